@@ -1,0 +1,85 @@
+"""Access: every route declares the role it needs; Flask-HTTPAuth does the protocol."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from flask import Flask, Response, current_app, g, jsonify, request
+from flask_httpauth import HTTPTokenAuth
+
+from app.services.keys import Key, KeyRing
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+OPEN = "open"
+_ROLES = ("read", "write", "admin")
+
+# Routes that Flask and flask-smorest make themselves.
+_MADE_FOR_US = {
+    "static": OPEN,
+    "api-docs.openapi_json": "read",
+    "api-docs.openapi_redoc": "read",
+    "api-docs.openapi_swagger_ui": "read",
+}
+
+
+def requires(role: str) -> Callable[[F], F]:
+    """Declare the role that a view needs, in the code and in OpenAPI; `open` for everybody."""
+    if role not in (OPEN, *_ROLES):
+        raise ValueError(role)
+
+    def declare(view: F) -> F:
+        view.required_role = role  # type: ignore[attr-defined]
+        docs = view.__dict__.setdefault("_apidoc", {}).setdefault("manual_doc", {})
+        docs["security"] = [] if role == OPEN else [{"bearer": []}]
+        docs["x-role"] = role
+        return view
+
+    return declare
+
+
+def role_of(app: Flask, endpoint: str) -> str | None:
+    """The role that an endpoint declares; None where it declares none."""
+    return _MADE_FOR_US.get(endpoint) or getattr(app.view_functions[endpoint], "required_role", None)
+
+
+def who() -> str | None:
+    """The name of the key that this request came with."""
+    key: Key | None = g.get("key")
+    return key.name if key else None
+
+
+def guard(app: Flask, ring: KeyRing) -> None:
+    """Let requests in by their key. A route without a role is closed to everybody."""
+    auth = HTTPTokenAuth(scheme="Bearer", realm="MLOps Control Tower")
+
+    @auth.verify_token
+    def find(token: str) -> Key | None:
+        g.key = ring.find(token) if token else None
+        return g.key
+
+    @auth.get_user_roles
+    def roles(key: Key) -> tuple[str, ...]:
+        return key.roles
+
+    @auth.error_handler
+    def refuse(status: int) -> tuple[Response, int]:
+        if status == 401:  # noqa: PLR2004
+            return jsonify(detail="This needs an access key: send it as Authorization: Bearer KEY."), 401
+        needed = role_of(current_app, request.endpoint or "")
+        return jsonify(detail=f"This needs a key with the role {needed}; yours has {g.key.role}."), 403
+
+    checks = {role: auth.login_required(role=[role])(lambda: None) for role in _ROLES}
+
+    @app.before_request
+    def check() -> Any:
+        if request.endpoint is None:
+            return None
+        role = role_of(app, request.endpoint)
+        return None if role == OPEN else checks[role or "admin"]()
+
+
+def default_registrant() -> str:
+    """Who registers when the request does not say: the key's name, where there are keys."""
+    return who() or "anonymous"
+
+

@@ -1,0 +1,1 @@
+"""Blueprints, one per area. A view declares, calls and returns."""

@@ -1,0 +1,56 @@
+"""The mirror: what it holds, read it anew, clear what is persisted."""
+
+from flask import Response
+
+from app.access import requires
+from app.domain.errors import InvalidInput, TowerError
+from app.domain.times import rfc3339
+from app.parsing import TowerBlueprint
+from app.replies import AGE_HEADERS, errors, live
+from app.schemas.system import CacheInfoSchema, ClearedSchema, RefreshedSchema
+from app.wiring import tower
+
+blp = TowerBlueprint("cache", __name__, description="The mirror of MLflow's registry")
+
+
+@blp.route("/cache/info")
+@requires("admin")
+@errors(blp)
+@blp.response(200, CacheInfoSchema, headers=AGE_HEADERS)
+def cache_info() -> Response:
+    """The snapshot, its persistence and the last refresh."""
+    return live(tower().cache_report.info())
+
+
+@blp.route("/cache/refresh", methods=["POST"])
+@requires("admin")
+@errors(blp, 400)
+@blp.response(200, RefreshedSchema, headers=AGE_HEADERS)
+def refresh_cache() -> Response:
+    """Read everything from MLflow now. Concurrent requests are one refresh; a failed one changes nothing."""
+    if not tower().tracker.cached:
+        raise InvalidInput("The cache is off. Set ENABLE_CACHE=true to have one to refresh.")
+    fleet = tower().refresher.refresh()
+    told = {
+        "message": "Cache refreshed successfully",
+        "models_synced": len(fleet.models),
+        "timestamp": rfc3339(tower().clock()),
+        "cache_stats": tower().cache_report.stats(),
+    }
+    return live(told)
+
+
+@blp.route("/cache/clear", methods=["DELETE"])
+@requires("admin")
+@errors(blp)
+@blp.response(200, ClearedSchema, headers=AGE_HEADERS)
+def clear_cache() -> Response:
+    """Remove the persisted snapshot. Every worker goes on serving the one that it has."""
+    if not tower().cache_report.clear():
+        raise TowerError("The persisted snapshot could not be removed. Check the rights on CACHE_DIRECTORY.")
+    told = {
+        "message": "Persistent cache cleared successfully",
+        "timestamp": rfc3339(tower().clock()),
+        "note": "Next startup will fetch fresh data from MLflow",
+    }
+    return live(told)

@@ -1,0 +1,40 @@
+"""Experiments and runs."""
+
+from typing import Any
+
+from flask import Response
+
+from app.access import requires
+from app.parsing import TowerBlueprint
+from app.replies import AGE_HEADERS, answered, errors, live, not_modified
+from app.schemas.experiments import ExperimentQuerySchema, ExperimentSchema, RunQuerySchema, RunSchema
+from app.wiring import tower
+
+blp = TowerBlueprint("experiments", __name__, description="Experiments and their runs")
+
+_NEXT = {"X-Next-Page-Token": {"description": "Absent on the last page", "schema": {"type": "string"}}}
+
+
+@blp.route("/experiments")
+@requires("read")
+@errors(blp, 400)
+@not_modified(blp)
+@blp.arguments(ExperimentQuerySchema, location="query")
+@blp.response(200, ExperimentSchema(many=True), headers=AGE_HEADERS)
+def experiments(query: dict[str, Any]) -> Response:
+    """Experiments, as of the last refresh."""
+    return answered(tower().catalogue.experiments(query["lifecycle_stage"]))
+
+
+@blp.route("/runs/<string:experiment_id>")
+@requires("read")
+@errors(blp, 400, 404, not_found="Experiment not found in MLflow")
+@blp.arguments(RunQuerySchema, location="query")
+@blp.response(200, RunSchema(many=True), headers={**AGE_HEADERS, **_NEXT})
+def runs(query: dict[str, Any], experiment_id: str) -> Response:
+    """Runs of an experiment, newest first, read from MLflow now."""
+    found, token = tower().runs.of(experiment_id, query["limit"], query["page_token"])
+    response = live(found)
+    if token:
+        response.headers["X-Next-Page-Token"] = token
+    return response

@@ -1,0 +1,68 @@
+"""System: the root, health, liveness, readiness, configuration."""
+
+from flask import Response
+
+from app.access import OPEN, requires
+from app.parsing import TowerBlueprint
+from app.replies import AGE_HEADERS, errors, live
+from app.schemas.system import AliveSchema, ConfigSchema, HealthSchema, ReadySchema, RootSchema
+from app.errors import ErrorSchema
+from app.wiring import tower
+from config import VERSION
+
+blp = TowerBlueprint("system", __name__, description="The service itself")
+
+_RETRY_SECONDS = "5"
+
+
+@blp.route("/")
+@requires("read")
+@errors(blp)
+@blp.response(200, RootSchema, headers=AGE_HEADERS)
+def root() -> Response:
+    """Basic information."""
+    return live({"message": "LifeDNA MLOps Control Tower API", "status": "ready", "version": VERSION, "docs": "/docs"})
+
+
+@blp.route("/health")
+@requires("read")
+@errors(blp)
+@blp.response(200, HealthSchema, headers=AGE_HEADERS)
+def health() -> Response:
+    """Whether MLflow answers. Always within 2 s; MLflow is asked at most once in 5 s."""
+    return live(tower().health_report.health())
+
+
+@blp.route("/livez")
+@requires(OPEN)
+@blp.response(200, AliveSchema)
+def livez() -> Response:
+    """The process is up."""
+    return live({"status": "alive"})
+
+
+@blp.route("/readyz")
+@requires(OPEN)
+@blp.alt_response(
+    503,
+    schema=ErrorSchema,
+    description="Nothing to serve yet",
+    example={"detail": "Nothing has been read from MLflow yet. Try again shortly."},
+)
+@blp.response(200, ReadySchema)
+def readyz() -> Response:
+    """There is something to serve."""
+    if tower().health_report.is_ready():
+        return live({"status": "ready"})
+    response = live({"detail": "Nothing has been read from MLflow yet. Try again shortly."}, 503)
+    response.headers["Retry-After"] = _RETRY_SECONDS
+    return response
+
+
+@blp.route("/config")
+@requires("admin")
+@errors(blp)
+@blp.response(200, ConfigSchema, headers=AGE_HEADERS)
+def config() -> Response:
+    """The configuration in short, without credentials."""
+    return live(tower().settings.public())

@@ -1,0 +1,37 @@
+"""What can go wrong, in the words a client reads. `app/errors.py` gives each its status."""
+
+
+class TowerError(Exception):
+    """A failure with a text for the client: what is wrong and what to do next, never a credential."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+
+class InvalidInput(TowerError):
+    """The client sent something that cannot be used."""
+
+
+class NotFound(TowerError):
+    """What the client named does not exist."""
+
+
+class MlflowUnavailable(TowerError):
+    """MLflow cannot be reached, hangs, refuses or fails."""
+
+
+class MlflowTooSlow(MlflowUnavailable):
+    """MLflow did not answer within the time it was given."""
+
+
+class MlflowRefused(TowerError):
+    """MLflow answered, and said that the request is not acceptable."""
+
+
+class MlflowMissing(TowerError):
+    """MLflow answered, and does not know what was asked for."""
+
+
+class LockTimeout(TowerError):
+    """Another process holds the lock and did not let go in time."""

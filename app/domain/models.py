@@ -1,0 +1,141 @@
+"""Registered models, versions, runs and experiments, as the mirror holds them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+Metrics = Mapping[str, float | None]
+Tags = Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class RegisteredModel:
+    """One registered model. `aliases` maps an alias to a version number; times in milliseconds."""
+
+    name: str
+    created: int
+    updated: int
+    description: str | None = None
+    tags: Tags = field(default_factory=dict)
+    aliases: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelVersion:
+    """One model version as MLflow has it, joined with the last metrics of its source run.
+
+    `stage` is MLflow's own; `run_model_type` is the tag `model_type` of the source run.
+    """
+
+    name: str
+    version: int
+    stage: str
+    created: int
+    updated: int
+    description: str | None = None
+    tags: Tags = field(default_factory=dict)
+    run_id: str | None = None
+    source: str | None = None
+    metrics: Metrics = field(default_factory=dict)
+    run_model_type: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TrackedModel:
+    """A model version with what follows from the registry around it.
+
+    `stage` is the effective stage and `stage_source` says whence: `stage` or `alias`.
+    `model_type` is what tags and metric names say; a registration may say otherwise.
+    """
+
+    row: ModelVersion
+    aliases: tuple[str, ...]
+    stage: str
+    stage_source: str
+    model_type: str | None
+
+    @property
+    def key(self) -> tuple[str, int]:
+        return self.row.name, self.row.version
+
+
+@dataclass(frozen=True, slots=True)
+class Experiment:
+    """One experiment; `lifecycle_stage` is `active` or `deleted`; times in milliseconds."""
+
+    experiment_id: str
+    name: str
+    artifact_location: str | None
+    lifecycle_stage: str
+    created: int | None
+    updated: int | None
+    tags: Tags = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run with the last value of each metric; times in milliseconds."""
+
+    run_id: str
+    experiment_id: str
+    status: str
+    start_time: int | None
+    end_time: int | None
+    metrics: Metrics = field(default_factory=dict)
+    params: Mapping[str, str] = field(default_factory=dict)
+    tags: Tags = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class MetricPoint:
+    """One logged value of one metric. `time` in milliseconds; `value` is None for NaN and infinity."""
+
+    run_id: str
+    metric: str
+    time: int
+    value: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Inventory:
+    """One reading of the whole of MLflow's registry.
+
+    `read_at` is when the reading began, in milliseconds. `unreadable` counts rows left out because
+    they could not be understood.
+    """
+
+    read_at: int
+    models: tuple[RegisteredModel, ...] = ()
+    versions: tuple[ModelVersion, ...] = ()
+    experiments: tuple[Experiment, ...] = ()
+    unreadable: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ModelReading:
+    """One reading of one registered model; `model` is None when MLflow does not know it."""
+
+    read_at: int
+    model: RegisteredModel | None
+    versions: tuple[ModelVersion, ...] = ()
+    unreadable: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """One model version registered for monitoring: an open monitor run in MLflow.
+
+    `version_created` is the creation time of the version it was made for, so that a model
+    deleted and made anew inherits nothing.
+    """
+
+    name: str
+    version: int
+    model_type: str
+    registered_by: str
+    registered_at: int
+    monitor_run_id: str
+    version_created: int
+
+    @property
+    def key(self) -> tuple[str, int]:
+        return self.name, self.version

@@ -1,0 +1,24 @@
+"""Names that come from a client: versions, and tags of the tower's own."""
+
+import hashlib
+import re
+
+_VERSION = re.compile(r"[1-9][0-9]{0,8}\Z", re.ASCII)
+_EXPERIMENT_ID = re.compile(r"[0-9]{1,18}\Z", re.ASCII)
+
+EVALUATES = "control_tower.evaluates"
+
+
+def version_number(text: str) -> int | None:
+    """The number of a version as clients write it, None for what MLflow would not mean by it."""
+    return int(text) if _VERSION.match(text) else None
+
+
+def is_experiment_id(text: str) -> bool:
+    """Whether MLflow could know an experiment by this id."""
+    return bool(_EXPERIMENT_ID.match(text))
+
+
+def registration_key(name: str, version: int) -> str:
+    """A tag value that finds the monitor run of a version whatever characters its name holds."""
+    return hashlib.sha256(f"{version}\n{name}".encode()).hexdigest()

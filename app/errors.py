@@ -1,0 +1,90 @@
+"""The one place that turns errors into responses: a status and `{"detail": "..."}`."""
+
+import logging
+from typing import Any
+
+from flask import Flask, Response, jsonify
+from flask_smorest import Api
+from marshmallow import Schema, fields
+from werkzeug.exceptions import HTTPException
+
+from app.domain.errors import InvalidInput, NotFound, TowerError
+from app.logs import request_id
+
+log = logging.getLogger(__name__)
+
+# What is not named here is MLflow's or this service's fault: 500.
+_STATUS: dict[type[TowerError], int] = {InvalidInput: 400, NotFound: 404}
+
+_DETAILS = {
+    404: "There is nothing at this address. /docs lists what there is.",
+    413: "The request body is too large: at most 1 MiB.",
+}
+
+
+class ErrorSchema(Schema):
+    """Every error."""
+
+    detail = fields.String(
+        required=True,
+        metadata={
+            "description": "What is wrong and what to do about it",
+            "example": "page: Not a valid integer.",
+        },
+    )
+
+
+class TowerApi(Api):  # type: ignore[misc]
+    """flask-smorest with the contract's errors."""
+
+    ERROR_SCHEMA = ErrorSchema
+    # Every operation documents its own errors; a default response would hide those that are not.
+    DEFAULT_ERROR_RESPONSE_NAME = None
+
+    def handle_http_exception(self, error: HTTPException) -> Response:
+        """What Flask, werkzeug and webargs raise, and any crash, which Flask makes a 500."""
+        status = error.code or 500
+        response: Response = jsonify(detail=_detail(error, status))
+        # A body that is too large or malformed is bad input like any other.
+        response.status_code = 400 if status in (413, 415, 422) else status
+        for name, value in error.get_headers():
+            if name not in ("Content-Type", "Content-Length"):
+                response.headers[name] = value
+        return response
+
+
+def register_errors(app: Flask) -> None:
+    """Domain errors, whatever view they come out of."""
+
+    @app.errorhandler(TowerError)
+    def tower_error(error: TowerError) -> tuple[Response, int]:
+        return jsonify(detail=error.detail), _STATUS.get(type(error), 500)
+
+
+def _detail(error: HTTPException, status: int) -> str:
+    data: dict[str, Any] = getattr(error, "data", None) or {}
+    if "messages" in data:
+        lines = _flat(data["messages"])
+        return next((line for line in lines if line in WHOLE), "; ".join(lines))
+    if status == 405:  # noqa: PLR2004
+        allowed = ", ".join(sorted(getattr(error, "valid_methods", None) or ()))
+        return f"This address does not take that method. It takes {allowed}."
+    if status == 500:  # noqa: PLR2004
+        return f"Internal error. The log says more at request id {request_id.get()}."
+    return _DETAILS.get(status, error.description or error.name)
+
+
+def _flat(messages: Any, field: str = "") -> list[str]:
+    """webargs nests messages by place and field: `{"query": {"page": ["..."]}}`."""
+    if isinstance(messages, dict):
+        told: list[str] = []
+        for key, value in messages.items():
+            inside = field if key in ("json", "query", "_schema") or isinstance(key, int) else str(key)
+            told += _flat(value, inside)
+        return told
+    lines = messages if isinstance(messages, list) else [messages]
+    return [str(line) if not field or line in WHOLE else f"{field}: {line}" for line in lines]
+
+
+# Messages that clients know word by word, so that no field's name may stand before them.
+WHOLE = {"Invalid model type. Must be classifier or regressor"}

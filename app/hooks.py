@@ -1,0 +1,43 @@
+"""What happens around every request: its id, its security headers, the record of writes."""
+
+import logging
+import re
+import secrets
+
+from flask import Flask, Response, request
+
+from app.access import who
+from app.logs import request_id
+from app.parsing import refuse_broken_path
+
+audit = logging.getLogger("app.audit")
+
+_ID = re.compile(r"[A-Za-z0-9._-]{1,64}\Z", re.ASCII)
+_WRITES = ("POST", "PUT", "PATCH", "DELETE")
+# Nothing is loaded from another host; Swagger UI and ReDoc style themselves inline.
+_CSP = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+    "font-src 'self' data:; worker-src 'self' blob:; connect-src 'self'; base-uri 'none'; form-action 'self'; "
+    "frame-ancestors 'none'"
+)
+
+
+def register_hooks(app: Flask) -> None:
+    """Add the hooks; they run at every request, so they are kept cheap."""
+
+    @app.before_request
+    def begin() -> None:
+        given = request.headers.get("X-Request-ID", "")
+        request_id.set(given if _ID.match(given) else secrets.token_hex(8))
+        refuse_broken_path()
+
+    @app.after_request
+    def end(response: Response) -> Response:
+        response.headers["X-Request-ID"] = request_id.get()
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        if response.mimetype == "text/html":
+            response.headers["Content-Security-Policy"] = _CSP
+            response.headers["Referrer-Policy"] = "no-referrer"
+        if request.method in _WRITES:
+            audit.info("%s %s %s: %d", who() or "anonymous", request.method, request.path, response.status_code)
+        return response

@@ -1,0 +1,74 @@
+"""Logs: to stderr, one line an event, with the request's id and without credentials."""
+
+import logging
+from contextvars import ContextVar
+from typing import Any
+
+from pythonjsonlogger.json import JsonFormatter
+
+from app.domain.redact import redact
+
+request_id: ContextVar[str] = ContextVar("request_id", default="-")
+
+_TEXT = "%(asctime)s %(levelname)s %(process)d %(name)s [%(request_id)s] %(message)s"
+# What would break a line, or colour a terminal, when it comes out of a name or a path.
+_CONTROL = {code: f"\\x{code:02x}" for code in [*range(32), 127, 0x85, 0x2028, 0x2029]} | {10: "\\n", 13: "\\r", 9: " "}
+
+
+class RequestId(logging.Filter):
+    """Puts the id of the request being served on each record; adds nothing to what has one."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.request_id = request_id.get()
+        return True
+
+
+class OneLine(logging.Formatter):
+    """Text for people: a traceback too is on the event's own line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return redact(super().format(record)).translate(_CONTROL)
+
+
+class OneJsonLine(JsonFormatter):
+    """The same as JSON, for machines."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return redact(super().format(record))
+
+
+def logging_config(level: str, log_format: str) -> dict[str, Any]:
+    """The configuration for `logging.config.dictConfig`, gunicorn's loggers included."""
+    quiet = {"level": "WARNING"}
+    to_stderr = {"handlers": ["stderr"], "propagate": False, "level": level}
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "filters": {"request_id": {"()": RequestId}},
+        "formatters": {
+            "text": {"()": OneLine, "format": _TEXT},
+            "json": {
+                "()": OneJsonLine,
+                "fmt": _TEXT,
+                "rename_fields": {"asctime": "time", "levelname": "level", "name": "logger"},
+            },
+        },
+        "handlers": {
+            "stderr": {
+                "class": "logging.StreamHandler",
+                "stream": "ext://sys.stderr",
+                "formatter": log_format,
+                "filters": ["request_id"],
+            }
+        },
+        "root": {"handlers": ["stderr"], "level": level},
+        "loggers": {
+            "gunicorn.error": to_stderr,
+            "gunicorn.access": to_stderr,
+            "alembic": quiet,
+            "mlflow": quiet,
+            "urllib3": quiet,
+            "filelock": quiet,
+            "apscheduler": quiet,
+        },
+    }

@@ -1,0 +1,44 @@
+"""What the schemas share: described fields with an example."""
+
+from typing import Any
+
+from marshmallow import fields
+
+
+def told(description: str, example: Any, **more: Any) -> dict[str, Any]:
+    """The metadata of a field for OpenAPI."""
+    return {"description": description, "example": example, **more}
+
+
+def text(description: str, example: str | None, **options: Any) -> fields.String:
+    return fields.String(metadata=told(description, example), **options)
+
+
+def number(description: str, example: int | None, **options: Any) -> fields.Integer:
+    return fields.Integer(metadata=told(description, example), **options)
+
+
+def real(description: str, example: float | None, **options: Any) -> fields.Float:
+    return fields.Float(metadata=told(description, example), **options)
+
+
+def flag(description: str, example: bool, **options: Any) -> fields.Boolean:
+    return fields.Boolean(metadata=told(description, example), **options)
+
+
+def moment(description: str, example: str = "2023-12-01T10:00:00Z", **options: Any) -> fields.String:
+    """A time as RFC 3339 in UTC."""
+    return fields.String(metadata=told(description, example, format="date-time"), **options)
+
+
+def metrics(description: str = "Last value of each metric; null for NaN and infinity") -> fields.Dict:
+    return fields.Dict(
+        keys=fields.String(),
+        values=fields.Float(allow_none=True),
+        metadata=told(description, {"accuracy": 0.945, "f1_score": 0.94}),
+    )
+
+
+def words(description: str, example: dict[str, str]) -> fields.Dict:
+    """A dictionary of texts: tags, parameters."""
+    return fields.Dict(keys=fields.String(), values=fields.String(), metadata=told(description, example))

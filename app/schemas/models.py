@@ -1,0 +1,103 @@
+"""Model lists: ModelInfo, and the query that all lists take."""
+
+from typing import Any
+
+from marshmallow import Schema, ValidationError, fields, post_load, validate
+
+from app.domain.query import SORTS, ListQuery
+from app.domain.stages import STAGES
+from app.schemas.base import flag, metrics, moment, number, text, told, words
+
+_MOST_PAGES = 1_000_000_000
+
+
+class VersionSchema(Schema):
+    """One version of a model."""
+
+    version = text("Version", "1", required=True)
+    stage = fields.String(
+        required=True,
+        validate=validate.OneOf(STAGES),
+        metadata=told("Effective stage: MLflow's, or what an alias stands for", "Production"),
+    )
+    stage_source = fields.String(
+        required=True,
+        validate=validate.OneOf(["stage", "alias"]),
+        metadata=told("Whether a stage or an alias said so", "stage"),
+    )
+    aliases = fields.List(fields.String(), required=True, metadata=told("Aliases", ["champion"]))
+    creation_timestamp = moment("When the version was registered", required=True, allow_none=True)
+    last_updated_timestamp = moment("When it last changed", "2023-12-05T15:30:00Z", required=True, allow_none=True)
+    description = text("Description", "Initial production model", required=True, allow_none=True)
+    tags = words("Tags of the version", {"validated": "true"})
+    metrics = metrics("Last values of the version's source run; null for NaN and infinity")
+    model_type = text("`classifier`, `regressor`, or what a tag says", "classifier", required=True, allow_none=True)
+    run_id = text("Source run", "abc123def456", required=True, allow_none=True)
+    monitored = flag("Whether the version is registered for monitoring", True, required=True)
+
+
+class ModelInfoSchema(VersionSchema):
+    """One model version in a list."""
+
+    name = text("Registered model", "DNA_Analysis_Model", required=True)
+
+
+def _tag(value: str) -> None:
+    if ":" not in value:
+        raise ValidationError("Write it as key:value.")
+
+
+def _one_of_any_case(allowed: tuple[str, ...], value: str) -> str:
+    for name in allowed:
+        if name.lower() == value.lower():
+            return name
+    raise ValidationError(f"Must be one of {', '.join(allowed)}.")
+
+
+class ListQuerySchema(Schema):
+    """Filters, order and page of a list."""
+
+    page = number("Page, from 1", 1, validate=validate.Range(1, _MOST_PAGES))
+    page_size = number("Rows of a page, at most `MAX_MODELS_RETURNED`", 50, validate=validate.Range(min=1))
+    name = text("Part of the name, in any case", "dna")
+    stage = text("`None`, `Staging`, `Production` or `Archived`, in any case", "Production")
+    alias = text("An alias", "champion")
+    model_type = text("Model type", "classifier")
+    tag = fields.List(
+        fields.String(validate=_tag), metadata=told("A tag as `key:value`; may be repeated", ["team:genomics"])
+    )
+    sort = fields.String(
+        validate=validate.OneOf([*SORTS, *(f"-{name}" for name in SORTS)]),
+        metadata=told("Order; `-` for descending", "-creation_timestamp"),
+    )
+
+    @post_load
+    def _query(self, data: dict[str, Any], **_: Any) -> ListQuery:
+        tags = tuple(tuple(tag.split(":", 1)) for tag in data.pop("tag", ()))
+        if "stage" in data:
+            try:
+                data["stage"] = _one_of_any_case(STAGES, data["stage"])
+            except ValidationError as error:
+                raise ValidationError({"stage": error.messages}) from None
+        return ListQuery(**data, tags=tags)
+
+
+class DriftQuerySchema(Schema):
+    """How far back to look."""
+
+    days = number("Days to look back, 1 to 3650", 30, load_default=30, validate=validate.Range(1, 3650))
+
+
+class DriftSchema(Schema):
+    """One version's metrics by day."""
+
+    version = text("Version", "1", required=True)
+    stage = text("Effective stage", "Production", required=True)
+    metrics_over_time = fields.List(
+        fields.Dict(keys=fields.String()),
+        required=True,
+        metadata=told(
+            "One entry per UTC day with points: `date`, and the last value logged that day of each metric",
+            [{"date": "2023-12-01T00:00:00Z", "accuracy": 0.945}],
+        ),
+    )

@@ -1,0 +1,22 @@
+"""Running gunicorn from Python: `python wsgi.py` is the same application as `gunicorn wsgi:app`."""
+
+import sys
+
+from gunicorn.app.wsgiapp import WSGIApplication
+
+
+class Server(WSGIApplication):  # type: ignore[misc]
+    """gunicorn with its configuration file; with `--reload`, code is loaded by the worker, not before."""
+
+    def load_config(self) -> None:
+        super().load_config()
+        if self.cfg.reload:
+            self.cfg.set("preload_app", False)
+            self.cfg.set("workers", 1)
+
+
+def serve(host: str, port: int, reload: bool) -> None:
+    """Serve until stopped."""
+    address = f"[{host}]" if ":" in host else host
+    sys.argv = ["gunicorn", "wsgi:app", "--bind", f"{address}:{port}", *(["--reload"] if reload else [])]
+    Server("%(prog)s [OPTIONS] [APP_MODULE]").run()

@@ -1,0 +1,192 @@
+"""The catalogue: lists made of the fleet and the registrations, as bytes kept until either changes."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from app.domain.errors import InvalidInput
+from app.domain.fleet import Fleet
+from app.domain.models import TrackedModel
+from app.domain.monitored import Monitored
+from app.domain.ports import Clock, Mirror, Register, RunCount
+from app.domain.query import ListQuery, page_of, pagination, select
+from app.domain.stages import STAGES
+from app.domain.times import rfc3339
+from app.domain.views import experiment_info, model_info, version_info
+
+# Bodies kept in one worker: all the unfiltered lists and the pages that a few dashboards ask for.
+_KEPT_BODIES = 64
+
+Body = tuple[bytes, str, dict[str, int] | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A body ready to be sent, with what its headers say. `as_of` in milliseconds."""
+
+    body: bytes
+    etag: str
+    as_of: int
+    stale: bool = False
+    mock: bool = False
+    pagination: dict[str, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogueOptions:
+    """`most`: rows of one answer; `max_age` of a snapshot, in milliseconds, before it counts as stale."""
+
+    most: int
+    max_age: int
+
+
+class _Generation:
+    """One fleet with its registrations, and the bytes made of them so far."""
+
+    def __init__(self, fleet: Fleet, monitored: Monitored) -> None:
+        self.fleet = fleet
+        self.monitored = monitored
+        self.registrations = monitored.of(fleet)
+        self._bodies: dict[Any, Body] = {}
+        self._rows: dict[tuple[str, int], bytes] = {}
+
+    def body(self, key: Any, make: Callable[["_Generation"], tuple[bytes, dict[str, int] | None]]) -> Body:
+        kept = self._bodies.get(key)
+        if kept is None:
+            body, told = make(self)
+            kept = (body, _etag(body), told)
+            if len(self._bodies) >= _KEPT_BODIES:
+                self._bodies.clear()
+            self._bodies[key] = kept
+        return kept
+
+    def row(self, model: TrackedModel) -> bytes:
+        kept = self._rows.get(model.key)
+        if kept is None:
+            kept = self._rows[model.key] = orjson.dumps(model_info(model, self.registrations.get(model.key)))
+        return kept
+
+
+class Catalogue:
+    """Answers the cached reads. One instance a worker; threads share it."""
+
+    def __init__(
+        self, mirror: Mirror, register: Register, runs: RunCount, clock: Clock, options: CatalogueOptions
+    ) -> None:
+        self._mirror = mirror
+        self._register = register
+        self._runs = runs
+        self._clock = clock
+        self._options = options
+        self._generation: _Generation | None = None
+
+    def all(self, query: ListQuery) -> Answer:
+        return self._listed("all", query, lambda now: now.fleet.models)
+
+    def in_stage(self, stage: str, query: ListQuery) -> Answer:
+        return self._listed(stage, query, lambda now: now.fleet.by_stage[stage])
+
+    def monitored(self, query: ListQuery, model_type: str | None = None) -> Answer:
+        """Monitored versions, of one type where it is named."""
+
+        def rows(now: _Generation) -> Sequence[TrackedModel]:
+            return [
+                now.fleet.by_key[key]
+                for key in sorted(now.registrations, key=lambda key: (key[0], -key[1]))
+                if model_type in (None, now.registrations[key].model_type)
+            ]
+
+        self._register.monitored()
+        return self._listed(f"monitored {model_type}", query, rows)
+
+    def versions(self, name: str) -> Answer:
+        """Every version of a model. Raises `NotFound`."""
+        models = self._mirror.versions(name)
+
+        def make(now: _Generation) -> tuple[bytes, None]:
+            return orjson.dumps([version_info(model, now.registrations.get(model.key)) for model in models]), None
+
+        return self._answer(("versions", name), make)
+
+    def experiments(self, lifecycle_stage: str) -> Answer:
+        """Experiments that are `active`, `deleted`, or `all`."""
+
+        def make(now: _Generation) -> tuple[bytes, None]:
+            wanted = [e for e in now.fleet.experiments if lifecycle_stage in ("all", e.lifecycle_stage)]
+            return orjson.dumps([experiment_info(experiment) for experiment in wanted]), None
+
+        return self._answer(("experiments", lifecycle_stage), make)
+
+    def summary(self) -> Answer:
+        """Figures for dashboards: versions, registrations, experiments, runs."""
+        counted = self._runs.known()
+
+        def make(now: _Generation) -> tuple[bytes, None]:
+            return orjson.dumps(_summary(now, counted)), None
+
+        return self._answer(("summary", counted), make)
+
+    def figures(self) -> dict[str, Any]:
+        """Counts for `/cache/info`, of the snapshot there is, without asking MLflow."""
+        fleet = self._mirror.peek()
+        if fleet is None:
+            by_stage, total, monitored = dict.fromkeys(STAGES, 0), 0, len(self._register.peek().by_key)
+        else:
+            by_stage, total = {stage: fleet.count(stage) for stage in STAGES}, len(fleet.models)
+            monitored = len(self._register.peek().of(fleet))
+        return {"total_models": total, "models_by_stage": by_stage, "monitored_models": monitored}
+
+    def monitored_details(self) -> list[dict[str, Any]]:
+        """ModelInfo of every monitored version."""
+        self._register.monitored()
+        now = self._current()
+        return [model_info(now.fleet.by_key[key], now.registrations[key]) for key in sorted(now.registrations)]
+
+    def is_stale(self, as_of: int) -> bool:
+        return self._clock() - as_of > self._options.max_age
+
+    def _current(self) -> _Generation:
+        fleet = self._mirror.fleet()
+        monitored = self._register.peek() if self._mirror.cached else self._register.monitored()
+        now = self._generation
+        if now is None or now.fleet is not fleet or now.monitored is not monitored:
+            now = self._generation = _Generation(fleet, monitored)
+        return now
+
+    def _listed(self, kind: str, query: ListQuery, rows: Callable[[_Generation], Sequence[TrackedModel]]) -> Answer:
+        if query.page_size is not None and query.page_size > self._options.most:
+            raise InvalidInput(f"page_size: at most {self._options.most} (MAX_MODELS_RETURNED).")
+
+        def make(now: _Generation) -> tuple[bytes, dict[str, int]]:
+            found = select(rows(now), query, now.registrations)
+            page = page_of(query, len(found), self._options.most)
+            return b"[" + b",".join([now.row(model) for model in found[page.rows]]) + b"]", pagination(page)
+
+        return self._answer((kind, query), make)
+
+    def _answer(self, key: Any, make: Callable[[_Generation], tuple[bytes, dict[str, int] | None]]) -> Answer:
+        now = self._current()
+        body, etag, told = now.body(key, make)
+        return Answer(body, etag, now.fleet.as_of, self.is_stale(now.fleet.as_of), now.fleet.mock, told)
+
+
+def _etag(body: bytes) -> str:
+    return hashlib.blake2b(body, digest_size=12).hexdigest()
+
+
+def _summary(now: _Generation, counted: tuple[int, int] | None) -> dict[str, Any]:
+    fleet = now.fleet
+    return {
+        "total_experiments": len(fleet.experiments),
+        "active_experiments": sum(e.lifecycle_stage == "active" for e in fleet.experiments),
+        "total_models": len(fleet.models),
+        "monitored_models": len(now.registrations),
+        "production_models": fleet.count("Production"),
+        "staging_models": fleet.count("Staging"),
+        "total_runs": counted[0] if counted else None,
+        "runs_counted_at": rfc3339(counted[1]) if counted else None,
+        "last_updated": rfc3339(fleet.as_of),
+    }

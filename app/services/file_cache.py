@@ -1,0 +1,112 @@
+"""The shared cache on one host: cachelib's FileSystemCache, holding JSON that is checked when read."""
+
+import errno
+import hashlib
+import logging
+import os
+import stat
+import time
+from pathlib import Path
+from typing import IO, Any
+
+import orjson
+from cachelib import FileSystemCache
+
+log = logging.getLogger(__name__)
+
+_MAGIC = b"control-tower 2\n"
+_DIGEST = 16
+# cachelib leaves these behind when a process dies while writing.
+_UNFINISHED = "*.__wz_cache"
+_ABANDONED_SECONDS = 60
+
+
+class CheckedJson:
+    """cachelib's serializer, by default pickle, replaced: a planted file must never run.
+
+    A file is the format's name, a checksum and JSON. Anything else reads as None, a miss.
+    """
+
+    def dump(self, value: Any, file: IO[bytes]) -> None:
+        body = orjson.dumps(value)
+        file.write(_MAGIC + hashlib.blake2b(body, digest_size=_DIGEST).digest() + body)
+
+    def load(self, file: IO[bytes]) -> Any:
+        content = file.read()
+        start = len(_MAGIC) + _DIGEST
+        digest, body = content[len(_MAGIC) : start], content[start:]
+        if not content.startswith(_MAGIC) or hashlib.blake2b(body, digest_size=_DIGEST).digest() != digest:
+            log.warning("A file in the cache directory is damaged, foreign or of an old format: ignored")
+            return None
+        try:
+            return orjson.loads(body)
+        except orjson.JSONDecodeError:
+            log.warning("A file in the cache directory holds no JSON: ignored")
+            return None
+
+
+class FileCache(FileSystemCache):
+    """Keeps every key until it is deleted; never raises for what the disk does."""
+
+    serializer = CheckedJson()  # type: ignore[assignment]
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        try:
+            directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+            _sweep(directory)
+            # No threshold: cachelib evicts live entries first, those that never expire before the others.
+            super().__init__(str(directory), threshold=0, default_timeout=0, mode=0o600)
+        except OSError as error:
+            log.warning("The cache directory %s cannot be used (%s): nothing is kept", directory, error)
+            self._path, self._threshold, self._hash_method = str(directory), 0, hashlib.sha256
+            self._mode, self.default_timeout, self.ignore_delete_many_errors = 0o600, 0, True
+
+    def get(self, key: str) -> Any:
+        path = self._get_filename(key)
+        # cachelib tries for 16 s to open a file that it may not read.
+        if not os.access(path, os.R_OK):
+            if os.path.exists(path):
+                log.warning("A file in the cache directory may not be read: ignored")
+            return None
+        return super().get(key)
+
+    def set(self, key: str, value: Any, timeout: Any = None, mgmt_element: bool = False) -> bool:
+        try:
+            # Somebody may have removed the directory while the service runs.
+            self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+            if not os.access(self._directory, os.W_OK | os.X_OK):
+                raise PermissionError(errno.EACCES, "not writable")
+            kept = super().set(key, value, 0, mgmt_element)
+        except OSError as error:
+            log.warning("The cache directory %s cannot be written: %s", self._directory, error)
+            return False
+        return bool(kept)
+
+    def delete(self, key: str, mgmt_element: bool = False) -> bool:
+        return bool(super().delete(key, mgmt_element))
+
+    def token(self, key: str) -> object | None:
+        """Which writing of the key is there: a new file for each, so its inode and time tell."""
+        try:
+            found = os.stat(self._get_filename(key))
+        except OSError:
+            return None
+        return (found.st_ino, found.st_mtime_ns, found.st_size)
+
+    def facts(self, key: str) -> tuple[int, float] | None:
+        try:
+            found = os.stat(self._get_filename(key))
+        except OSError:
+            return None
+        return (found.st_size, found.st_mtime) if stat.S_ISREG(found.st_mode) else None
+
+
+def _sweep(directory: Path) -> None:
+    """Remove unfinished files; a young one may belong to another process that is writing it."""
+    for path in directory.glob(_UNFINISHED):
+        try:
+            if time.time() - path.stat().st_mtime > _ABANDONED_SECONDS:
+                path.unlink()
+        except OSError:
+            continue

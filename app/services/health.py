@@ -1,0 +1,58 @@
+"""Whether MLflow answers: asked at most once in five seconds, by all workers together."""
+
+import logging
+from typing import Any
+
+from app.domain.errors import LockTimeout, TowerError
+from app.domain.ports import Clock, Gateway, Locks, SharedCache
+
+log = logging.getLogger(__name__)
+
+_PROBE = "probe"
+_EVERY_MS = 5_000
+# `/health` promises an answer within 2 s.
+_WAIT_SECONDS = 1.5
+
+
+class Health:
+    """Shares one sign of life of MLflow's between the workers."""
+
+    def __init__(self, gateway: Gateway, cache: SharedCache, locks: Locks, clock: Clock) -> None:
+        self._gateway = gateway
+        self._cache = cache
+        self._locks = locks
+        self._clock = clock
+        self._own: dict[str, Any] = {}
+
+    def mlflow(self) -> tuple[bool, int | None]:
+        """Whether MLflow answers, and how many active experiments it has (None: it never said)."""
+        last = self._last()
+        if not self._is_fresh(last):
+            try:
+                # Whoever holds the lock asks; the others wait for the answer, no longer than it may take.
+                with self._locks.hold(_PROBE, _WAIT_SECONDS):
+                    last = self._last()
+                    if not self._is_fresh(last):
+                        last = self._ask(last)
+            except (LockTimeout, OSError):
+                last = self._last()
+        return bool(last.get("connected")), last.get("experiments")
+
+    def _last(self) -> dict[str, Any]:
+        found = self._cache.get(_PROBE)
+        shared = found if isinstance(found, dict) else {}
+        return max(shared, self._own, key=lambda probe: probe.get("asked_at") or 0)
+
+    def _is_fresh(self, probe: dict[str, Any]) -> bool:
+        return 0 <= self._clock() - (probe.get("asked_at") or -_EVERY_MS) < _EVERY_MS
+
+    def _ask(self, last: dict[str, Any]) -> dict[str, Any]:
+        told: dict[str, Any] = {"asked_at": self._clock(), "experiments": last.get("experiments"), "connected": False}
+        try:
+            with self._gateway.within(_WAIT_SECONDS - 0.1):
+                told |= {"experiments": self._gateway.ping(), "connected": True}
+        except TowerError as error:
+            log.warning("MLflow gives no sign of life: %s", error.detail)
+        self._own = told
+        self._cache.set(_PROBE, told)
+        return told

@@ -1,0 +1,73 @@
+"""What `/health`, `/readyz` and `/debug/monitored` tell."""
+
+from typing import Any, Protocol
+
+from app.domain.errors import MlflowUnavailable
+from app.domain.ports import Liveness, Mirror, Register
+from app.domain.times import rfc3339
+
+
+class Details(Protocol):
+    """ModelInfo of the monitored versions."""
+
+    def monitored_details(self) -> list[dict[str, Any]]: ...
+
+
+class HealthReport:
+    """Puts together what the probe and the mirror know."""
+
+    def __init__(self, liveness: Liveness, mirror: Mirror, register: Register, details: Details) -> None:
+        self._liveness = liveness
+        self._mirror = mirror
+        self._register = register
+        self._details = details
+
+    def is_ready(self) -> bool:
+        """Whether there is something to serve; without a cache, whether MLflow answers."""
+        if self._mirror.cached:
+            return self._mirror.peek() is not None or self._mirror.shows_mock()
+        return self._liveness.mlflow()[0]
+
+    def health(self) -> dict[str, Any]:
+        """The body of `/health`."""
+        connected, experiments = self._liveness.mlflow()
+        fleet = self._mirror.peek()
+        if fleet and experiments is None:
+            experiments = sum(e.lifecycle_stage == "active" for e in fleet.experiments)
+        return {
+            "status": "healthy" if connected else "degraded",
+            "mlflow_connection": "connected" if connected else "disconnected",
+            "experiments_count": experiments or 0,
+            "cache_status": {
+                "ready": fleet is not None,
+                "total_models": len(fleet.models) if fleet else 0,
+                "is_refreshing": self._mirror.is_refreshing(),
+                "last_refresh": rfc3339(fleet.as_of) if fleet else None,
+            },
+        }
+
+    def debug(self) -> dict[str, Any]:
+        """The body of `/debug/monitored`, which answers also while MLflow does not."""
+        listed = sorted(self._register.peek().by_key.values(), key=lambda r: r.key)
+        try:
+            details, fleet = self._details.monitored_details(), self._mirror.peek()
+        except MlflowUnavailable:
+            details, fleet = [], None
+        rows = fleet.by_key if fleet else {}
+        return {
+            "monitored_count": len(listed),
+            "monitored_list": [
+                {
+                    "model_name": r.name,
+                    "model_version": str(r.version),
+                    "model_type": r.model_type,
+                    "registered_at": rfc3339(r.registered_at),
+                    "registered_by": r.registered_by,
+                    "run_id": rows[r.key].row.run_id if r.key in rows else None,
+                    "monitor_run_id": r.monitor_run_id,
+                }
+                for r in listed
+            ],
+            "mlflow_status": "connected" if self._liveness.mlflow()[0] else "disconnected",
+            "model_details": details,
+        }

@@ -1,0 +1,141 @@
+"""Calling MLflow without ever being held by it: time budgets, a bound on calls, errors in our words."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar, copy_context
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from app.domain.errors import MlflowMissing, MlflowRefused, MlflowTooSlow, MlflowUnavailable, TowerError
+from app.domain.redact import redact
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+# Calls under way at once in one process. A worker has more threads than this (gunicorn.conf.py), so
+# that with MLflow hanging on all of them there are threads left for what needs no MLflow.
+SLOTS = 64
+
+
+@dataclass
+class Budget:
+    """The time that several calls share, and how many were made."""
+
+    until: float
+    requests: int = 0
+
+
+@dataclass(eq=False)
+class _Pending:
+    done: threading.Event = field(default_factory=threading.Event)
+    result: Any = None
+    error: BaseException | None = None
+
+
+_budget: ContextVar[Budget | None] = ContextVar("mlflow_budget", default=None)
+
+
+class Calls:
+    """Runs each MLflow call on a thread of its own, so that a time-out holds whatever the socket does.
+
+    MLflow's time-out is per socket read: a server that drips bytes would hold a worker for ever. A
+    thread left behind ends with its socket; it is a daemon, so it never delays the end of the process.
+    """
+
+    def __init__(self, patience: float) -> None:
+        self.patience = patience
+        self._slots = threading.BoundedSemaphore(SLOTS)
+        self._pending: set[_Pending] = set()
+        self._stopping = False
+
+    @contextmanager
+    def within(self, seconds: float) -> Iterator[Budget]:
+        """Bound all calls in the block together, and by what an enclosing block has left."""
+        outer = _budget.get()
+        until = time.monotonic() + seconds
+        budget = Budget(min(until, outer.until) if outer else until)
+        token = _budget.set(budget)
+        try:
+            yield budget
+        finally:
+            _budget.reset(token)
+            if outer:
+                outer.requests += budget.requests
+
+    def call(self, function: Callable[..., T], /, *args: Any, **kwargs: Any) -> T:
+        """The function's answer, or one of the domain's MLflow errors within the time left."""
+        budget = _budget.get()
+        left = self.patience
+        if budget:
+            left = min(left, budget.until - time.monotonic())
+            budget.requests += 1
+        if left <= 0 or self._stopping:
+            raise MlflowTooSlow("MLflow took longer than the time allowed. Try again later.")
+        pending = self._start(function, args, kwargs)
+        if not pending.done.wait(left):
+            raise MlflowTooSlow(f"MLflow did not answer within {left:.0f} s. Try again later.")
+        if pending.error is not None:
+            raise in_our_words(pending.error) from None
+        return pending.result  # type: ignore[no-any-return]
+
+    def stop(self) -> None:
+        """Let every caller go: the process is about to end."""
+        self._stopping = True
+        for pending in list(self._pending):
+            pending.error = MlflowTooSlow("The service is stopping.")
+            pending.done.set()
+
+    def _start(self, function: Callable[..., Any], args: Any, kwargs: Any) -> _Pending:
+        if not self._slots.acquire(blocking=False):
+            raise MlflowUnavailable("MLflow is slow and too many requests wait for it. Try again later.")
+        pending = _Pending()
+        context = copy_context()
+        work = threading.Thread(
+            target=context.run, args=(self._work, pending, function, args, kwargs), name="mlflow-call", daemon=True
+        )
+        try:
+            self._pending.add(pending)
+            work.start()
+        except BaseException:
+            self._finish(pending)
+            raise
+        return pending
+
+    def _work(self, pending: _Pending, function: Callable[..., Any], args: Any, kwargs: Any) -> None:
+        try:
+            pending.result = function(*args, **kwargs)
+        except BaseException as error:  # noqa: BLE001 - handed to the thread that waits
+            pending.error = error
+        finally:
+            self._finish(pending)
+
+    def _finish(self, pending: _Pending) -> None:
+        self._pending.discard(pending)
+        self._slots.release()
+        pending.done.set()
+
+
+def in_our_words(error: BaseException) -> TowerError:
+    """What a client may read of an error of MLflow's: never its own text, which repeats credentials."""
+    if isinstance(error, TowerError):
+        return error
+    code = getattr(error, "error_code", None)
+    if code in ("RESOURCE_DOES_NOT_EXIST", "NOT_FOUND"):
+        return MlflowMissing("MLflow does not know what was asked for.")
+    if code in ("INVALID_PARAMETER_VALUE", "BAD_REQUEST", "RESOURCE_ALREADY_EXISTS", "INVALID_STATE"):
+        return MlflowRefused(f"MLflow refused the request ({code}).")
+    log.warning("MLflow failed: %s: %s", type(error).__name__, redact(str(error))[:2000])
+    if code in ("UNAUTHENTICATED", "CUSTOMER_UNAUTHORIZED"):
+        return MlflowUnavailable(
+            "MLflow does not accept the credentials. Check MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD."
+        )
+    if code == "PERMISSION_DENIED":
+        return MlflowUnavailable("MLflow denies this service the permission. Give its user access in MLflow.")
+    if code == "ENDPOINT_NOT_FOUND":
+        return MlflowUnavailable("There is no MLflow at MLFLOW_TRACKING_URI. Check the address.")
+    if "timed out" in str(error).lower():
+        return MlflowTooSlow("MLflow did not answer in time. Try again later.")
+    return MlflowUnavailable("MLflow cannot be reached or failed. Check that it runs and MLFLOW_TRACKING_URI is right.")

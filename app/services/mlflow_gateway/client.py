@@ -1,0 +1,84 @@
+"""Making the MLflow client: its address, credentials and limits. The client is made after the fork."""
+
+import os
+import threading
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
+from app.domain.redact import without_userinfo
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+
+class Connection:
+    """Where MLflow is and how to log in; makes one client per process when it is first needed."""
+
+    def __init__(
+        self,
+        uri: str,
+        username: str | None = None,
+        password: str | None = None,
+        token: str | None = None,
+        timeout: int = 10,
+        retries: int = 1,
+    ) -> None:
+        parts = urlsplit(uri)
+        # Taken out of the address, which MLflow repeats in its errors.
+        self.uri = without_userinfo(uri) if parts.scheme in ("http", "https") else uri
+        self._credentials = {
+            "MLFLOW_TRACKING_USERNAME": username or (unquote(parts.username) if parts.username else None),
+            "MLFLOW_TRACKING_PASSWORD": password or (unquote(parts.password) if parts.password else None),
+            "MLFLOW_TRACKING_TOKEN": token,
+        }
+        self._limits = {
+            "MLFLOW_HTTP_REQUEST_TIMEOUT": str(timeout),
+            "MLFLOW_HTTP_REQUEST_MAX_RETRIES": str(retries),
+            "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+            "MLFLOW_HTTP_REQUEST_BACKOFF_JITTER": "0",
+            "MLFLOW_HTTP_RESPECT_RETRY_AFTER_HEADER": "false",
+            "MLFLOW_HTTP_POOL_MAXSIZE": "64",
+            "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+        }
+        self._lock = threading.Lock()
+        self._client: MlflowClient | None = None
+        self._pid: int | None = None
+
+    @property
+    def is_http(self) -> bool:
+        return self.uri.startswith(("http://", "https://"))
+
+    def load(self) -> None:
+        """Import mlflow, so that forked workers share its memory. Makes no client."""
+        # MLflow reads these from the environment at each call; there is no other way to hand them over.
+        os.environ.update(self._limits)
+        os.environ.update({key: value for key, value in self._credentials.items() if value})
+        import mlflow  # noqa: F401, PLC0415 - a second or more, and 165 MB: only where it is needed
+
+        _quiet()
+
+    def client(self) -> "MlflowClient":
+        with self._lock:
+            if self._client is None or self._pid != os.getpid():
+                self.load()
+                from mlflow import MlflowClient  # noqa: PLC0415
+
+                # Both addresses: with one, MLflow would take the registry's from the environment.
+                self._client = MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
+                self._pid = os.getpid()
+            return self._client
+
+    def store(self) -> Any:
+        """MLflow's tracking store behind the client, for the one read the client does not offer."""
+        return self.client()._tracking_client.store
+
+
+def _quiet() -> None:
+    import logging  # noqa: PLC0415
+    import warnings  # noqa: PLC0415
+
+    # Stages are deprecated in MLflow and part of this service's contract: one warning a call is noise.
+    warnings.filterwarnings("ignore", category=FutureWarning, module="mlflow.*")
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)

@@ -1,0 +1,150 @@
+"""MlflowGateway: what the tower reads from MLflow and writes to it, in few, large calls."""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+
+from app.domain.errors import InvalidInput, MlflowMissing, MlflowRefused
+from app.domain.models import (
+    Experiment,
+    Inventory,
+    MetricPoint,
+    ModelReading,
+    ModelVersion,
+    Registration,
+    Run,
+)
+from app.domain.page_token import page_token_offset
+from app.domain.ports import Clock
+from app.services.mlflow_gateway import pages, rows
+from app.services.mlflow_gateway.calls import Budget, Calls
+from app.services.mlflow_gateway.client import Connection
+from app.services.mlflow_gateway.history import History
+from app.services.mlflow_gateway.monitor_runs import MonitorRuns
+from app.services.mlflow_gateway.registry import Registry
+
+_ACTIVE = 1  # mlflow.entities.ViewType.ACTIVE_ONLY
+
+
+class MlflowGateway:
+    """The tower's way to one MLflow. Threads may share it; a fork gets a client of its own."""
+
+    def __init__(self, connection: Connection, calls: Calls, monitoring_experiment: str, clock: Clock) -> None:
+        self._connection = connection
+        self._calls = calls
+        self._clock = clock
+        self._registry = Registry(connection, calls)
+        self._history = History(connection, calls, self._registry)
+        self._monitor_runs = MonitorRuns(connection, calls, monitoring_experiment)
+        self.patience = calls.patience
+
+    @classmethod
+    def connect(
+        cls,
+        uri: str,
+        *,
+        monitoring_experiment: str,
+        clock: Clock,
+        timeout: int = 10,
+        retries: int = 1,
+        username: str | None = None,
+        password: str | None = None,
+        token: str | None = None,
+    ) -> "MlflowGateway":
+        """A gateway to the MLflow at `uri`; `timeout` in seconds holds for each try of a request."""
+        connection = Connection(uri, username, password, token, timeout, retries)
+        # Half a second for what is not waiting: the connection, the parsing.
+        calls = Calls(timeout * (retries + 1) + 0.5)
+        return cls(connection, calls, monitoring_experiment, clock)
+
+    def within(self, seconds: float) -> AbstractContextManager[Budget]:
+        return self._calls.within(seconds)
+
+    def load(self) -> None:
+        """Import mlflow before the workers are forked, so that they share its memory."""
+        self._connection.load()
+
+    def stop(self) -> None:
+        self._calls.stop()
+
+    def ping(self) -> int:
+        client = self._connection.client()
+        return len(self._calls.call(client.search_experiments, view_type=_ACTIVE, max_results=pages.EXPERIMENTS))
+
+    def read_inventory(self) -> Inventory:
+        read_at = self._clock()
+        experiments, bad = self._registry.experiments()
+        models, bad_models = self._registry.models()
+        versions, bad_versions = self._registry.versions()
+        versions, bad_runs = self._registry.with_runs(versions, [e.experiment_id for e in experiments])
+        unreadable = bad + bad_models + bad_versions + bad_runs
+        return Inventory(read_at, tuple(models), tuple(versions), tuple(experiments), unreadable)
+
+    def read_model(self, name: str) -> ModelReading:
+        read_at = self._clock()
+        try:
+            model = rows.registered_model(self._calls.call(self._connection.client().get_registered_model, name))
+        except (MlflowMissing, MlflowRefused):
+            return ModelReading(read_at, None)
+        versions, bad = self._registry.versions_of(name)
+        versions, bad_runs = self._registry.with_runs(versions, self._registry.experiment_ids)
+        return ModelReading(read_at, model, tuple(versions), bad + bad_runs)
+
+    def find_version(self, name: str, version: int) -> ModelVersion | None:
+        try:
+            found = self._calls.call(self._connection.client().get_model_version, name, str(version))
+        except (MlflowMissing, MlflowRefused):
+            return None
+        return rows.model_version(found)
+
+    def find_experiment(self, experiment_id: str) -> Experiment | None:
+        try:
+            return rows.experiment(self._calls.call(self._connection.client().get_experiment, experiment_id))
+        except (MlflowMissing, MlflowRefused):
+            return None
+
+    def list_runs(
+        self, experiment_id: str, limit: int, page_token: str | None
+    ) -> tuple[Sequence[Run], str | None]:
+        if page_token is not None and page_token_offset(page_token) is None:
+            raise InvalidInput("page_token: not a token of this list. Take it from the header X-Next-Page-Token.")
+        found: list[Run] = []
+        token = page_token
+        while len(found) < limit:
+            page = self._calls.call(
+                self._connection.client().search_runs,
+                [experiment_id],
+                max_results=min(pages.RUNS, limit - len(found)),
+                order_by=["attributes.start_time DESC"],
+                page_token=token,
+            )
+            found.extend(rows.readable(rows.run, page, "run")[0])
+            token = page.token
+            if not token:
+                return found, None
+        return found, token
+
+    def count_runs(self, started_after: int | None = None) -> int:
+        experiments = self._registry.experiment_ids()
+        if not experiments:
+            return 0
+        condition = "" if started_after is None else f"attributes.start_time > {int(started_after)}"
+        search = self._connection.client().search_runs
+        found = pages.read_all(
+            self._calls, search, pages.RUNS, experiment_ids=experiments, filter_string=condition, run_view_type=_ACTIVE
+        )
+        return sum(1 for _ in found)
+
+    def metric_points(self, versions: Sequence[ModelVersion]) -> dict[int, list[MetricPoint]]:
+        return self._history.points(versions)
+
+    def open_registrations(self) -> Sequence[Registration] | None:
+        return self._monitor_runs.all_open()
+
+    def find_registrations(self, name: str, version: int) -> Sequence[Registration]:
+        return self._monitor_runs.of(name, version)
+
+    def open_monitor_run(self, wanted: Registration) -> Registration:
+        return self._monitor_runs.open(wanted)
+
+    def end_monitor_run(self, run_id: str, by: str, reason: str) -> None:
+        self._monitor_runs.end(run_id, by, reason)

@@ -1,0 +1,91 @@
+"""Monitor runs: an open run in the tower's experiment is a registration; to remove it is to end the run."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from app.domain.errors import MlflowRefused, MlflowUnavailable
+from app.domain.models import Registration
+from app.domain.names import registration_key
+from app.services.mlflow_gateway import pages, rows
+from app.services.mlflow_gateway.calls import Calls
+from app.services.mlflow_gateway.client import Connection
+
+
+
+class MonitorRuns:
+    """The runs of the tower's own experiment."""
+
+    def __init__(self, connection: Connection, calls: Calls, experiment: str) -> None:
+        self._connection = connection
+        self._calls = calls
+        self._name = experiment
+
+    def all_open(self) -> Sequence[Registration] | None:
+        experiment = self._experiment()
+        if experiment is None or experiment.lifecycle_stage != "active":
+            # An active-only search of a deleted experiment would find nothing, without an error.
+            return None
+        return self._search(experiment.experiment_id, "attributes.status = 'RUNNING'")
+
+    def of(self, name: str, version: int) -> Sequence[Registration]:
+        experiment = self._experiment()
+        if experiment is None:
+            return []
+        if experiment.lifecycle_stage != "active":
+            self._calls.call(self._connection.client().restore_experiment, experiment.experiment_id)
+        key = registration_key(name, version)
+        found = self._search(
+            experiment.experiment_id, f"attributes.status = 'RUNNING' and tags.`control_tower.key` = '{key}'"
+        )
+        return [registration for registration in found if registration.key == (name, version)]
+
+    def open(self, wanted: Registration) -> Registration:
+        client = self._connection.client()
+        run = self._calls.call(
+            client.create_run,
+            self._writable_experiment(),
+            start_time=wanted.registered_at,
+            tags={**rows.registration_tags(wanted), "mlflow.user": wanted.registered_by},
+            run_name=f"monitor {wanted.name} v{wanted.version}",
+        )
+        return replace(wanted, monitor_run_id=run.info.run_id)
+
+    def end(self, run_id: str, by: str, reason: str) -> None:
+        client = self._connection.client()
+        from mlflow.entities import RunTag  # noqa: PLC0415
+
+        tags = [RunTag(key, value) for key, value in rows.end_tags(by, reason).items()]
+        # The reason first: an open run with a reason is still monitored, an ended one without is a riddle.
+        self._calls.call(client.log_batch, run_id, tags=tags)
+        self._calls.call(client.set_terminated, run_id)
+
+    def _experiment(self) -> Any:
+        return self._calls.call(self._connection.client().get_experiment_by_name, self._name)
+
+    def _writable_experiment(self) -> str:
+        """The id of the tower's experiment, made or restored where needed."""
+        client = self._connection.client()
+        experiment = self._experiment()
+        if experiment is None:
+            try:
+                return self._calls.call(client.create_experiment, self._name)
+            except MlflowRefused:
+                # Another process made it a moment ago.
+                experiment = self._experiment()
+        if experiment is None:
+            raise MlflowUnavailable(f"MLflow does not take the experiment {self._name}. Check MONITORING_EXPERIMENT.")
+        if experiment.lifecycle_stage != "active":
+            self._calls.call(client.restore_experiment, experiment.experiment_id)
+        return str(experiment.experiment_id)
+
+    def _search(self, experiment_id: str, condition: str) -> list[Registration]:
+        """Open monitor runs, the one that counts first: the earlier start, then the lower run id."""
+        search = self._connection.client().search_runs
+        found = pages.read_all(
+            self._calls, search, pages.RUNS, experiment_ids=[experiment_id], filter_string=condition
+        )
+        good, _ = rows.readable(rows.registration, found, "monitor run")
+        return sorted(good, key=lambda r: (r.registered_at, r.monitor_run_id))
+
+

@@ -1,0 +1,139 @@
+"""From MLflow's entities to the domain's. A row that cannot be understood is logged and left out."""
+
+import logging
+import math
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+from app.domain.models import Experiment, MetricPoint, ModelVersion, RegisteredModel, Registration, Run
+from app.domain.names import registration_key
+from app.domain.redact import redact
+from app.domain.stages import MODEL_TYPES, STAGES
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+# SQLite keeps infinity as the largest double; MLflow hands that back.
+_INFINITE = 1.797e308
+_TAG = "control_tower."
+
+
+def readable(convert: Callable[[Any], T], rows: Iterable[Any], what: str) -> tuple[list[T], int]:
+    """The rows that could be converted, and how many could not."""
+    good: list[T] = []
+    bad = 0
+    for row in rows:
+        try:
+            good.append(convert(row))
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            bad += 1
+            log.warning("A %s of MLflow's cannot be read and is left out: %s", what, redact(repr(error)))
+    return good, bad
+
+
+def number(value: Any) -> float | None:
+    """A metric value; NaN and infinity are None."""
+    value = float(value)
+    return None if math.isnan(value) or abs(value) >= _INFINITE else value
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"not text: {value!r:.80}")
+    return value
+
+
+def _time(value: Any) -> int:
+    return int(value or 0)
+
+
+def registered_model(row: Any) -> RegisteredModel:
+    return RegisteredModel(
+        _text(row.name),
+        _time(row.creation_timestamp),
+        _time(row.last_updated_timestamp),
+        row.description or None,
+        dict(row.tags),
+        {alias: int(version) for alias, version in dict(row.aliases).items()},
+    )
+
+
+def model_version(row: Any) -> ModelVersion:
+    version = int(row.version)
+    if version < 1:
+        raise ValueError(f"version {version}")
+    stage = row.current_stage or "None"
+    return ModelVersion(
+        _text(row.name),
+        version,
+        stage if stage in STAGES else "None",
+        _time(row.creation_timestamp),
+        _time(row.last_updated_timestamp),
+        row.description or None,
+        dict(row.tags),
+        row.run_id or None,
+        row.source or None,
+    )
+
+
+def experiment(row: Any) -> Experiment:
+    return Experiment(
+        _text(row.experiment_id),
+        _text(row.name),
+        redact(row.artifact_location) if row.artifact_location else None,
+        row.lifecycle_stage,
+        row.creation_time,
+        row.last_update_time,
+        dict(row.tags),
+    )
+
+
+def run(row: Any) -> Run:
+    return Run(
+        _text(row.info.run_id),
+        row.info.experiment_id,
+        row.info.status,
+        row.info.start_time or None,
+        row.info.end_time or None,
+        {key: number(value) for key, value in row.data.metrics.items()},
+        dict(row.data.params),
+        dict(row.data.tags),
+    )
+
+
+def metric_point(run_id: str, row: Any) -> MetricPoint:
+    return MetricPoint(run_id, _text(row.key), _time(row.timestamp), number(row.value))
+
+
+def registration(row: Any) -> Registration:
+    """A monitor run as a registration; a run without the tags is somebody else's."""
+    tags = row.data.tags
+    model_type = tags[_TAG + "model_type"]
+    if model_type not in MODEL_TYPES:
+        raise ValueError(f"model type {model_type!r:.80}")
+    return Registration(
+        tags[_TAG + "model_name"],
+        int(tags[_TAG + "model_version"]),
+        model_type,
+        tags[_TAG + "registered_by"],
+        _time(row.info.start_time),
+        row.info.run_id,
+        int(tags[_TAG + "version_created"]),
+    )
+
+
+def registration_tags(wanted: Registration) -> dict[str, str]:
+    """What a monitor run says of its registration; `registration` reads it back."""
+    return {
+        _TAG + "key": registration_key(wanted.name, wanted.version),
+        _TAG + "model_name": wanted.name,
+        _TAG + "model_version": str(wanted.version),
+        _TAG + "model_type": wanted.model_type,
+        _TAG + "registered_by": wanted.registered_by,
+        _TAG + "version_created": str(wanted.version_created),
+    }
+
+
+def end_tags(by: str, reason: str) -> dict[str, str]:
+    """What a monitor run says of its end."""
+    return {_TAG + "ended_by": by, _TAG + "ended_reason": reason}

@@ -1,0 +1,39 @@
+"""The embedded store: its schema is made once, by one process, before anybody opens it."""
+
+import os
+import tempfile
+from pathlib import Path
+
+from filelock import FileLock
+
+_PREFIX = "sqlite:///"
+
+
+def ensure_store(uri: str) -> None:
+    """Make the SQLite store at `uri` (`sqlite:///PATH`) unless it is there.
+
+    Several processes that open a new store at once break it for good, so the schema is made in a
+    temporary file, under a lock, and renamed when it is complete. Raises OSError where the place
+    cannot be written. Any other address is left alone.
+    """
+    if not uri.startswith(_PREFIX):
+        return
+    path = Path(uri.removeprefix(_PREFIX))
+    if path.exists():
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{path}.lock"):
+        if not path.exists():
+            _make(path)
+
+
+def _make(path: Path) -> None:
+    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore  # noqa: PLC0415
+
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".new-store-") as folder:
+        new = Path(folder) / path.name
+        artifacts = path.parent / "artifacts"
+        store = SqlAlchemyStore(f"{_PREFIX}{new}", artifacts.absolute().as_uri())
+        store.engine.dispose()
+        new.rename(path)

@@ -1,0 +1,205 @@
+"""MonitoringManager: which model versions are monitored. The truth is the open monitor runs in MLflow."""
+
+import hashlib
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from app.domain.codec import registrations_from, registrations_value
+from app.domain.errors import InvalidInput, LockTimeout, MlflowUnavailable, NotFound
+from app.domain.fleet import Fleet
+from app.domain.models import ModelVersion, Registration
+from app.domain.monitored import Monitored, first_of_each
+from app.domain.names import version_number
+from app.domain.ports import Clock, Gateway, Locks, SharedCache
+
+log = logging.getLogger(__name__)
+
+_LIST = "monitored"
+_SELF = "control-tower"
+# Two versions may share a lock, and wait for each other; a lock file for each that ever was would be litter.
+_STRIPES = 256
+# How many vanished versions one reconcile asks MLflow about.
+_CHECKED_AT_ONCE = 20
+NOT_FOUND = "Model not found in MLflow"
+
+
+class MonitoringManager:
+    """Registers and removes, one process at a time for each version, and mirrors the list for reading."""
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        cache: SharedCache,
+        locks: Locks,
+        clock: Clock,
+        source: str,
+        cached: bool,
+        ensure_known: Callable[[str, int, int], None],
+    ) -> None:
+        self._gateway = gateway
+        self._cache = cache
+        self._locks = locks
+        self._clock = clock
+        self._source = source
+        self._cached = cached
+        self._ensure_known = ensure_known
+        self._known: Monitored | None = None
+        self._token: object | None = None
+        self._adopting = threading.Lock()
+
+    def peek(self) -> Monitored:
+        """What is known without asking MLflow."""
+        return self._latest() or Monitored({}, stale=True)
+
+    def monitored(self) -> Monitored:
+        """The registrations; MLflow is asked where nothing is known yet, and always without a cache."""
+        if not self._cached:
+            return self._read()
+        known = self._latest()
+        if known is not None:
+            return known
+        with self._listing():
+            return self._latest() or self._share(self._read())
+
+    def is_monitored(self, name: str, version: str) -> bool:
+        number = version_number(version)
+        return number is not None and (name, number) in self.monitored().by_key
+
+    def register(self, name: str, version: str, model_type: str, registered_by: str) -> Registration:
+        """Open a monitor run. Raises `NotFound` and, when there is one, `InvalidInput`."""
+        row = self._existing(name, version)
+        self._ensure_known(name, row.version, row.created)
+        with self._one_at_a_time(name, row.version):
+            self._refuse_if_monitored(row)
+            wanted = Registration(name, row.version, model_type, registered_by, self._clock(), "", row.created)
+            registration = self._gateway.open_monitor_run(wanted)
+            self._change(registration, present=True)
+        return registration
+
+    def remove(self, name: str, version: str, removed_by: str) -> int:
+        """End the monitor run; the time of that, in milliseconds. Raises `NotFound` when there is none."""
+        number = version_number(version)
+        if number is None:
+            raise NotFound("Model is not being monitored")
+        with self._one_at_a_time(name, number):
+            open_runs = list(self._gateway.find_registrations(name, number))
+            known = self.peek().by_key.get((name, number))
+            for registration in open_runs:
+                self._gateway.end_monitor_run(registration.monitor_run_id, removed_by, "removed from monitoring")
+            listed = open_runs[0] if open_runs else known
+            if listed is None:
+                raise NotFound("Model is not being monitored")
+            self._change(listed, present=False)
+        return self._clock()
+
+    def reconcile(self, fleet: Fleet) -> None:
+        """Bring the list in line with MLflow, and end runs that are double or whose version is gone."""
+        with self._listing():
+            found = self._gateway.open_registrations()
+            if found is None:
+                known = self._latest()
+                self._share(Monitored(known.by_key, stale=True) if known and known.by_key else Monitored({}))
+                return
+            kept, double = first_of_each(found)
+            self._share(Monitored(kept))
+        for registration in double:
+            first = kept[registration.key].monitor_run_id
+            self._gateway.end_monitor_run(registration.monitor_run_id, _SELF, f"registered twice: run {first} counts")
+        current = Monitored(kept).of(fleet)
+        for registration in [r for key, r in kept.items() if key not in current][:_CHECKED_AT_ONCE]:
+            self._end_if_gone(registration)
+
+    def _existing(self, name: str, version: str) -> ModelVersion:
+        number = version_number(version)
+        with self._gateway.within(self._gateway.patience):
+            row = self._gateway.find_version(name, number) if number is not None else None
+        if row is None:
+            raise NotFound(NOT_FOUND)
+        return row
+
+    def _refuse_if_monitored(self, row: ModelVersion) -> None:
+        known = self.peek().by_key.get((row.name, row.version))
+        if known and known.version_created == row.created:
+            raise InvalidInput("Model is already being monitored")
+        for registration in self._gateway.find_registrations(row.name, row.version):
+            if registration.version_created == row.created:
+                self._change(registration, present=True)
+                raise InvalidInput("Model is already being monitored")
+            self._gateway.end_monitor_run(
+                registration.monitor_run_id, _SELF, "the model version was deleted and made again"
+            )
+
+    def _end_if_gone(self, registration: Registration) -> None:
+        # The fleet may be older than the registration: MLflow itself is asked.
+        row = self._gateway.find_version(registration.name, registration.version)
+        if row is None or row.created != registration.version_created:
+            reason = "the model version no longer exists in MLflow"
+            self._gateway.end_monitor_run(registration.monitor_run_id, _SELF, reason)
+            self._change(registration, present=False)
+
+    @contextmanager
+    def _one_at_a_time(self, name: str, version: int) -> Iterator[None]:
+        digest = hashlib.sha256(f"{version}\n{name}".encode()).digest()
+        with (
+            self._locks.hold(f"version-{digest[0] % _STRIPES}", self._gateway.patience),
+            self._gateway.within(self._gateway.patience),
+        ):
+            yield
+
+    @contextmanager
+    def _listing(self) -> Iterator[None]:
+        with self._locks.hold(_LIST, self._gateway.patience), self._gateway.within(self._gateway.patience):
+            yield
+
+    def _change(self, registration: Registration, *, present: bool) -> None:
+        """Add to the list or take from it. MLflow has the change already: a failure here is mended by a reconcile."""
+        if not self._cached:
+            return
+        try:
+            with self._listing():
+                by_key = dict(self._for_change().by_key)
+                if present:
+                    by_key[registration.key] = registration
+                else:
+                    by_key.pop(registration.key, None)
+                self._share(Monitored(by_key))
+        except (LockTimeout, MlflowUnavailable) as error:
+            log.warning("The list of registrations is behind until the next refresh: %s", error.detail)
+
+    def _for_change(self) -> Monitored:
+        """The whole list to change: of the shared file, or of MLflow where that is lost."""
+        if self._cache.token(_LIST) is None or self._latest() is None:
+            return self._read()
+        return self._latest() or Monitored({})
+
+    def _read(self) -> Monitored:
+        found = self._gateway.open_registrations()
+        if found is None:
+            return Monitored(self._known.by_key, stale=True) if self._known else Monitored({})
+        return Monitored(first_of_each(found)[0])
+
+    def _share(self, monitored: Monitored) -> Monitored:
+        value = registrations_value(list(monitored.by_key.values()), monitored.stale, self._source)
+        with self._adopting:
+            if self._cache.set(_LIST, value):
+                self._token = self._cache.token(_LIST)
+            self._known = monitored
+            return monitored
+
+    def _latest(self) -> Monitored | None:
+        token = self._cache.token(_LIST)
+        if token is not None and token != self._token:
+            with self._adopting:
+                self._adopt(token)
+        return self._known
+
+    def _adopt(self, token: object) -> None:
+        if token == self._token:
+            return
+        stored = registrations_from(self._cache.get(_LIST), self._source)
+        if stored is not None:
+            listed, stale = stored
+            self._known = Monitored({registration.key: registration for registration in listed}, stale)
+        self._token = token

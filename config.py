@@ -1,0 +1,133 @@
+"""Settings: every one there is, read from the environment and `.env` in this one place."""
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from app.domain.redact import without_userinfo
+
+ROOT = Path(__file__).resolve().parent
+EMBEDDED_STORE = ROOT / "var" / "mlflow.db"
+# The version of the API that clients rely on, as the old service told it.
+VERSION = "1.0.0"
+
+Names = Annotated[tuple[str, ...], NoDecode]
+_URI_SCHEMES = ("http://", "https://", "sqlite:///", "postgresql", "mysql", "mssql", "databricks")
+
+
+class Settings(BaseSettings):
+    """The settings, checked. Names are those of the environment, in any case."""
+
+    model_config = SettingsConfigDict(
+        env_file=".env", env_file_encoding="utf-8", env_ignore_empty=True, extra="ignore", frozen=True
+    )
+
+    mlflow_tracking_uri: str | None = Field(None, description="Where MLflow is: an http(s) address or a database URI.")
+    mlflow_tracking_username: str | None = Field(None, description="User name for MLflow.")
+    mlflow_tracking_password: SecretStr | None = Field(None, description="Password for MLflow.")
+    mlflow_tracking_token: SecretStr | None = Field(None, description="Bearer token for MLflow, instead of a password.")
+    mlflow_request_timeout_seconds: int = Field(10, ge=1, le=600, description="Time-out of one MLflow request.")
+    mlflow_request_max_retries: int = Field(1, ge=0, le=10, description="How often a failed MLflow request is retried.")
+
+    api_host: str = Field("0.0.0.0", min_length=1, description="Address to listen on.")  # noqa: S104 - the old default
+    api_port: int = Field(8000, ge=1, le=65535, description="Port to listen on.")
+    web_concurrency: int = Field(
+        min(4, (os.cpu_count() or 1) + 1), ge=1, le=256, description="Worker processes: the cores and one, at most 4."
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least level that is logged.")
+    log_format: Literal["text", "json"] = Field("text", description="One line an event, for people or for machines.")
+    cors_origins: Names = Field((), description="Origins whose pages may call the API, separated by commas.")
+    api_tokens_file: Path | None = Field(None, description="File of access keys; without it the service is open.")
+
+    enable_cache: bool = Field(True, description="Mirror MLflow; without, every request reads MLflow.")
+    cache_refresh_interval_minutes: float = Field(30, gt=0, le=10080, description="How often everything is read anew.")
+    cache_timeout_seconds: float = Field(300, gt=0, le=86400, description="Bounds one refresh, all its MLflow calls together.")
+    max_models_returned: int = Field(1000, ge=1, le=1_000_000, description="Rows of one answer at most.")
+    enable_cache_persistence: bool = Field(True, description="Keep the snapshot over a restart.")
+    cache_directory: Path = Field(Path("./cache"), description="Where the workers share and keep the snapshot.")
+    cache_max_age_hours: float = Field(24, gt=0, le=87600, description="An older snapshot is served marked stale.")
+
+    production_aliases: Names = Field(("champion", "production"), description="Aliases that stand for Production.")
+    staging_aliases: Names = Field(("challenger", "staging"), description="Aliases that stand for Staging.")
+    monitoring_experiment: str = Field("control-tower", min_length=1, max_length=250, description="MLflow experiment of the monitor runs.")
+    enable_mock_data: bool = Field(False, description="Show a small sample fleet while there is nothing else to show.")
+    enable_debug_endpoints: bool = Field(True, description="Serve /debug/monitored.")
+
+    @field_validator("cors_origins", "production_aliases", "staging_aliases", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _upper(cls, value: Any) -> Any:
+        return value.strip().upper() if isinstance(value, str) else value
+
+    @field_validator("log_format", mode="before")
+    @classmethod
+    def _lower(cls, value: Any) -> Any:
+        return value.strip().lower() if isinstance(value, str) else value
+
+    @field_validator("mlflow_tracking_uri")
+    @classmethod
+    def _known_scheme(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith(_URI_SCHEMES):
+            raise ValueError("an address that starts with http://, https:// or sqlite:///")
+        return value
+
+    @property
+    def tracking_uri(self) -> str:
+        """The address to use: the one set, else the embedded store's."""
+        return self.mlflow_tracking_uri or f"sqlite:///{EMBEDDED_STORE}"
+
+    def public(self) -> dict[str, Any]:
+        """The configuration as anybody may see it: no credential, in the shape of `GET /config`."""
+        uri = self.tracking_uri
+        has_userinfo = "@" in uri.partition("://")[2].partition("/")[0]
+        secrets = (self.mlflow_tracking_password, self.mlflow_tracking_token)
+        return {
+            "mlflow": {
+                "tracking_uri": without_userinfo(uri),
+                "authentication": has_userinfo or any(secrets),
+            },
+            "api": {"host": self.api_host, "port": self.api_port, "version": VERSION},
+            "features": {
+                "mock_data_enabled": self.enable_mock_data,
+                "debug_endpoints_enabled": self.enable_debug_endpoints,
+                "cache_enabled": self.enable_cache,
+                "access_keys_enabled": self.api_tokens_file is not None,
+            },
+            # A value that cannot be used stops the start, so what runs is valid.
+            "validation": {"mlflow_configured": True, "api_port_valid": True, "log_level_valid": True},
+        }
+
+
+class BadSetting(SystemExit):
+    """Stops the start, with one line that names the variable, the value and what is allowed."""
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """The settings; `overrides` win. Raises `BadSetting`."""
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        raise BadSetting(_in_one_line(error)) from None
+    except UnicodeDecodeError:
+        raise BadSetting(".env: not UTF-8. Save it as UTF-8.") from None
+
+
+_SECRET = ("password", "token", "secret", "uri")
+
+
+def _in_one_line(error: ValidationError) -> str:
+    first = error.errors(include_url=False, include_context=False)[0]
+    name = str(first["loc"][0]) if first["loc"] else "settings"
+    shown = "(hidden)" if any(word in name.lower() for word in _SECRET) else repr(first.get("input"))[:80]
+    allowed = first["msg"].replace("Value error, ", "").replace("Input should be", "must be")
+    return f"{name.upper()}={shown}: {allowed}"
+

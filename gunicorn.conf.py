@@ -1,0 +1,46 @@
+"""gunicorn's settings. What its command line says wins."""
+
+import gc
+
+from app.logs import logging_config
+from config import load_settings
+
+_settings = load_settings()
+
+bind = f"{f'[{_settings.api_host}]' if ':' in _settings.api_host else _settings.api_host}:{_settings.api_port}"
+workers = _settings.web_concurrency
+worker_class = "gthread"
+# More than the gateway's calls at once (64): with MLflow hanging on all of them, others are left to answer.
+threads = 96
+# The application, and mlflow with it, is loaded once and shared by the forked workers.
+preload_app = True
+keepalive = 30
+graceful_timeout = 10
+limit_request_line = 8190
+# It listens in the home directory by default; nobody asked for it.
+control_socket_disable = True
+
+logconfig_dict = logging_config(_settings.log_level, _settings.log_format)
+accesslog = "-"
+# The path without its query, and no header of the client's: neither may carry a credential into the log.
+access_log_format = "%(h)s %(m)s %(U)s %(s)s %(B)s bytes %(M)s ms"
+
+
+def on_starting(server):
+    """In the master, with the application loaded and before any worker is forked."""
+    from app.starting import prepare
+
+    prepare(server.app.wsgi(), server.cfg.bind)
+    gc.freeze()
+
+
+def post_worker_init(worker):
+    """In each worker: threads do not survive a fork, so they start here."""
+    worker.wsgi.extensions["control_tower"].start()
+
+
+def worker_exit(server, worker):
+    """A worker ends: let go of MLflow."""
+    application = getattr(worker, "wsgi", None)
+    if application is not None:
+        application.extensions["control_tower"].stop()

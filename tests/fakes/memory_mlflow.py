@@ -1,0 +1,267 @@
+"""An MLflow in memory: a world that tests write, and the gateway that reads it."""
+
+import base64
+import itertools
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+
+from app.domain.errors import InvalidInput, MlflowUnavailable
+from app.domain.models import (
+    Experiment,
+    Inventory,
+    MetricPoint,
+    ModelReading,
+    ModelVersion,
+    RegisteredModel,
+    Registration,
+    Run,
+)
+from app.domain.names import EVALUATES
+from app.domain.page_token import page_token_offset
+
+
+@dataclass
+class StoredRun:
+    """One run with every point logged to it."""
+
+    run: Run
+    points: list[MetricPoint] = field(default_factory=list)
+    deleted: bool = False
+
+
+class MemoryWorld:
+    """What MLflow holds. Times are milliseconds; each change takes one."""
+
+    def __init__(self) -> None:
+        self.now = 1_700_000_000_000
+        self.experiments: dict[str, Experiment] = {}
+        self.models: dict[str, RegisteredModel] = {}
+        self.versions: dict[tuple[str, int], ModelVersion] = {}
+        self.runs: dict[str, StoredRun] = {}
+        self.registrations: dict[str, Registration] = {}
+        self.ended: dict[str, tuple[str, str]] = {}
+        self._ids = itertools.count(1)
+        self._highest: dict[str, int] = {}
+        self.add_experiment("Default")
+
+    def tick(self) -> int:
+        self.now += 1
+        return self.now
+
+    def add_experiment(self, name: str) -> str:
+        experiment_id = str(len(self.experiments))
+        now = self.tick()
+        self.experiments[name] = Experiment(experiment_id, name, f"mem:/{experiment_id}", "active", now, now)
+        return experiment_id
+
+    def delete_experiment(self, name: str) -> None:
+        self.experiments[name] = replace(self.experiments[name], lifecycle_stage="deleted")
+        for stored in self.runs.values():
+            if stored.run.experiment_id == self.experiments[name].experiment_id:
+                stored.deleted = True
+
+    def add_run(
+        self, metrics: dict[str, float | None] | None = None, tags: dict[str, str] | None = None, experiment: str = "0"
+    ) -> str:
+        now = self.tick()
+        run_id = f"{next(self._ids):032x}"
+        run = Run(run_id, experiment, "FINISHED", now, now, {}, {}, tags or {})
+        self.runs[run_id] = StoredRun(run)
+        for key, value in (metrics or {}).items():
+            self.log_metric(run_id, key, value, now)
+        return run_id
+
+    def log_metric(self, run_id: str, key: str, value: float | None, time: int) -> None:
+        stored = self.runs[run_id]
+        stored.points.append(MetricPoint(run_id, key, time, value))
+        last = max((p for p in stored.points if p.metric == key), key=lambda p: p.time)
+        stored.run = replace(stored.run, metrics={**stored.run.metrics, key: last.value})
+
+    def delete_run(self, run_id: str) -> None:
+        self.runs[run_id].deleted = True
+
+    def add_model(self, name: str, tags: dict[str, str] | None = None, description: str | None = None) -> None:
+        now = self.tick()
+        self.models[name] = RegisteredModel(name, now, now, description, tags or {})
+
+    def add_version(
+        self,
+        name: str,
+        metrics: dict[str, float | None] | None = None,
+        *,
+        stage: str = "None",
+        tags: dict[str, str] | None = None,
+        run_tags: dict[str, str] | None = None,
+        with_run: bool = True,
+        description: str | None = None,
+    ) -> int:
+        if name not in self.models:
+            self.add_model(name)
+        version = self._highest[name] = self._highest.get(name, 0) + 1
+        run_id = self.add_run(metrics, run_tags) if with_run else None
+        now = self.tick()
+        row = ModelVersion(name, version, stage, now, now, description, tags or {}, run_id, f"mem:/{name}/{version}")
+        self.versions[name, version] = row
+        self.models[name] = replace(self.models[name], updated=now)
+        return version
+
+    def run_of(self, name: str, version: int) -> str:
+        run_id = self.versions[name, version].run_id
+        assert run_id is not None
+        return run_id
+
+    def set_stage(self, name: str, version: int, stage: str) -> None:
+        self.versions[name, version] = replace(self.versions[name, version], stage=stage, updated=self.tick())
+
+    def set_alias(self, name: str, alias: str, version: int) -> None:
+        model = self.models[name]
+        self.models[name] = replace(model, aliases={**model.aliases, alias: version})
+
+    def delete_version(self, name: str, version: int) -> None:
+        del self.versions[name, version]
+        model = self.models[name]
+        self.models[name] = replace(model, aliases={a: v for a, v in model.aliases.items() if v != version})
+
+    def delete_model(self, name: str) -> None:
+        del self.models[name]
+        self._highest.pop(name, None)
+        for key in [key for key in self.versions if key[0] == name]:
+            del self.versions[key]
+
+
+@dataclass
+class Spent:
+    """How many requests a block made."""
+
+    requests: int = 0
+
+
+class MemoryGateway:
+    """A Gateway to a MemoryWorld. Set `failure` to have every call fail with it."""
+
+    patience = 5.0
+
+    def __init__(self, world: MemoryWorld | None = None, monitoring_experiment: str = "control-tower") -> None:
+        self.world = world or MemoryWorld()
+        self.failure: MlflowUnavailable | None = None
+        self.calls: list[str] = []
+        self.unreadable = 0
+        self.stopped = False
+        self._experiment = monitoring_experiment
+
+    @contextmanager
+    def within(self, seconds: float) -> Iterator[Spent]:
+        spent, before = Spent(), len(self.calls)
+        yield spent
+        spent.requests = len(self.calls) - before
+
+    def stop(self) -> None:
+        self.stopped = True
+
+    def _called(self, what: str) -> None:
+        self.calls.append(what)
+        if self.failure:
+            raise self.failure
+
+    def ping(self) -> int:
+        self._called("ping")
+        return sum(e.lifecycle_stage == "active" for e in self.world.experiments.values())
+
+    def read_inventory(self) -> Inventory:
+        read_at = self.world.tick()
+        self._called("read_inventory")
+        world = self.world
+        return Inventory(
+            read_at,
+            tuple(world.models.values()),
+            tuple(self._joined(row) for row in world.versions.values()),
+            tuple(world.experiments.values()),
+            self.unreadable,
+        )
+
+    def read_model(self, name: str) -> ModelReading:
+        read_at = self.world.tick()
+        self._called("read_model")
+        rows = [self._joined(row) for row in self.world.versions.values() if row.name == name]
+        return ModelReading(read_at, self.world.models.get(name), tuple(rows))
+
+    def find_version(self, name: str, version: int) -> ModelVersion | None:
+        self._called("find_version")
+        return self.world.versions.get((name, version))
+
+    def find_experiment(self, experiment_id: str) -> Experiment | None:
+        self._called("find_experiment")
+        return next((e for e in self.world.experiments.values() if e.experiment_id == experiment_id), None)
+
+    def list_runs(
+        self, experiment_id: str, limit: int, page_token: str | None
+    ) -> tuple[Sequence[Run], str | None]:
+        self._called("list_runs")
+        start = page_token_offset(page_token) if page_token is not None else 0
+        if start is None:
+            raise InvalidInput("page_token: not a token of this list.")
+        found = [s.run for s in self.world.runs.values() if s.run.experiment_id == experiment_id and not s.deleted]
+        found.sort(key=lambda run: -(run.start_time or 0))
+        more = len(found) > start + limit
+        token = base64.b64encode(json.dumps({"offset": start + limit}).encode()).decode() if more else None
+        return found[start : start + limit], token
+
+    def count_runs(self, started_after: int | None = None) -> int:
+        self._called("count_runs")
+        since = started_after if started_after is not None else -1
+        open_runs = [r for r in self.world.registrations.values() if r.registered_at > since]
+        runs = [s for s in self.world.runs.values() if not s.deleted and (s.run.start_time or 0) > since]
+        return len(runs) + len(open_runs)
+
+    def metric_points(self, rows: Sequence[ModelVersion]) -> dict[int, list[MetricPoint]]:
+        self._called("metric_points")
+        found: dict[int, list[MetricPoint]] = {}
+        for row in rows:
+            tag = f"models:/{row.name}/{row.version}"
+            owners = {s.run.run_id for s in self.world.runs.values() if s.run.tags.get(EVALUATES) == tag}
+            owners |= {row.run_id} if row.run_id else set()
+            found[row.version] = [p for o in owners for p in self.world.runs[o].points]
+        return found
+
+    def open_registrations(self) -> Sequence[Registration] | None:
+        self._called("open_registrations")
+        experiment = self.world.experiments.get(self._experiment)
+        if experiment is None or experiment.lifecycle_stage != "active":
+            return None
+        return self._sorted(self.world.registrations.values())
+
+    def find_registrations(self, name: str, version: int) -> Sequence[Registration]:
+        self._called("find_registrations")
+        self._restore()
+        return self._sorted(r for r in self.world.registrations.values() if r.key == (name, version))
+
+    def open_monitor_run(self, wanted: Registration) -> Registration:
+        self._called("open_monitor_run")
+        if self._experiment not in self.world.experiments:
+            self.world.add_experiment(self._experiment)
+        self._restore()
+        made = replace(wanted, monitor_run_id=f"monitor-{len(self.world.registrations) + len(self.world.ended)}")
+        self.world.registrations[made.monitor_run_id] = made
+        return made
+
+    def end_monitor_run(self, run_id: str, by: str, reason: str) -> None:
+        self._called("end_monitor_run")
+        del self.world.registrations[run_id]
+        self.world.ended[run_id] = (by, reason)
+
+    def _restore(self) -> None:
+        experiment = self.world.experiments.get(self._experiment)
+        if experiment is not None:
+            self.world.experiments[self._experiment] = replace(experiment, lifecycle_stage="active")
+
+    def _joined(self, row: ModelVersion) -> ModelVersion:
+        stored = self.world.runs.get(row.run_id or "")
+        if stored is None:
+            return row
+        return replace(row, metrics=stored.run.metrics, run_model_type=stored.run.tags.get("model_type"))
+
+    @staticmethod
+    def _sorted(found: object) -> list[Registration]:
+        return sorted(found, key=lambda r: (r.registered_at, r.monitor_run_id))  # type: ignore[call-overload,no-any-return]

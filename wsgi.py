@@ -1,0 +1,33 @@
+"""The application for gunicorn (`gunicorn wsgi:app`), and the command line (`python wsgi.py --help`)."""
+
+import argparse
+import json
+import sys
+
+from app import create_app
+
+
+def main() -> None:
+    """Serve with gunicorn, or show the configuration."""
+    parser = argparse.ArgumentParser(description="MLOps Control Tower")
+    parser.add_argument("--host", help="address to listen on (API_HOST)")
+    parser.add_argument("--port", type=int, help="port to listen on (API_PORT)")
+    parser.add_argument("--reload", action="store_true", help="start anew when the code changes")
+    parser.add_argument("--config", action="store_true", help="show the configuration and stop")
+    given = parser.parse_args()
+    from config import load_settings
+
+    overrides = {"api_host": given.host, "api_port": given.port}
+    settings = load_settings(**{name: value for name, value in overrides.items() if value is not None})
+    if given.config:
+        sys.stdout.write(json.dumps(settings.public(), indent=2) + "\n")
+        return
+    from app.server import serve
+
+    serve(settings.api_host, settings.api_port, given.reload)
+
+
+if __name__ == "__main__":
+    main()
+else:
+    app = create_app()
