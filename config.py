@@ -35,7 +35,10 @@ class Settings(BaseSettings):
     api_host: str = Field("0.0.0.0", min_length=1, description="Address to listen on.")  # noqa: S104 - the old default
     api_port: int = Field(8000, ge=1, le=65535, description="Port to listen on.")
     web_concurrency: int = Field(
-        min(4, (os.cpu_count() or 1) + 1), ge=1, le=256, description="Worker processes: the cores and one, at most 4."
+        min(4, (os.cpu_count() or 1) + 1),
+        ge=1,
+        le=256,
+        description="Worker processes: the cores and one, at most 4.",
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least level that is logged.")
     log_format: Literal["text", "json"] = Field("text", description="One line an event, for people or for machines.")
@@ -44,7 +47,9 @@ class Settings(BaseSettings):
 
     enable_cache: bool = Field(True, description="Mirror MLflow; without, every request reads MLflow.")
     cache_refresh_interval_minutes: float = Field(30, gt=0, le=10080, description="How often everything is read anew.")
-    cache_timeout_seconds: float = Field(300, gt=0, le=86400, description="Bounds one refresh, all its MLflow calls together.")
+    cache_timeout_seconds: float = Field(
+        300, gt=0, le=86400, description="Bounds one refresh, all its MLflow calls together."
+    )
     max_models_returned: int = Field(1000, ge=1, le=1_000_000, description="Rows of one answer at most.")
     enable_cache_persistence: bool = Field(True, description="Keep the snapshot over a restart.")
     cache_directory: Path = Field(Path("./cache"), description="Where the workers share and keep the snapshot.")
@@ -52,7 +57,9 @@ class Settings(BaseSettings):
 
     production_aliases: Names = Field(("champion", "production"), description="Aliases that stand for Production.")
     staging_aliases: Names = Field(("challenger", "staging"), description="Aliases that stand for Staging.")
-    monitoring_experiment: str = Field("control-tower", min_length=1, max_length=250, description="MLflow experiment of the monitor runs.")
+    monitoring_experiment: str = Field(
+        "control-tower", min_length=1, max_length=250, description="MLflow experiment of the monitor runs."
+    )
     enable_mock_data: bool = Field(False, description="Show a small sample fleet while there is nothing else to show.")
     enable_debug_endpoints: bool = Field(True, description="Serve /debug/monitored.")
 
@@ -130,4 +137,3 @@ def _in_one_line(error: ValidationError) -> str:
     shown = "(hidden)" if any(word in name.lower() for word in _SECRET) else repr(first.get("input"))[:80]
     allowed = first["msg"].replace("Value error, ", "").replace("Input should be", "must be")
     return f"{name.upper()}={shown}: {allowed}"
-

@@ -3,11 +3,13 @@
 import gc
 
 from app.logs import logging_config
+from app.starting import announce, prepare
 from config import load_settings
 
 _settings = load_settings()
+_host = f"[{_settings.api_host}]" if ":" in _settings.api_host else _settings.api_host
 
-bind = f"{f'[{_settings.api_host}]' if ':' in _settings.api_host else _settings.api_host}:{_settings.api_port}"
+bind = f"{_host}:{_settings.api_port}"
 workers = _settings.web_concurrency
 worker_class = "gthread"
 # More than the gateway's calls at once (64): with MLflow hanging on all of them, others are left to answer.
@@ -28,18 +30,24 @@ access_log_format = "%(h)s %(m)s %(U)s %(s)s %(B)s bytes %(M)s ms"
 
 def on_starting(server):
     """In the master, with the application loaded and before any worker is forked."""
-    from app.starting import prepare
+    if server.cfg.preload_app:
+        prepare(server.app.wsgi(), server.cfg.bind)
+        gc.freeze()
 
-    prepare(server.app.wsgi(), server.cfg.bind)
-    gc.freeze()
+
+def when_ready(server):
+    """In the master, listening."""
+    announce(server.cfg.bind)
 
 
 def post_worker_init(worker):
     """In each worker: threads do not survive a fork, so they start here."""
+    if not worker.cfg.preload_app:
+        prepare(worker.wsgi, worker.cfg.bind)
     worker.wsgi.extensions["control_tower"].start()
 
 
-def worker_exit(server, worker):
+def worker_exit(server, worker):  # noqa: ARG001 - gunicorn hands over both
     """A worker ends: let go of MLflow."""
     application = getattr(worker, "wsgi", None)
     if application is not None:

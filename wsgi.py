@@ -5,6 +5,8 @@ import json
 import sys
 
 from app import create_app
+from app.server import serve
+from config import load_settings
 
 
 def main() -> None:
@@ -15,15 +17,11 @@ def main() -> None:
     parser.add_argument("--reload", action="store_true", help="start anew when the code changes")
     parser.add_argument("--config", action="store_true", help="show the configuration and stop")
     given = parser.parse_args()
-    from config import load_settings
-
     overrides = {"api_host": given.host, "api_port": given.port}
     settings = load_settings(**{name: value for name, value in overrides.items() if value is not None})
     if given.config:
         sys.stdout.write(json.dumps(settings.public(), indent=2) + "\n")
         return
-    from app.server import serve
-
     serve(settings.api_host, settings.api_port, given.reload)
 
 

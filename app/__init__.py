@@ -65,7 +65,8 @@ def create_app(settings: Settings | None = None, parts: Parts | None = None) -> 
 def _register_api(app: Flask, settings: Settings) -> None:
     api = TowerApi(app)
     api.spec.components.security_scheme(
-        "bearer", {"type": "http", "scheme": "bearer", "description": "An access key, where the service has keys"}
+        "bearer",
+        {"type": "http", "scheme": "bearer", "description": "An access key, where the service has keys"},
     )
     areas = [system, models, monitoring, experiments, cache, dashboard]
     if settings.enable_debug_endpoints:

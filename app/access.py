@@ -54,8 +54,9 @@ def guard(app: Flask, ring: KeyRing) -> None:
 
     @auth.verify_token
     def find(token: str) -> Key | None:
-        g.key = ring.find(token) if token else None
-        return g.key
+        key = ring.find(token) if token else None
+        g.key = key
+        return key
 
     @auth.get_user_roles
     def roles(key: Key) -> tuple[str, ...]:
@@ -81,5 +82,3 @@ def guard(app: Flask, ring: KeyRing) -> None:
 def default_registrant() -> str:
     """Who registers when the request does not say: the key's name, where there are keys."""
     return who() or "anonymous"
-
-

@@ -16,9 +16,9 @@ class Parser(FlaskParser):
 
     DEFAULT_VALIDATION_STATUS = 400
     # An unknown parameter is ignored, an unknown body field is a mistake worth telling.
-    DEFAULT_UNKNOWN_BY_LOCATION = {"json": ma.RAISE, "query": ma.EXCLUDE}
+    DEFAULT_UNKNOWN_BY_LOCATION = {"json": ma.RAISE, "query": ma.EXCLUDE}  # noqa: RUF012 - webargs has it so
 
-    def load_json(self, req: Request, schema: ma.Schema) -> Any:
+    def load_json(self, req: Request, schema: ma.Schema) -> Any:  # noqa: ARG002 - webargs hands it over
         if not req.is_json:
             raise InvalidInput("Send a JSON object, with the header Content-Type: application/json.")
         try:
@@ -31,9 +31,28 @@ class Parser(FlaskParser):
 
 
 class TowerBlueprint(Blueprint):  # type: ignore[misc]
-    """A flask-smorest blueprint that parses as the contract says."""
+    """A flask-smorest blueprint that parses as the contract says, and shows an example of every answer."""
 
     ARGUMENTS_PARSER = Parser()
+
+    def response(self, status_code: int, schema: Any = None, **told: Any) -> Any:
+        """As in flask-smorest; the example is made of those of the schema's fields."""
+        made = schema() if isinstance(schema, type) else schema
+        return super().response(status_code, made, example=example_of(made), **told)
+
+
+def example_of(schema: ma.Schema) -> Any:
+    """An example of what a schema describes, of the examples of its fields."""
+    example = {name: _field_example(field) for name, field in schema.fields.items()}
+    return [example] if schema.many else example
+
+
+def _field_example(field: ma.fields.Field[Any]) -> Any:
+    if isinstance(field, ma.fields.Nested):
+        return example_of(field.schema)
+    if isinstance(field, ma.fields.List) and isinstance(field.inner, ma.fields.Nested):
+        return [example_of(field.inner.schema)]
+    return field.metadata["example"]
 
 
 def refuse_broken_path() -> None:

@@ -18,20 +18,32 @@ JSON = "application/json"
 
 _TEXT = {
     400: ("Bad input", "page: Not a valid integer."),
-    401: ("No access key, or an unknown one", "This needs an access key: send it as Authorization: Bearer KEY."),
+    401: (
+        "No access key, or an unknown one",
+        "This needs an access key: send it as Authorization: Bearer KEY.",
+    ),
     403: ("The key's role does not allow this", "This needs a key with the role write; yours has read."),
     404: ("Not found", "Model not found in MLflow"),
-    500: ("MLflow cannot be reached, or an internal error", "MLflow did not answer within 20 s. Try again later."),
+    500: (
+        "MLflow cannot be reached, or an internal error",
+        "MLflow did not answer within 20 s. Try again later.",
+    ),
     503: ("Nothing to serve yet", "Nothing has been read from MLflow yet. Try again shortly."),
 }
 
 AGE_HEADERS = {
-    "X-Data-As-Of": {"description": "Time of the data, RFC 3339", "schema": {"type": "string", "format": "date-time"}},
+    "X-Data-As-Of": {
+        "description": "Time of the data, RFC 3339",
+        "schema": {"type": "string", "format": "date-time"},
+    },
     "X-Data-Stale": {
         "description": "`true` when the data is older than `CACHE_MAX_AGE_HOURS`; else absent",
         "schema": {"type": "string"},
     },
-    "X-Data-Source": {"description": "`mock` for the sample fleet; else absent", "schema": {"type": "string"}},
+    "X-Data-Source": {
+        "description": "`mock` for the sample fleet; else absent",
+        "schema": {"type": "string"},
+    },
     "ETag": {"description": "Send it as `If-None-Match` to get a 304", "schema": {"type": "string"}},
 }
 PAGE_HEADERS = {
@@ -75,9 +87,9 @@ def errors(blp: TowerBlueprint, *statuses: int, not_found: str | None = None) ->
             description, example = _TEXT[status]
             if status == 404 and not_found:  # noqa: PLR2004
                 example = not_found
-            view = blp.alt_response(
-                status, schema=ErrorSchema, description=description, example={"detail": example}
-            )(view)
+            view = blp.alt_response(status, schema=ErrorSchema, description=description, example={"detail": example})(
+                view
+            )
         return view
 
     return document

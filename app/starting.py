@@ -7,12 +7,13 @@ from flask import Flask
 from app.services.keys import BadKeyFile
 from app.wiring import Tower
 
+log = logging.getLogger(__name__)
+
 _LOOPBACK = ("127.", "localhost", "::1", "[::1]", "unix:")
 
 
 def prepare(app: Flask, addresses: list[str]) -> None:
     """Make ready what the workers share. Stops the start, with one line, where that cannot be done."""
-    log = logging.getLogger(__name__)
     built: Tower = app.extensions["control_tower"]
     try:
         built.prepare()
@@ -25,3 +26,10 @@ def prepare(app: Flask, addresses: list[str]) -> None:
             "Anybody who reaches %s may read and write: set API_TOKENS_FILE to ask for access keys",
             ", ".join(addresses),
         )
+
+
+def announce(addresses: list[str]) -> None:
+    """Say where the service is."""
+    for address in addresses:
+        base = "http://" + address.replace("0.0.0.0", "localhost").replace("[::]", "localhost")  # noqa: S104
+        log.info("Control tower: %s  API documentation: %s/docs", base, base)

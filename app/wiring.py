@@ -122,9 +122,9 @@ def wire(settings: Settings, parts: Parts) -> Tower:
     source, cached = source_of(settings), settings.enable_cache
     timeout = settings.cache_timeout_seconds
     rules = stage_rules(settings.production_aliases, settings.staging_aliases)
-    options = TrackerOptions(
-        source, settings.cache_refresh_interval_minutes * 60, timeout, cached, settings.enable_mock_data
-    )
+    # A snapshot that counts as stale is due, however rarely one is to be read otherwise.
+    interval = min(settings.cache_refresh_interval_minutes * 60, settings.cache_max_age_hours * 3600)
+    options = TrackerOptions(source, interval, timeout, cached, settings.enable_mock_data)
     tracker = ModelTracker(parts.gateway, parts.cache, parts.refresh_locks, rules, parts.clock, options)
     manager = MonitoringManager(
         parts.gateway, parts.cache, parts.monitoring_locks, parts.clock, source, cached, tracker.ensure_known

@@ -3,10 +3,10 @@
 from flask import Response
 
 from app.access import OPEN, requires
+from app.errors import ErrorSchema
 from app.parsing import TowerBlueprint
 from app.replies import AGE_HEADERS, errors, live
 from app.schemas.system import AliveSchema, ConfigSchema, HealthSchema, ReadySchema, RootSchema
-from app.errors import ErrorSchema
 from app.wiring import tower
 from config import VERSION
 

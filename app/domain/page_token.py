@@ -2,7 +2,6 @@
 
 import base64
 import binascii
-
 import json
 
 _MOST = 1 << 62

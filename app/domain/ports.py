@@ -51,9 +51,7 @@ class Gateway(Protocol):
 
     def find_experiment(self, experiment_id: str) -> Experiment | None: ...
 
-    def list_runs(
-        self, experiment_id: str, limit: int, page_token: str | None
-    ) -> tuple[Sequence[Run], str | None]:
+    def list_runs(self, experiment_id: str, limit: int, page_token: str | None) -> tuple[Sequence[Run], str | None]:
         """Runs, newest first, and the token of the next page. A bad token raises `InvalidInput`."""
         ...
 
@@ -115,7 +113,8 @@ class Locks(Protocol):
 class Mirror(Protocol):
     """The mirror of the registry, as other services see it."""
 
-    cached: bool
+    @property
+    def cached(self) -> bool: ...
 
     def peek(self) -> Fleet | None: ...
 

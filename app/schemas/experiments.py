@@ -47,5 +47,8 @@ class RunQuerySchema(Schema):
 
     limit = number("Runs at most, 1 to 50000", 100, load_default=100, validate=validate.Range(1, _MOST_RUNS))
     page_token = text(
-        "Next page: from the header `X-Next-Page-Token`", "eyJvZmZzZXQiOiAxMDB9", load_default=None, allow_none=True
+        "Next page: from the header `X-Next-Page-Token`",
+        "eyJvZmZzZXQiOiAxMDB9",
+        load_default=None,
+        allow_none=True,
     )

@@ -64,7 +64,8 @@ class ListQuerySchema(Schema):
     alias = text("An alias", "champion")
     model_type = text("Model type", "classifier")
     tag = fields.List(
-        fields.String(validate=_tag), metadata=told("A tag as `key:value`; may be repeated", ["team:genomics"])
+        fields.String(validate=_tag),
+        metadata=told("A tag as `key:value`; may be repeated", ["team:genomics"]),
     )
     sort = fields.String(
         validate=validate.OneOf([*SORTS, *(f"-{name}" for name in SORTS)]),

@@ -20,7 +20,11 @@ class RegisterSchema(Schema):
     model_type = fields.String(
         required=True,
         validate=_model_type,
-        error_messages={"invalid": INVALID_TYPE, "null": INVALID_TYPE, "required": "Needed: classifier or regressor."},
+        error_messages={
+            "invalid": INVALID_TYPE,
+            "null": INVALID_TYPE,
+            "required": "Needed: classifier or regressor.",
+        },
         metadata=told("`classifier` or `regressor`", "classifier", enum=list(MODEL_TYPES)),
     )
     registered_by = text(

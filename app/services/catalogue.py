@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
@@ -100,7 +100,8 @@ class Catalogue:
             ]
 
         self._register.monitored()
-        return self._listed(f"monitored {model_type}", query, rows)
+        answer = self._listed(f"monitored {model_type}", query, rows)
+        return replace(answer, stale=True) if self._register.peek().stale else answer
 
     def versions(self, name: str) -> Answer:
         """Every version of a model. Raises `NotFound`."""

@@ -71,13 +71,13 @@ class FileCache(FileSystemCache):
             return None
         return super().get(key)
 
-    def set(self, key: str, value: Any, timeout: Any = None, mgmt_element: bool = False) -> bool:
+    def set(self, key: str, value: Any, timeout: Any = 0, mgmt_element: bool = False) -> bool:
         try:
             # Somebody may have removed the directory while the service runs.
             self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
             if not os.access(self._directory, os.W_OK | os.X_OK):
                 raise PermissionError(errno.EACCES, "not writable")
-            kept = super().set(key, value, 0, mgmt_element)
+            kept = super().set(key, value, timeout, mgmt_element)
         except OSError as error:
             log.warning("The cache directory %s cannot be written: %s", self._directory, error)
             return False

@@ -47,7 +47,11 @@ class Health:
         return 0 <= self._clock() - (probe.get("asked_at") or -_EVERY_MS) < _EVERY_MS
 
     def _ask(self, last: dict[str, Any]) -> dict[str, Any]:
-        told: dict[str, Any] = {"asked_at": self._clock(), "experiments": last.get("experiments"), "connected": False}
+        told: dict[str, Any] = {
+            "asked_at": self._clock(),
+            "experiments": last.get("experiments"),
+            "connected": False,
+        }
         try:
             with self._gateway.within(_WAIT_SECONDS - 0.1):
                 told |= {"experiments": self._gateway.ping(), "connected": True}

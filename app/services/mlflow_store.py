@@ -34,6 +34,6 @@ def _make(path: Path) -> None:
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".new-store-") as folder:
         new = Path(folder) / path.name
         artifacts = path.parent / "artifacts"
-        store = SqlAlchemyStore(f"{_PREFIX}{new}", artifacts.absolute().as_uri())
+        store = SqlAlchemyStore(f"{_PREFIX}{new}", artifacts.absolute().as_uri())  # type: ignore[no-untyped-call]
         store.engine.dispose()
         new.rename(path)

@@ -41,7 +41,13 @@ class ModelTracker:
     """One worker's view of the shared snapshot. Nothing is changed in place."""
 
     def __init__(
-        self, gateway: Gateway, cache: SharedCache, locks: Locks, rules: StageRules, clock: Clock, options: TrackerOptions
+        self,
+        gateway: Gateway,
+        cache: SharedCache,
+        locks: Locks,
+        rules: StageRules,
+        clock: Clock,
+        options: TrackerOptions,
     ) -> None:
         self._gateway = gateway
         self._cache = cache
@@ -155,7 +161,11 @@ class ModelTracker:
         return fleet is None or now - fleet.as_of >= self._options.interval * 1000
 
     def _sweep(self) -> Fleet:
-        state = {**self.state(), "started_at": self._clock(), "holder": f"{socket.gethostname()}:{os.getpid()}"}
+        state = {
+            **self.state(),
+            "started_at": self._clock(),
+            "holder": f"{socket.gethostname()}:{os.getpid()}",
+        }
         self._cache.set(_STATE, state)
         began = time.monotonic()
         try:
@@ -172,10 +182,17 @@ class ModelTracker:
             raise
         self._failure = None
         took = round(time.monotonic() - began, 3)
-        told = {"duration_seconds": took, "requests": operation.requests, "unreadable_rows": inventory.unreadable}
+        told = {
+            "duration_seconds": took,
+            "requests": operation.requests,
+            "unreadable_rows": inventory.unreadable,
+        }
         self._cache.set(_STATE, {**state, **self._ended("succeeded_at"), **told})
         log.info(
-            "Refreshed %d model versions in %.2f s with %d MLflow requests", len(fleet.models), took, operation.requests
+            "Refreshed %d model versions in %.2f s with %d MLflow requests",
+            len(fleet.models),
+            took,
+            operation.requests,
         )
         return fleet
 

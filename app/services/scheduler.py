@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
@@ -24,8 +25,6 @@ class Scheduler:
         self._tick = tick
 
     def start(self) -> None:
-        from datetime import UTC, datetime  # noqa: PLC0415
-
         self._scheduler.add_job(self._tick, "interval", seconds=TICK_SECONDS, next_run_time=datetime.now(UTC))
         self._scheduler.start()
 

@@ -195,9 +195,7 @@ class MemoryGateway:
         self._called("find_experiment")
         return next((e for e in self.world.experiments.values() if e.experiment_id == experiment_id), None)
 
-    def list_runs(
-        self, experiment_id: str, limit: int, page_token: str | None
-    ) -> tuple[Sequence[Run], str | None]:
+    def list_runs(self, experiment_id: str, limit: int, page_token: str | None) -> tuple[Sequence[Run], str | None]:
         self._called("list_runs")
         start = page_token_offset(page_token) if page_token is not None else 0
         if start is None:

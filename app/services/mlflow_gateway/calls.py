@@ -94,7 +94,10 @@ class Calls:
         pending = _Pending()
         context = copy_context()
         work = threading.Thread(
-            target=context.run, args=(self._work, pending, function, args, kwargs), name="mlflow-call", daemon=True
+            target=context.run,
+            args=(self._work, pending, function, args, kwargs),
+            name="mlflow-call",
+            daemon=True,
         )
         try:
             self._pending.add(pending)
@@ -118,24 +121,29 @@ class Calls:
         pending.done.set()
 
 
+# MLflow's error codes, and what a client reads for them.
+_MISSING = ("RESOURCE_DOES_NOT_EXIST", "NOT_FOUND")
+_REFUSED = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST", "RESOURCE_ALREADY_EXISTS", "INVALID_STATE")
+_LOGIN = "MLflow does not accept the credentials. Check MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD."
+_UNAVAILABLE = {
+    "UNAUTHENTICATED": _LOGIN,
+    "CUSTOMER_UNAUTHORIZED": _LOGIN,
+    "PERMISSION_DENIED": "MLflow denies this service the permission. Give its user access in MLflow.",
+    "ENDPOINT_NOT_FOUND": "There is no MLflow at MLFLOW_TRACKING_URI. Check the address.",
+}
+_ELSE = "MLflow cannot be reached or failed. Check that it runs and that MLFLOW_TRACKING_URI is right."
+
+
 def in_our_words(error: BaseException) -> TowerError:
     """What a client may read of an error of MLflow's: never its own text, which repeats credentials."""
     if isinstance(error, TowerError):
         return error
     code = getattr(error, "error_code", None)
-    if code in ("RESOURCE_DOES_NOT_EXIST", "NOT_FOUND"):
+    if code in _MISSING:
         return MlflowMissing("MLflow does not know what was asked for.")
-    if code in ("INVALID_PARAMETER_VALUE", "BAD_REQUEST", "RESOURCE_ALREADY_EXISTS", "INVALID_STATE"):
+    if code in _REFUSED:
         return MlflowRefused(f"MLflow refused the request ({code}).")
     log.warning("MLflow failed: %s: %s", type(error).__name__, redact(str(error))[:2000])
-    if code in ("UNAUTHENTICATED", "CUSTOMER_UNAUTHORIZED"):
-        return MlflowUnavailable(
-            "MLflow does not accept the credentials. Check MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD."
-        )
-    if code == "PERMISSION_DENIED":
-        return MlflowUnavailable("MLflow denies this service the permission. Give its user access in MLflow.")
-    if code == "ENDPOINT_NOT_FOUND":
-        return MlflowUnavailable("There is no MLflow at MLFLOW_TRACKING_URI. Check the address.")
     if "timed out" in str(error).lower():
         return MlflowTooSlow("MLflow did not answer in time. Try again later.")
-    return MlflowUnavailable("MLflow cannot be reached or failed. Check that it runs and MLFLOW_TRACKING_URI is right.")
+    return MlflowUnavailable(_UNAVAILABLE.get(str(code), _ELSE))

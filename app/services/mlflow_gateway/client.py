@@ -1,7 +1,9 @@
 """Making the MLflow client: its address, credentials and limits. The client is made after the fork."""
 
+import logging
 import os
 import threading
+import warnings
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
@@ -75,9 +77,6 @@ class Connection:
 
 
 def _quiet() -> None:
-    import logging  # noqa: PLC0415
-    import warnings  # noqa: PLC0415
-
     # Stages are deprecated in MLflow and part of this service's contract: one warning a call is noise.
     warnings.filterwarnings("ignore", category=FutureWarning, module="mlflow.*")
     logging.getLogger("alembic").setLevel(logging.WARNING)

@@ -102,9 +102,7 @@ class MlflowGateway:
         except (MlflowMissing, MlflowRefused):
             return None
 
-    def list_runs(
-        self, experiment_id: str, limit: int, page_token: str | None
-    ) -> tuple[Sequence[Run], str | None]:
+    def list_runs(self, experiment_id: str, limit: int, page_token: str | None) -> tuple[Sequence[Run], str | None]:
         if page_token is not None and page_token_offset(page_token) is None:
             raise InvalidInput("page_token: not a token of this list. Take it from the header X-Next-Page-Token.")
         found: list[Run] = []
@@ -130,7 +128,12 @@ class MlflowGateway:
         condition = "" if started_after is None else f"attributes.start_time > {int(started_after)}"
         search = self._connection.client().search_runs
         found = pages.read_all(
-            self._calls, search, pages.RUNS, experiment_ids=experiments, filter_string=condition, run_view_type=_ACTIVE
+            self._calls,
+            search,
+            pages.RUNS,
+            experiment_ids=experiments,
+            filter_string=condition,
+            run_view_type=_ACTIVE,
         )
         return sum(1 for _ in found)
 

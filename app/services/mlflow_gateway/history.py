@@ -84,7 +84,9 @@ class History:
 
         params = [("run_ids", run_id) for run_id in run_ids]
         params += [("metric_key", metric), ("max_results", str(_POINTS_A_RUN))]
-        answer = http_request(self._connection.store().get_host_creds(), _PATH, "GET", params=params)
+        answer = http_request(  # type: ignore[no-untyped-call]
+            self._connection.store().get_host_creds(), _PATH, "GET", params=params
+        )
         body = json.loads(verify_rest_response(answer, _PATH).text)
         return [(row["run_id"], _Row(metric, row)) for row in body.get("metrics", [])]
 

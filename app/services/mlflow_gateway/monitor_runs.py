@@ -12,7 +12,6 @@ from app.services.mlflow_gateway.calls import Calls
 from app.services.mlflow_gateway.client import Connection
 
 
-
 class MonitorRuns:
     """The runs of the tower's own experiment."""
 
@@ -82,10 +81,6 @@ class MonitorRuns:
     def _search(self, experiment_id: str, condition: str) -> list[Registration]:
         """Open monitor runs, the one that counts first: the earlier start, then the lower run id."""
         search = self._connection.client().search_runs
-        found = pages.read_all(
-            self._calls, search, pages.RUNS, experiment_ids=[experiment_id], filter_string=condition
-        )
+        found = pages.read_all(self._calls, search, pages.RUNS, experiment_ids=[experiment_id], filter_string=condition)
         good, _ = rows.readable(rows.registration, found, "monitor run")
         return sorted(good, key=lambda r: (r.registered_at, r.monitor_run_id))
-
-

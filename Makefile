@@ -1,0 +1,49 @@
+# MLOps Control Tower. `make help` lists what there is.
+PYTHON ?= python3
+BIN := .venv/bin
+SOURCES := app config.py wsgi.py gunicorn.conf.py demo tests
+
+.DEFAULT_GOAL := help
+.PHONY: help install run demo test lint format lock clean
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-9s %s\n", $$1, $$2 }'
+
+install: .venv/.installed ## Make .venv with what the service needs
+
+run: .venv/.installed ## Serve; without MLFLOW_TRACKING_URI on an embedded MLflow with real demo models
+	@$(BIN)/python -m demo --if-embedded
+	@exec $(BIN)/gunicorn wsgi:app
+
+demo: .venv/.installed ## Build the demo registry, or score the days that are missing
+	@$(BIN)/python -m demo
+
+test: .venv/.installed-dev ## Run every test, with coverage
+	$(BIN)/python -m pytest --cov --cov-report=term
+
+lint: .venv/.installed-dev ## Check style, types and the walls between the layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: .venv/.installed-dev ## Format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lock: .venv/.installed-dev ## Pin the newest versions within the ranges, with hashes
+	$(BIN)/pip-compile --upgrade $(LOCK) --output-file requirements.lock requirements.txt
+	$(BIN)/pip-compile --upgrade $(LOCK) --output-file requirements-dev.lock requirements-dev.txt
+
+LOCK := --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --allow-unsafe --strip-extras
+
+clean: ## Remove .venv, the cache, the embedded MLflow and what tests leave
+	rm -rf .venv cache var .coverage .coverage.* .hypothesis .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/.installed: requirements.lock scripts/setup.sh
+	@PYTHON="$(PYTHON)" scripts/setup.sh requirements.lock $@
+
+.venv/.installed-dev: requirements-dev.lock scripts/setup.sh
+	@PYTHON="$(PYTHON)" scripts/setup.sh requirements-dev.lock $@
+	@touch .venv/.installed
