@@ -7,8 +7,6 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from app.domain.redact import without_userinfo
-
 ROOT = Path(__file__).resolve().parent
 EMBEDDED_STORE = ROOT / "var" / "mlflow.db"
 # The version of the API that clients rely on, as the old service told it.
@@ -91,27 +89,6 @@ class Settings(BaseSettings):
     def tracking_uri(self) -> str:
         """The address to use: the one set, else the embedded store's."""
         return self.mlflow_tracking_uri or f"sqlite:///{EMBEDDED_STORE}"
-
-    def public(self) -> dict[str, Any]:
-        """The configuration as anybody may see it: no credential, in the shape of `GET /config`."""
-        uri = self.tracking_uri
-        has_userinfo = "@" in uri.partition("://")[2].partition("/")[0]
-        secrets = (self.mlflow_tracking_password, self.mlflow_tracking_token)
-        return {
-            "mlflow": {
-                "tracking_uri": without_userinfo(uri),
-                "authentication": has_userinfo or any(secrets),
-            },
-            "api": {"host": self.api_host, "port": self.api_port, "version": VERSION},
-            "features": {
-                "mock_data_enabled": self.enable_mock_data,
-                "debug_endpoints_enabled": self.enable_debug_endpoints,
-                "cache_enabled": self.enable_cache,
-                "access_keys_enabled": self.api_tokens_file is not None,
-            },
-            # A value that cannot be used stops the start, so what runs is valid.
-            "validation": {"mlflow_configured": True, "api_port_valid": True, "log_level_valid": True},
-        }
 
 
 class BadSetting(SystemExit):

@@ -6,6 +6,7 @@ import sys
 
 from app import create_app
 from app.server import serve
+from app.wiring import public_config
 from config import load_settings
 
 
@@ -20,7 +21,7 @@ def main() -> None:
     overrides = {"api_host": given.host, "api_port": given.port}
     settings = load_settings(**{name: value for name, value in overrides.items() if value is not None})
     if given.config:
-        sys.stdout.write(json.dumps(settings.public(), indent=2) + "\n")
+        sys.stdout.write(json.dumps(public_config(settings), indent=2) + "\n")
         return
     serve(settings.api_host, settings.api_port, given.reload)
 

@@ -6,10 +6,12 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from flask import current_app
 
 from app.domain.ports import Clock, Gateway, Locks, SharedCache
+from app.domain.redact import without_userinfo
 from app.domain.stages import stage_rules
 from app.services.cache_report import CacheReport, PersistenceOptions
 from app.services.catalogue import Catalogue, CatalogueOptions
@@ -27,7 +29,7 @@ from app.services.refresher import Refresher
 from app.services.run_counter import RunCounter
 from app.services.runs import Runs
 from app.services.scheduler import Scheduler
-from config import Settings
+from config import VERSION, Settings
 
 log = logging.getLogger(__name__)
 
@@ -111,10 +113,28 @@ def real_parts(settings: Settings) -> Parts:
     )
 
 
+def public_config(settings: Settings) -> dict[str, Any]:
+    """The configuration as anybody may see it: no credential, in the shape of `GET /config`."""
+    uri = settings.tracking_uri
+    shown = without_userinfo(uri)
+    secrets = (settings.mlflow_tracking_password, settings.mlflow_tracking_token)
+    return {
+        "mlflow": {"tracking_uri": shown, "authentication": shown != uri or any(secrets)},
+        "api": {"host": settings.api_host, "port": settings.api_port, "version": VERSION},
+        "features": {
+            "mock_data_enabled": settings.enable_mock_data,
+            "debug_endpoints_enabled": settings.enable_debug_endpoints,
+            "cache_enabled": settings.enable_cache,
+            "access_keys_enabled": settings.api_tokens_file is not None,
+        },
+        # A value that cannot be used stops the start, so what runs is valid.
+        "validation": {"mlflow_configured": True, "api_port_valid": True, "log_level_valid": True},
+    }
+
+
 def source_of(settings: Settings) -> str:
     """A name for the MLflow that is mirrored, without its credentials."""
-    uri = str(settings.public()["mlflow"]["tracking_uri"])
-    return hashlib.sha256(uri.encode()).hexdigest()[:16]
+    return hashlib.sha256(without_userinfo(settings.tracking_uri).encode()).hexdigest()[:16]
 
 
 def wire(settings: Settings, parts: Parts) -> Tower:

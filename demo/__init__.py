@@ -1,0 +1,1 @@
+"""The demo registry: real models, trained and scored day by day on the data that scikit-learn ships."""

@@ -1,0 +1,45 @@
+"""Training and scoring: an estimator fitted to a task, and its metrics on a batch."""
+
+from typing import Any
+
+from sklearn import metrics
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils import all_estimators
+
+from demo.data import Array, Task
+from demo.fleet import Model, Version
+
+_ESTIMATORS = dict(all_estimators())
+_SEED = 7
+_SCALED = ("LogisticRegression", "Ridge", "KNeighborsClassifier", "LinearRegression")
+
+
+def train(task: Task, version: Version) -> Any:
+    """A fitted estimator; the same each time."""
+    made = _ESTIMATORS[version.estimator]
+    params = dict(version.params)
+    if "random_state" in made().get_params():
+        params["random_state"] = _SEED
+    estimator = made(**params)
+    if version.estimator in _SCALED:
+        estimator = make_pipeline(StandardScaler(), estimator)
+    return estimator.fit(task.x_train, task.y_train)
+
+
+def score(model: Model, estimator: Any, x: Array, y: Array) -> dict[str, float]:
+    """The metrics of an estimator on these rows, as scikit-learn computes them."""
+    guessed = estimator.predict(x)
+    if model.kind == "regressor":
+        return {
+            "rmse": float(metrics.root_mean_squared_error(y, guessed)),
+            "mae": float(metrics.mean_absolute_error(y, guessed)),
+            "r2": float(metrics.r2_score(y, guessed)),
+        }
+    macro = {"average": "macro", "zero_division": 0}
+    return {
+        "accuracy": float(metrics.accuracy_score(y, guessed)),
+        "precision": float(metrics.precision_score(y, guessed, **macro)),
+        "recall": float(metrics.recall_score(y, guessed, **macro)),
+        "f1_score": float(metrics.f1_score(y, guessed, **macro)),
+    }

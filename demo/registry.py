@@ -1,0 +1,136 @@
+"""Writing the fleet into MLflow. Every step looks first whether it is done, so a build can be taken up again."""
+
+import logging
+import os
+import warnings
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+
+import mlflow
+from mlflow import MlflowClient
+from mlflow.entities import Metric
+from mlflow.exceptions import MlflowException
+
+from demo.data import TASKS, Task, batch
+from demo.fleet import Model, Version
+from demo.learn import score, train
+
+EVALUATES = "control_tower.evaluates"
+_KIND = "model_type"
+_TRAINED_BEFORE_DAYS = 40
+
+
+def quiet() -> None:
+    """Stages are deprecated in MLflow, and it says so at every call."""
+    warnings.filterwarnings("ignore", module="mlflow.*")
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def midnight(day: date) -> int:
+    """The start of a day in UTC, in milliseconds."""
+    return int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp() * 1000)
+
+
+class Registry:
+    """One MLflow store, and the fleet as far as it is in it."""
+
+    def __init__(self, store: Path) -> None:
+        uri = f"sqlite:///{store}"
+        mlflow.set_tracking_uri(uri)
+        mlflow.set_registry_uri(uri)
+        self._client = MlflowClient(uri, uri)
+        self._artifacts = (store.parent / "artifacts").absolute()
+
+    def build(self, model: Model, today: date) -> None:
+        """Train and register the versions that are missing, and set stages and aliases."""
+        task = TASKS[model.task]()
+        try:
+            self._client.create_registered_model(
+                model.name, tags={"team": model.team, "owner": model.owner}, description=model.description
+            )
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+        there = {int(v.version) for v in self._client.search_model_versions(f"name = '{model.name}'")}
+        for number, version in enumerate(model.versions, 1):
+            if number not in there:
+                self._register(model, task, number, version, today)
+            self._client.transition_model_version_stage(model.name, str(number), version.stage)
+            if version.alias:
+                self._client.set_registered_model_alias(model.name, version.alias, str(number))
+
+    def score(self, model: Model, days: list[date], drift_from: date) -> int:
+        """Score every version on the days that it has no points of; how many points were logged."""
+        task, logged = TASKS[model.task](), 0
+        for number, version in enumerate(model.versions, 1):
+            run_id = self._evaluation_run(model, number, days[0])
+            done = self._scored_days(run_id, "rmse" if model.kind == "regressor" else "accuracy")
+            missing = [day for day in days if midnight(day) not in done]
+            estimator = train(task, version) if missing else None
+            points = []
+            for day in missing:
+                drift_days = (day - drift_from).days + 1 if model.drifts else 0
+                values = score(model, estimator, *batch(task, model.name, day, drift_days))
+                points += [Metric(key, value, midnight(day), 0) for key, value in values.items()]
+            if points:
+                self._client.log_batch(run_id, metrics=points)
+            logged += len(points)
+        return logged
+
+    def _experiment(self, name: str) -> str:
+        found = self._client.get_experiment_by_name(name)
+        if found:
+            return str(found.experiment_id)
+        return str(self._client.create_experiment(name, (self._artifacts / name).as_uri()))
+
+    def _register(self, model: Model, task: Task, number: int, version: Version, today: date) -> None:
+        started = midnight(today - timedelta(days=_TRAINED_BEFORE_DAYS - number))
+        run = self._client.create_run(
+            self._experiment(model.experiment),
+            start_time=started,
+            tags={"mlflow.user": model.owner, _KIND: model.kind},
+            run_name=f"train {model.name} v{number}",
+        )
+        run_id = run.info.run_id
+        estimator = train(task, version)
+        for key, value in {"estimator": version.estimator, **version.params}.items():
+            self._client.log_param(run_id, key, value)
+        values = score(model, estimator, task.x_held, task.y_held)
+        self._client.log_batch(run_id, metrics=[Metric(k, v, started, 0) for k, v in values.items()])
+        with mlflow.start_run(run_id=run_id):
+            logged: Any = mlflow.sklearn.log_model(
+                estimator, name=model.name, pip_requirements=["scikit-learn"], serialization_format="cloudpickle"
+            )
+        self._client.create_model_version(
+            model.name,
+            logged.model_uri,
+            run_id=run_id,
+            tags={"estimator": version.estimator},
+            description=version.description,
+            model_id=logged.model_id,
+        )
+        self._client.set_terminated(run_id, end_time=started + 60_000)
+
+    def _evaluation_run(self, model: Model, number: int, first: date) -> str:
+        """The one run that holds a version's daily scores: a point a day and metric, all at step 0."""
+        tag = f"models:/{model.name}/{number}"
+        experiment = self._experiment(f"{model.experiment}-evaluation")
+        found = self._client.search_runs([experiment], f"tags.`{EVALUATES}` = '{tag}'")
+        if found:
+            return str(found[0].info.run_id)
+        run = self._client.create_run(
+            experiment,
+            start_time=midnight(first),
+            tags={EVALUATES: tag, "mlflow.user": model.owner},
+            run_name=f"evaluate {model.name} v{number}",
+        )
+        self._client.set_terminated(run.info.run_id)
+        return str(run.info.run_id)
+
+    def _scored_days(self, run_id: str, metric: str) -> set[int]:
+        return {point.timestamp for point in self._client.get_metric_history(run_id, metric)}

@@ -1,0 +1,100 @@
+"""The demo registry: really trained models, scored on every day, one of them on batches that drift."""
+
+import statistics
+from collections import defaultdict
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mlflow import MlflowClient
+
+from demo.__main__ import ensure
+from demo.data import TASKS, batch
+from demo.fleet import FLEET
+from demo.marker import read_marker
+
+TODAY = date(2026, 11, 20)
+DAYS = 30
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("demo") / "mlflow.db"
+    ensure(path, TODAY, DAYS)
+    return path
+
+
+def client(store: Path) -> MlflowClient:
+    return MlflowClient(f"sqlite:///{store}", f"sqlite:///{store}")
+
+
+def series(store: Path, metric: str) -> dict[str, dict[date, float]]:
+    """By version (`models:/NAME/VERSION`), the values of a metric by day."""
+    mlflow = client(store)
+    found: dict[str, dict[date, float]] = defaultdict(dict)
+    experiments = [e.experiment_id for e in mlflow.search_experiments()]
+    for run in mlflow.search_runs(experiments, max_results=1000):
+        tag = run.data.tags.get("control_tower.evaluates")
+        if tag and metric in run.data.metrics:
+            for point in mlflow.get_metric_history(run.info.run_id, metric):
+                found[tag][datetime.fromtimestamp(point.timestamp / 1000, UTC).date()] = point.value
+    return found
+
+
+def main_metric(kind: str) -> str:
+    return "rmse" if kind == "regressor" else "accuracy"
+
+
+def test_there_are_at_least_six_models_with_two_to_four_versions_in_stages_and_with_aliases(store: Path) -> None:
+    models = client(store).search_registered_models()
+    versions = client(store).search_model_versions()
+    counts = {model.name: sum(v.name == model.name for v in versions) for model in models}
+    assert len(counts) >= 6
+    assert set(counts.values()) <= {2, 3, 4}
+    assert {v.current_stage for v in versions} == {"Production", "Staging", "Archived", "None"}
+    assert all("champion" in model.aliases for model in models)
+
+
+def test_every_version_was_scored_on_each_of_the_last_thirty_days(store: Path) -> None:
+    wanted = {TODAY - timedelta(days=back) for back in range(DAYS)}
+    for model in FLEET:
+        by_version = series(store, main_metric(model.kind))
+        for number in range(1, len(model.versions) + 1):
+            assert set(by_version[f"models:/{model.name}/{number}"]) >= wanted
+
+
+def test_the_drifting_model_really_gets_worse_and_the_others_do_not(store: Path) -> None:
+    for model in FLEET:
+        champion = next(n for n, v in enumerate(model.versions, 1) if v.alias == "champion")
+        values = series(store, main_metric(model.kind))[f"models:/{model.name}/{champion}"]
+        ordered = [values[day] for day in sorted(values)]
+        early, late = ordered[:18], ordered[-5:]
+        moved = abs(statistics.mean(late) - statistics.mean(early)) / statistics.stdev(early)
+        assert (moved > 5) == model.drifts, f"{model.name} moved by {moved:.1f} standard deviations"
+
+
+def test_a_day_has_the_same_batch_whenever_it_is_asked_for() -> None:
+    task = TASKS["wine"]()
+    first, again = batch(task, "wine-cultivar", TODAY, 0), batch(task, "wine-cultivar", TODAY, 0)
+    other = batch(task, "wine-cultivar", TODAY - timedelta(days=1), 0)
+    assert np.array_equal(first[0], again[0])
+    assert not np.array_equal(first[0], other[0])
+
+
+def test_a_later_start_scores_only_the_days_that_are_missing(store: Path) -> None:
+    before = series(store, "accuracy")["models:/iris-species/2"]
+    ensure(store, TODAY + timedelta(days=3), DAYS)
+    after = series(store, "accuracy")["models:/iris-species/2"]
+    assert {day: after[day] for day in before} == before
+    assert set(after) - set(before) == {TODAY + timedelta(days=n) for n in (1, 2, 3)}
+    assert len(client(store).search_model_versions()) == sum(len(model.versions) for model in FLEET)
+
+
+def test_an_interrupted_build_is_taken_up_again_without_a_second_version(store: Path) -> None:
+    marker = store.with_suffix(".demo.json")
+    marker.unlink()
+    assert read_marker(store) is None
+    ensure(store, TODAY + timedelta(days=3), DAYS)
+    assert read_marker(store) is not None
+    assert len(client(store).search_model_versions()) == sum(len(model.versions) for model in FLEET)
