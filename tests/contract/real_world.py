@@ -1,0 +1,72 @@
+"""A MemoryWorld's methods on a real MLflow, through MLflow's own client."""
+
+import math
+import time
+
+from mlflow import MlflowClient
+from mlflow.entities import Metric
+
+
+class RealWorld:
+    """What tests write to MLflow."""
+
+    def __init__(self, uri: str) -> None:
+        self.client = MlflowClient(uri, uri)
+
+    def add_experiment(self, name: str) -> str:
+        return str(self.client.create_experiment(name))
+
+    def delete_experiment(self, name: str) -> None:
+        self.client.delete_experiment(self.client.get_experiment_by_name(name).experiment_id)
+
+    def add_run(
+        self, metrics: dict[str, float | None] | None = None, tags: dict[str, str] | None = None, experiment: str = "0"
+    ) -> str:
+        run_id = str(self.client.create_run(experiment, tags=tags).info.run_id)
+        for key, value in (metrics or {}).items():
+            self.log_metric(run_id, key, value, int(time.time() * 1000))
+        self.client.set_terminated(run_id)
+        return run_id
+
+    def log_metric(self, run_id: str, key: str, value: float | None, time: int) -> None:
+        self.client.log_batch(run_id, metrics=[Metric(key, math.nan if value is None else value, time, 0)])
+
+    def delete_run(self, run_id: str) -> None:
+        self.client.delete_run(run_id)
+
+    def add_model(self, name: str, tags: dict[str, str] | None = None, description: str | None = None) -> None:
+        self.client.create_registered_model(name, tags=tags, description=description)
+
+    def add_version(
+        self,
+        name: str,
+        metrics: dict[str, float | None] | None = None,
+        *,
+        stage: str = "None",
+        tags: dict[str, str] | None = None,
+        run_tags: dict[str, str] | None = None,
+        with_run: bool = True,
+        description: str | None = None,
+    ) -> int:
+        if name not in {m.name for m in self.client.search_registered_models(max_results=1000)}:
+            self.add_model(name)
+        run_id = self.add_run(metrics, run_tags) if with_run else None
+        made = self.client.create_model_version(name, "mem:/model", run_id=run_id, tags=tags, description=description)
+        if stage != "None":
+            self.set_stage(name, int(made.version), stage)
+        return int(made.version)
+
+    def run_of(self, name: str, version: int) -> str:
+        return str(self.client.get_model_version(name, str(version)).run_id)
+
+    def set_stage(self, name: str, version: int, stage: str) -> None:
+        self.client.transition_model_version_stage(name, str(version), stage)
+
+    def set_alias(self, name: str, alias: str, version: int) -> None:
+        self.client.set_registered_model_alias(name, alias, str(version))
+
+    def delete_version(self, name: str, version: int) -> None:
+        self.client.delete_model_version(name, str(version))
+
+    def delete_model(self, name: str) -> None:
+        self.client.delete_registered_model(name)

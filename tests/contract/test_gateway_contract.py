@@ -1,0 +1,249 @@
+"""The contract of a gateway to MLflow, kept by the real one, over HTTP and over SQLite, and by the one in memory."""
+
+import uuid
+from typing import Any
+
+import pytest
+
+from app.domain.errors import InvalidInput
+from app.domain.models import ModelVersion, Registration
+from app.domain.names import EVALUATES
+from app.services.mlflow_gateway import MlflowGateway
+from app.services.mlflow_store import ensure_store
+from app.wiring import now_ms
+from tests.contract.real_world import RealWorld
+from tests.fakes.memory_mlflow import MemoryGateway
+
+ODD_NAMES = [
+    "it's", 'a "quoted" one', "both ' and \"", "100%_sure", "back\\slash", " spaces ", "<script>alert(1)",
+    "Größe 🧬", "?#&=+", "line\nbreak",
+]  # fmt: skip
+
+
+class Case:
+    """A gateway, the world it reads, and names that no other test uses."""
+
+    def __init__(self, gateway: Any, world: Any, experiment: str) -> None:
+        self.gateway = gateway
+        self.world = world
+        self.experiment = experiment
+
+    def name(self, like: str = "model") -> str:
+        return f"{like} {uuid.uuid4().hex[:8]}"
+
+    def version(self, name: str, version: int) -> ModelVersion:
+        return next(r for r in self.gateway.read_inventory().versions if (r.name, r.version) == (name, version))
+
+    def register(self, name: str, version: int, at: int | None = None) -> Registration:
+        created = self.gateway.find_version(name, version).created
+        wanted = Registration(name, version, "classifier", "ada", at or now_ms(), "", created)
+        made: Registration = self.gateway.open_monitor_run(wanted)
+        return made
+
+
+def real(uri: str) -> Case:
+    experiment = f"control-tower-{uuid.uuid4().hex[:8]}"
+    gateway = MlflowGateway.connect(uri, monitoring_experiment=experiment, clock=now_ms)
+    return Case(gateway, RealWorld(uri), experiment)
+
+
+def in_memory() -> Case:
+    gateway = MemoryGateway()
+    return Case(gateway, gateway.world, "control-tower")
+
+
+@pytest.fixture(scope="session")
+def sqlite_uri(tmp_path_factory: pytest.TempPathFactory) -> str:
+    uri = f"sqlite:///{tmp_path_factory.mktemp('embedded')}/mlflow.db"
+    ensure_store(uri)
+    return uri
+
+
+@pytest.fixture(params=["memory", "sqlite", "http"])
+def case(request: pytest.FixtureRequest) -> Case:
+    if request.param == "memory":
+        return in_memory()
+    return real(request.getfixturevalue("mlflow_url" if request.param == "http" else "sqlite_uri"))
+
+
+def test_a_version_comes_with_its_stage_tags_description_and_the_last_metrics_of_its_run(case: Case) -> None:
+    name = case.name()
+    case.world.add_version(
+        name, {"accuracy": 0.9, "broken": None}, stage="Staging", tags={"a": "1"}, run_tags={"model_type": "x"},
+        description="first",
+    )  # fmt: skip
+    run_id = case.world.run_of(name, 1)
+    case.world.log_metric(run_id, "accuracy", 0.8, now_ms() + 60_000)
+    row = case.version(name, 1)
+    assert (row.stage, dict(row.tags), row.description, row.run_id) == ("Staging", {"a": "1"}, "first", run_id)
+    assert dict(row.metrics) == {"accuracy": 0.8, "broken": None}
+    assert row.run_model_type == "x"
+    assert row.created > 0
+    assert row.updated >= row.created
+
+
+def test_aliases_come_with_the_registered_model(case: Case) -> None:
+    name = case.name()
+    case.world.add_model(name, {"team": "a"}, "described")
+    case.world.add_version(name)
+    case.world.add_version(name)
+    case.world.set_alias(name, "champion", 2)
+    case.world.set_alias(name, "old", 1)
+    model = next(m for m in case.gateway.read_inventory().models if m.name == name)
+    assert dict(model.aliases) == {"champion": 2, "old": 1}
+    assert (dict(model.tags), model.description) == ({"team": "a"}, "described")
+
+
+def test_versions_without_a_run_or_with_a_deleted_run_are_read_like_the_others(case: Case) -> None:
+    name = case.name()
+    case.world.add_version(name, with_run=False)
+    case.world.add_version(name, {"accuracy": 0.5})
+    case.world.delete_run(case.world.run_of(name, 2))
+    assert case.version(name, 1).run_id is None
+    assert dict(case.version(name, 1).metrics) == {}
+    assert dict(case.version(name, 2).metrics) == {"accuracy": 0.5}
+
+
+@pytest.mark.parametrize("like", ODD_NAMES)
+def test_a_model_is_read_by_its_name_whatever_the_name_holds(case: Case, like: str) -> None:
+    name = like + uuid.uuid4().hex[:6] + like[-1]
+    case.world.add_version(name, {"accuracy": 0.5})
+    case.world.add_version(name)
+    reading = case.gateway.read_model(name)
+    assert reading.model is not None
+    assert reading.model.name == name
+    assert sorted(row.version for row in reading.versions) == [1, 2]
+    assert dict(next(row for row in reading.versions if row.version == 1).metrics) == {"accuracy": 0.5}
+    found = case.gateway.find_version(name, 2)
+    assert found is not None
+    assert found.name == name
+
+
+def test_names_that_differ_in_case_are_two_models(case: Case) -> None:
+    name = case.name("a")
+    case.world.add_version(name)
+    case.world.add_version(name.upper())
+    case.world.add_version(name.upper())
+    assert len(case.gateway.read_model(name).versions) == 1
+    assert len(case.gateway.read_model(name.upper()).versions) == 2
+
+
+def test_what_mlflow_does_not_know_is_none(case: Case) -> None:
+    name = case.name()
+    case.world.add_version(name)
+    case.world.add_version(name)
+    case.world.delete_version(name, 1)
+    assert case.gateway.find_version(name, 1) is None
+    assert case.gateway.find_version(name, 99) is None
+    assert case.gateway.find_version("no such model", 1) is None
+    assert case.gateway.read_model("no such model").model is None
+    assert case.gateway.find_experiment("987654321") is None
+    case.world.delete_model(name)
+    assert case.gateway.find_version(name, 2) is None
+    assert name not in {m.name for m in case.gateway.read_inventory().models}
+
+
+def test_experiments_are_read_with_the_deleted_ones(case: Case) -> None:
+    kept, gone = case.name("kept"), case.name("gone")
+    kept_id, _ = case.world.add_experiment(kept), case.world.add_experiment(gone)
+    before = case.gateway.ping()
+    case.world.delete_experiment(gone)
+    stages = {e.name: e.lifecycle_stage for e in case.gateway.read_inventory().experiments}
+    assert (stages[kept], stages[gone]) == ("active", "deleted")
+    assert case.gateway.ping() == before - 1
+    assert case.gateway.find_experiment(kept_id).name == kept
+
+
+def test_runs_come_newest_first_and_page_by_page(case: Case) -> None:
+    experiment = case.world.add_experiment(case.name())
+    made = [case.world.add_run({"m": float(n)}, {"n": str(n)}, experiment) for n in range(5)]
+    first, token = case.gateway.list_runs(experiment, 3, None)
+    rest, end = case.gateway.list_runs(experiment, 3, token)
+    assert end is None
+    assert sorted(run.run_id for run in [*first, *rest]) == sorted(made)
+    starts = [run.start_time for run in [*first, *rest]]
+    assert starts == sorted(starts, reverse=True)
+    assert {dict(run.metrics)["m"] for run in first} <= {0.0, 1.0, 2.0, 3.0, 4.0}
+    case.world.delete_run(made[0])
+    assert len(case.gateway.list_runs(experiment, 100, None)[0]) == 4
+
+
+@pytest.mark.parametrize("token", ["", "x", "AAAA", "eyJvZmZzZXQiOiAtNX0=", "eyJvZmZzZXQiOiAiYSJ9", "W10="])
+def test_a_token_that_is_none_is_refused(case: Case, token: str) -> None:
+    with pytest.raises(InvalidInput):
+        case.gateway.list_runs("0", 10, token)
+
+
+def test_runs_are_counted_without_the_deleted_ones(case: Case) -> None:
+    before = case.gateway.count_runs()
+    made = [case.world.add_run() for _ in range(3)]
+    case.world.delete_run(made[0])
+    assert case.gateway.count_runs() == before + 2
+    assert case.gateway.count_runs(started_after=now_ms() + 3_600_000) == 0
+
+
+@pytest.mark.parametrize("like", ["plain", "it's", 'a "quoted" one', "100%_", "back\\slash"])
+def test_points_come_from_the_source_run_and_from_the_runs_that_evaluate_the_version(case: Case, like: str) -> None:
+    name = case.name(like)
+    case.world.add_version(name, {"accuracy": 0.1})
+    case.world.add_version(name)
+    source = case.world.run_of(name, 1)
+    case.world.log_metric(source, "accuracy", 0.2, 1_700_000_000_000)
+    case.world.log_metric(source, "loss", None, 1_700_000_000_000)
+    evaluation = case.world.add_run({}, {EVALUATES: f"models:/{name}/1"})
+    for n in range(30):
+        case.world.log_metric(evaluation, "accuracy", n / 100, 1_700_000_100_000 + n)
+    case.world.add_run({"accuracy": 9.0}, {EVALUATES: f"models:/{name}/11"})
+    rows = [case.gateway.find_version(name, 1), case.gateway.find_version(name, 2)]
+    points = case.gateway.metric_points(rows)
+    assert points[2] == []
+    values = sorted((p.time, p.metric, p.value) for p in points[1] if p.run_id == evaluation)
+    assert values == [(1_700_000_100_000 + n, "accuracy", n / 100) for n in range(30)]
+    of_source = {(p.time, p.metric, p.value) for p in points[1] if p.run_id == source}
+    assert (1_700_000_000_000, "accuracy", 0.2) in of_source
+    assert (1_700_000_000_000, "loss", None) in of_source
+    assert len(of_source) == 3
+
+
+def test_an_open_monitor_run_is_a_registration_and_ending_it_removes_it(case: Case) -> None:
+    name, other = case.name('it\'s "odd" '), case.name()
+    case.world.add_version(name)
+    case.world.add_version(other)
+    made, second = case.register(name, 1), case.register(other, 1)
+    assert list(case.gateway.find_registrations(name, 1)) == [made]
+    assert {r.monitor_run_id for r in case.gateway.open_registrations()} == {
+        made.monitor_run_id,
+        second.monitor_run_id,
+    }
+    case.gateway.end_monitor_run(made.monitor_run_id, "bob", "removed from monitoring")
+    assert list(case.gateway.find_registrations(name, 1)) == []
+    assert [r.key for r in case.gateway.open_registrations()] == [(other, 1)]
+
+
+def test_of_two_open_runs_the_earlier_comes_first(case: Case) -> None:
+    name = case.name()
+    case.world.add_version(name)
+    now = now_ms()
+    later, earlier = case.register(name, 1, now), case.register(name, 1, now - 5000)
+    assert [r.monitor_run_id for r in case.gateway.find_registrations(name, 1)] == [
+        earlier.monitor_run_id,
+        later.monitor_run_id,
+    ]
+
+
+def test_registrations_outlive_the_deletion_of_their_experiment(case: Case) -> None:
+    assert case.gateway.open_registrations() is None
+    name = case.name()
+    case.world.add_version(name)
+    made = case.register(name, 1)
+    case.world.delete_experiment(case.experiment)
+    assert case.gateway.open_registrations() is None
+    assert list(case.gateway.find_registrations(name, 1)) == [made]
+    assert list(case.gateway.open_registrations()) == [made]
+
+
+def test_several_calls_can_be_bounded_together_and_are_counted(case: Case) -> None:
+    with case.gateway.within(30) as operation:
+        case.gateway.ping()
+        case.gateway.ping()
+    assert operation.requests == 2

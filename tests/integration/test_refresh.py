@@ -1,0 +1,75 @@
+"""Refreshing: few requests, one process at a time, another when that one dies."""
+
+import os
+import signal
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from app.services.scheduler import TICK_SECONDS
+from tests.servers import Proxy, Tower, tower, until
+
+
+def test_a_refresh_of_786_versions_makes_at_most_ten_requests(proxied: Tower, proxy: Proxy) -> None:
+    # The start's own refresh has ended when its last part, the count of runs, is there.
+    until(lambda: proxied.get("/dashboard/summary").json()["total_runs"] is not None)
+    before = len(proxy.paths)
+    answer = proxied.post("/cache/refresh")
+    assert answer.status_code == 200
+    assert answer.json()["models_synced"] == 786
+    assert len(proxy.paths) - before <= 10
+    summary = proxied.get("/dashboard/summary").json()
+    assert summary["total_models"] == 786
+    assert summary["production_models"] == 262
+    assert summary["total_runs"] >= 786
+
+
+def test_concurrent_refreshes_are_one(proxied: Tower, proxy: Proxy) -> None:
+    until(lambda: proxied.get("/dashboard/summary").json()["total_runs"] is not None)
+    proxy.delay = 0.3
+    before = sum("registered-models/search" in path for path in proxy.paths)
+    with ThreadPoolExecutor(20) as pool:
+        answers = list(pool.map(lambda _: proxied.post("/cache/refresh").status_code, range(20)))
+    assert answers == [200] * 20
+    assert sum("registered-models/search" in path for path in proxy.paths) - before == 1
+
+
+def test_when_the_refreshing_process_is_killed_another_takes_over_within_two_ticks(
+    tmp_path: Path, seeded_url: str
+) -> None:
+    with tower(tmp_path, seeded_url, CACHE_REFRESH_INTERVAL_MINUTES="0.02") as running:
+
+        def refreshed() -> dict[str, str]:
+            found: dict[str, str] = running.get("/cache/info").json()["refresh"]
+            return found
+
+        first = until(lambda: refreshed() if refreshed()["process"] else None)
+        pid = int(first["process"].rpartition(":")[2])
+        os.kill(pid, signal.SIGKILL)
+        killed_at = running.get("/livez").headers["X-Data-As-Of"]
+
+        def somebody_else() -> bool:
+            now = refreshed()
+            return bool(now["last_success"] > killed_at and not now["process"].endswith(f":{pid}"))
+
+        until(somebody_else, 2 * TICK_SECONDS + 2, "a refresh by another process")
+
+
+def test_a_later_version_is_seen_by_every_worker_after_a_refresh_and_at_once_when_asked_for_by_name(
+    tmp_path: Path, mlflow_url: str
+) -> None:
+    from tests.contract.real_world import RealWorld
+
+    world = RealWorld(mlflow_url)
+    with tower(tmp_path, mlflow_url) as running:
+        world.add_version("fresh model", {"accuracy": 0.5}, stage="Production")
+        assert [v["version"] for v in running.get("/model/fresh%20model/versions").json()] == ["1"]
+        world.add_version("fresh model", {"accuracy": 0.6})
+        assert running.register("fresh%20model", 2).status_code == 201
+        names = {tuple(m["name"] for m in running.get("/models/monitored").json()) for _ in range(20)}
+        assert names == {("fresh model",)}
+        world.set_stage("fresh model", 2, "Staging")
+        assert running.post("/cache/refresh").status_code == 200
+        staging = {len(running.get("/models/staging?name=fresh").json()) for _ in range(20)}
+        assert staging == {1}
+        drift = running.get("/model/fresh%20model/drift?days=2").json()
+        assert [(entry["version"], len(entry["metrics_over_time"])) for entry in drift] == [("2", 1), ("1", 1)]

@@ -1,0 +1,139 @@
+"""The service as people run it: command lines, keys, logs, the OpenAPI document."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.servers import HOST, ROOT, Tower, answers, clean_environment, free_port, process, tower, until
+
+SECRET = "s3cr3t-pw"
+
+
+def run(*command: str, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *command], cwd=cwd, env=clean_environment(**env), capture_output=True, text=True, timeout=60
+    )
+
+
+def test_keys_are_made_by_a_command_asked_for_by_the_service_and_withdrawn_without_a_restart(
+    tmp_path: Path, seeded_url: str
+) -> None:
+    file = tmp_path / "keys"
+    env = {"API_TOKENS_FILE": str(file), "MLFLOW_TRACKING_URI": seeded_url}
+    tokens = {}
+    for name, role in (("dash", "read"), ("ci", "write"), ("ops", "admin")):
+        made = run("-m", "flask", "--app", "wsgi", "tokens", "new", name, "--role", role, cwd=tmp_path, **env)
+        assert made.returncode == 0, made.stderr
+        tokens[role] = made.stdout.split()[-1]
+    assert not any(token in file.read_text() for token in tokens.values())
+    assert file.stat().st_mode & 0o077 == 0
+    with tower(tmp_path, seeded_url, workers=2, API_TOKENS_FILE=str(file)) as running:
+
+        def status(role: str | None, method: str, path: str, **more: object) -> int:
+            headers = {"Authorization": f"Bearer {tokens[role]}"} if role else {}
+            call = {"get": running.get, "post": running.post, "delete": running.delete}[method]
+            return call(path, headers=headers, **more).status_code
+
+        refused = running.get("/models")
+        assert refused.status_code == 401
+        assert refused.headers["WWW-Authenticate"].startswith("Bearer")
+        assert [status(None, "get", p) for p in ("/livez", "/docs", "/openapi.json")] == [200, 401, 401]
+        assert [status(r, "get", "/models") for r in ("read", "write", "admin")] == [200] * 3
+        body = {"json": {"model_type": "classifier"}}
+        path = "/models/seed-00210/3/monitor"
+        assert [status(r, "post", path, **body) for r in ("read", "write")] == [403, 201]
+        assert [status(r, "get", "/cache/info") for r in ("read", "write", "admin")] == [403, 403, 200]
+        assert status("admin", "delete", path) == 200
+        file.write_text("\n".join(line for line in file.read_text().splitlines() if not line.startswith("ci ")))
+        assert {status("write", "get", "/models") for _ in range(8)} == {401}
+        log = running.text()
+    assert "ci POST /models/seed-00210/3/monitor: 201" in log
+    assert not any(token in log for token in tokens.values())
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "told"),
+    [
+        ("API_PORT", "http", "API_PORT='http'"),
+        ("LOG_LEVEL", "LOUD", "LOG_LEVEL"),
+        ("MLFLOW_TRACKING_URI", "ftp://x", "http://, https:// or sqlite:///"),
+        ("API_TOKENS_FILE", "/nowhere/keys", "API_TOKENS_FILE"),
+        ("CACHE_MAX_AGE_HOURS", "-1", "CACHE_MAX_AGE_HOURS"),
+    ],
+)
+def test_a_setting_that_cannot_be_used_stops_the_start_with_one_line(
+    tmp_path: Path, setting: str, value: str, told: str
+) -> None:
+    port = str(free_port())
+    env = {"API_HOST": HOST, "API_PORT": port, "CACHE_DIRECTORY": str(tmp_path), setting: value}
+    env.setdefault("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    done = run("-m", "gunicorn", "-c", str(ROOT / "gunicorn.conf.py"), "wsgi:app", cwd=tmp_path, **env)
+    assert done.returncode != 0
+    said = [line for line in done.stderr.splitlines() if told in line]
+    assert len(said) == 1, done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_script_serves_the_same_application_and_shows_its_configuration(tmp_path: Path, seeded_url: str) -> None:
+    uri = seeded_url.replace("http://", f"http://ada:{SECRET}@")
+    env = {"MLFLOW_TRACKING_URI": uri, "CACHE_DIRECTORY": str(tmp_path / "cache")}
+    shown = run(str(ROOT / "wsgi.py"), "--config", cwd=tmp_path, **env)
+    assert json.loads(shown.stdout)["mlflow"] == {"tracking_uri": seeded_url, "authentication": True}
+    port = free_port()
+    command = [sys.executable, str(ROOT / "wsgi.py"), "--host", HOST, "--port", str(port)]
+    with process(command, tmp_path / "log", ROOT, clean_environment(**env)):
+        until(lambda: answers(f"http://{HOST}:{port}/readyz"), 60, "python wsgi.py")
+
+
+def test_no_answer_and_no_log_line_holds_a_credential(tmp_path: Path, seeded_url: str) -> None:
+    for address in (seeded_url, f"http://127.0.0.1:{free_port()}"):
+        uri = address.replace("http://", f"http://ada:{SECRET}@")
+        with tower(tmp_path, uri, workers=2, ready=False, MLFLOW_REQUEST_TIMEOUT_SECONDS="1") as running:
+            spec = running.get("/openapi.json").json()
+            for path, methods in spec["paths"].items():
+                concrete = path.replace("{model_name}", "seed-00001").replace("{model_version}", "1")
+                if "get" in methods:
+                    answer = running.get(concrete.replace("{experiment_id}", "0"))
+                    assert SECRET not in answer.text, concrete
+                    assert SECRET not in str(answer.headers)
+            assert SECRET not in running.register("seed-00001", 99).text
+            running.get(f"/models?name=x&token={SECRET}", headers={"Authorization": f"Bearer {SECRET}"})
+            assert SECRET not in running.text()
+
+
+def test_every_event_is_one_line_with_the_requests_id(tmp_path: Path, seeded_url: str) -> None:
+    with tower(tmp_path, seeded_url, workers=1, LOG_FORMAT="json") as running:
+        running.get("/models/evil%0A2026-01-01%20ERROR%20forged/1/monitor/status", headers={"X-Request-ID": "abc-1"})
+        echoed = running.get("/livez", headers={"X-Request-ID": "my-own-id"}).headers["X-Request-ID"]
+        assert echoed == "my-own-id"
+        until(lambda: "my-own-id" in running.text(), 10)
+        events = [json.loads(line) for line in running.text().splitlines()]
+    forged = [event for event in events if "forged" in event["message"]]
+    assert [event["request_id"] for event in forged] == ["abc-1"]
+    assert all(event["level"] and event["time"] and event["logger"] for event in events)
+
+
+def test_a_text_log_cannot_be_forged_by_a_name(tmp_path: Path, seeded_url: str) -> None:
+    with tower(tmp_path, seeded_url, workers=1) as running:
+        running.get("/models/evil%0AERROR%20forged/1/monitor/status")
+        until(lambda: "forged" in running.text(), 10)
+        assert not any(line.startswith("ERROR") for line in running.text().splitlines())
+
+
+def test_anybody_is_warned_when_the_service_listens_openly(tmp_path: Path, seeded_url: str) -> None:
+    with tower(tmp_path, seeded_url, workers=1, API_HOST="0.0.0.0") as running:
+        assert "set API_TOKENS_FILE" in running.text()
+
+
+def test_the_running_service_does_what_its_openapi_document_says(shared_tower: Tower, tmp_path: Path) -> None:
+    command = [
+        str(Path(sys.executable).parent / "schemathesis"), "run", f"{shared_tower.url}/openapi.json",
+        "--checks", "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance",
+        "--max-examples", "15", "--phases", "examples,coverage,fuzzing", "--seed", "1", "--suppress-health-check", "all",
+        "--request-timeout", "30",
+    ]  # fmt: skip
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=400)
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]

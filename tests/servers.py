@@ -1,0 +1,212 @@
+"""Real servers for tests: MLflow, the tower under gunicorn, and a proxy between them that misbehaves on command."""
+
+import http.client
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import requests
+
+ROOT = Path(__file__).resolve().parents[1]
+HOST = "127.0.0.1"
+
+
+def until(condition: Callable[[], Any], seconds: float = 60, what: str = "condition") -> Any:
+    """Poll until the condition holds, and give what it gave."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        found = condition()
+        if found:
+            return found
+        time.sleep(0.05)
+    raise AssertionError(f"{what} did not come about in {seconds} s")
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind((HOST, 0))
+        return int(sock.getsockname()[1])
+
+
+def answers(url: str, status: int = 200) -> bool:
+    try:
+        return requests.get(url, timeout=5).status_code == status
+    except requests.RequestException:
+        return False
+
+
+def clean_environment(**more: str) -> dict[str, str]:
+    """The environment without what would configure MLflow or the tower, and with a few settings."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "API_", "CACHE_", "ENABLE_"))}
+    return {**kept, "MLFLOW_DISABLE_TELEMETRY": "true", "PYTHONPATH": str(ROOT), **more}
+
+
+@contextmanager
+def process(command: list[str], log: Path, cwd: Path, env: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+    """A process in a session of its own, killed with all its children at the end."""
+    with log.open("ab") as file:
+        started = subprocess.Popen(command, cwd=cwd, env=env, stdout=file, stderr=file, start_new_session=True)
+    try:
+        yield started
+    finally:
+        started.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            started.wait(15)
+        kill_group(started)
+
+
+def kill_group(started: subprocess.Popen[bytes]) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(started.pid, signal.SIGKILL)
+    started.wait(15)
+
+
+@contextmanager
+def mlflow_server(folder: Path) -> Iterator[str]:
+    """A real MLflow over a new SQLite store; its address."""
+    folder.mkdir(parents=True, exist_ok=True)
+    port = free_port()
+    env = clean_environment(MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false")
+    command = [
+        str(Path(sys.executable).parent / "mlflow"), "server", "--host", HOST, "--port", str(port), "--workers", "1",
+        "--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--artifacts-destination", str(folder / "artifacts"),
+    ]  # fmt: skip
+    with process(command, folder / "mlflow.log", folder, env):
+        until(lambda: answers(f"http://{HOST}:{port}/health"), 90, "MLflow")
+        yield f"http://{HOST}:{port}"
+
+
+class Tower:
+    """A running tower: its address, log, and ways to ask and to kill it."""
+
+    def __init__(self, started: subprocess.Popen[bytes], port: int, log: Path, cache: Path) -> None:
+        self.process = started
+        self.url = f"http://{HOST}:{port}"
+        self.log = log
+        self.cache = cache
+
+    def get(self, path: str, **more: Any) -> requests.Response:
+        return requests.get(self.url + path, timeout=60, **more)
+
+    def post(self, path: str, **more: Any) -> requests.Response:
+        return requests.post(self.url + path, timeout=120, **more)
+
+    def delete(self, path: str, **more: Any) -> requests.Response:
+        return requests.delete(self.url + path, timeout=60, **more)
+
+    def register(self, name: str, version: int | str = 1, model_type: str = "classifier") -> requests.Response:
+        return self.post(f"/models/{name}/{version}/monitor", json={"model_type": model_type})
+
+    def kill(self) -> None:
+        """kill -9 of the master and every worker."""
+        kill_group(self.process)
+
+    def text(self) -> str:
+        return self.log.read_text(errors="replace")
+
+
+@contextmanager
+def tower(folder: Path, mlflow: str | None, workers: int = 4, ready: bool = True, **settings: str) -> Iterator[Tower]:
+    """The tower under gunicorn; with `ready` it has read MLflow when this returns."""
+    folder.mkdir(parents=True, exist_ok=True)
+    port = free_port()
+    cache = Path(settings.get("CACHE_DIRECTORY", str(folder / "cache")))
+    log = folder / f"tower-{port}.log"
+    env = clean_environment(
+        API_HOST=HOST, API_PORT=str(port), WEB_CONCURRENCY=str(workers), CACHE_DIRECTORY=str(cache),
+        **({"MLFLOW_TRACKING_URI": mlflow} if mlflow else {}),
+    )  # fmt: skip
+    env.update(settings)
+    command = [sys.executable, "-m", "gunicorn", "-c", str(ROOT / "gunicorn.conf.py"), "wsgi:app"]
+    # Started elsewhere than in the repository, so that nobody's .env is read.
+    with process(command, log, folder, env) as started:
+        running = Tower(started, port, log, cache)
+        page = "/readyz" if ready else "/livez"
+        until(lambda: answers(running.url + page) or started.poll() is not None, 60, f"tower {page}")
+        assert started.poll() is None, running.text()
+        yield running
+
+
+class Proxy:
+    """Stands before MLflow: counts requests, delays, hangs, refuses, drips or empties the answers."""
+
+    def __init__(self, target: str) -> None:
+        self.target = target.removeprefix("http://")
+        self.mode = "up"
+        self.delay = 0.0
+        self.paths: list[str] = []
+        self.closing = threading.Event()
+        proxy = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+            def handle_any(self) -> None:
+                proxy.handle(self)
+
+            do_GET = do_POST = do_PATCH = do_DELETE = do_PUT = handle_any
+
+        self.server = ThreadingHTTPServer((HOST, 0), Handler)
+        self.server.daemon_threads = True
+        self.url = f"http://{HOST}:{self.server.server_address[1]}"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def close(self) -> None:
+        self.closing.set()
+        self.server.shutdown()
+        self.server.server_close()
+
+    def handle(self, request: BaseHTTPRequestHandler) -> None:
+        body = request.rfile.read(int(request.headers.get("Content-Length") or 0))
+        self.paths.append(f"{request.command} {request.path.partition('?')[0]}")
+        self.closing.wait(self.delay)
+        if self.mode == "hang":
+            self.closing.wait(300)
+        elif self.mode == "drip":
+            self.drip(request)
+        elif self.mode == "refuse":
+            self.answer(request, 503, b"")
+        elif self.mode == "empty":
+            self.answer(request, 200, b"{}")
+        else:
+            self.forward(request, body)
+
+    def forward(self, request: BaseHTTPRequestHandler, body: bytes) -> None:
+        connection = http.client.HTTPConnection(self.target, timeout=120)
+        headers = {k: v for k, v in request.headers.items() if k.lower() not in ("host", "connection")}
+        connection.request(request.command, request.path, body, {**headers, "Host": self.target})
+        answer = connection.getresponse()
+        self.answer(request, answer.status, answer.read(), answer.getheader("Content-Type") or "application/json")
+        connection.close()
+
+    def answer(
+        self, request: BaseHTTPRequestHandler, status: int, body: bytes, content_type: str = "application/json"
+    ) -> None:
+        request.send_response(status)
+        request.send_header("Content-Type", content_type)
+        request.send_header("Content-Length", str(len(body)))
+        request.end_headers()
+        request.wfile.write(body)
+
+    def drip(self, request: BaseHTTPRequestHandler) -> None:
+        """A byte now and then: no read of the socket ever times out."""
+        request.send_response(200)
+        request.send_header("Content-Length", "100000")
+        request.end_headers()
+        while not self.closing.wait(0.2):
+            try:
+                request.wfile.write(b" ")
+            except OSError:
+                return
