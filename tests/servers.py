@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -154,7 +154,9 @@ class Proxy:
                 pass
 
             def handle_any(self) -> None:
-                proxy.handle(self)
+                # The tower may have given up and gone.
+                with suppress(OSError, http.client.HTTPException):
+                    proxy.handle(self)
 
             do_GET = do_POST = do_PATCH = do_DELETE = do_PUT = handle_any
 
@@ -184,12 +186,13 @@ class Proxy:
             self.forward(request, body)
 
     def forward(self, request: BaseHTTPRequestHandler, body: bytes) -> None:
-        connection = http.client.HTTPConnection(self.target, timeout=120)
         headers = {k: v for k, v in request.headers.items() if k.lower() not in ("host", "connection")}
-        connection.request(request.command, request.path, body, {**headers, "Host": self.target})
-        answer = connection.getresponse()
-        self.answer(request, answer.status, answer.read(), answer.getheader("Content-Type") or "application/json")
-        connection.close()
+        with closing(http.client.HTTPConnection(self.target, timeout=120)) as connection:
+            connection.request(request.command, request.path, body, {**headers, "Host": self.target})
+            answer = connection.getresponse()
+            status, content = answer.status, answer.read()
+            content_type = answer.getheader("Content-Type") or "application/json"
+        self.answer(request, status, content, content_type)
 
     def answer(
         self, request: BaseHTTPRequestHandler, status: int, body: bytes, content_type: str = "application/json"

@@ -1,0 +1,83 @@
+"""Holds an answer against the OpenAPI document: documented status, documented shape, JSON that is valid."""
+
+import json
+import re
+from typing import Any
+
+from flask import Flask
+from jsonschema import FormatChecker
+from openapi_schema_validator import OAS30Validator
+from werkzeug.exceptions import HTTPException
+from werkzeug.test import TestResponse
+
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z\Z", re.ASCII)
+_METHODS = {"HEAD": "get"}
+formats = FormatChecker(formats=())
+
+
+@formats.checks("date-time")
+def _is_moment(value: Any) -> bool:
+    return not isinstance(value, str) or bool(_MOMENT.match(value))
+
+
+def document_of(app: Flask) -> dict[str, Any]:
+    """The OpenAPI document of an application."""
+    found: dict[str, Any] = app.extensions["flask-smorest"]["apis"][""]["ext_obj"].spec.to_dict()
+    return found
+
+
+def template_of(rule: str) -> str:
+    """A route of Flask's as OpenAPI writes it."""
+    return re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule)
+
+
+def validator(document: dict[str, Any], schema: dict[str, Any]) -> OAS30Validator:
+    """Checks what the schema describes; its references are those of the document."""
+    whole = {"allOf": [schema], "components": document["components"]}
+    return OAS30Validator(whole, format_checker=formats)
+
+
+def strict_json(text: str) -> Any:
+    """JSON as the RFC has it: no NaN, no Infinity."""
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(f"{constant} is no JSON")
+
+    return json.loads(text, parse_constant=refuse)
+
+
+# Documents differ only where the debug endpoint is off, which takes one path away: one checker serves every application.
+_validators: dict[tuple[str, str, int], OAS30Validator | None] = {}
+
+
+def _validator_of(app: Flask, template: str, method: str, status: int) -> OAS30Validator | None:
+    key = (template, method, status)
+    if key not in _validators:
+        document = document_of(app)
+        responses = document["paths"][template][method]["responses"]
+        assert str(status) in responses, f"{method} {template} answers {status}, which is not documented"
+        content = responses[str(status)].get("content")
+        _validators[key] = validator(document, content["application/json"]["schema"]) if content else None
+    return _validators[key]
+
+
+def check(app: Flask, method: str, response: TestResponse) -> None:
+    """Assert what holds for every answer, and what the document says of this one."""
+    assert response.headers["X-Content-Type-Options"] == "nosniff"
+    if response.status_code >= 400 and method != "HEAD":
+        error = strict_json(response.text)
+        assert set(error) == {"detail"}
+        assert error["detail"].strip()
+    try:
+        path = response.request.path
+        rule, _ = app.url_map.bind("").match(path, method, return_rule=True)
+    except HTTPException:
+        return
+    template = template_of(rule.rule)
+    if method == "OPTIONS" or rule.endpoint.startswith(("static", "api-docs")):
+        return
+    checker = _validator_of(app, template, _METHODS.get(method, method.lower()), response.status_code)
+    if checker is not None and method != "HEAD":
+        assert response.mimetype == "application/json"
+        problems = [f"{list(e.absolute_path)}: {e.message}" for e in checker.iter_errors(strict_json(response.text))]
+        assert not problems, f"{method} {response.request.path}: {problems}"
