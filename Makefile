@@ -41,9 +41,12 @@ clean: ## Remove .venv, the cache, the embedded MLflow and what tests leave
 	rm -rf .venv cache var .coverage .coverage.* .hypothesis .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.venv/.installed: requirements.lock scripts/setup.sh
+# Without a working Python in it (the system's was replaced or removed), .venv is made anew.
+.venv/bin/python: ;
+
+.venv/.installed: requirements.lock scripts/setup.sh .venv/bin/python
 	@PYTHON="$(PYTHON)" scripts/setup.sh requirements.lock $@
 
-.venv/.installed-dev: requirements-dev.lock scripts/setup.sh
+.venv/.installed-dev: requirements-dev.lock scripts/setup.sh .venv/bin/python
 	@PYTHON="$(PYTHON)" scripts/setup.sh requirements-dev.lock $@
 	@touch .venv/.installed

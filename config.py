@@ -82,7 +82,7 @@ class Settings(BaseSettings):
     @classmethod
     def _known_scheme(cls, value: str | None) -> str | None:
         if value is not None and not value.startswith(_URI_SCHEMES):
-            raise ValueError("an address that starts with http://, https:// or sqlite:///")
+            raise ValueError("must start with http://, https:// or sqlite:///, or be another database URI")
         return value
 
     @property

@@ -1,6 +1,7 @@
 """Running gunicorn from Python: `python wsgi.py` is the same application as `gunicorn wsgi:app`."""
 
 import sys
+from pathlib import Path
 
 from gunicorn.app.wsgiapp import WSGIApplication
 
@@ -18,5 +19,7 @@ class Server(WSGIApplication):  # type: ignore[misc]
 def serve(host: str, port: int, reload: bool) -> None:
     """Serve until stopped."""
     address = f"[{host}]" if ":" in host else host
-    sys.argv = ["gunicorn", "wsgi:app", "--bind", f"{address}:{port}", *(["--reload"] if reload else [])]
+    configuration = Path(__file__).parents[1] / "gunicorn.conf.py"
+    sys.argv = ["gunicorn", "wsgi:app", "--config", str(configuration), "--bind", f"{address}:{port}"]
+    sys.argv += ["--reload"] if reload else []
     Server("%(prog)s [OPTIONS] [APP_MODULE]").run()

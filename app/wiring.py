@@ -1,7 +1,10 @@
 """Wiring: the one place where objects are built and handed to each other. Tests hand in fakes here."""
 
+import atexit
 import hashlib
 import logging
+import os
+import shutil
 import tempfile
 import time
 from dataclasses import dataclass
@@ -102,7 +105,7 @@ def real_parts(settings: Settings) -> Parts:
     directory = settings.cache_directory
     if not settings.enable_cache_persistence:
         # The workers share it all the same; it is a new one at each start.
-        directory = Path(tempfile.mkdtemp(prefix="control-tower-"))
+        directory = _passing_directory()
     locks = lock_directory()
     return Parts(
         gateway=_gateway(settings),
@@ -137,6 +140,18 @@ def source_of(settings: Settings) -> str:
     return hashlib.sha256(without_userinfo(settings.tracking_uri).encode()).hexdigest()[:16]
 
 
+def _passing_directory() -> Path:
+    """A new directory that goes when the process that made it ends, not when one of its workers does."""
+    directory, maker = Path(tempfile.mkdtemp(prefix="control-tower-")), os.getpid()
+
+    def remove() -> None:
+        if os.getpid() == maker:
+            shutil.rmtree(directory, ignore_errors=True)
+
+    atexit.register(remove)
+    return directory
+
+
 def wire(settings: Settings, parts: Parts) -> Tower:
     """The service's objects, handed to each other."""
     source, cached = source_of(settings), settings.enable_cache
@@ -149,7 +164,7 @@ def wire(settings: Settings, parts: Parts) -> Tower:
     manager = MonitoringManager(
         parts.gateway, parts.cache, parts.monitoring_locks, parts.clock, source, cached, tracker.ensure_known
     )
-    counter = RunCounter(parts.gateway, parts.cache, parts.clock, source)
+    counter = RunCounter(parts.gateway, parts.cache, parts.clock, source, cached)
     max_age = int(settings.cache_max_age_hours * _HOUR_MS)
     catalogue = Catalogue(
         tracker, manager, counter, parts.clock, CatalogueOptions(settings.max_models_returned, max_age)

@@ -136,7 +136,9 @@ class Mirror(Protocol):
 class Register(Protocol):
     """The registrations, as other services see them."""
 
-    def peek(self) -> Monitored: ...
+    def peek(self) -> Monitored:
+        """What is known, marked stale where nothing is."""
+        ...
 
     def monitored(self) -> Monitored: ...
 
@@ -146,8 +148,8 @@ class Register(Protocol):
 class RunCount(Protocol):
     """How many runs there are, as other services see it."""
 
-    def known(self) -> tuple[int, int] | None:
-        """The count, and the time of it in milliseconds; None before the first."""
+    def counted(self) -> tuple[int, int] | None:
+        """The count, and the time of it in milliseconds; None where there could be none."""
         ...
 
     def update(self, seconds: float) -> None: ...

@@ -75,6 +75,10 @@ def drift_info(model: TrackedModel, points: Iterable[MetricPoint], since: int, u
     return {
         "version": str(model.row.version),
         "stage": model.stage,
-        # A metric may be named `date`; the day's own field wins.
-        "metrics_over_time": [{**values, "date": rfc3339(day)} for day, values in sorted(days.items())],
+        "metrics_over_time": [_day(day, values) for day, values in sorted(days.items())],
     }
+
+
+def _day(day: int, values: dict[str, float | None]) -> Json:
+    # A metric may be named `date`; the day's own field wins.
+    return {"date": rfc3339(day), **{metric: value for metric, value in values.items() if metric != "date"}}

@@ -81,6 +81,9 @@ class FileCache(FileSystemCache):
         except OSError as error:
             log.warning("The cache directory %s cannot be written: %s", self._directory, error)
             return False
+        if not kept:
+            # A full disk leaves a piece of the file each time.
+            _sweep(self._directory)
         return bool(kept)
 
     def delete(self, key: str, mgmt_element: bool = False) -> bool:

@@ -58,6 +58,7 @@ class ModelTracker:
         self._fleet: Fleet | None = None
         self._token: object | None = None
         self._failure: tuple[int, str] | None = None
+        self._own_state: dict[str, Any] = {}
         self._adopting = threading.Lock()
 
     @property
@@ -125,7 +126,9 @@ class ModelTracker:
     def state(self) -> dict[str, Any]:
         """How the last refresh went, in any process."""
         found = self._cache.get(_STATE)
-        return found if isinstance(found, dict) else {}
+        shared: dict[str, Any] = found if isinstance(found, dict) else {}
+        # Where nothing can be shared, each process knows of its own refreshes.
+        return max(shared, self._own_state, key=lambda state: state.get("started_at") or 0)
 
     def is_refreshing(self) -> bool:
         state = self.state()
@@ -166,7 +169,7 @@ class ModelTracker:
             "started_at": self._clock(),
             "holder": f"{socket.gethostname()}:{os.getpid()}",
         }
-        self._cache.set(_STATE, state)
+        self._note(state)
         began = time.monotonic()
         try:
             with self._gateway.within(self._options.timeout) as operation:
@@ -174,11 +177,11 @@ class ModelTracker:
                 fleet = self._publish(lambda current: swept(current, inventory, self._rules))
         except TowerError as error:
             self._failure = (self._clock(), error.detail)
-            self._cache.set(_STATE, {**state, **self._ended("failed_at"), "error": error.detail})
+            self._note({**state, **self._ended("failed_at"), "error": error.detail})
             log.warning("Refresh failed, the snapshot stays: %s", error.detail)
             raise
         except Exception:
-            self._cache.set(_STATE, {**state, **self._ended("failed_at"), "error": "Internal error"})
+            self._note({**state, **self._ended("failed_at"), "error": "Internal error"})
             raise
         self._failure = None
         took = round(time.monotonic() - began, 3)
@@ -187,7 +190,7 @@ class ModelTracker:
             "requests": operation.requests,
             "unreadable_rows": inventory.unreadable,
         }
-        self._cache.set(_STATE, {**state, **self._ended("succeeded_at"), **told})
+        self._note({**state, **self._ended("succeeded_at"), **told})
         log.info(
             "Refreshed %d model versions in %.2f s with %d MLflow requests",
             len(fleet.models),
@@ -195,6 +198,10 @@ class ModelTracker:
             operation.requests,
         )
         return fleet
+
+    def _note(self, state: dict[str, Any]) -> None:
+        self._own_state = state
+        self._cache.set(_STATE, state)
 
     def _ended(self, how: str) -> dict[str, int]:
         now = self._clock()

@@ -22,6 +22,7 @@ _SELF = "control-tower"
 _STRIPES = 256
 # How many vanished versions one reconcile asks MLflow about.
 _CHECKED_AT_ONCE = 20
+_RETRY_MS = 15_000
 NOT_FOUND = "Model not found in MLflow"
 
 
@@ -47,11 +48,19 @@ class MonitoringManager:
         self._ensure_known = ensure_known
         self._known: Monitored | None = None
         self._token: object | None = None
+        self._failed_at = 0
         self._adopting = threading.Lock()
 
     def peek(self) -> Monitored:
-        """What is known without asking MLflow."""
-        return self._latest() or Monitored({}, stale=True)
+        """What is known; MLflow is asked where that is nothing, and left alone for a while when it fails."""
+        known = self._latest()
+        if known is None and self._clock() - self._failed_at >= _RETRY_MS:
+            try:
+                return self.monitored()
+            except (MlflowUnavailable, LockTimeout) as error:
+                self._failed_at = self._clock()
+                log.warning("The registrations are not known: %s", error.detail)
+        return known or Monitored({}, stale=True)
 
     def monitored(self) -> Monitored:
         """The registrations; MLflow is asked where nothing is known yet, and always without a cache."""
@@ -85,7 +94,8 @@ class MonitoringManager:
             raise NotFound("Model is not being monitored")
         with self._one_at_a_time(name, number):
             open_runs = list(self._gateway.find_registrations(name, number))
-            known = self.peek().by_key.get((name, number))
+            latest = self._latest()
+            known = latest.by_key.get((name, number)) if latest else None
             for registration in open_runs:
                 self._gateway.end_monitor_run(registration.monitor_run_id, removed_by, "removed from monitoring")
             listed = open_runs[0] if open_runs else known
@@ -120,7 +130,8 @@ class MonitoringManager:
         return row
 
     def _refuse_if_monitored(self, row: ModelVersion) -> None:
-        known = self.peek().by_key.get((row.name, row.version))
+        latest = self._latest()
+        known = latest.by_key.get((row.name, row.version)) if latest else None
         if known and known.version_created == row.created:
             raise InvalidInput("Model is already being monitored")
         for registration in self._gateway.find_registrations(row.name, row.version):

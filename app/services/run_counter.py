@@ -1,6 +1,7 @@
 """How many runs MLflow holds. No MLflow call counts them, so it is done apart and never holds up the mirror."""
 
 import logging
+from typing import Any
 
 from app.domain.errors import MlflowUnavailable
 from app.domain.ports import Clock, Gateway, SharedCache
@@ -11,36 +12,49 @@ log = logging.getLogger(__name__)
 _COUNT = "runs"
 # Up to here a full count is one page of MLflow's, as cheap as a partial one.
 _FEW = 2000
+# A request that finds no count waits so long for one, and not again soon when that failed.
+_WAIT_SECONDS = 2.0
+_RETRY_MS = 15_000
 
 
 class RunCounter:
     """Counts in full once a day, in between only the runs started since."""
 
-    def __init__(self, gateway: Gateway, cache: SharedCache, clock: Clock, source: str) -> None:
+    def __init__(self, gateway: Gateway, cache: SharedCache, clock: Clock, source: str, cached: bool) -> None:
         self._gateway = gateway
         self._cache = cache
         self._clock = clock
         self._source = source
+        self._cached = cached
+        self._own: dict[str, Any] | None = None
+        self._failed_at = 0
 
-    def known(self) -> tuple[int, int] | None:
-        found = self._cache.get(_COUNT)
-        if not isinstance(found, dict) or found.get("source") != self._source:
-            return None
-        return found["count"], found["counted_at"]
+    def counted(self) -> tuple[int, int] | None:
+        """The count and its time; made now where there is none yet, and always without a cache."""
+        if (not self._cached or self._last() is None) and self._clock() - self._failed_at >= _RETRY_MS:
+            self.update(_WAIT_SECONDS)
+        last = self._last()
+        return (last["count"], last["counted_at"]) if last else None
 
     def update(self, seconds: float) -> None:
         """Bring the count up to date within so many seconds; a failure is logged and the old count stays."""
         now = self._clock()
-        last = self._cache.get(_COUNT)
-        if not isinstance(last, dict) or last.get("source") != self._source:
-            last = {"count": 0, "counted_at": 0, "full_at": 0, "source": self._source}
+        last = self._last() or {"count": 0, "counted_at": 0, "full_at": 0}
         in_full = last["count"] <= _FEW or now - last["full_at"] >= DAY_MS
         try:
             with self._gateway.within(seconds):
                 since = None if in_full else last["counted_at"]
                 count = self._gateway.count_runs(since) + (0 if in_full else last["count"])
         except MlflowUnavailable as error:
+            self._failed_at = now
             log.warning("The runs could not be counted, the last count stays: %s", error.detail)
             return
         full_at = now if in_full else last["full_at"]
-        self._cache.set(_COUNT, {"count": count, "counted_at": now, "full_at": full_at, "source": self._source})
+        self._own = {"count": count, "counted_at": now, "full_at": full_at, "source": self._source}
+        self._cache.set(_COUNT, self._own)
+
+    def _last(self) -> dict[str, Any] | None:
+        shared = self._cache.get(_COUNT)
+        if isinstance(shared, dict) and shared.get("source") == self._source:
+            return shared
+        return self._own

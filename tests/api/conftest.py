@@ -34,3 +34,11 @@ def start(tmp_path: Path, gateway: MemoryGateway) -> Callable[..., Service]:
 def service(start: Callable[..., Service]) -> Service:
     """A worker with the default settings."""
     return start()
+
+
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Service:
+    """A worker for tests that change nothing; its MLflow holds version 1 of the model `m`."""
+    service = Service(tmp_path_factory.mktemp("shared"), MemoryGateway())
+    service.world.add_version("m", {"accuracy": 0.9}, stage="Production")
+    return service
