@@ -53,8 +53,8 @@ class CacheReport:
 
     def info(self) -> dict[str, Any]:
         """The body of `/cache/info`."""
-        stats, figures = self.stats(), self._figures.figures()
-        by_stage = figures["models_by_stage"]
+        figures = self._figures.figures()
+        stats, by_stage = self._stats(figures), figures["models_by_stage"]
         return {
             "cache_info": stats,
             "tracking_info": {
@@ -73,7 +73,10 @@ class CacheReport:
 
     def stats(self) -> dict[str, Any]:
         """`cache_info`: the snapshot's size and age. Ages are in minutes and hours, as their names say."""
-        fleet, figures = self._mirror.peek(), self._figures.figures()
+        return self._stats(self._figures.figures())
+
+    def _stats(self, figures: dict[str, Any]) -> dict[str, Any]:
+        fleet = self._mirror.peek()
         return {
             "total_models": figures["total_models"],
             "models_by_stage": figures["models_by_stage"],

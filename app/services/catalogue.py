@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from app.domain.errors import InvalidInput
+from app.domain.errors import InvalidInput, MlflowUnavailable
 from app.domain.fleet import Fleet
 from app.domain.models import TrackedModel
 from app.domain.monitored import Monitored
@@ -19,6 +19,9 @@ from app.domain.views import experiment_info, model_info, version_info
 
 # Bodies kept in one worker: all the unfiltered lists and the pages that a few dashboards ask for.
 _KEPT_BODIES = 64
+
+# The sample fleet has no registrations.
+_NONE = Monitored({})
 
 Body = tuple[bytes, str, dict[str, int] | None]
 
@@ -99,16 +102,18 @@ class Catalogue:
                 if model_type in (None, now.registrations[key].model_type)
             ]
 
-        self._register.monitored()
+        stale = not self._mirror.shows_mock() and self._register.monitored().stale
         answer = self._listed(f"monitored {model_type}", query, rows)
-        return replace(answer, stale=True) if self._register.peek().stale else answer
+        return replace(answer, stale=True) if stale else answer
 
     def versions(self, name: str) -> Answer:
         """Every version of a model. Raises `NotFound`."""
         models = self._mirror.versions(name)
 
         def make(now: _Generation) -> tuple[bytes, None]:
-            return orjson.dumps([version_info(model, now.registrations.get(model.key)) for model in models]), None
+            # A refresh may have come between: what is kept for a generation is made of its own fleet.
+            rows = now.fleet.by_name.get(name, models)
+            return orjson.dumps([version_info(model, now.registrations.get(model.key)) for model in rows]), None
 
         return self._answer(("versions", name), make)
 
@@ -131,14 +136,21 @@ class Catalogue:
         return self._answer(("summary", counted), make)
 
     def figures(self) -> dict[str, Any]:
-        """Counts for `/cache/info`, of the snapshot there is, without asking MLflow."""
-        fleet = self._mirror.peek()
+        """Counts for `/cache/info`, of the snapshot there is; without a cache, of what MLflow says now."""
+        fleet = self._mirror.peek() if self._mirror.cached else self._read()
         if fleet is None:
             by_stage, total, monitored = dict.fromkeys(STAGES, 0), 0, len(self._register.peek().by_key)
         else:
             by_stage, total = {stage: fleet.count(stage) for stage in STAGES}, len(fleet.models)
             monitored = len(self._register.peek().of(fleet))
         return {"total_models": total, "models_by_stage": by_stage, "monitored_models": monitored}
+
+    def _read(self) -> Fleet | None:
+        try:
+            fleet = self._mirror.fleet()
+        except MlflowUnavailable:
+            return None
+        return None if fleet.mock else fleet
 
     def monitored_details(self) -> list[dict[str, Any]]:
         """ModelInfo of every monitored version."""
@@ -151,7 +163,10 @@ class Catalogue:
 
     def _current(self) -> _Generation:
         fleet = self._mirror.fleet()
-        monitored = self._register.peek() if self._mirror.cached else self._register.monitored()
+        if fleet.mock:
+            monitored = _NONE
+        else:
+            monitored = self._register.peek() if self._mirror.cached else self._register.monitored()
         now = self._generation
         if now is None or now.fleet is not fleet or now.monitored is not monitored:
             now = self._generation = _Generation(fleet, monitored)

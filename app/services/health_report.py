@@ -50,10 +50,10 @@ class HealthReport:
         """The body of `/debug/monitored`, which answers also while MLflow does not."""
         listed = sorted(self._register.peek().by_key.values(), key=lambda r: r.key)
         try:
-            details, fleet = self._details.monitored_details(), self._mirror.peek()
+            details = self._details.monitored_details()
         except MlflowUnavailable:
-            details, fleet = [], None
-        rows = fleet.by_key if fleet else {}
+            details = []
+        runs = {(row["name"], row["version"]): row["run_id"] for row in details}
         return {
             "monitored_count": len(listed),
             "monitored_list": [
@@ -63,7 +63,7 @@ class HealthReport:
                     "model_type": r.model_type,
                     "registered_at": rfc3339(r.registered_at),
                     "registered_by": r.registered_by,
-                    "run_id": rows[r.key].row.run_id if r.key in rows else None,
+                    "run_id": runs.get((r.name, str(r.version))),
                     "monitor_run_id": r.monitor_run_id,
                 }
                 for r in listed

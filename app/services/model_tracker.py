@@ -66,7 +66,9 @@ class ModelTracker:
         return self._options.cached
 
     def peek(self) -> Fleet | None:
-        """The newest snapshot there is, without asking MLflow."""
+        """The newest snapshot there is, without asking MLflow; without a cache there is none."""
+        if not self.cached:
+            return None
         token = self._cache.token(SNAPSHOT)
         if token is not None and token != self._token:
             with self._adopting:
