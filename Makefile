@@ -32,10 +32,11 @@ format: .venv/.installed-dev ## Format the code
 	$(BIN)/ruff format .
 
 lock: .venv/.installed-dev ## Pin the newest versions within the ranges, with hashes
-	$(BIN)/pip-compile --upgrade $(LOCK) --output-file requirements.lock requirements.txt
-	$(BIN)/pip-compile --upgrade $(LOCK) --output-file requirements-dev.lock requirements-dev.txt
+	$(BIN)/uv pip compile --upgrade $(LOCK) --output-file requirements.lock requirements.txt
+	$(BIN)/uv pip compile --upgrade $(LOCK) --output-file requirements-dev.lock requirements-dev.txt
 
-LOCK := --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --allow-unsafe --strip-extras
+# One file for every system and every Python from 3.11 on; it names no index.
+LOCK := --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url
 
 clean: ## Remove .venv, the cache, the embedded MLflow and what tests leave
 	rm -rf .venv cache var .coverage .coverage.* .hypothesis .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -54,7 +54,7 @@ class Service:
         headers = dict(more.pop("headers", {}))
         if self.token:
             headers["Authorization"] = f"Bearer {self.token}"
-        response = self._client.open(path, method=method, headers=headers, **more)
+        response = self._client.open(path, method=method, headers=headers, buffered=True, **more)
         check(self.app, method, response)
         return response
 

@@ -1,0 +1,124 @@
+"""The OpenAPI document: valid, complete, with examples that hold, and nothing from another host."""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from openapi_spec_validator import validate
+
+from tests.api.conforms import document_of, template_of, validator
+from tests.api.service import Service
+
+Operation = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def document(shared: Service) -> dict[str, Any]:
+    return document_of(shared.app)
+
+
+def operations(document: dict[str, Any]) -> Iterator[tuple[str, Operation]]:
+    for path, item in document["paths"].items():
+        for method, operation in item.items():
+            if method != "parameters":
+                yield f"{method} {path}", operation
+
+
+def test_the_document_is_valid(document: dict[str, Any]) -> None:
+    validate(document)
+    assert len(document["paths"]) >= 22
+
+
+def test_the_address_serves_the_document(shared: Service, document: dict[str, Any]) -> None:
+    assert json.loads(shared.get("/openapi.json").text) == json.loads(json.dumps(document))
+
+
+def test_every_route_is_in_it(shared: Service, document: dict[str, Any]) -> None:
+    served = {
+        f"{method.lower()} {template_of(rule.rule)}"
+        for rule in shared.app.url_map.iter_rules()
+        if not rule.endpoint.startswith(("static", "api-docs"))
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
+    }
+    assert {name for name, _ in operations(document)} == served
+
+
+def test_every_operation_has_a_summary_and_an_example_that_fits_its_schema(document: dict[str, Any]) -> None:
+    for name, operation in operations(document):
+        assert operation["summary"], name
+        shown = [r for s, r in operation["responses"].items() if s in ("200", "201")]
+        assert len(shown) == 1, name
+        content = shown[0]["content"]["application/json"]
+        problems = [error.message for error in validator(document, content["schema"]).iter_errors(content["example"])]
+        assert problems == [], name
+
+
+def test_every_body_that_is_sent_has_an_example_that_fits_its_schema(document: dict[str, Any]) -> None:
+    bodies = {
+        name: operation["requestBody"]["content"]["application/json"]
+        for name, operation in operations(document)
+        if "requestBody" in operation
+    }
+    assert list(bodies) == ["post /models/{model_name}/{model_version}/monitor"]
+    for content in bodies.values():
+        assert list(validator(document, content["schema"]).iter_errors(content["example"])) == []
+
+
+def test_every_operation_documents_its_errors_each_with_an_example(document: dict[str, Any]) -> None:
+    for name, operation in operations(document):
+        errors = {status: r for status, r in operation["responses"].items() if status >= "400"}
+        needed = set() if operation["security"] == [] else {"401", "403", "500"}
+        if "{" in name and not name.endswith("/status"):
+            needed.add("404")
+        if "parameters" in operation or "requestBody" in operation or "{" in name:
+            needed.add("400")
+        assert needed <= set(errors), name
+        for error in errors.values():
+            content = error["content"]["application/json"]
+            assert content["schema"] == {"$ref": "#/components/schemas/Error"}, name
+            assert content["example"]["detail"], name
+
+
+def test_every_cached_get_documents_its_304(document: dict[str, Any]) -> None:
+    cached = {name for name, operation in operations(document) if "304" in operation["responses"]}
+    assert cached == {
+        "get /models", "get /models/production", "get /models/staging", "get /models/all", "get /models/monitored",
+        "get /models/monitored/classifier", "get /models/monitored/regressor", "get /model/{model_name}/versions",
+        "get /experiments", "get /dashboard/summary",
+    }  # fmt: skip
+
+
+def test_every_field_and_parameter_is_described(document: dict[str, Any]) -> None:
+    missing = [
+        f"{name}.{field}"
+        for name, schema in document["components"]["schemas"].items()
+        if name != "PaginationMetadata"  # flask-smorest's own
+        for field, told in schema["properties"].items()
+        if "description" not in told and "$ref" not in json.dumps(told)
+    ]
+    missing += [
+        f"{name} {parameter['name']}"
+        for name, operation in operations(document)
+        for parameter in operation.get("parameters", [])
+        if "description" not in parameter
+    ]
+    assert missing == []
+
+
+@pytest.mark.parametrize("path", ["/docs", "/redoc"])
+def test_the_pages_load_what_the_service_itself_serves(shared: Service, path: str) -> None:
+    page = shared.get(path).text
+    loaded = re.findall(r'(?:src|href|spec-url|data-url)="([^"]*)"', page)
+    assert len(loaded) >= 3
+    for address in loaded:
+        assert address.startswith("/"), address
+        assert not address.startswith("//"), address
+        assert shared.get(address).status_code == 200, address
+
+
+def test_the_document_refers_to_no_other_host(document: dict[str, Any]) -> None:
+    assert "servers" not in document
+    addresses = set(re.findall(r"https?://[^\s\"`]+", json.dumps(document)))
+    assert addresses == {"https://your-mlflow-server.com"}  # an example of a tracking URI
