@@ -12,10 +12,9 @@ from app.blueprints import cache, dashboard, debug, experiments, models, monitor
 from app.cli import register_commands
 from app.errors import TowerApi, register_errors
 from app.hooks import register_hooks
+from app.parsing import MOST_BODY_BYTES
 from app.wiring import Parts, real_parts, wire
 from config import VERSION, Settings, load_settings
-
-_MOST_BODY_BYTES = 1 << 20
 
 _OPENAPI = {
     "API_TITLE": "MLOps Control Tower",
@@ -46,7 +45,7 @@ def create_app(settings: Settings | None = None, parts: Parts | None = None) -> 
     built = wire(settings, parts or real_parts(settings))
     app = Flask(__name__)
     app.json = OrJson(app)
-    app.config.update(_OPENAPI, MAX_CONTENT_LENGTH=_MOST_BODY_BYTES)
+    app.config.update(_OPENAPI, MAX_CONTENT_LENGTH=MOST_BODY_BYTES)
     # A name may hold what looks like an empty part; and `/models/` is `/models`.
     app.url_map.merge_slashes = False
     app.url_map.strict_slashes = False

@@ -8,7 +8,7 @@ from flask import Flask, Response, request
 
 from app.access import who
 from app.logs import request_id
-from app.parsing import refuse_broken_path
+from app.parsing import refuse_broken_path, take_body
 
 audit = logging.getLogger("app.audit")
 
@@ -29,6 +29,7 @@ def register_hooks(app: Flask) -> None:
     def begin() -> None:
         given = request.headers.get("X-Request-ID", "")
         request_id.set(given if _ID.match(given) else secrets.token_hex(8))
+        take_body()
         refuse_broken_path()
 
     @app.after_request

@@ -12,7 +12,7 @@ request_id: ContextVar[str] = ContextVar("request_id", default="-")
 
 _TEXT = "%(asctime)s %(levelname)s %(process)d %(name)s [%(request_id)s] %(message)s"
 # What would break a line, or colour a terminal, when it comes out of a name or a path.
-_CONTROL = {code: f"\\x{code:02x}" for code in [*range(32), 127, 0x85, 0x2028, 0x2029]} | {
+_CONTROL = {code: f"\\x{code:02x}" for code in [*range(32), *range(127, 160), 0x2028, 0x2029]} | {
     10: "\\n",
     13: "\\r",
     9: " ",

@@ -1,5 +1,7 @@
 """Taking requests apart: the contract's 400 for everything that cannot be used."""
 
+from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 import marshmallow as ma
@@ -9,6 +11,10 @@ from flask_smorest import Blueprint
 from webargs.flaskparser import FlaskParser
 
 from app.domain.errors import InvalidInput
+
+MOST_BODY_BYTES = 1 << 20
+# Read and thrown away, so that the client reads the answer instead of a reset connection.
+_MOST_DRAINED_BYTES = 64 << 20
 
 
 class Parser(FlaskParser):
@@ -34,6 +40,24 @@ class TowerBlueprint(Blueprint):  # type: ignore[misc]
     """A flask-smorest blueprint that parses as the contract says, and shows an example of every answer."""
 
     ARGUMENTS_PARSER = Parser()
+
+    def arguments(self, schema: type[ma.Schema], *, location: str = "json", **told: Any) -> Any:
+        """As in flask-smorest; a request without a query string skips the parser, a third of its cost."""
+        declare = super().arguments(schema, location=location, **told)
+        if location != "query":
+            return declare
+        nothing = schema().load({})
+
+        def decorate(view: Callable[..., Any]) -> Callable[..., Any]:
+            parsed = declare(view)
+
+            @wraps(parsed)
+            def wrapper(*args: Any, **kwargs: Any) -> Any:
+                return parsed(*args, **kwargs) if request.query_string else view(*args, nothing, **kwargs)
+
+            return wrapper
+
+        return decorate
 
     def response(self, status_code: int, schema: Any = None, **told: Any) -> Any:
         """As in flask-smorest; the example is made of those of the schema's fields."""
@@ -61,3 +85,23 @@ def refuse_broken_path() -> None:
         request.environ["PATH_INFO"].encode("latin-1").decode("utf-8")
     except UnicodeError:
         raise InvalidInput("The path is not valid UTF-8. Percent-encode names as UTF-8.") from None
+
+
+def take_body() -> None:
+    """Read the body before anything is answered, whatever the answer will be.
+
+    gunicorn's gthread worker drains what was left unread after it has answered; what the client has sent of its
+    next request by then is read along with it, and that request waits until the connection times out.
+    """
+    environ = request.environ
+    length = request.content_length or 0
+    if length > MOST_BODY_BYTES:
+        _drain(environ["wsgi.input"], min(length, _MOST_DRAINED_BYTES))
+        raise InvalidInput("The request body is too large: at most 1 MiB.")
+    if length or "HTTP_TRANSFER_ENCODING" in environ:
+        request.get_data()
+
+
+def _drain(stream: Any, left: int) -> None:
+    while left > 0 and (piece := stream.read(min(left, 1 << 16))):
+        left -= len(piece)

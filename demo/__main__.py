@@ -5,9 +5,7 @@ import time
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
-from filelock import FileLock
-
-from demo.marker import Marker, read_marker, write_marker
+from demo.marker import Marker, read_marker, store_made, write_marker
 
 _DRIFTING_DAYS = 12
 
@@ -17,7 +15,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m demo", description="Build or top up the demo registry.")
     parser.add_argument("--if-embedded", action="store_true", help="do nothing when MLFLOW_TRACKING_URI is set")
     parser.add_argument("--store", type=Path, help="SQLite file of the store (default: the embedded one)")
-    parser.add_argument("--days", type=int, default=30, help="how many days back to score (default 30)")
+    parser.add_argument("--days", type=_at_least_one, default=30, help="how many days back to score (default 30)")
     parser.add_argument("--today", type=date.fromisoformat, help="the last day to score (default: today, in UTC)")
     given = parser.parse_args()
     from config import EMBEDDED_STORE, load_settings
@@ -28,10 +26,18 @@ def main() -> None:
     ensure(store, given.today or datetime.now(UTC).date(), given.days)
 
 
+def _at_least_one(text: str) -> int:
+    if int(text) < 1:
+        raise argparse.ArgumentTypeError("must be 1 or more")
+    return int(text)
+
+
 def ensure(store: Path, today: date, days: int) -> None:
     """See to it that the store has the fleet, scored on each of the last `days` days up to `today`."""
     if _is_done(store, today):
         return
+    from filelock import FileLock  # late: most starts have nothing to do, and end before it
+
     store.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{store}.demo.lock"):
         if not _is_done(store, today):
@@ -62,7 +68,7 @@ def _build(store: Path, today: date, days: int) -> None:
             registry.build(model, today)
         points += registry.score(model, wanted, drift_from)
         print(f"  {model.name}: {len(model.versions)} versions", flush=True)
-    write_marker(store, Marker(today.isoformat(), drift_from.isoformat()))
+    write_marker(store, Marker(today.isoformat(), drift_from.isoformat(), store_made(store)))
     print(f"Done: {points} points in {time.monotonic() - began:.0f} s", flush=True)
 
 

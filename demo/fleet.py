@@ -17,7 +17,10 @@ class Version:
 
 @dataclass(frozen=True)
 class Model:
-    """One registered model on one task; `task` is a function of `demo.data`, `drifts` that its batches do."""
+    """One registered model on one task; `task` is a function of `demo.data`, `drifts` that its batches do.
+
+    Not every team tags what kind a model is: where `says_kind` is false, its metrics alone tell.
+    """
 
     name: str
     task: str
@@ -28,6 +31,7 @@ class Model:
     description: str
     versions: tuple[Version, ...]
     drifts: bool = False
+    says_kind: bool = True
 
 
 FLEET = (
@@ -55,8 +59,8 @@ FLEET = (
         "wine-cultivar", "wine", "classifier", "cellar", "cellar", "marie",
         "Which of three cultivars a wine is of, by its chemical analysis",
         (
-            Version("KNeighborsClassifier", {"n_neighbors": 15}, "Archived", None, "Neighbours"),
-            Version("DecisionTreeClassifier", {"max_depth": 3}, "Production", "champion", "Shallow tree"),
+            Version("DecisionTreeClassifier", {"max_depth": 3}, "Archived", None, "Shallow tree"),
+            Version("KNeighborsClassifier", {"n_neighbors": 15}, "Production", "champion", "Neighbours"),
             Version("GaussianNB", {}, "Staging", "challenger", "Naive Bayes"),
         ),
     ),
@@ -67,6 +71,7 @@ FLEET = (
             Version("DecisionTreeClassifier", {"max_depth": 2}, "None", "challenger", "Two questions"),
             Version("LogisticRegression", {"max_iter": 2000}, "None", "champion", "Logistic regression"),
         ),
+        says_kind=False,
     ),
     Model(
         "diabetes-progression", "diabetes", "regressor", "diagnostics", "diagnostics", "ada",
@@ -84,6 +89,7 @@ FLEET = (
             Version("LinearRegression", {}, "Archived", None, "Least squares"),
             Version("RandomForestRegressor", {"n_estimators": 60}, "Production", "champion", "Forest of 60 trees"),
         ),
+        says_kind=False,
     ),
     Model(
         "petal-width", "petal_width", "regressor", "botany", "botany", "carl",

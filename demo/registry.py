@@ -90,22 +90,20 @@ class Registry:
 
     def _register(self, model: Model, task: Task, number: int, version: Version, today: date) -> None:
         started = midnight(today - timedelta(days=_TRAINED_BEFORE_DAYS - number))
-        run = self._client.create_run(
-            self._experiment(model.experiment),
-            start_time=started,
-            tags={"mlflow.user": model.owner, _KIND: model.kind},
-            run_name=f"train {model.name} v{number}",
-        )
-        run_id = run.info.run_id
+        run_id = self._training_run(model, number, started)
         estimator = train(task, version)
         for key, value in {"estimator": version.estimator, **version.params}.items():
             self._client.log_param(run_id, key, value)
         values = score(model, estimator, task.x_held, task.y_held)
+        seen = score(model, estimator, task.x_train, task.y_train)
+        values |= {f"training_{key}": value for key, value in seen.items()}
         self._client.log_batch(run_id, metrics=[Metric(k, v, started, 0) for k, v in values.items()])
         with mlflow.start_run(run_id=run_id):
             logged: Any = mlflow.sklearn.log_model(
                 estimator, name=model.name, pip_requirements=["scikit-learn"], serialization_format="cloudpickle"
             )
+        self._client.set_terminated(run_id, end_time=started + 60_000)
+        # Last, since a version that is there counts as done when a build is taken up again.
         self._client.create_model_version(
             model.name,
             logged.model_uri,
@@ -114,22 +112,24 @@ class Registry:
             description=version.description,
             model_id=logged.model_id,
         )
-        self._client.set_terminated(run_id, end_time=started + 60_000)
+
+    def _training_run(self, model: Model, number: int, started: int) -> str:
+        """A new run to train a version in; what an interrupted build left of one is deleted."""
+        experiment, name = self._experiment(model.experiment), f"train {model.name} v{number}"
+        for left in self._client.search_runs([experiment], f"attributes.run_name = '{name}'"):
+            self._client.delete_run(left.info.run_id)
+        tags = {"mlflow.user": model.owner} | ({_KIND: model.kind} if model.says_kind else {})
+        return str(self._client.create_run(experiment, started, tags, name).info.run_id)
 
     def _evaluation_run(self, model: Model, number: int, first: date) -> str:
         """The one run that holds a version's daily scores: a point a day and metric, all at step 0."""
         tag = f"models:/{model.name}/{number}"
         experiment = self._experiment(f"{model.experiment}-evaluation")
         found = self._client.search_runs([experiment], f"tags.`{EVALUATES}` = '{tag}'")
-        if found:
-            return str(found[0].info.run_id)
-        run = self._client.create_run(
-            experiment,
-            start_time=midnight(first),
-            tags={EVALUATES: tag, "mlflow.user": model.owner},
-            run_name=f"evaluate {model.name} v{number}",
-        )
-        self._client.set_terminated(run.info.run_id)
+        tags, name = {EVALUATES: tag, "mlflow.user": model.owner}, f"evaluate {model.name} v{number}"
+        run = found[0] if found else self._client.create_run(experiment, midnight(first), tags, name)
+        if run.info.status != "FINISHED":
+            self._client.set_terminated(run.info.run_id)
         return str(run.info.run_id)
 
     def _scored_days(self, run_id: str, metric: str) -> set[int]:

@@ -108,7 +108,17 @@ def test_a_key_opens_what_its_role_and_those_before_it_may_do(
 
 @pytest.mark.parametrize(
     "header",
-    ["", "Bearer", "Bearer ", "Bearer nonsense", "Basic YWRhOnB3", "Bearer read", "bearer\x20\x20x", "Bearer ünïcode", "x" * 5000],
+    [
+        "",
+        "Bearer",
+        "Bearer ",
+        "Bearer nonsense",
+        "Basic YWRhOnB3",
+        "Bearer read",
+        "bearer\x20\x20x",
+        "Bearer ünïcode",
+        "x" * 5000,
+    ],
 )
 def test_without_a_good_key_the_answer_is_401_and_says_how(guarded: Service, header: str) -> None:
     response = guarded.get("/models", headers={"Authorization": header})

@@ -7,12 +7,14 @@ from urllib.parse import quote, urlencode
 import pytest
 
 from tests.api.service import Service
-from tests.fakes.memory_mlflow import MemoryWorld
+from tests.fakes.memory_mlflow import MemoryGateway, MemoryWorld
 
 
-@pytest.fixture
-def fleet(service: Service, world: MemoryWorld) -> Service:
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Service:
     """Five versions of three models, made in the order Zebra 1, ant 1, ant 2, Straße 1, ant 3."""
+    service = Service(tmp_path_factory.mktemp("fleet"), MemoryGateway())
+    world = service.world
     world.add_version("Zebra", {"rmse": 1.0}, stage="Production", tags={"team": "a", "url": "http://x:1/"})
     world.add_version("ant", {"f1": 1.0}, stage="Archived", tags={"team": "a"})
     world.add_version("ant", {"f1": 1.0}, tags={"team": "b", "empty": "", "naïve": "ü&="})

@@ -131,11 +131,11 @@ def test_monitored_lists_hold_what_is_registered_by_type(service: Service, world
     assert {row["monitored"] for row in service.json("/models/monitored")} == {True}
 
 
-@pytest.mark.parametrize("path", LISTS)
-def test_an_empty_list_is_empty_and_says_so(service: Service, path: str) -> None:
-    response = service.get(path)
-    assert response.json == []
-    assert response.headers["X-Pagination"] == '{"total":0,"total_pages":0}'
+def test_an_empty_list_is_empty_and_says_so(service: Service) -> None:
+    for path in LISTS:
+        response = service.get(path)
+        assert response.json == [], path
+        assert response.headers["X-Pagination"] == '{"total":0,"total_pages":0}', path
 
 
 def test_a_list_that_is_cut_says_so(start: Callable[..., Service], world: MemoryWorld) -> None:

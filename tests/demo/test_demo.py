@@ -1,17 +1,21 @@
 """The demo registry: really trained models, scored on every day, one of them on batches that drift."""
 
+import shutil
 import statistics
 from collections import defaultdict
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+import mlflow
 import numpy as np
 import pytest
 from mlflow import MlflowClient
 
+from app.services.mlflow_store import ensure_store
 from demo.__main__ import ensure
 from demo.data import TASKS, batch
 from demo.fleet import FLEET
+from demo.learn import score
 from demo.marker import read_marker
 
 TODAY = date(2026, 11, 20)
@@ -31,13 +35,13 @@ def client(store: Path) -> MlflowClient:
 
 def series(store: Path, metric: str) -> dict[str, dict[date, float]]:
     """By version (`models:/NAME/VERSION`), the values of a metric by day."""
-    mlflow = client(store)
+    there = client(store)
     found: dict[str, dict[date, float]] = defaultdict(dict)
-    experiments = [e.experiment_id for e in mlflow.search_experiments()]
-    for run in mlflow.search_runs(experiments, max_results=1000):
+    experiments = [e.experiment_id for e in there.search_experiments()]
+    for run in there.search_runs(experiments, max_results=1000):
         tag = run.data.tags.get("control_tower.evaluates")
         if tag and metric in run.data.metrics:
-            for point in mlflow.get_metric_history(run.info.run_id, metric):
+            for point in there.get_metric_history(run.info.run_id, metric):
                 found[tag][datetime.fromtimestamp(point.timestamp / 1000, UTC).date()] = point.value
     return found
 
@@ -74,6 +78,26 @@ def test_the_drifting_model_really_gets_worse_and_the_others_do_not(store: Path)
         assert (moved > 5) == model.drifts, f"{model.name} moved by {moved:.1f} standard deviations"
 
 
+def test_a_point_is_what_the_registered_model_itself_scores_on_the_batch_of_that_day(store: Path) -> None:
+    mlflow.set_tracking_uri(f"sqlite:///{store}")
+    mlflow.set_registry_uri(f"sqlite:///{store}")
+    day = TODAY - timedelta(days=DAYS - 1)
+    for model in FLEET:
+        points = series(store, main_metric(model.kind))
+        for number in range(1, len(model.versions) + 1):
+            tag = f"models:/{model.name}/{number}"
+            rows = batch(TASKS[model.task](), model.name, day, 0)
+            values = score(model, mlflow.sklearn.load_model(tag), *rows)
+            assert points[tag][day] == values[main_metric(model.kind)]
+
+
+def test_some_runs_say_of_which_kind_their_model_is_and_some_do_not(store: Path) -> None:
+    there = client(store)
+    runs = [there.get_run(version.run_id) for version in there.search_model_versions()]
+    assert {run.data.tags.get("model_type") for run in runs} == {"classifier", "regressor", None}
+    assert all({f"training_{key}" for key in run.data.metrics} & set(run.data.metrics) for run in runs)
+
+
 def test_a_day_has_the_same_batch_whenever_it_is_asked_for() -> None:
     task = TASKS["wine"]()
     first, again = batch(task, "wine-cultivar", TODAY, 0), batch(task, "wine-cultivar", TODAY, 0)
@@ -98,3 +122,36 @@ def test_an_interrupted_build_is_taken_up_again_without_a_second_version(store: 
     ensure(store, TODAY + timedelta(days=3), DAYS)
     assert read_marker(store) is not None
     assert len(client(store).search_model_versions()) == sum(len(model.versions) for model in FLEET)
+
+
+def test_a_build_that_was_interrupted_leaves_neither_a_half_version_nor_an_open_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "mlflow.db"
+    monkeypatch.setattr("demo.fleet.FLEET", [model for model in FLEET if model.name == "iris-species"])
+    with monkeypatch.context() as patch:
+        patch.setattr(MlflowClient, "create_model_version", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            ensure(path, TODAY, 2)
+    assert read_marker(path) is None
+    ensure(path, TODAY, 2)
+    runs = client(path).search_runs([e.experiment_id for e in client(path).search_experiments()])
+    assert sorted(run.info.run_name for run in runs) == [
+        f"{what} iris-species v{number}" for what in ("evaluate", "train") for number in (1, 2)
+    ]
+    assert {run.info.status for run in runs} == {"FINISHED"}
+
+
+def interrupt(*_: object, **__: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_a_store_that_was_deleted_and_made_anew_is_filled_again(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "mlflow.db"
+    ensure_store(f"sqlite:///{path}")
+    shutil.copy(store.with_suffix(".demo.json"), path.with_suffix(".demo.json"))
+    monkeypatch.setattr("demo.fleet.FLEET", [model for model in FLEET if model.name == "petal-width"])
+    ensure(path, TODAY, 1)
+    assert [model.name for model in client(path).search_registered_models()] == ["petal-width"]

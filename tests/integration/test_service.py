@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import requests
 
 from tests.servers import HOST, ROOT, Tower, answers, clean_environment, free_port, process, tower, until
 
@@ -143,3 +144,20 @@ def test_the_running_service_does_what_its_openapi_document_says(shared_tower: T
     ]  # fmt: skip
     done = subprocess.run(command, check=False, cwd=tmp_path, capture_output=True, text=True, timeout=400)
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
+
+
+def test_a_request_that_is_refused_does_not_hold_up_the_next_one_on_its_connection(shared_tower: Tower) -> None:
+    with requests.Session() as session:
+        for number in range(60):
+            method = ("PATCH", "PUT", "POST")[number % 3]
+            answer = session.request(
+                method, f"{shared_tower.url}/models/nope/{number}/monitor", json={"model_type": "x" * 3000}, timeout=10
+            )
+            assert answer.status_code == (400 if method == "POST" else 405)
+
+
+def test_a_body_that_is_too_large_is_answered(shared_tower: Tower) -> None:
+    answer = shared_tower.post("/models/nope/1/monitor", data=b" " * (5 << 20))
+    assert (answer.status_code, answer.json()["detail"][:33]) == (400, "The request body is too large: at")
+    chunked = shared_tower.post("/models/nope/1/monitor", data=iter([b" " * 4096] * 10))
+    assert chunked.status_code == 400

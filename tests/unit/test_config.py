@@ -1,0 +1,148 @@
+"""Settings: their defaults, where they come from, and what stops the start."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.wiring import public_config
+from config import EMBEDDED_STORE, BadSetting, Settings, load_settings
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path) -> Iterator[pytest.MonkeyPatch]:
+    """A directory without a `.env`, and an environment without settings."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in Settings.model_fields:
+            patch.delenv(name.upper(), raising=False)
+        patch.chdir(tmp_path)
+        yield patch
+
+
+def test_the_defaults_are_those_of_the_old_service() -> None:
+    found = load_settings()
+    assert (found.api_host, found.api_port, found.log_level) == ("0.0.0.0", 8000, "INFO")
+    assert (found.cache_refresh_interval_minutes, found.cache_timeout_seconds) == (30, 300)
+    assert (found.enable_cache, found.enable_cache_persistence, found.max_models_returned) == (True, True, 1000)
+    assert (str(found.cache_directory), found.cache_max_age_hours) == ("cache", 24)
+    assert (found.enable_mock_data, found.enable_debug_endpoints) == (False, True)
+
+
+def test_the_defaults_of_what_was_added() -> None:
+    found = load_settings()
+    assert (found.production_aliases, found.staging_aliases) == (("champion", "production"), ("challenger", "staging"))
+    assert (found.mlflow_request_timeout_seconds, found.mlflow_request_max_retries) == (10, 1)
+    assert (found.monitoring_experiment, found.cors_origins, found.api_tokens_file) == ("control-tower", (), None)
+    assert found.tracking_uri == f"sqlite:///{EMBEDDED_STORE}"
+
+
+def test_the_environment_wins_over_the_file_and_arguments_over_both(
+    elsewhere: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / ".env").write_text("API_PORT=1111\nAPI_HOST=from-file\nlog_level=debug\nNOT_OURS=1\n")
+    elsewhere.setenv("API_PORT", "2222")
+    found = load_settings()
+    assert (found.api_port, found.api_host, found.log_level) == (2222, "from-file", "DEBUG")
+    assert load_settings(api_port=3333).api_port == 3333
+
+
+@pytest.mark.parametrize("name", sorted(Settings.model_fields))
+def test_an_empty_value_is_the_default(elsewhere: pytest.MonkeyPatch, name: str) -> None:
+    elsewhere.setenv(name.upper(), "")
+    assert load_settings() == Settings()
+    assert getattr(load_settings(), name) == Settings.model_fields[name].default
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [("a", ("a",)), (" a , b,,c ", ("a", "b", "c")), (",", ()), ('["a"]', ('["a"]',))],
+)
+def test_lists_are_separated_by_commas(elsewhere: pytest.MonkeyPatch, text: str, names: tuple[str, ...]) -> None:
+    for name in ("PRODUCTION_ALIASES", "STAGING_ALIASES", "CORS_ORIGINS"):
+        elsewhere.setenv(name, text)
+    found = load_settings()
+    assert found.production_aliases == found.staging_aliases == found.cors_origins == names
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "shown", "allowed"),
+    [
+        ("API_PORT", "abc", "'abc'", "valid integer"),
+        ("API_PORT", "0", "'0'", "greater than or equal to 1"),
+        ("API_PORT", "65536", "'65536'", "less than or equal to 65535"),
+        ("API_PORT", "80.5", "'80.5'", "valid integer"),
+        ("WEB_CONCURRENCY", "0", "'0'", "greater than or equal to 1"),
+        ("LOG_LEVEL", "LOUD", "'LOUD'", "'DEBUG', 'INFO', 'WARNING' or 'ERROR'"),
+        ("LOG_FORMAT", "xml", "'xml'", "'text' or 'json'"),
+        ("ENABLE_CACHE", "maybe", "'maybe'", "valid boolean"),
+        ("ENABLE_MOCK_DATA", "2", "'2'", "valid boolean"),
+        ("CACHE_TIMEOUT_SECONDS", "0", "'0'", "greater than 0"),
+        ("CACHE_TIMEOUT_SECONDS", "nan", "'nan'", ""),
+        ("CACHE_TIMEOUT_SECONDS", "inf", "'inf'", ""),
+        ("CACHE_REFRESH_INTERVAL_MINUTES", "-1", "'-1'", "greater than 0"),
+        ("CACHE_MAX_AGE_HOURS", "x", "'x'", "valid number"),
+        ("MAX_MODELS_RETURNED", "0", "'0'", "greater than or equal to 1"),
+        ("MLFLOW_REQUEST_TIMEOUT_SECONDS", "2.5", "'2.5'", "valid integer"),
+        ("MLFLOW_REQUEST_MAX_RETRIES", "-1", "'-1'", "greater than or equal to 0"),
+        ("MLFLOW_TRACKING_URI", "mlflow:5000", "(hidden)", "http://, https:// or sqlite:///"),
+        ("MONITORING_EXPERIMENT", "x" * 251, "'xxx", "at most 250"),
+    ],
+)
+def test_a_value_that_cannot_be_used_stops_the_start_with_one_line(
+    elsewhere: pytest.MonkeyPatch, name: str, value: str, shown: str, allowed: str
+) -> None:
+    elsewhere.setenv(name, value)
+    with pytest.raises(BadSetting) as stopped:
+        load_settings()
+    line = str(stopped.value.code)
+    assert line.startswith(f"{name}={shown}")
+    assert allowed in line
+    assert "\n" not in line
+    assert len(line) < 300
+
+
+def test_a_value_with_line_breaks_is_told_in_one_line(elsewhere: pytest.MonkeyPatch) -> None:
+    elsewhere.setenv("API_PORT", "80\n81" * 100)
+    with pytest.raises(BadSetting) as stopped:
+        load_settings()
+    assert "\n" not in str(stopped.value.code)
+
+
+def test_a_file_that_is_no_utf8_stops_the_start(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_bytes(b"API_HOST=\xff\xfe\n")
+    with pytest.raises(BadSetting, match="UTF-8"):
+        load_settings()
+
+
+def test_no_complaint_repeats_a_secret(elsewhere: pytest.MonkeyPatch) -> None:
+    elsewhere.setenv("MLFLOW_TRACKING_URI", "ftp://ada:hunter2@mlflow")
+    with pytest.raises(BadSetting) as stopped:
+        load_settings()
+    assert "hunter2" not in str(stopped.value.code)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"mlflow_tracking_password": "hunter2", "mlflow_tracking_token": "hunter2"},
+        {"mlflow_tracking_uri": "http://ada:hunter2@mlflow"},
+    ],
+)
+def test_secrets_are_not_in_what_is_shown_of_the_settings(values: dict[str, Any]) -> None:
+    found = load_settings(**values)
+    assert "hunter2" not in str(public_config(found))
+    if "mlflow_tracking_password" in values:
+        assert "hunter2" not in repr(found) + str(found)
+
+
+@pytest.mark.parametrize("uri", ["http://h", "https://u:p@h:1/x", "sqlite:///x.db", "postgresql+psycopg2://h/db",
+                                 "mysql+pymysql://h/db"])  # fmt: skip
+def test_addresses_of_every_kind_of_mlflow_are_taken(uri: str) -> None:
+    assert load_settings(mlflow_tracking_uri=uri).tracking_uri == uri
+
+
+def test_settings_cannot_be_changed_while_the_service_runs() -> None:
+    found = load_settings()
+    with pytest.raises(ValueError, match="frozen"):
+        found.api_port = 1  # type: ignore[misc]

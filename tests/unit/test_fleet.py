@@ -1,0 +1,178 @@
+"""The fleet: assembled, stored and loaded again, swept over, and changed model by model."""
+
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.domain.codec import fleet_from, fleet_value, registrations_from, registrations_value
+from app.domain.fleet import assemble, swept, with_model
+from app.domain.models import Experiment, Inventory, ModelReading, ModelVersion, RegisteredModel, Registration
+from app.domain.monitored import Monitored, first_of_each
+from app.domain.sample import sample_fleet
+from app.domain.stages import STAGES, stage_rules
+
+RULES = stage_rules(["champion"], ["challenger"])
+
+_text = st.text(st.characters(codec="utf-8"), max_size=5)
+_names = st.sampled_from(["a", "b", "B", "ü\n"])
+_times = st.integers(0, 2**40)
+_tags = st.dictionaries(_text, _text, max_size=2)
+_metrics = st.dictionaries(_text, st.none() | st.floats(allow_nan=False, allow_infinity=False), max_size=2)
+_models = st.builds(
+    RegisteredModel,
+    _names,
+    _times,
+    _times,
+    st.none() | _text,
+    _tags,
+    st.dictionaries(st.sampled_from(["champion", "challenger", "x"]), st.integers(1, 3), max_size=2),
+)
+_versions = st.builds(
+    ModelVersion,
+    _names,
+    st.integers(1, 4),
+    st.sampled_from(STAGES),
+    _times,
+    _times,
+    st.none() | _text,
+    _tags,
+    st.none() | _text,
+    st.none() | _text,
+    _metrics,
+    st.none() | _text,
+)
+_experiments = st.builds(
+    Experiment, _text, _text, st.none() | _text, st.sampled_from(["active", "deleted"]), st.none() | _times,
+    st.none() | _times, _tags,
+)  # fmt: skip
+
+
+def _only_of_known(inventory: Inventory) -> Inventory:
+    known = {model.name for model in inventory.models}
+    rows = tuple(row for row in inventory.versions if row.name in known)
+    return Inventory(inventory.read_at, inventory.models, rows, inventory.experiments, inventory.unreadable)
+
+
+_inventories = st.builds(
+    Inventory,
+    _times,
+    st.lists(_models, max_size=4, unique_by=lambda m: m.name).map(tuple),
+    st.lists(_versions, max_size=8, unique_by=lambda r: (r.name, r.version)).map(tuple),
+    st.lists(_experiments, max_size=2).map(tuple),
+    st.integers(0, 9),
+).map(_only_of_known)
+
+
+def through_json(value: Any) -> Any:
+    """What the cache makes of a value."""
+    return orjson.loads(orjson.dumps(value))
+
+
+@given(_inventories, st.dictionaries(_names, _times, max_size=2))
+def test_a_fleet_comes_back_from_the_cache_as_it_went_in(inventory: Inventory, touched: dict[str, int]) -> None:
+    fleet = assemble(inventory, RULES, touched)
+    assert fleet_from(through_json(fleet_value(fleet, "here")), "here", RULES) == fleet
+
+
+@given(_inventories)
+def test_a_fleet_is_sorted_and_every_version_is_in_it_once(inventory: Inventory) -> None:
+    fleet = assemble(inventory, RULES)
+    order = [(m.row.name, -m.row.version) for m in fleet.models]
+    assert order == sorted(order)
+    assert sorted(m.key for m in fleet.models) == sorted((r.name, r.version) for r in inventory.versions)
+    assert sum(fleet.count(stage) for stage in STAGES) == len(fleet.models)
+    assert [m for rows in fleet.by_name.values() for m in rows] == list(fleet.models)
+
+
+@pytest.mark.parametrize("value", [None, 1, "x", [], {}, {"source": "here"}, {"source": "here", "inventory": {}},
+    {"source": "here", "inventory": {"read_at": "x", "models": [], "versions": [], "experiments": [], "unreadable": 0}},
+    {"source": "here", "touched": {}, "inventory": {"read_at": 1, "models": [{"no": 1}], "versions": [],
+                                                    "experiments": [], "unreadable": 0}},
+    {"source": "here", "touched": 5, "inventory": {"read_at": 1, "models": [], "versions": [],
+                                                   "experiments": [], "unreadable": 0}},
+    {"source": "here", "touched": {}, "inventory": {"read_at": 1, "models": 7, "versions": [],
+                                                    "experiments": [], "unreadable": 0}},
+])  # fmt: skip
+def test_what_does_not_fit_is_no_fleet(value: Any) -> None:
+    assert fleet_from(value, "here", RULES) is None
+
+
+def test_a_fleet_of_another_mlflow_is_none() -> None:
+    value = through_json(fleet_value(assemble(Inventory(1), RULES), "here"))
+    assert fleet_from(value, "elsewhere", RULES) is None
+
+
+@given(_inventories, _names, st.booleans(), st.lists(_versions, max_size=3, unique_by=lambda r: r.version))
+def test_a_reading_of_one_model_replaces_all_there_is_of_it_and_nothing_else(
+    inventory: Inventory, name: str, exists: bool, rows: list[ModelVersion]
+) -> None:
+    fleet = assemble(inventory, RULES)
+    model = RegisteredModel(name, 1, 1) if exists else None
+    read = tuple(ModelVersion(name, row.version, row.stage, 1, 1) for row in rows)
+    after = with_model(fleet, ModelReading(99, model, read), name, RULES)
+    found = [m.row for m in after.by_name.get(name, ())]
+    assert found == (sorted(read, key=lambda row: -row.version) if exists else [])
+    assert (name in after.registered) is exists
+    assert [m for m in after.models if m.row.name != name] == [m for m in fleet.models if m.row.name != name]
+    assert (after.as_of, after.experiments, after.touched[name]) == (fleet.as_of, fleet.experiments, 99)
+
+
+@given(_inventories, _inventories, st.dictionaries(_names, _times, max_size=3))
+def test_a_sweep_keeps_what_was_read_of_a_model_after_the_sweep_began(
+    before: Inventory, read: Inventory, touched: dict[str, int]
+) -> None:
+    current, fresh = assemble(before, RULES, touched), assemble(read, RULES)
+    after = swept(current, read, RULES)
+    newer = {name for name, time in touched.items() if time > read.read_at}
+    for name in ("a", "b", "B", "ü\n"):
+        source = current if name in newer else fresh
+        assert after.by_name.get(name) == source.by_name.get(name)
+        assert after.registered.get(name) == source.registered.get(name)
+    assert set(after.touched) == newer
+    assert after.as_of == read.read_at
+
+
+def test_a_sweep_takes_nothing_from_the_sample_or_from_nothing() -> None:
+    read = Inventory(5, (RegisteredModel("m", 1, 1),), (ModelVersion("m", 1, "None", 1, 1),))
+    assert swept(sample_fleet(9, RULES), read, RULES) == swept(None, read, RULES) == assemble(read, RULES)
+
+
+_registrations = st.builds(
+    Registration, _names, st.integers(1, 3), st.sampled_from(["classifier", "regressor"]), _text, st.integers(0, 3),
+    st.integers(0, 99).map(str), st.integers(0, 3),
+)  # fmt: skip
+
+
+@given(st.lists(_registrations, unique_by=lambda r: r.monitor_run_id, max_size=8))
+def test_of_several_runs_for_a_version_the_earliest_counts_and_the_others_are_told(found: list[Registration]) -> None:
+    kept, double = first_of_each(found)
+    assert sorted([*kept.values(), *double], key=found.index) == found
+    for key, registration in kept.items():
+        rivals = [r for r in found if r.key == key]
+        assert registration == min(rivals, key=lambda r: (r.registered_at, r.monitor_run_id))
+
+
+@given(_inventories, st.lists(_registrations, unique_by=lambda r: r.key, max_size=6))
+def test_a_registration_belongs_only_to_the_version_that_it_was_made_for(
+    inventory: Inventory, found: list[Registration]
+) -> None:
+    fleet = assemble(inventory, RULES)
+    made = {(m.row.name, m.row.version, m.row.created) for m in fleet.models}
+    belonging = Monitored({r.key: r for r in found}).of(fleet)
+    assert set(belonging) == {r.key for r in found if (*r.key, r.version_created) in made}
+
+
+@given(st.lists(_registrations, max_size=4), st.booleans())
+def test_registrations_come_back_from_the_cache_as_they_went_in(found: list[Registration], stale: bool) -> None:
+    value = through_json(registrations_value(found, stale, "here"))
+    assert registrations_from(value, "here") == (found, stale)
+    assert registrations_from(value, "elsewhere") is None
+
+
+@pytest.mark.parametrize("value", [None, 3, {}, {"source": "here"}, {"source": "here", "registrations": [{}]},
+                                   {"source": "here", "registrations": [1], "stale": False}])  # fmt: skip
+def test_what_does_not_fit_is_no_list_of_registrations(value: Any) -> None:
+    assert registrations_from(value, "here") is None

@@ -1,0 +1,84 @@
+"""Logs: one line an event, with the request's id, without credentials."""
+
+import json
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.logs import OneJsonLine, OneLine
+
+_PROGRAM = """
+import logging, logging.config, sys
+from app.logs import logging_config, request_id
+logging.config.dictConfig(logging_config("INFO", sys.argv[1]))
+request_id.set("the-request")
+logging.getLogger("some.where").info("hello")
+logging.getLogger("some.where").debug("not this")
+logging.getLogger("urllib3").info("nor this")
+logging.getLogger("gunicorn.access").info("a request")
+"""
+_TEXT = "%(levelname)s [%(request_id)s] %(message)s"
+
+
+def record(message: str, **more: object) -> logging.LogRecord:
+    made = logging.LogRecord("test", logging.INFO, __file__, 1, message, None, None)
+    made.request_id = "r1"
+    made.__dict__.update(more)
+    return made
+
+
+@pytest.fixture
+def raised() -> Iterator[tuple[type[BaseException], BaseException, object]]:
+    """An exception with a traceback, whose text repeats a password over several lines."""
+    try:
+        raise RuntimeError("cannot reach\nhttp://ada:hunter2@mlflow")
+    except RuntimeError as error:
+        yield (RuntimeError, error, error.__traceback__)
+
+
+@given(st.text())
+def test_whatever_is_logged_is_one_printable_line(message: str) -> None:
+    line = OneLine(_TEXT).format(record(message))
+    assert len(line.splitlines()) == 1
+    assert [char for char in line if ord(char) < 32 or 127 <= ord(char) < 160] == []
+
+
+@given(st.text())
+def test_whatever_is_logged_for_machines_is_one_line_of_json(message: str) -> None:
+    line = OneJsonLine(_TEXT).format(record(message))
+    assert len(line.splitlines()) == 1
+    assert json.loads(line)["request_id"] == "r1"
+
+
+@pytest.mark.parametrize("formatter", [OneLine(_TEXT), OneJsonLine(_TEXT)])
+def test_a_traceback_is_on_the_line_and_its_credentials_are_not(
+    formatter: logging.Formatter, raised: tuple[type[BaseException], BaseException, None]
+) -> None:
+    line = formatter.format(record("failed http://ada:hunter2@h/", exc_info=raised))
+    assert "RuntimeError" in line
+    assert "hunter2" not in line
+    assert len(line.splitlines()) == 1
+
+
+@pytest.mark.parametrize("log_format", ["text", "json"])
+def test_an_event_goes_to_stderr_with_the_id_of_its_request(log_format: str) -> None:
+    # In a process of its own: logging is configured once for all of it.
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+    done = subprocess.run(
+        [sys.executable, "-c", _PROGRAM, log_format], env=env, capture_output=True, text=True, check=True, timeout=60
+    )
+    lines = done.stderr.splitlines()
+    assert done.stdout == ""
+    assert ["hello" in lines[0], "a request" in lines[1], len(lines)] == [True, True, 2]
+    assert ["the-request" in line for line in lines] == [True, True]
+    if log_format == "json":
+        found = json.loads(lines[0])
+        assert (found["level"], found["logger"], found["message"]) == ("INFO", "some.where", "hello")
+        assert "time" in found
