@@ -30,6 +30,6 @@ def prepare(app: Flask, addresses: list[str]) -> None:
 
 def announce(addresses: list[str]) -> None:
     """Say where the service is."""
-    for address in addresses:
+    for address in (one for one in addresses if not one.startswith("unix:")):
         base = "http://" + address.replace("0.0.0.0", "localhost").replace("[::]", "localhost")  # noqa: S104
         log.info("Control tower: %s  API documentation: %s/docs", base, base)

@@ -106,7 +106,10 @@ def real_parts(settings: Settings) -> Parts:
     if not settings.enable_cache_persistence:
         # The workers share it all the same; it is a new one at each start.
         directory = _passing_directory()
-    locks = lock_directory()
+    try:
+        locks = lock_directory()
+    except OSError as error:
+        raise SystemExit(f"There is no place for lock files: {error}. Set TMPDIR to a directory of your own.") from None
     return Parts(
         gateway=_gateway(settings),
         cache=FileCache(directory),
