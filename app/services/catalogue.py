@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from app.domain.errors import InvalidInput, MlflowUnavailable
+from app.domain.errors import InvalidInput, TowerError
 from app.domain.fleet import Fleet
 from app.domain.models import TrackedModel
 from app.domain.monitored import Monitored
@@ -148,7 +148,7 @@ class Catalogue:
     def _read(self) -> Fleet | None:
         try:
             fleet = self._mirror.fleet()
-        except MlflowUnavailable:
+        except TowerError:
             return None
         return None if fleet.mock else fleet
 

@@ -52,6 +52,7 @@ class FileCache(FileSystemCache):
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
+        self._paths: dict[str, str] = {}
         try:
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)
             _sweep(directory)
@@ -61,6 +62,13 @@ class FileCache(FileSystemCache):
             log.warning("The cache directory %s cannot be used (%s): nothing is kept", directory, error)
             self._path, self._threshold, self._hash_method = str(directory), 0, hashlib.sha256
             self._mode, self.default_timeout, self.ignore_delete_many_errors = 0o600, 0, True
+
+    def _get_filename(self, key: str) -> str:
+        # cachelib hashes the key each time; there are five, and each request looks at two.
+        path = self._paths.get(key)
+        if path is None:
+            path = self._paths[key] = str(super()._get_filename(key))
+        return path
 
     def get(self, key: str) -> Any:
         path = self._get_filename(key)

@@ -2,7 +2,7 @@
 
 from typing import Any, Protocol
 
-from app.domain.errors import MlflowUnavailable
+from app.domain.errors import TowerError
 from app.domain.ports import Liveness, Mirror, Register
 from app.domain.times import rfc3339
 
@@ -51,7 +51,7 @@ class HealthReport:
         listed = sorted(self._register.peek().by_key.values(), key=lambda r: r.key)
         try:
             details = self._details.monitored_details()
-        except MlflowUnavailable:
+        except TowerError:
             details = []
         runs = {(row["name"], row["version"]): row["run_id"] for row in details}
         return {

@@ -229,7 +229,7 @@ class ModelTracker:
             if fleet is None or (reading.model is None and name not in fleet.registered):
                 return fleet
             return self._publish(lambda current: with_model(current or fleet, reading, name, self._rules))
-        except (MlflowUnavailable, LockTimeout) as error:
+        except TowerError as error:
             log.warning("A model could not be looked up, the mirror answers alone: %s", error.detail)
             return None
 

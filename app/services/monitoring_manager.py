@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from app.domain.codec import registrations_from, registrations_value
-from app.domain.errors import InvalidInput, LockTimeout, MlflowUnavailable, NotFound
+from app.domain.errors import InvalidInput, NotFound, TowerError
 from app.domain.fleet import Fleet
 from app.domain.models import ModelVersion, Registration
 from app.domain.monitored import Monitored, first_of_each
@@ -57,7 +57,7 @@ class MonitoringManager:
         if known is None and self._clock() - self._failed_at >= _RETRY_MS:
             try:
                 return self.monitored()
-            except (MlflowUnavailable, LockTimeout) as error:
+            except TowerError as error:
                 self._failed_at = self._clock()
                 log.warning("The registrations are not known: %s", error.detail)
         return known or Monitored({}, stale=True)
@@ -176,7 +176,7 @@ class MonitoringManager:
                 else:
                     by_key.pop(registration.key, None)
                 self._share(Monitored(by_key))
-        except (LockTimeout, MlflowUnavailable) as error:
+        except TowerError as error:
             log.warning("The list of registrations is behind until the next refresh: %s", error.detail)
 
     def _for_change(self) -> Monitored:

@@ -3,7 +3,7 @@
 import logging
 from typing import Any
 
-from app.domain.errors import MlflowUnavailable
+from app.domain.errors import TowerError
 from app.domain.ports import Clock, Gateway, SharedCache
 from app.domain.times import DAY_MS
 
@@ -45,7 +45,7 @@ class RunCounter:
             with self._gateway.within(seconds):
                 since = None if in_full else last["counted_at"]
                 count = self._gateway.count_runs(since) + (0 if in_full else last["count"])
-        except MlflowUnavailable as error:
+        except TowerError as error:
             self._failed_at = now
             log.warning("The runs could not be counted, the last count stays: %s", error.detail)
             return

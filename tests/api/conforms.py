@@ -46,7 +46,7 @@ def strict_json(text: str) -> Any:
     return json.loads(text, parse_constant=refuse)
 
 
-# Documents differ only where the debug endpoint is off, which takes one path away: one checker serves every application.
+# Documents differ only where the debug endpoint is off, which takes one path away: one checker serves all.
 _validators: dict[tuple[str, str, int], OAS30Validator | None] = {}
 
 

@@ -96,3 +96,12 @@ def test_with_mlflow_down_every_read_is_a_500_with_the_reason(direct: Service, g
                  "/model/m/versions", "/models/m/1/monitor/status"):  # fmt: skip
         response = direct.get(path)
         assert (response.status_code, response.json) == (500, {"detail": "MLflow is down."})
+    told = direct.json("/cache/info")
+    assert (told["tracking_info"]["total_models"], told["system_status"]["mlflow_connected"]) == (0, False)
+
+
+def test_the_sample_is_shown_with_mlflow_down_and_not_counted(start: Start, gateway: MemoryGateway) -> None:
+    gateway.failure = MlflowUnavailable("MLflow is down.")
+    service = start(enable_cache=False, enable_mock_data=True)
+    assert service.get("/models/all").headers["X-Data-Source"] == "mock"
+    assert service.json("/cache/info")["tracking_info"]["total_models"] == 0

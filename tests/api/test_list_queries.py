@@ -148,3 +148,9 @@ def test_a_page_is_as_large_as_it_may_be_where_its_size_is_not_said(
 def test_bytes_that_are_no_text_match_nothing_and_break_nothing(fleet: Service) -> None:
     assert fleet.keys("/models/all?name=%FF%FE") == []
     assert fleet.keys(f"/models/all?name={quote(chr(0))}") == []
+
+
+def test_answers_stay_right_however_many_different_ones_are_asked_for(fleet: Service) -> None:
+    for _ in range(2):
+        for size in range(1, 80):
+            assert len(fleet.json(f"/models/all?page_size={size}")) == min(size, 5)

@@ -171,11 +171,10 @@ def test_a_body_under_another_content_type_is_a_400(shared: Service, content_typ
     assert shared.world.registrations == {}
 
 
-@pytest.mark.parametrize("content_type", ["application/json; charset=utf-8", "application/merge-patch+json"])
-def test_json_may_say_more_of_its_type(service: Service, world: MemoryWorld, content_type: str) -> None:
+def test_json_may_name_its_charset(service: Service, world: MemoryWorld) -> None:
     world.add_version("m")
     body = b'{"model_type": "classifier"}'
-    assert service.post(monitor("m"), data=body, content_type=content_type).status_code == 201
+    assert service.post(monitor("m"), data=body, content_type="application/json; charset=utf-8").status_code == 201
 
 
 def test_a_huge_body_is_a_400_that_names_the_limit(service: Service, world: MemoryWorld) -> None:

@@ -51,7 +51,7 @@ def test_a_refresh_in_one_is_served_by_the_other_without_asking_mlflow(
 def test_after_a_clear_in_one_both_go_on_serving_also_with_mlflow_down(
     workers: tuple[Service, Service], gateway: MemoryGateway
 ) -> None:
-    first, second = workers
+    first, _ = workers
     first.register("m")
     gateway.failure = MlflowUnavailable("MLflow is down.")
     assert first.delete("/cache/clear").status_code == 200

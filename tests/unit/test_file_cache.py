@@ -235,8 +235,11 @@ def test_unfinished_files_of_a_dead_process_are_swept_and_young_ones_are_left(di
         path.write_text("x")
     for path in (old, foreign):
         os.utime(path, (time.time() - 3600, time.time() - 3600))
+    stubborn = directory / "c.__wz_cache"
+    stubborn.mkdir()
+    os.utime(stubborn, (0, 0))
     FileCache(directory)
-    assert sorted(path.name for path in directory.iterdir()) == ["b.__wz_cache", "notes.txt"]
+    assert sorted(path.name for path in directory.iterdir()) == ["b.__wz_cache", "c.__wz_cache", "notes.txt"]
 
 
 def test_a_file_that_may_not_be_read_is_a_miss_at_once(

@@ -61,8 +61,9 @@ def test_a_lock_that_is_held_is_not_given_and_the_time_to_wait_is_kept(locks: Fi
 
 def test_other_names_and_other_scopes_are_other_locks(locks: FileLocks, tmp_path: Path) -> None:
     other = FileLocks(tmp_path / "locks", "another scope")
-    with locks.hold("one", 0), locks.hold("two", 0), other.hold("one", 0), pytest.raises(LockTimeout):
-        with FileLocks(tmp_path / "locks", "scope").hold("one", 0):
+    same = FileLocks(tmp_path / "locks", "scope")
+    with locks.hold("one", 0), locks.hold("two", 0), other.hold("one", 0):
+        with pytest.raises(LockTimeout), same.hold("one", 0):
             raise AssertionError("held twice")
 
 
@@ -86,7 +87,7 @@ def test_threads_and_processes_take_turns(locks: FileLocks, tmp_path: Path) -> N
     with (
         python(ADDER, str(tmp_path / "locks"), str(counter)) as one,
         python(ADDER, str(tmp_path / "locks"), str(counter)) as two,
-    ):  # noqa: E501
+    ):
         for thread in threads:
             thread.start()
         for thread in threads:

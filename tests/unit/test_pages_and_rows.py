@@ -140,3 +140,22 @@ def test_a_run_of_somebody_elses_is_no_registration(change: dict[str, str] | Non
     tags = rows.registration_tags(Registration("m", 1, "classifier", "ada", 1, "run", 1))
     run = Row(data=Row(tags={**tags, **change} if change else {}), info=Row(start_time=1, run_id="run"))
     assert rows.readable(rows.registration, [run], "monitor run") == ([], 1)
+
+
+@pytest.mark.parametrize("status", ["FINISHED", "RUNNING"])
+def test_a_run_that_has_not_ended_has_no_end(status: str) -> None:
+    info = Row(run_id="r", experiment_id="1", status=status, start_time=5, end_time=0)
+    found = rows.run(Row(info=info, data=Row(metrics={"a": math.nan, "b": 1}, params={"p": "1"}, tags={})))
+    assert (found.status, found.start_time, found.end_time) == (status, 5, None)
+    assert (found.metrics, found.params) == ({"a": None, "b": 1.0}, {"p": "1"})
+
+
+def test_a_point_keeps_its_time_and_loses_what_is_no_number() -> None:
+    assert rows.metric_point("r", Row(key="a", timestamp="7", value="NaN")).value is None
+    assert rows.metric_point("r", Row(key="a", timestamp="7", value="0.5")).time == 7
+
+
+def test_aliases_name_version_numbers_whichever_way_mlflow_writes_them() -> None:
+    row = Row(name="m", creation_timestamp=None, last_updated_timestamp=2, description="", tags={}, aliases={"a": "12"})
+    found = rows.registered_model(row)
+    assert (found.aliases, found.created, found.updated, found.description) == ({"a": 12}, 0, 2, None)

@@ -1,6 +1,7 @@
 """Filters, order and pages, against the plainest way to say the same."""
 
 import json
+from itertools import pairwise
 from typing import Any
 
 from hypothesis import given
@@ -76,7 +77,7 @@ def test_a_query_gives_the_rows_that_fit_in_the_order_asked_for(
 
     sign = -1 if query.sort.startswith("-") else 1
     assert sorted(found, key=rows.index) == fitting
-    for before, after in zip(found, found[1:], strict=False):
+    for before, after in pairwise(found):
         one, other = place(before), place(after)
         # Where two are equal, they stay in the list's own order.
         assert (one < other if sign == 1 else one > other) or (one == other and rows.index(before) < rows.index(after))

@@ -1,0 +1,119 @@
+"""The sign of life: asked at most once in five seconds, by everybody together, and never waited for long."""
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.domain.errors import MlflowUnavailable
+from app.services.file_cache import FileCache
+from app.services.file_locks import FileLocks
+from app.services.health import Health
+from tests.fakes.memory_mlflow import MemoryGateway
+
+DOWN = MlflowUnavailable("MLflow is down.")
+
+
+class Now:
+    """A clock that stands still until it is set."""
+
+    ms = 1_700_000_000_000
+
+    def __call__(self) -> int:
+        return self.ms
+
+
+@pytest.fixture
+def now() -> Now:
+    return Now()
+
+
+@pytest.fixture
+def worker(tmp_path: Path, now: Now) -> Callable[[MemoryGateway], Health]:
+    """Makes workers over one directory."""
+
+    def made(gateway: MemoryGateway) -> Health:
+        return Health(gateway, FileCache(tmp_path / "cache"), FileLocks(tmp_path / "locks", ""), now)
+
+    return made
+
+
+@given(steps=st.lists(st.tuples(st.integers(0, 1), st.integers(0, 7_000), st.booleans()), max_size=12))
+def test_what_was_asked_in_the_last_five_seconds_is_told_to_everybody(
+    tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[int, int, bool]]
+) -> None:
+    folder, now, gateway = tmp_path_factory.mktemp("health"), Now(), MemoryGateway()
+    workers = [Health(gateway, FileCache(folder / "c"), FileLocks(folder / "l", ""), now) for _ in range(2)]
+    asked: list[tuple[int, bool]] = []
+    for who, later, up in steps:
+        now.ms += later
+        gateway.failure = None if up else DOWN
+        if not asked or now.ms - asked[-1][0] >= 5_000:
+            asked.append((now.ms, up))
+        assert workers[who].mlflow()[0] is asked[-1][1]
+        assert len(gateway.calls) == len(asked)
+
+
+def test_the_last_known_number_of_experiments_is_told_while_mlflow_is_down(
+    worker: Callable[[MemoryGateway], Health], now: Now
+) -> None:
+    gateway = MemoryGateway()
+    gateway.world.add_experiment("second")
+    health = worker(gateway)
+    assert health.mlflow() == (True, 2)
+    gateway.failure = DOWN
+    now.ms += 5_000
+    assert health.mlflow() == (False, 2)
+
+
+def test_many_at_once_ask_mlflow_once(worker: Callable[[MemoryGateway], Health]) -> None:
+    gateway = MemoryGateway()
+    workers = [worker(gateway) for _ in range(2)]
+    with ThreadPoolExecutor(8) as pool:
+        found = set(pool.map(lambda n: workers[n % 2].mlflow(), range(16)))
+    assert found == {(True, 1)}
+    assert gateway.calls == ["ping"]
+
+
+def test_while_somebody_else_is_asking_the_last_answer_is_told_within_two_seconds(
+    worker: Callable[[MemoryGateway], Health], now: Now, tmp_path: Path
+) -> None:
+    gateway = MemoryGateway()
+    health = worker(gateway)
+    assert health.mlflow() == (True, 1)
+    now.ms += 60_000
+    began = time.monotonic()
+    with FileLocks(tmp_path / "locks", "").hold("probe", 0):
+        assert health.mlflow() == (True, 1)
+    assert time.monotonic() - began < 2
+    assert gateway.calls == ["ping"]
+
+
+def test_where_nothing_can_be_shared_each_worker_asks_for_itself_as_rarely(tmp_path: Path, now: Now) -> None:
+    (tmp_path / "cache").write_text("in the way")
+    gateway = MemoryGateway()
+    health = Health(gateway, FileCache(tmp_path / "cache"), FileLocks(tmp_path / "locks", ""), now)
+    for _ in range(5):
+        assert health.mlflow() == (True, 1)
+    assert gateway.calls == ["ping"]
+
+
+def test_where_no_lock_can_be_had_nothing_is_known_and_nothing_breaks(tmp_path: Path, now: Now) -> None:
+    (tmp_path / "locks").write_text("in the way")
+    health = Health(MemoryGateway(), FileCache(tmp_path / "cache"), FileLocks(tmp_path / "locks", ""), now)
+    assert health.mlflow() == (False, None)
+
+
+def test_a_clock_that_was_set_back_does_not_keep_an_old_answer(
+    worker: Callable[[MemoryGateway], Health], now: Now
+) -> None:
+    gateway = MemoryGateway()
+    health = worker(gateway)
+    health.mlflow()
+    now.ms -= 3_600_000
+    gateway.failure = DOWN
+    assert health.mlflow()[0] is False

@@ -1,0 +1,146 @@
+"""The tick, the request to refresh, the count of runs that follows, and the scheduler."""
+
+import threading
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from app.domain.errors import MlflowRefused, MlflowUnavailable
+from app.domain.times import DAY_MS
+from app.services.file_cache import FileCache
+from app.services.run_counter import RunCounter
+from app.services.scheduler import Scheduler
+from app.wiring import Tower, wire
+from tests.api.service import settings_of
+from tests.fakes.memory_mlflow import MemoryGateway
+from tests.fakes.memory_parts import memory_parts
+
+DOWN = MlflowUnavailable("MLflow is down.")
+
+
+@pytest.fixture
+def gateway() -> MemoryGateway:
+    return MemoryGateway()
+
+
+@pytest.fixture
+def tower(tmp_path: Path, gateway: MemoryGateway) -> Tower:
+    return wire(settings_of(), memory_parts(tmp_path, gateway))
+
+
+def test_a_tick_reads_the_mirror_the_registrations_and_the_count_once_and_then_nothing(
+    tower: Tower, gateway: MemoryGateway
+) -> None:
+    tower.refresher.tick()
+    assert gateway.calls == ["read_inventory", "open_registrations", "count_runs"]
+    tower.refresher.tick()
+    assert len(gateway.calls) == 3
+
+
+def test_a_tick_that_fails_is_tried_again_by_a_later_one(tower: Tower, gateway: MemoryGateway) -> None:
+    gateway.failure = DOWN
+    tower.refresher.tick()
+    assert gateway.calls == ["read_inventory"]
+    gateway.failure = None
+    gateway.world.now += 15_000
+    tower.refresher.tick()
+    assert tower.tracker.peek() is not None
+
+
+@pytest.mark.parametrize("failing", ["open_registrations", "count_runs"])
+@pytest.mark.parametrize("failure", [DOWN, MlflowRefused("MLflow refused the request.")])
+def test_a_refresh_stands_also_when_what_follows_it_fails(
+    tower: Tower, gateway: MemoryGateway, monkeypatch: pytest.MonkeyPatch, failing: str, failure: Exception
+) -> None:
+    def fail(*_: object) -> None:
+        raise failure
+
+    gateway.world.add_version("m")
+    monkeypatch.setattr(gateway, failing, fail)
+    assert len(tower.refresher.refresh().models) == 1
+    gateway.world.now += 3_600_000
+    tower.refresher.tick()
+    assert gateway.calls.count("read_inventory") == 2
+
+
+@settings(max_examples=25)
+@given(
+    steps=st.lists(
+        st.tuples(st.sampled_from(["add", "delete", "fail"]), st.integers(1, 30), st.integers(0, 20)), max_size=10
+    )
+)
+def test_counting_what_is_new_comes_to_the_same_as_counting_all_as_long_as_nothing_is_deleted(
+    tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, int, int]]
+) -> None:
+    gateway = MemoryGateway()
+    for _ in range(2001):  # more than what is always counted in full
+        gateway.world.add_run()
+    counter = RunCounter(gateway, FileCache(tmp_path_factory.mktemp("count")), gateway.world.tick, "here", True)
+    counter.update(5)
+    deleted_since = False
+    for what, how_many, hours in steps:
+        gateway.world.now += hours * 3_600_000
+        if what == "add":
+            for _ in range(how_many):
+                gateway.world.add_run()
+        elif what == "delete":
+            gateway.world.delete_run(next(r for r, stored in gateway.world.runs.items() if not stored.deleted))
+            deleted_since = True
+        before = counter.counted()
+        gateway.failure = DOWN if what == "fail" else None
+        counter.update(5)
+        gateway.failure = None
+        if what == "fail":
+            assert counter.counted() == before
+        elif not deleted_since:
+            assert counter.counted() is not None
+            assert (counter.counted() or (0, 0))[0] == gateway.count_runs()
+    gateway.world.now += DAY_MS
+    counter.update(5)
+    assert (counter.counted() or (0, 0))[0] == gateway.count_runs()
+
+
+def test_a_count_of_another_mlflow_is_none_of_ours(tmp_path: Path, gateway: MemoryGateway) -> None:
+    gateway.world.add_run()
+    cache = FileCache(tmp_path)
+    RunCounter(gateway, cache, gateway.world.tick, "there", True).update(5)
+    gateway.failure = DOWN
+    assert RunCounter(gateway, cache, gateway.world.tick, "here", True).counted() is None
+
+
+def test_a_count_that_fails_is_not_asked_for_by_every_request(tmp_path: Path, gateway: MemoryGateway) -> None:
+    gateway.failure = DOWN
+    counter = RunCounter(gateway, FileCache(tmp_path), gateway.world.tick, "here", True)
+    assert [counter.counted() for _ in range(5)] == [None] * 5
+    assert gateway.calls == ["count_runs"]
+
+
+def test_the_scheduler_ticks_as_soon_as_it_is_started_and_ends_when_it_is_stopped() -> None:
+    ticked = threading.Event()
+    scheduler = Scheduler(ticked.set)
+    scheduler.stop()
+    scheduler.start()
+    try:
+        assert ticked.wait(10)
+    finally:
+        scheduler.stop()
+    assert [thread.name for thread in threading.enumerate() if "APScheduler" in thread.name] == []
+
+
+def test_a_worker_starts_ticking_and_lets_go_of_mlflow_when_it_ends(tower: Tower, gateway: MemoryGateway) -> None:
+    seen = threading.Event()
+    count = gateway.count_runs
+
+    def counted(started_after: int | None = None) -> int:
+        seen.set()
+        return count(started_after)
+
+    gateway.count_runs = counted  # type: ignore[method-assign]
+    tower.start()
+    try:
+        assert seen.wait(10)
+    finally:
+        tower.stop()
+    assert gateway.stopped
