@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -83,6 +84,14 @@ class Settings(BaseSettings):
     def _known_scheme(cls, value: str | None) -> str | None:
         if value is not None and not value.startswith(_URI_SCHEMES):
             raise ValueError("must start with http://, https:// or sqlite:///, or be another database URI")
+        if value is not None and value.startswith(("http://", "https://")):
+            try:
+                readable = urlsplit(value).hostname is not None and urlsplit(value).port != 0
+            except ValueError:
+                readable = False
+            if not readable:
+                # A password with a bare `/`, `?` or `#` ends the address early: its rest would be shown as a path.
+                raise ValueError("must be an address; percent-encode / ? # [ ] in the user name and the password")
         return value
 
     @property

@@ -1,6 +1,7 @@
 """Logs: to stderr, one line an event, with the request's id and without credentials."""
 
 import logging
+import time
 from contextvars import ContextVar
 from typing import Any
 
@@ -27,14 +28,22 @@ class RequestId(logging.Filter):
         return True
 
 
-class OneLine(logging.Formatter):
+class _Utc(logging.Formatter):
+    """Times as the API writes them."""
+
+    converter = time.gmtime  # type: ignore[assignment]
+    default_time_format = "%Y-%m-%dT%H:%M:%S"
+    default_msec_format = "%s.%03dZ"
+
+
+class OneLine(_Utc):
     """Text for people: a traceback too is on the event's own line."""
 
     def format(self, record: logging.LogRecord) -> str:
         return redact(super().format(record)).translate(_CONTROL)
 
 
-class OneJsonLine(JsonFormatter):
+class OneJsonLine(_Utc, JsonFormatter):
     """The same as JSON, for machines."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -73,6 +82,7 @@ def logging_config(level: str, log_format: str) -> dict[str, Any]:
             "mlflow": quiet,
             "urllib3": quiet,
             "filelock": quiet,
-            "apscheduler": quiet,
+            # It warns at every tick that a long refresh is still running.
+            "apscheduler": {"level": "ERROR"},
         },
     }

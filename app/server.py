@@ -1,5 +1,6 @@
 """Running gunicorn from Python: `python wsgi.py` is the same application as `gunicorn wsgi:app`."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -18,8 +19,9 @@ class Server(WSGIApplication):  # type: ignore[misc]
 
 def serve(host: str, port: int, reload: bool) -> None:
     """Serve until stopped."""
-    address = f"[{host}]" if ":" in host else host
+    # Read by gunicorn.conf.py and by the application, so that both tell the same.
+    os.environ.update(API_HOST=host, API_PORT=str(port))
     configuration = Path(__file__).parents[1] / "gunicorn.conf.py"
-    sys.argv = ["gunicorn", "wsgi:app", "--config", str(configuration), "--bind", f"{address}:{port}"]
+    sys.argv = ["gunicorn", "wsgi:app", "--config", str(configuration)]
     sys.argv += ["--reload"] if reload else []
     Server("%(prog)s [OPTIONS] [APP_MODULE]").run()

@@ -6,6 +6,7 @@ import logging
 import os
 import shutil
 import tempfile
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,6 +86,8 @@ class Tower:
 
     def start(self) -> None:
         """In each worker, after the fork."""
+        if isinstance(self.gateway, MlflowGateway):
+            threading.Thread(target=self.gateway.warm, name="mlflow-client", daemon=True).start()
         self.scheduler.start()
 
     def stop(self) -> None:

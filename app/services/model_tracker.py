@@ -94,7 +94,7 @@ class ModelTracker:
         """Every version of a model, highest first. One that the mirror has not seen yet is looked up."""
         fleet = self.fleet()
         if name not in fleet.registered and self.cached and not fleet.mock:
-            fleet = self._looked_up(name) or fleet
+            fleet = self._looked_up(name)
         if name not in fleet.registered:
             raise NotFound("Model not found in MLflow")
         return fleet.by_name.get(name, ())
@@ -104,7 +104,10 @@ class ModelTracker:
         fleet = self.peek()
         known = fleet.by_key.get((name, version)) if fleet else None
         if fleet and not (known and known.row.created == created):
-            self._looked_up(name)
+            try:
+                self._looked_up(name)
+            except TowerError as error:
+                log.warning("A new version is not in the mirror until the next refresh: %s", error.detail)
 
     def refresh(self) -> Fleet:
         """Read everything from MLflow now. Whoever asks while a refresh runs gets its outcome."""
@@ -220,18 +223,14 @@ class ModelTracker:
             inventory = self._gateway.read_inventory()
         return inventory
 
-    def _looked_up(self, name: str) -> Fleet | None:
-        """The fleet with one model read anew; None where MLflow could not be asked."""
-        try:
-            with self._gateway.within(self._gateway.patience):
-                reading = self._gateway.read_model(name)
-            fleet = self._fleet
-            if fleet is None or (reading.model is None and name not in fleet.registered):
-                return fleet
-            return self._publish(lambda current: with_model(current or fleet, reading, name, self._rules))
-        except TowerError as error:
-            log.warning("A model could not be looked up, the mirror answers alone: %s", error.detail)
-            return None
+    def _looked_up(self, name: str) -> Fleet:
+        """The fleet with one model read anew. Raises `MlflowUnavailable`."""
+        with self._gateway.within(self._gateway.patience):
+            reading = self._gateway.read_model(name)
+        fleet = self.fleet()
+        if reading.model is None and name not in fleet.registered:
+            return fleet
+        return self._publish(lambda current: with_model(current or fleet, reading, name, self._rules))
 
     def _publish(self, change: Callable[[Fleet | None], Fleet]) -> Fleet:
         """Make the next fleet of the current one and share it; a full disk leaves it in this process alone."""

@@ -1,6 +1,5 @@
 """The scheduler: every worker ticks, a lock lets one of them work. No leader, so none to be missed."""
 
-import logging
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -14,8 +13,6 @@ class Scheduler:
     """APScheduler in a thread of its own. Start it after the fork: threads do not survive one."""
 
     def __init__(self, tick: Callable[[], None]) -> None:
-        # What a job logs tells more than that it ran.
-        logging.getLogger("apscheduler").setLevel(logging.WARNING)
         self._scheduler = BackgroundScheduler(
             executors={"default": ThreadPoolExecutor(1)},
             # A late start is not a reason to skip a whole interval, which is the default after one second.

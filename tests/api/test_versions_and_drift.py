@@ -143,5 +143,7 @@ def test_with_mlflow_down_versions_are_served_and_drift_is_a_500(service: Servic
     service.json("/models/all")
     gateway.failure = MlflowUnavailable("MLflow is down.")
     assert len(service.json(versions("m"))) == 1
+    # The mirror cannot say that a model does not exist: it may be newer than the mirror.
+    assert service.get(versions("newer")).json == {"detail": "MLflow is down."}
     response = service.get(drift("m"))
     assert (response.status_code, response.json) == (500, {"detail": "MLflow is down."})

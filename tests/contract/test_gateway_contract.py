@@ -158,6 +158,7 @@ def test_runs_come_newest_first_and_page_by_page(case: Case) -> None:
     experiment = case.world.add_experiment(case.name())
     made = [case.world.add_run({"m": float(n)}, {"n": str(n)}, experiment) for n in range(5)]
     first, token = case.gateway.list_runs(experiment, 3, None)
+    assert isinstance(token, str)
     rest, end = case.gateway.list_runs(experiment, 3, token)
     assert end is None
     assert sorted(run.run_id for run in [*first, *rest]) == sorted(made)

@@ -86,6 +86,10 @@ def test_lists_are_separated_by_commas(elsewhere: pytest.MonkeyPatch, text: str,
         ("MLFLOW_REQUEST_TIMEOUT_SECONDS", "2.5", "'2.5'", "valid integer"),
         ("MLFLOW_REQUEST_MAX_RETRIES", "-1", "'-1'", "greater than or equal to 0"),
         ("MLFLOW_TRACKING_URI", "mlflow:5000", "(hidden)", "http://, https:// or sqlite:///"),
+        ("MLFLOW_TRACKING_URI", "http://", "(hidden)", "must be an address"),
+        ("MLFLOW_TRACKING_URI", "http://ada:hun/ter2@mlflow:5000", "(hidden)", "percent-encode"),
+        ("MLFLOW_TRACKING_URI", "https://ada:hun#ter2@mlflow", "(hidden)", "percent-encode"),
+        ("MLFLOW_TRACKING_URI", "https://ada:[ter2@mlflow", "(hidden)", "percent-encode"),
         ("MONITORING_EXPERIMENT", "x" * 251, "'xxx", "at most 250"),
     ],
 )
@@ -100,6 +104,7 @@ def test_a_value_that_cannot_be_used_stops_the_start_with_one_line(
     assert allowed in line
     assert "\n" not in line
     assert len(line) < 300
+    assert "ter2" not in line
 
 
 def test_a_value_with_line_breaks_is_told_in_one_line(elsewhere: pytest.MonkeyPatch) -> None:
@@ -136,8 +141,18 @@ def test_secrets_are_not_in_what_is_shown_of_the_settings(values: dict[str, Any]
         assert "hunter2" not in repr(found) + str(found)
 
 
-@pytest.mark.parametrize("uri", ["http://h", "https://u:p@h:1/x", "sqlite:///x.db", "postgresql+psycopg2://h/db",
-                                 "mysql+pymysql://h/db"])  # fmt: skip
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "http://h",
+        "https://u:p@h:1/x",
+        "http://[::1]:5000",
+        "http://u:a%2Fb@c@h",
+        "sqlite:///x.db",
+        "postgresql+psycopg2://h/db",
+        "mysql+pymysql://h/db",
+    ],
+)
 def test_addresses_of_every_kind_of_mlflow_are_taken(uri: str) -> None:
     assert load_settings(mlflow_tracking_uri=uri).tracking_uri == uri
 

@@ -1,5 +1,6 @@
 """Making the MLflow client: its address, credentials and limits. The client is made after the fork."""
 
+import importlib
 import logging
 import os
 import threading
@@ -56,8 +57,12 @@ class Connection:
         # MLflow reads these from the environment at each call; there is no other way to hand them over.
         os.environ.update(self._limits)
         os.environ.update({key: value for key, value in self._credentials.items() if value})
-        import mlflow  # noqa: F401, PLC0415 - a second or more, and 165 MB: only where it is needed
+        from mlflow import MlflowClient  # noqa: F401, PLC0415 - a second or more, and 165 MB: only where it is needed
 
+        if not self.is_http:
+            # Half a second more, which every worker would spend on its first call.
+            for module in ("model_registry", "tracking"):
+                importlib.import_module(f"mlflow.store.{module}.sqlalchemy_store")
         _quiet()
 
     def client(self) -> "MlflowClient":

@@ -63,6 +63,10 @@ class MlflowGateway:
         """Import mlflow before the workers are forked, so that they share its memory."""
         self._connection.load()
 
+    def warm(self) -> None:
+        """Make the client, which on a database takes a second, before the first request needs it."""
+        self._connection.client()
+
     def stop(self) -> None:
         self._calls.stop()
 
@@ -116,7 +120,7 @@ class MlflowGateway:
                 page_token=token,
             )
             found.extend(rows.readable(rows.run, page, "run")[0])
-            token = page.token
+            token = _text(page.token)
             if not token:
                 return found, None
         return found, token
@@ -151,3 +155,8 @@ class MlflowGateway:
 
     def end_monitor_run(self, run_id: str, by: str, reason: str) -> None:
         self._monitor_runs.end(run_id, by, reason)
+
+
+def _text(token: str | bytes | None) -> str | None:
+    """A page token as text: over HTTP it is, from a database it is bytes."""
+    return token.decode() if isinstance(token, bytes) else token
