@@ -1,10 +1,11 @@
 """The shared cache on one host: cachelib's FileSystemCache, holding JSON that is checked when read."""
 
-import errno
 import hashlib
 import logging
 import os
 import stat
+import struct
+import tempfile
 import time
 from pathlib import Path
 from typing import IO, Any
@@ -16,6 +17,8 @@ log = logging.getLogger(__name__)
 
 _MAGIC = b"control-tower 2\n"
 _DIGEST = 16
+# cachelib begins each file with its time of expiry.
+_NEVER_EXPIRES = struct.pack("I", 0)
 # cachelib leaves these behind when a process dies while writing.
 _UNFINISHED = "*.__wz_cache"
 _ABANDONED_SECONDS = 60
@@ -79,20 +82,24 @@ class FileCache(FileSystemCache):
             return None
         return super().get(key)
 
-    def set(self, key: str, value: Any, timeout: Any = 0, mgmt_element: bool = False) -> bool:
+    def set(self, key: str, value: Any, timeout: Any = 0, mgmt_element: bool = False) -> bool:  # noqa: ARG002
+        """Keep a value for good. cachelib's own leaves a piece of the file on a full disk, which keeps it full."""
         try:
             # Somebody may have removed the directory while the service runs.
             self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-            if not os.access(self._directory, os.W_OK | os.X_OK):
-                raise PermissionError(errno.EACCES, "not writable")
-            kept = super().set(key, value, timeout, mgmt_element)
-        except OSError as error:
-            log.warning("The cache directory %s cannot be written: %s", self._directory, error)
+            descriptor, new = tempfile.mkstemp(suffix=self._fs_transaction_suffix, dir=self._directory)
+            try:
+                with os.fdopen(descriptor, "wb") as file:
+                    file.write(_NEVER_EXPIRES)
+                    self.serializer.dump(value, file)
+                os.replace(new, self._get_filename(key))
+            except BaseException:
+                os.unlink(new)
+                raise
+        except (OSError, TypeError) as error:
+            log.warning("The cache directory %s cannot be written, nothing is kept: %s", self._directory, error)
             return False
-        if not kept:
-            # A full disk leaves a piece of the file each time.
-            _sweep(self._directory)
-        return bool(kept)
+        return True
 
     def delete(self, key: str, mgmt_element: bool = False) -> bool:
         return bool(super().delete(key, mgmt_element))

@@ -227,6 +227,17 @@ def test_with_a_file_that_is_missing_nobody_is_let_in(tmp_path: Path, start: Sta
         service.tower.prepare()
 
 
+def test_a_route_that_declares_no_role_is_closed(tmp_path: Path, start: Start) -> None:
+    service = start(api_tokens_file=tmp_path / "keys")
+    service.app.add_url_rule("/forgotten", "forgotten", lambda: {})
+    assert service.tower.keys is not None
+    client = service.app.test_client()
+    for role in ("read", "write"):
+        token = service.tower.keys.add(role, role)
+        assert client.get("/forgotten", headers={"Authorization": f"Bearer {token}"}).status_code == 403
+    assert client.get("/forgotten").status_code == 401
+
+
 def test_without_keys_everything_is_open(service: Service, world: MemoryWorld) -> None:
     world.add_version("m")
     assert {service.get(path).status_code for path in ("/models", "/config", "/debug/monitored", "/docs")} == {200}

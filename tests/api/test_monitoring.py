@@ -1,5 +1,7 @@
 """Registering versions for monitoring, removing them, and asking for their status."""
 
+import io
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -184,6 +186,31 @@ def test_a_huge_body_is_a_400_that_names_the_limit(service: Service, world: Memo
         400,
         {"detail": "The request body is too large: at most 1 MiB."},
     )
+
+
+@pytest.mark.parametrize(("size", "status"), [(100, 201), ((1 << 20) - 1, 201), ((1 << 20) + 1, 400), (3 << 20, 400)])
+@pytest.mark.parametrize("chunked", [True, False])
+def test_a_body_may_hold_almost_a_mebibyte_and_is_read_to_its_end_also_in_chunks(
+    tidy: Service, size: int, status: int, chunked: bool
+) -> None:
+    body = b'{"model_type": "classifier"}'
+    stream = io.BytesIO(body + b" " * (size - len(body)))
+    response = tidy.post(
+        monitor("m"),
+        input_stream=stream,
+        content_type="application/json",
+        headers={"Transfer-Encoding": "chunked"} if chunked else {"Content-Length": str(size)},
+        environ_overrides={"wsgi.input_terminated": True},
+    )
+    assert response.status_code == status
+    # What is left unread would be taken for the client's next request.
+    assert stream.tell() == size
+    if status == 201:
+        tidy.remove("m")
+
+
+def test_a_body_that_nobody_asked_for_is_ignored(shared: Service) -> None:
+    assert shared.get("/models/all", data=b"{", content_type="application/json").status_code == 200
 
 
 @pytest.mark.parametrize(("given_by", "kept"), [(None, "anonymous"), ("  ada\n", "  ada\n"), ("Zoë 🧬", "Zoë 🧬")])

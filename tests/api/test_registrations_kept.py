@@ -196,3 +196,34 @@ def test_many_vanished_versions_are_ended_over_a_few_refreshes(service: Service,
     service.refresh()
     assert world.registrations == {}
     assert len(world.ended) == 25
+
+
+def test_a_run_opened_on_another_host_counts_for_registering_and_removing(
+    service: Service, world: MemoryWorld, gateway: MemoryGateway
+) -> None:
+    world.add_version("m")
+    world.add_version("m")
+    assert service.json("/models/monitored") == []
+    for version in (1, 2):
+        created = world.versions["m", version].created
+        gateway.open_monitor_run(Registration("m", version, "classifier", "elsewhere", 5, "", created))
+    assert service.register("m", 1).json == {"detail": "Model is already being monitored"}
+    assert service.keys("/models/monitored") == [("m", "1")]
+    assert service.remove("m", 2).status_code == 200
+    assert [r.version for r in world.registrations.values()] == [1]
+
+
+def test_a_look_up_that_fails_does_not_undo_a_registration(
+    service: Service, world: MemoryWorld, gateway: MemoryGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(name: str) -> None:
+        raise DOWN
+
+    service.json("/models/all")
+    world.add_version("m")
+    with monkeypatch.context() as patch:
+        patch.setattr(gateway, "read_model", fail)
+        assert service.register("m").status_code == 201
+    assert service.is_monitored("m")
+    service.refresh()
+    assert service.keys("/models/monitored") == [("m", "1")]
