@@ -1,6 +1,7 @@
 """Access: every route declares the role it needs; Flask-HTTPAuth does the protocol."""
 
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any, TypeVar
 
 from flask import Flask, Response, current_app, g, jsonify, request
@@ -64,7 +65,7 @@ def guard(app: Flask, ring: KeyRing) -> None:
 
     @auth.error_handler
     def refuse(status: int) -> tuple[Response, int]:
-        if status == 401:  # noqa: PLR2004
+        if status == HTTPStatus.UNAUTHORIZED:
             return jsonify(detail="This needs an access key: send it as Authorization: Bearer KEY."), 401
         needed = role_of(current_app, request.endpoint or "")
         return jsonify(detail=f"This needs a key with the role {needed}; yours has {g.key.role}."), 403

@@ -1,6 +1,7 @@
 """The one place that turns errors into responses: a status and `{"detail": "..."}`."""
 
 import logging
+from http import HTTPStatus
 from typing import Any
 
 from flask import Flask, Response, jsonify
@@ -66,10 +67,10 @@ def _detail(error: HTTPException, status: int) -> str:
     if "messages" in data:
         lines = _flat(data["messages"])
         return next((line for line in lines if line in WHOLE), "; ".join(lines))
-    if status == 405:  # noqa: PLR2004
+    if status == HTTPStatus.METHOD_NOT_ALLOWED:
         allowed = ", ".join(sorted(getattr(error, "valid_methods", None) or ()))
         return f"This address does not take that method. It takes {allowed}."
-    if status == 500:  # noqa: PLR2004
+    if status == HTTPStatus.INTERNAL_SERVER_ERROR:
         return f"Internal error. The log says more at request id {request_id.get()}."
     return _DETAILS.get(status, error.description or error.name)
 

@@ -1,6 +1,7 @@
 """Making responses of answers: headers that tell the data's age, ETag and 304."""
 
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any, TypeVar
 
 import orjson
@@ -85,7 +86,7 @@ def errors(blp: TowerBlueprint, *statuses: int, not_found: str | None = None) ->
     def document(view: F) -> F:
         for status in sorted({*statuses, 401, 403, 500}):
             description, example = _TEXT[status]
-            if status == 404 and not_found:  # noqa: PLR2004
+            if status == HTTPStatus.NOT_FOUND and not_found:
                 example = not_found
             view = blp.alt_response(status, schema=ErrorSchema, description=description, example={"detail": example})(
                 view

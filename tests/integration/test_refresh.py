@@ -51,7 +51,7 @@ def test_when_the_refreshing_process_is_killed_another_takes_over_within_two_tic
             now = refreshed()
             return bool(now["last_success"] > killed_at and not now["process"].endswith(f":{pid}"))
 
-        until(somebody_else, 2 * TICK_SECONDS + 2, "a refresh by another process")
+        assert until(somebody_else, 2 * TICK_SECONDS + 2, "a refresh by another process")
 
 
 def test_a_later_version_is_seen_by_every_worker_after_a_refresh_and_at_once_when_asked_for_by_name(
