@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -139,6 +140,17 @@ def test_the_real_parts_lie_where_the_settings_say_and_ask_nobody_yet(tmp_path: 
     assert real_parts(settings).cache.get("key") == 1
     assert parts.gateway.patience == 20.5
     assert abs(parts.clock() - now_ms()) < 60_000
+
+
+def test_without_a_place_for_lock_files_the_start_stops_with_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / f"control-tower-{os.getuid()}").write_text("in the way")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with pytest.raises(SystemExit) as stopped:
+        real_parts(settings_of(mlflow_tracking_uri="http://127.0.0.1:1", cache_directory=tmp_path / "kept"))
+    assert "TMPDIR" in str(stopped.value.code)
+    assert "\n" not in str(stopped.value.code)
 
 
 def test_without_persistence_each_start_has_a_cache_of_its_own(tmp_path: Path) -> None:

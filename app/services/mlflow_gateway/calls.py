@@ -76,7 +76,7 @@ class Calls:
             raise MlflowTooSlow("MLflow took longer than the time allowed. Try again later.")
         pending = self._start(function, args, kwargs)
         if not pending.done.wait(left):
-            raise MlflowTooSlow(f"MLflow did not answer within {left:.0f} s. Try again later.")
+            raise MlflowTooSlow(f"MLflow did not answer within {left:.3g} s. Try again later.")
         if pending.error is not None:
             raise in_our_words(pending.error) from None
         return pending.result  # type: ignore[no-any-return]
