@@ -14,7 +14,7 @@ from app.domain.errors import InvalidInput
 
 MOST_BODY_BYTES = 1 << 20
 # Read and thrown away, so that the client reads the answer instead of a reset connection.
-_MOST_DRAINED_BYTES = 64 << 20
+_MOST_DRAINED_BYTES = 8 << 20
 
 
 class Parser(FlaskParser):

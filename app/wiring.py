@@ -168,7 +168,7 @@ def wire(settings: Settings, parts: Parts) -> Tower:
     options = TrackerOptions(source, interval, timeout, cached, settings.enable_mock_data)
     tracker = ModelTracker(parts.gateway, parts.cache, parts.refresh_locks, rules, parts.clock, options)
     manager = MonitoringManager(
-        parts.gateway, parts.cache, parts.monitoring_locks, parts.clock, source, cached, tracker.ensure_known
+        parts.gateway, parts.cache, parts.monitoring_locks, parts.clock, source, cached, tracker
     )
     counter = RunCounter(parts.gateway, parts.cache, parts.clock, source, cached)
     max_age = int(settings.cache_max_age_hours * _HOUR_MS)

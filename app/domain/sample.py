@@ -5,18 +5,19 @@ from dataclasses import replace
 from app.domain.fleet import Fleet, assemble
 from app.domain.models import Experiment, Inventory, ModelVersion, RegisteredModel
 from app.domain.stages import StageRules
-from app.domain.times import DAY_MS
 
 _MODELS = (
     ("sample-churn", "classifier", {"accuracy": 0.91, "f1_score": 0.88}),
     ("sample-demand", "regressor", {"rmse": 12.4, "r2": 0.81}),
 )
+# 2023-12-01: the same at each look, so that a client that has the sample gets a 304.
+_MADE = 1_701_388_800_000
 _STAGES = ("Archived", "Staging", "Production")
 
 
 def sample_fleet(now: int, rules: StageRules) -> Fleet:
     """Two models of three versions each, as if read at `now` (milliseconds)."""
-    then = now - 30 * DAY_MS
+    then = _MADE
     models = tuple(RegisteredModel(name, then, then, "Sample data", {"sample": "true"}) for name, _, _ in _MODELS)
     versions = tuple(
         ModelVersion(name, number, stage, then, then, "Sample data", {"model_type": kind}, metrics=metrics)

@@ -1,8 +1,11 @@
 """What the schemas share: described fields with an example."""
 
+import re
 from typing import Any
 
 from marshmallow import fields
+
+_DIGITS = re.compile(r"-?[0-9]{1,20}\Z", re.ASCII)
 
 
 def told(description: str, example: Any, **more: Any) -> dict[str, Any]:
@@ -14,8 +17,17 @@ def text(description: str, example: str | None, **options: Any) -> fields.String
     return fields.String(metadata=told(description, example), **options)
 
 
+class WholeNumber(fields.Integer):
+    """An integer in plain digits: Python's own reading takes `1_0`, `+1`, blanks and other scripts' digits too."""
+
+    def _validated(self, value: Any) -> Any:
+        if isinstance(value, str) and not _DIGITS.match(value):
+            raise self.make_error("invalid", input=value)
+        return super()._validated(value)
+
+
 def number(description: str, example: int | None, **options: Any) -> fields.Integer:
-    return fields.Integer(metadata=told(description, example), **options)
+    return WholeNumber(metadata=told(description, example), **options)
 
 
 def real(description: str, example: float | None, **options: Any) -> fields.Float:

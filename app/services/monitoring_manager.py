@@ -3,7 +3,7 @@
 import hashlib
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from app.domain.codec import registrations_from, registrations_value
@@ -12,7 +12,7 @@ from app.domain.fleet import Fleet
 from app.domain.models import ModelVersion, Registration
 from app.domain.monitored import Monitored, first_of_each
 from app.domain.names import version_number
-from app.domain.ports import Clock, Gateway, Locks, SharedCache
+from app.domain.ports import Clock, Gateway, Locks, Mirror, SharedCache
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ class MonitoringManager:
         clock: Clock,
         source: str,
         cached: bool,
-        ensure_known: Callable[[str, int, int], None],
+        mirror: Mirror,
     ) -> None:
         self._gateway = gateway
         self._cache = cache
@@ -45,7 +45,7 @@ class MonitoringManager:
         self._clock = clock
         self._source = source
         self._cached = cached
-        self._ensure_known = ensure_known
+        self._mirror = mirror
         self._known: Monitored | None = None
         self._token: object | None = None
         self._failed_at = 0
@@ -74,12 +74,13 @@ class MonitoringManager:
 
     def is_monitored(self, name: str, version: str) -> bool:
         number = version_number(version)
-        return number is not None and (name, number) in self.monitored().by_key
+        registration = self.monitored().by_key.get((name, number)) if number is not None else None
+        return registration is not None and self._is_current(registration)
 
     def register(self, name: str, version: str, model_type: str, registered_by: str) -> Registration:
         """Open a monitor run. Raises `NotFound` and, when there is one, `InvalidInput`."""
         row = self._existing(name, version)
-        self._ensure_known(name, row.version, row.created)
+        self._mirror.ensure_known(name, row.version, row.created)
         with self._one_at_a_time(name, row.version):
             self._refuse_if_monitored(row)
             wanted = Registration(name, row.version, model_type, registered_by, self._clock(), "", row.created)
@@ -120,6 +121,12 @@ class MonitoringManager:
         current = Monitored(kept).of(fleet)
         for registration in [r for key, r in kept.items() if key not in current][:_CHECKED_AT_ONCE]:
             self._end_if_gone(registration)
+
+    def _is_current(self, registration: Registration) -> bool:
+        """Whether it was made for the version that the mirror has, and not for one deleted and made anew since."""
+        fleet = self._mirror.peek()
+        model = fleet.by_key.get(registration.key) if fleet else None
+        return model is None or model.row.created == registration.version_created
 
     def _existing(self, name: str, version: str) -> ModelVersion:
         number = version_number(version)

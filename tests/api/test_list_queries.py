@@ -154,3 +154,8 @@ def test_answers_stay_right_however_many_different_ones_are_asked_for(fleet: Ser
     for _ in range(2):
         for size in range(1, 80):
             assert len(fleet.json(f"/models/all?page_size={size}")) == min(size, 5)
+
+
+@pytest.mark.parametrize("value", ["1_0", "１", "+1", " 1 ", "1.0", "0x1", "1e1"])
+def test_a_number_is_written_in_plain_digits(service: Service, value: str) -> None:
+    assert service.get("/models", query_string={"page": value}).status_code == 400

@@ -227,3 +227,17 @@ def test_a_look_up_that_fails_does_not_undo_a_registration(
     assert service.is_monitored("m")
     service.refresh()
     assert service.keys("/models/monitored") == [("m", "1")]
+
+
+def test_a_version_made_anew_is_not_monitored_as_soon_as_the_mirror_has_it(
+    service: Service, world: MemoryWorld
+) -> None:
+    world.add_version("m")
+    assert len(service.get("/models/all").json) == 1
+    service.register("m")
+    world.delete_model("m")
+    world.add_version("m")
+    world.add_version("m")
+    service.register("m", 2)
+    assert service.get("/models/m/1/monitor/status").json["is_monitored"] is False
+    assert service.get("/models/m/2/monitor/status").json["is_monitored"] is True

@@ -10,6 +10,7 @@ from app.domain.models import Registration
 from app.domain.stages import stage_rules
 from app.services.file_cache import FileCache
 from app.services.file_locks import FileLocks
+from app.services.model_tracker import ModelTracker, TrackerOptions
 from app.services.monitoring_manager import MonitoringManager
 from tests.fakes.memory_mlflow import MemoryGateway
 
@@ -29,10 +30,17 @@ def locks(tmp_path: Path) -> FileLocks:
     return FileLocks(tmp_path / "locks", "")
 
 
+def mirror_of(gateway: MemoryGateway, locks: FileLocks) -> ModelTracker:
+    """A mirror that has read nothing, and keeps nothing."""
+    cache = FileCache(Path("/dev/null/cache"))
+    options = TrackerOptions("here", 1800, 300)
+    return ModelTracker(gateway, cache, locks, stage_rules([], []), gateway.world.tick, options)
+
+
 @pytest.fixture
 def manager(tmp_path: Path, gateway: MemoryGateway, locks: FileLocks) -> MonitoringManager:
     cache = FileCache(tmp_path / "cache")
-    return MonitoringManager(gateway, cache, locks, gateway.world.tick, "here", True, lambda *_: None)
+    return MonitoringManager(gateway, cache, locks, gateway.world.tick, "here", True, mirror_of(gateway, locks))
 
 
 def fleet_of(gateway: MemoryGateway) -> Fleet:
@@ -80,7 +88,7 @@ def test_a_registration_waits_for_another_of_the_same_version_no_longer_than_mlf
 ) -> None:
     other = MonitoringManager(
         gateway, FileCache(tmp_path / "cache"), FileLocks(tmp_path / "locks", ""), gateway.world.tick, "here", True,
-        lambda *_: None,
+        mirror_of(gateway, FileLocks(tmp_path / "locks", "")),
     )  # fmt: skip
     opened = gateway.open_monitor_run
     refused: list[str] = []
@@ -135,5 +143,5 @@ def test_a_stored_list_that_is_not_understood_is_read_from_mlflow(
     manager.register("m", "1", "classifier", "ada")
     cache = FileCache(tmp_path / "cache")
     cache.set("monitored", value)
-    anew = MonitoringManager(gateway, cache, locks, gateway.world.tick, "here", True, lambda *_: None)
+    anew = MonitoringManager(gateway, cache, locks, gateway.world.tick, "here", True, mirror_of(gateway, locks))
     assert listed(anew) == listed(manager) == [1]
