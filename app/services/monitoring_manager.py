@@ -84,7 +84,8 @@ class MonitoringManager:
         with self._one_at_a_time(name, row.version):
             self._refuse_if_monitored(row)
             wanted = Registration(name, row.version, model_type, registered_by, self._clock(), "", row.created)
-            registration = self._gateway.open_monitor_run(wanted)
+            with self._writing():
+                registration = self._gateway.open_monitor_run(wanted)
             self._change(registration, present=True)
         return registration
 
@@ -98,7 +99,8 @@ class MonitoringManager:
             latest = self._latest()
             known = latest.by_key.get((name, number)) if latest else None
             for registration in open_runs:
-                self._gateway.end_monitor_run(registration.monitor_run_id, removed_by, "removed from monitoring")
+                with self._writing():
+                    self._gateway.end_monitor_run(registration.monitor_run_id, removed_by, "removed from monitoring")
             listed = open_runs[0] if open_runs else known
             if listed is None:
                 raise NotFound("Model is not being monitored")
@@ -164,6 +166,12 @@ class MonitoringManager:
             self._locks.hold(f"version-{digest[0] % _STRIPES}", self._gateway.patience),
             self._gateway.within(self._gateway.patience),
         ):
+            yield
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        # MLflow on SQLite has one writer: of forty at once on a slow disk, half wait out their time.
+        with self._locks.hold("writing", self._gateway.patience):
             yield
 
     @contextmanager
