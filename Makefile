@@ -1,10 +1,10 @@
 # MLOps Control Tower. `make help` lists what there is.
 PYTHON ?= python3
 BIN := .venv/bin
-SOURCES := app config.py wsgi.py gunicorn.conf.py demo tests
+SOURCES := app bench config.py wsgi.py gunicorn.conf.py demo tests
 
 .DEFAULT_GOAL := help
-.PHONY: help install run demo test lint format lock clean
+.PHONY: help install run demo test bench lint format lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-9s %s\n", $$1, $$2 }'
@@ -20,6 +20,10 @@ demo: .venv/.installed ## Build the demo registry, or score the days that are mi
 
 test: .venv/.installed-dev ## Run every test, with coverage
 	$(BIN)/python -m pytest --cov --cov-report=term
+
+bench: .venv/.installed-dev ## Measure what the README claims (half an hour; ARGS="rates --rounds 3" for less)
+	@scripts/need.sh wrk
+	$(BIN)/python -m bench $(ARGS)
 
 lint: .venv/.installed-dev ## Check style, types and the walls between the layers
 	$(BIN)/ruff check .

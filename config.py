@@ -15,6 +15,9 @@ VERSION = "1.0.0"
 
 Names = Annotated[tuple[str, ...], NoDecode]
 _URI_SCHEMES = ("http://", "https://", "sqlite:///", "postgresql", "mysql", "mssql", "databricks")
+# What the webhook's secret may be, and how to come by one.
+_SHORTEST, _LONGEST = 16, 256
+HOW_TO_MAKE_ONE = "`python3 -c 'import secrets; print(secrets.token_urlsafe(32))'`"
 
 
 class Settings(BaseSettings):
@@ -30,6 +33,7 @@ class Settings(BaseSettings):
     mlflow_tracking_token: SecretStr | None = Field(None, description="Bearer token for MLflow, instead of a password.")
     mlflow_request_timeout_seconds: int = Field(10, ge=1, le=600, description="Time-out of one MLflow request.")
     mlflow_request_max_retries: int = Field(1, ge=0, le=10, description="How often a failed MLflow request is retried.")
+    mlflow_webhook_secret: SecretStr | None = Field(None, description="Signs what MLflow's webhooks deliver.")
 
     api_host: str = Field("0.0.0.0", min_length=1, description="Address to listen on.")  # noqa: S104 - the old default
     api_port: int = Field(8000, ge=1, le=65535, description="Port to listen on.")
@@ -46,6 +50,12 @@ class Settings(BaseSettings):
 
     enable_cache: bool = Field(True, description="Mirror MLflow; without, every request reads MLflow.")
     cache_refresh_interval_minutes: float = Field(30, gt=0, le=10080, description="How often everything is read anew.")
+    change_poll_seconds: float = Field(
+        15, ge=0, le=86400, description="How often to look for new and updated models and versions; 0 is never."
+    )
+    alias_poll_seconds: float = Field(
+        60, ge=0, le=86400, description="How often to look for changes of aliases, tags and deletions; 0 is never."
+    )
     cache_timeout_seconds: float = Field(
         300, gt=0, le=86400, description="Bounds one refresh, all its MLflow calls together."
     )
@@ -78,6 +88,15 @@ class Settings(BaseSettings):
     @classmethod
     def _lower(cls, value: Any) -> Any:
         return value.strip().lower() if isinstance(value, str) else value
+
+    @field_validator("mlflow_webhook_secret")
+    @classmethod
+    def _hard_to_guess(cls, value: SecretStr | None) -> SecretStr | None:
+        text = value.get_secret_value() if value else None
+        # MLflow keeps 1000 characters of it encrypted, which is longer.
+        if text is not None and not (_SHORTEST <= len(text) <= _LONGEST and text.isascii() and text.isprintable()):
+            raise ValueError(f"must be {_SHORTEST} to {_LONGEST} ASCII characters. {HOW_TO_MAKE_ONE} makes one")
+        return value
 
     @field_validator("mlflow_tracking_uri")
     @classmethod

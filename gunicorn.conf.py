@@ -14,7 +14,7 @@ workers = _settings.web_concurrency
 worker_class = "gthread"
 # More than the gateway's calls at once (64): with MLflow hanging on all of them, others are left to answer.
 threads = 96
-# The application, and mlflow with it, is loaded once and shared by the forked workers.
+# The application is loaded once and shared by the forked workers.
 preload_app = True
 keepalive = 30
 graceful_timeout = 10
@@ -44,7 +44,7 @@ def post_worker_init(worker):
     """In each worker: threads do not survive a fork, so they start here."""
     if not worker.cfg.preload_app:
         prepare(worker.wsgi, worker.cfg.bind)
-    worker.wsgi.extensions["control_tower"].start()
+    worker.wsgi.extensions["control_tower"].serve()
 
 
 def worker_exit(server, worker):  # noqa: ARG001 - gunicorn hands over both

@@ -8,9 +8,10 @@ from flask.json.provider import JSONProvider
 from flask_cors import CORS
 
 from app.access import guard
-from app.blueprints import cache, dashboard, debug, experiments, models, monitoring, system
+from app.blueprints import cache, dashboard, debug, experiments, models, monitoring, system, webhooks
 from app.cli import register_commands
 from app.errors import TowerApi, register_errors
+from app.flask_app import ControlTower
 from app.hooks import register_hooks
 from app.parsing import MOST_BODY_BYTES
 from app.wiring import Parts, real_parts, wire
@@ -43,7 +44,7 @@ def create_app(settings: Settings | None = None, parts: Parts | None = None) -> 
     """The application. `parts` replace what the world provides; tests hand in fakes."""
     settings = settings or load_settings()
     built = wire(settings, parts or real_parts(settings))
-    app = Flask(__name__)
+    app = ControlTower(__name__)
     app.json = OrJson(app)
     app.config.update(_OPENAPI, MAX_CONTENT_LENGTH=MOST_BODY_BYTES)
     # A name may hold what looks like an empty part; and `/models/` is `/models`.
@@ -57,7 +58,7 @@ def create_app(settings: Settings | None = None, parts: Parts | None = None) -> 
         CORS(app, origins=list(settings.cors_origins), expose_headers="*")
     register_errors(app)
     _register_api(app, settings)
-    register_commands(app, built.keys)
+    register_commands(app, built.keys, built.gateway, settings.mlflow_webhook_secret)
     return app
 
 
@@ -70,5 +71,7 @@ def _register_api(app: Flask, settings: Settings) -> None:
     areas = [system, models, monitoring, experiments, cache, dashboard]
     if settings.enable_debug_endpoints:
         areas.append(debug)
+    if settings.mlflow_webhook_secret:
+        areas.append(webhooks)
     for area in areas:
         api.register_blueprint(area.blp)

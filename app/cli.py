@@ -1,14 +1,25 @@
-"""Commands: `flask tokens new NAME --role ROLE`."""
+"""Commands: `flask tokens new NAME --role ROLE`, and `flask webhooks register`, `list` and `remove`."""
 
 import click
 from flask import Flask
 from flask.cli import AppGroup
+from pydantic import SecretStr
 
+from app.domain.errors import TowerError
+from app.domain.models import Subscription
+from app.domain.ports import Gateway
+from app.domain.webhook import RECEIVER_PATH, WEBHOOK_NAME, receiver_url
 from app.services.keys import ROLES, BadKeyFile, KeyRing
+from config import HOW_TO_MAKE_ONE
 
 
-def register_commands(app: Flask, keys: KeyRing | None) -> None:
+def register_commands(app: Flask, keys: KeyRing | None, gateway: Gateway, webhook_secret: SecretStr | None) -> None:
     """Add the service's commands to `flask`."""
+    app.cli.add_command(_tokens(keys))
+    app.cli.add_command(_webhooks(gateway, webhook_secret))
+
+
+def _tokens(keys: KeyRing | None) -> AppGroup:
     group = AppGroup("tokens", help="Access keys.")
 
     @group.command("new")
@@ -27,4 +38,78 @@ def register_commands(app: Flask, keys: KeyRing | None) -> None:
         click.echo(f"The token of {name} ({role}), shown this once:")
         click.echo(token)
 
-    app.cli.add_command(group)
+    return group
+
+
+def _webhooks(gateway: Gateway, secret: SecretStr | None) -> AppGroup:
+    group = AppGroup("webhooks", help="What MLflow tells this service of its own accord.")
+
+    @group.command("register")
+    @click.option("--url", required=True, help=f"This service as MLflow reaches it: https://…{RECEIVER_PATH}.")
+    @click.option("--test", is_flag=True, help="Have MLflow deliver an example at once.")
+    def register(url: str, test: bool) -> None:
+        """Have MLflow deliver what changes in its registry, signed with MLFLOW_WEBHOOK_SECRET.
+
+        Again with the same URL, it tells MLflow the present secret.
+        """
+        if secret is None:
+            raise click.ClickException(
+                f"Set MLFLOW_WEBHOOK_SECRET, here and where the service runs, to a secret. {HOW_TO_MAKE_ONE} makes one."
+            )
+        try:
+            address = receiver_url(url)
+            made = gateway.register_webhook(address, secret.get_secret_value())
+        except TowerError as error:
+            raise click.ClickException(error.detail) from None
+        click.echo(_line(made))
+        if not address.partition("?")[0].endswith(RECEIVER_PATH):
+            click.echo(f"Mind that the service takes deliveries at {RECEIVER_PATH}: this URL ends otherwise.", err=True)
+        click.echo("MLflow begins to deliver within a minute.")
+        if test:
+            _try_out(gateway, made)
+
+    @group.command("list")
+    def show() -> None:
+        """Show MLflow's webhooks: this service's, and others."""
+        try:
+            found = gateway.list_webhooks()
+        except TowerError as error:
+            raise click.ClickException(error.detail) from None
+        for one in found:
+            click.echo(_line(one))
+        if not any(one.name == WEBHOOK_NAME for one in found):
+            click.echo("MLflow has no webhook of this service's. `flask webhooks register` makes one.")
+
+    @group.command("remove")
+    @click.argument("webhook_id", metavar="ID")
+    def remove(webhook_id: str) -> None:
+        """Remove one of this service's webhooks from MLflow."""
+        try:
+            gateway.remove_webhook(webhook_id)
+        except TowerError as error:
+            raise click.ClickException(error.detail) from None
+        click.echo(f"Removed {webhook_id}. MLflow ceases to deliver within a minute.")
+
+    return group
+
+
+def _try_out(gateway: Gateway, made: Subscription) -> None:
+    try:
+        good, outcome = gateway.test_webhook(made.id)
+    except TowerError as error:
+        raise click.ClickException(
+            f"The webhook is registered, but its test did not end. {error.detail} MLflow tries for some seconds to "
+            "reach an address that does not answer: check that its host reaches the URL."
+        ) from None
+    if not good:
+        raise click.ClickException(
+            f"MLflow's test delivery failed: {outcome}. Check that MLflow's host reaches the URL, and that the service "
+            "there runs with the same MLFLOW_WEBHOOK_SECRET."
+        )
+    click.echo(f"MLflow's test delivery arrived: {outcome}.")
+
+
+def _line(one: Subscription) -> str:
+    state = "" if one.active else "  (disabled)"
+    owner = "" if one.name == WEBHOOK_NAME else f"  (not this service's: {one.name})"
+    return f"{one.id}  {one.url}{state}{owner}"

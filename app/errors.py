@@ -9,13 +9,13 @@ from flask_smorest import Api
 from marshmallow import Schema, fields
 from werkzeug.exceptions import HTTPException
 
-from app.domain.errors import InvalidInput, NotFound, TowerError
+from app.domain.errors import InvalidInput, NotFound, TowerError, Unauthorized
 from app.logs import request_id
 
 log = logging.getLogger(__name__)
 
 # What is not named here is MLflow's or this service's fault: 500.
-_STATUS: dict[type[TowerError], int] = {InvalidInput: 400, NotFound: 404}
+_STATUS: dict[type[TowerError], int] = {InvalidInput: 400, Unauthorized: 401, NotFound: 404}
 
 _DETAILS = {
     404: "There is nothing at this address. /docs lists what there is.",

@@ -2,13 +2,14 @@
 
 import logging
 import re
-import secrets
+from random import getrandbits
 
 from flask import Flask, Response, request
 
 from app.access import who
 from app.logs import request_id
 from app.parsing import refuse_broken_path, take_body
+from app.replies import Ready
 
 audit = logging.getLogger("app.audit")
 
@@ -27,18 +28,25 @@ def register_hooks(app: Flask) -> None:
 
     @app.before_request
     def begin() -> None:
-        given = request.headers.get("X-Request-ID", "")
-        request_id.set(given if _ID.match(given) else secrets.token_hex(8))
-        take_body()
-        refuse_broken_path()
+        environ = request.environ
+        given = environ.get("HTTP_X_REQUEST_ID")
+        request_id.set(given if given and _ID.match(given) else f"{getrandbits(64):016x}")
+        if "CONTENT_LENGTH" in environ or "HTTP_TRANSFER_ENCODING" in environ:
+            take_body()
+        if not environ["PATH_INFO"].isascii():
+            refuse_broken_path()
 
     @app.after_request
     def end(response: Response) -> Response:
-        response.headers["X-Request-ID"] = request_id.get()
-        response.headers["X-Content-Type-Options"] = "nosniff"
+        if isinstance(response, Ready):
+            # A cached GET: its headers are complete.
+            return response
+        headers = response.headers
+        headers.add("X-Request-ID", request_id.get())
+        headers.add("X-Content-Type-Options", "nosniff")
         if response.mimetype == "text/html":
-            response.headers["Content-Security-Policy"] = _CSP
-            response.headers["Referrer-Policy"] = "no-referrer"
+            headers["Content-Security-Policy"] = _CSP
+            headers["Referrer-Policy"] = "no-referrer"
         if request.method in _WRITES:
             audit.info("%s %s %s: %d", who() or "anonymous", request.method, request.path, response.status_code)
         return response

@@ -3,6 +3,7 @@
 import logging
 import time
 from contextvars import ContextVar
+from functools import lru_cache
 from typing import Any
 
 from pythonjsonlogger.json import JsonFormatter
@@ -28,19 +29,27 @@ class RequestId(logging.Filter):
         return True
 
 
+@lru_cache(maxsize=2)
+def _second(seconds: int) -> str:
+    return time.strftime(_Utc.default_time_format, time.gmtime(seconds))
+
+
 class _Utc(logging.Formatter):
     """Times as the API writes them."""
 
-    converter = time.gmtime  # type: ignore[assignment]
     default_time_format = "%Y-%m-%dT%H:%M:%S"
     default_msec_format = "%s.%03dZ"
+
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: ARG002
+        return self.default_msec_format % (_second(int(record.created)), record.msecs)
 
 
 class OneLine(_Utc):
     """Text for people: a traceback too is on the event's own line."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return redact(super().format(record)).translate(_CONTROL)
+        line = redact(super().format(record))
+        return line if line.isprintable() else line.translate(_CONTROL)
 
 
 class OneJsonLine(_Utc, JsonFormatter):

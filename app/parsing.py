@@ -60,9 +60,23 @@ class TowerBlueprint(Blueprint):  # type: ignore[misc]
         return decorate
 
     def response(self, status_code: int, schema: Any = None, **told: Any) -> Any:
-        """As in flask-smorest; the example is made of those of the schema's fields."""
+        """As in flask-smorest, to document; the example is made of those of the schema's fields."""
         made = schema() if isinstance(schema, type) else schema
-        return super().response(status_code, made, example=example_of(made), **told)
+        return _documented(super().response(status_code, made, example=example_of(made), **told))
+
+    def alt_response(self, status_code: int, *args: Any, **told: Any) -> Any:
+        """As in flask-smorest, to document."""
+        return _documented(super().alt_response(status_code, *args, **told))
+
+
+def _documented(decorate: Callable[..., Any]) -> Callable[..., Any]:
+    """What a decorator of flask-smorest documents, without its wrapper: every view here makes its response itself."""
+
+    def document(view: Callable[..., Any]) -> Callable[..., Any]:
+        view._apidoc = decorate(view)._apidoc  # type: ignore[attr-defined]
+        return view
+
+    return document
 
 
 def example_of(schema: ma.Schema) -> Any:

@@ -1,17 +1,26 @@
 """Making responses of answers: headers that tell the data's age, ETag and 304."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import lru_cache
 from http import HTTPStatus
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import orjson
 from flask import Response, request
+from werkzeug.datastructures import Headers
+from werkzeug.http import parse_accept_header, parse_etags
 
 from app.domain.times import rfc3339
 from app.errors import ErrorSchema
+from app.logs import request_id
 from app.parsing import TowerBlueprint
 from app.services.catalogue import Answer
+from app.services.prepared import CODINGS, Prepared
 from app.wiring import tower
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -45,6 +54,10 @@ AGE_HEADERS = {
         "description": "`mock` for the sample fleet; else absent",
         "schema": {"type": "string"},
     },
+    "Vary": {
+        "description": "`Accept-Encoding`: a body of 1 KiB or more comes in gzip or zstd to who takes it",
+        "schema": {"type": "string"},
+    },
     "ETag": {"description": "Send it as `If-None-Match` to get a 304", "schema": {"type": "string"}},
 }
 PAGE_HEADERS = {
@@ -56,21 +69,86 @@ PAGE_HEADERS = {
 }
 
 
+class Ready(Response):
+    """A response whose bytes and headers are ready: what werkzeug does to each once more is spared."""
+
+    def __init__(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
+        super().__init__([body], status, _ReadyHeaders([*headers, ("X-Request-ID", request_id.get())]))
+
+    def get_wsgi_headers(self, environ: "WSGIEnvironment") -> Headers:  # noqa: ARG002 - werkzeug hands it over
+        return self.headers
+
+    def get_app_iter(self, environ: "WSGIEnvironment") -> Iterable[bytes]:
+        without_body = environ["REQUEST_METHOD"] == "HEAD" or self.status_code == HTTPStatus.NOT_MODIFIED
+        return () if without_body else self.response  # type: ignore[return-value]
+
+
+class _ReadyHeaders(Headers):
+    """Headers of pairs that are known to be good."""
+
+    def __init__(self, pairs: list[tuple[str, str]]) -> None:
+        self._list = pairs
+
+
 def answered(answer: Answer) -> Response:
-    """A cached answer: its bytes, or 304 when the client has them."""
-    response = Response(answer.body, mimetype=JSON)
-    response.set_etag(answer.etag)
-    headers = response.headers
-    headers["Cache-Control"] = "no-cache"
-    headers["X-Data-As-Of"] = rfc3339(answer.as_of)
+    """A prepared answer in the coding that the client takes best, or 304 when it has the body already."""
+    environ, prepared = request.environ, answer.prepared
+    coding = _accepted(environ.get("HTTP_ACCEPT_ENCODING", "")) if prepared.is_long() else None
+    head = prepared.heads.get(coding)
+    if head is None:
+        head = prepared.heads[coding] = _head_of(prepared, coding)
+    known = environ.get("HTTP_IF_NONE_MATCH")
+    if known is not None and _has(known, prepared):
+        response = Ready(304, head.not_modified, b"")
+    else:
+        response = Ready(200, head.found, prepared.coded(coding) if coding else prepared.body)
     if answer.stale:
-        headers["X-Data-Stale"] = "true"
+        response.headers["X-Data-Stale"] = "true"
     if answer.mock:
-        headers["X-Data-Source"] = "mock"
-    if answer.pagination is not None:
-        headers["X-Pagination"] = orjson.dumps(answer.pagination).decode()
-    response.make_conditional(request)
+        response.headers["X-Data-Source"] = "mock"
     return response
+
+
+@dataclass(frozen=True, slots=True)
+class _Head:
+    """The headers of a prepared body in one coding."""
+
+    found: list[tuple[str, str]]
+    not_modified: list[tuple[str, str]]
+
+
+def _head_of(prepared: Prepared, coding: str | None) -> _Head:
+    body = prepared.coded(coding) if coding else prepared.body
+    both = [
+        ("ETag", prepared.tag(coding)),
+        ("Vary", "Accept-Encoding"),
+        ("Cache-Control", "no-cache"),
+        ("X-Data-As-Of", str(rfc3339(prepared.as_of))),
+        ("X-Content-Type-Options", "nosniff"),
+    ]
+    if prepared.pagination is not None:
+        both.append(("X-Pagination", orjson.dumps(prepared.pagination).decode()))
+    entity = [("Content-Type", JSON), ("Content-Length", str(len(body)))]
+    if coding:
+        entity.append(("Content-Encoding", coding))
+    return _Head(entity + both, both)
+
+
+def _has(known: str, prepared: Prepared) -> bool:
+    """Whether `If-None-Match` names the body, in whatever coding."""
+    if known in prepared.tags:
+        return True
+    listed = parse_etags(known)
+    return any(listed.contains_weak(tag[1:-1]) for tag in prepared.tags)
+
+
+@lru_cache(maxsize=256)
+def _accepted(header: str) -> str | None:
+    """The coding to answer in for an `Accept-Encoding` (RFC 9110, 12.5.3); None is plain."""
+    wanted = parse_accept_header(header)
+    quality, number = max((wanted.quality(coding), -number) for number, coding in enumerate(CODINGS))
+    plain = wanted.quality("identity") if "identity" in wanted.values() else 0
+    return CODINGS[-number] if quality > 0 and quality >= plain else None
 
 
 def live(body: Any, status: int = 200) -> Response:

@@ -14,17 +14,22 @@ from typing import Any
 
 from flask import current_app
 
-from app.domain.ports import Clock, Gateway, Locks, SharedCache
+from app.domain.codec import Source
+from app.domain.errors import InvalidInput
+from app.domain.ports import Clock, Gateway, Locks, SharedCache, Updates
 from app.domain.redact import without_userinfo
 from app.domain.stages import stage_rules
-from app.services.cache_report import CacheReport, PersistenceOptions
+from app.services.agent import Agent, Elsewhere, Handover, Keeper, agent_address
+from app.services.cache_report import CacheReport, ReportOptions
 from app.services.catalogue import Catalogue, CatalogueOptions
 from app.services.drift import Drift
 from app.services.file_cache import FileCache
 from app.services.file_locks import FileLocks, lock_directory
 from app.services.health import Health
 from app.services.health_report import HealthReport
+from app.services.journal import Journal
 from app.services.keys import KeyRing
+from app.services.marks import Marks
 from app.services.mlflow_gateway import MlflowGateway
 from app.services.mlflow_store import ensure_store
 from app.services.model_tracker import ModelTracker, TrackerOptions
@@ -32,13 +37,18 @@ from app.services.monitoring_manager import MonitoringManager
 from app.services.refresher import Refresher
 from app.services.run_counter import RunCounter
 from app.services.runs import Runs
-from app.services.scheduler import Scheduler
+from app.services.scheduler import TICK_SECONDS, Scheduler
+from app.services.snapshots import Snapshots
+from app.services.updater import Updater, UpdaterOptions
+from app.services.watcher import Watcher
 from config import VERSION, Settings
 
 log = logging.getLogger(__name__)
 
 _NAME = "control_tower"
 _HOUR_MS = 3_600_000
+# A worker's snapshot that is so much older than the interval did not come through the cache.
+_OVERDUE_SECONDS = 60
 
 
 def now_ms() -> int:
@@ -46,54 +56,112 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
+# What the workers have the agent do, by object; `within` and `stop` are theirs.
+AGENT_METHODS = {
+    "gateway": frozenset(name for name in vars(Gateway) if not name.startswith("_")) - {"within", "stop", "patience"},
+    "updater": frozenset({"read", "first", "held", "look_up"}),
+    "refresher": frozenset({"refresh", "pushed"}),
+}
+
+
+@dataclass(frozen=True)
+class Host:
+    """Directories that the processes of this host share."""
+
+    locks: Path
+    cache: Path
+
+
 @dataclass(frozen=True)
 class Parts:
-    """What the world provides, and what tests replace."""
+    """What the world provides, and what tests replace.
+
+    `host` is where an agent may be kept; without, this process talks to MLflow itself.
+    """
 
     gateway: Gateway
     cache: SharedCache
     refresh_locks: Locks
     monitoring_locks: Locks
     clock: Clock = now_ms
+    host: Host | None = None
 
 
 @dataclass(frozen=True)
 class Tower:
-    """Everything that a view may call."""
+    """Everything that a view may call, and what is done at the start and the end of a process."""
 
     settings: Settings
     gateway: Gateway
+    cache: SharedCache
     tracker: ModelTracker
     manager: MonitoringManager
     catalogue: Catalogue
     drift: Drift
     runs: Runs
     health_report: HealthReport
+    updates: Updates
     refresher: Refresher
+    updater: Updater
+    watcher: Watcher
     cache_report: CacheReport
     scheduler: Scheduler
+    agent: Agent
+    host: Host | None
+    keepers: list[Keeper]
     keys: KeyRing | None
     clock: Clock
 
+    def webhook_secret(self) -> str:
+        """What MLflow signs its deliveries with."""
+        secret = self.settings.mlflow_webhook_secret
+        if secret is None:
+            raise InvalidInput("Set MLFLOW_WEBHOOK_SECRET to receive deliveries.")
+        return secret.get_secret_value()
+
     def prepare(self) -> None:
-        """Before any worker is forked: make the embedded store, check the keys, import mlflow."""
+        """Before any worker is forked: make the embedded store, check the keys."""
         if self.keys:
             count = self.keys.check()
             log.info("Access keys: %d", count)
         ensure_store(self.settings.tracking_uri)
-        if isinstance(self.gateway, MlflowGateway):
-            self.gateway.load()
+
+    def serve(self) -> None:
+        """In each worker, after the fork: leave what concerns MLflow to the agent of this host."""
+        if self.host is None:
+            self.start()
+            return
+        address = agent_address(self.host.locks)
+        # The agent shares this cache, also where it is one that passes.
+        settings = self.settings.model_copy(
+            update={"cache_directory": self.host.cache, "enable_cache_persistence": True}
+        )
+        keeper = Keeper(FileLocks(self.host.locks, address), Handover(address, settings))
+        self.keepers.append(keeper)
+        self.agent.use(address)
+        self.scheduler.start({keeper.tick: 1, self.cache.look: 1, self.tracker.catch_up: TICK_SECONDS})
 
     def start(self) -> None:
-        """In each worker, after the fork."""
+        """In the process that talks to MLflow."""
         if isinstance(self.gateway, MlflowGateway):
             threading.Thread(target=self.gateway.warm, name="mlflow-client", daemon=True).start()
-        self.scheduler.start()
+        self.watcher.start()
+        self.scheduler.start(
+            {
+                self.cache.look: 1,
+                self.refresher.tick: TICK_SECONDS,
+                self.watcher.poll_changes: self.settings.change_poll_seconds if self.tracker.cached else 0,
+                self.watcher.poll_aliases: self.settings.alias_poll_seconds if self.tracker.cached else 0,
+            }
+        )
 
     def stop(self) -> None:
-        """Before a worker ends."""
+        """Before a process ends."""
         self.gateway.stop()
         self.scheduler.stop()
+        self.watcher.stop()
+        for keeper in self.keepers:
+            keeper.stop()
 
 
 def tower() -> Tower:
@@ -113,12 +181,14 @@ def real_parts(settings: Settings) -> Parts:
         locks = lock_directory()
     except OSError as error:
         raise SystemExit(f"There is no place for lock files: {error}. Set TMPDIR to a directory of your own.") from None
+    cache = hashlib.sha256(str(directory.resolve()).encode()).hexdigest()[:16]
     return Parts(
         gateway=_gateway(settings),
-        cache=FileCache(directory),
+        cache=FileCache(directory, Marks(locks / f"marks-{cache}")),
         refresh_locks=FileLocks(locks, f"{directory.resolve()}\n{source}"),
         # Instances with other cache directories may serve the same MLflow: they exclude each other here.
         monitoring_locks=FileLocks(locks, f"{source}\n{settings.monitoring_experiment}"),
+        host=Host(locks, directory),
     )
 
 
@@ -165,35 +235,65 @@ def wire(settings: Settings, parts: Parts) -> Tower:
     rules = stage_rules(settings.production_aliases, settings.staging_aliases)
     # A snapshot that counts as stale is due, however rarely one is to be read otherwise.
     interval = min(settings.cache_refresh_interval_minutes * 60, settings.cache_max_age_hours * 3600)
-    options = TrackerOptions(source, interval, timeout, cached, settings.enable_mock_data)
-    tracker = ModelTracker(parts.gateway, parts.cache, parts.refresh_locks, rules, parts.clock, options)
-    manager = MonitoringManager(
-        parts.gateway, parts.cache, parts.monitoring_locks, parts.clock, source, cached, tracker
+    agent = Agent()
+
+    def elsewhere(target: str, here: Any) -> Any:
+        return Elsewhere(agent, target, here, AGENT_METHODS[target]) if parts.host else here
+
+    gateway: Gateway = elsewhere("gateway", parts.gateway)
+    snapshots = Snapshots(parts.cache, parts.refresh_locks, Source(source, rules))
+    journal = Journal(parts.cache, parts.clock, timeout)
+    updater = Updater(
+        gateway, snapshots, journal, parts.refresh_locks, rules, parts.clock, UpdaterOptions(interval, timeout, cached)
     )
-    counter = RunCounter(parts.gateway, parts.cache, parts.clock, source, cached)
+    tracker = ModelTracker(
+        snapshots,
+        elsewhere("updater", updater),
+        rules,
+        parts.clock,
+        TrackerOptions(cached, settings.enable_mock_data, interval + _OVERDUE_SECONDS),
+    )
+    manager = MonitoringManager(gateway, parts.cache, parts.monitoring_locks, parts.clock, source, cached, tracker)
+    counter = RunCounter(gateway, parts.cache, parts.clock, source, cached)
     max_age = int(settings.cache_max_age_hours * _HOUR_MS)
     catalogue = Catalogue(
         tracker, manager, counter, parts.clock, CatalogueOptions(settings.max_models_returned, max_age)
     )
-    refresher = Refresher(tracker, manager, counter, timeout)
-    health = Health(parts.gateway, parts.cache, parts.refresh_locks, parts.clock)
-    persistence = PersistenceOptions(
-        settings.enable_cache_persistence, str(settings.cache_directory), settings.cache_max_age_hours
+    watcher = Watcher(gateway, snapshots, updater, journal, parts.clock, timeout)
+    refresher = Refresher(updater, watcher if cached else None, manager, counter, parts.clock, timeout)
+    health = Health(gateway, parts.cache, parts.refresh_locks, parts.clock)
+    report = ReportOptions(
+        settings.enable_cache_persistence,
+        str(settings.cache_directory),
+        settings.cache_max_age_hours,
+        {
+            "push": settings.mlflow_webhook_secret is not None,
+            "changes": settings.change_poll_seconds > 0,
+            "aliases": settings.alias_poll_seconds > 0,
+            "sweep": cached,
+        },
     )
     return Tower(
-        settings,
-        parts.gateway,
-        tracker,
-        manager,
-        catalogue,
-        Drift(parts.gateway, tracker, parts.clock),
-        Runs(parts.gateway),
-        HealthReport(health, tracker, manager, catalogue),
-        refresher,
-        CacheReport(parts.cache, tracker, catalogue, health, parts.clock, persistence),
-        Scheduler(refresher.tick),
-        KeyRing(settings.api_tokens_file) if settings.api_tokens_file else None,
-        parts.clock,
+        settings=settings,
+        gateway=gateway,
+        cache=parts.cache,
+        tracker=tracker,
+        manager=manager,
+        catalogue=catalogue,
+        drift=Drift(gateway, tracker, parts.clock),
+        runs=Runs(gateway),
+        health_report=HealthReport(health, tracker, journal, manager, catalogue),
+        updates=elsewhere("refresher", refresher),
+        refresher=refresher,
+        updater=updater,
+        watcher=watcher,
+        cache_report=CacheReport(snapshots, journal, tracker, catalogue, health, parts.clock, report),
+        scheduler=Scheduler(),
+        agent=agent,
+        host=parts.host,
+        keepers=[],
+        keys=KeyRing(settings.api_tokens_file) if settings.api_tokens_file else None,
+        clock=parts.clock,
     )
 
 

@@ -22,7 +22,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def mlflow_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A real MLflow that tests write to, under names of their own."""
-    with mlflow_server(tmp_path_factory.mktemp("mlflow")) as url:
+    with mlflow_server(tmp_path_factory.mktemp("mlflow"), MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS="true") as url:
         yield url
 
 

@@ -71,11 +71,11 @@ def kill_group(started: subprocess.Popen[bytes]) -> None:
 
 
 @contextmanager
-def mlflow_server(folder: Path) -> Iterator[str]:
-    """A real MLflow over a new SQLite store; its address."""
+def mlflow_server(folder: Path, **more: str) -> Iterator[str]:
+    """A real MLflow over a SQLite store, with more in its environment; its address."""
     folder.mkdir(parents=True, exist_ok=True)
     port = free_port()
-    env = clean_environment(MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false")
+    env = clean_environment(MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false", **more)
     command = [
         str(Path(sys.executable).parent / "mlflow"), "server", "--host", HOST, "--port", str(port), "--workers", "1",
         "--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--artifacts-destination", str(folder / "artifacts"),

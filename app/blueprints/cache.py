@@ -30,7 +30,7 @@ def refresh_cache() -> Response:
     """Read everything from MLflow now. Concurrent requests are one refresh; a failed one changes nothing."""
     if not tower().tracker.cached:
         raise InvalidInput("The cache is off. Set ENABLE_CACHE=true to have one to refresh.")
-    fleet = tower().refresher.refresh()
+    fleet = tower().tracker.refreshed(tower().updates.refresh())
     told = {
         "message": "Cache refreshed successfully",
         "models_synced": len(fleet.models),

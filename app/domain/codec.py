@@ -1,32 +1,95 @@
-"""The fleet as JSON for the shared cache, and back. What does not fit is no fleet."""
+"""The fleet as JSON for the shared cache, and back: an index, and parts that are read only where they changed.
 
+What does not fit is no fleet.
+"""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
-from app.domain.fleet import Fleet, assemble
-from app.domain.models import Experiment, Inventory, ModelVersion, RegisteredModel, Registration
+import orjson
+
+from app.domain.fleet import SEGMENTS, Fleet, Segment, segment
+from app.domain.models import Experiment, ModelVersion, RegisteredModel, Registration
 from app.domain.stages import StageRules
 
+Read = Callable[[str], Any]
+"""Gives what the shared cache holds under a key."""
 
-def fleet_value(fleet: Fleet, source: str) -> dict[str, Any]:
-    """What to store. `source` names the MLflow it was read from; dataclasses are left to the serializer."""
-    return {"source": source, "inventory": fleet.inventory, "touched": dict(fleet.touched)}
+INDEX = "fleet"
+_EXPERIMENTS = "fleet-experiments"
+
+# Anything that a file which is not ours may do to the reading.
+_MISFITS = (KeyError, TypeError, ValueError, AttributeError)
 
 
-def fleet_from(value: Any, source: str, rules: StageRules) -> Fleet | None:
-    """The stored fleet, or None where it is of another MLflow or not understood."""
+def part_keys() -> list[str]:
+    """The keys of all parts of the snapshot, beside its index."""
+    return [*(_segment_key(number) for number in range(SEGMENTS)), _EXPERIMENTS]
+
+
+def index_value(fleet: Fleet, source: str) -> dict[str, Any]:
+    """What to store last of all. `source` names the MLflow it was read from."""
+    return {
+        "source": source,
+        "as_of": fleet.as_of,
+        "unreadable": fleet.unreadable,
+        "touched": dict(fleet.touched),
+        "experiments": _experiments_digest(fleet.experiments),
+        "segments": [held.digest for held in fleet.segments],
+    }
+
+
+def parts_value(fleet: Fleet, known: Fleet | None, source: str) -> dict[str, Any]:
+    """What to store of the parts, by key: those that differ from a fleet whose parts are stored already."""
+    parts: dict[str, Any] = {}
+    for number, held in enumerate(fleet.segments):
+        if known is None or known.segments[number].digest != held.digest:
+            parts[_segment_key(number)] = {
+                "source": source,
+                "digest": held.digest,
+                "models": list(held.registered.values()),
+                "versions": held.rows,
+            }
+    if known is None or known.experiments != fleet.experiments:
+        parts[_EXPERIMENTS] = {"source": source, "experiments": fleet.experiments}
+    return parts
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Which MLflow a stored fleet must be of, and the rules that make stages of aliases."""
+
+    name: str
+    rules: StageRules
+
+
+def fleet_from(index: Any, read: Read, known: Fleet | None, source: Source) -> Fleet | None:
+    """The stored fleet, or None where it is of another MLflow or not understood.
+
+    Parts that a known fleet has already are taken from it. A part that was stored after the index is
+    newer than it, which harms nothing: a registered model lies in one part as a whole.
+    """
     try:
-        if value["source"] != source:
+        if index["source"] != source.name:
             return None
-        stored = value["inventory"]
-        inventory = Inventory(
-            int(stored["read_at"]),
-            tuple(RegisteredModel(**row) for row in stored["models"]),
-            tuple(ModelVersion(**row) for row in stored["versions"]),
-            tuple(Experiment(**row) for row in stored["experiments"]),
-            int(stored["unreadable"]),
+        digests = index["segments"]
+        if len(digests) != SEGMENTS:
+            return None
+        segments = tuple(
+            known.segments[number]
+            if known is not None and known.segments[number].digest == digest
+            else _segment_from(read(_segment_key(number)), source)
+            for number, digest in enumerate(digests)
         )
-        return assemble(inventory, rules, value["touched"])
-    except (KeyError, TypeError, ValueError, AttributeError):
+        if known is not None and _experiments_digest(known.experiments) == index["experiments"]:
+            experiments = known.experiments
+        else:
+            experiments = _experiments_from(read(_EXPERIMENTS), source)
+        touched = {str(name): int(read_at) for name, read_at in index["touched"].items()}
+        return Fleet(int(index["as_of"]), segments, experiments, int(index["unreadable"]), touched)
+    except _MISFITS:
         return None
 
 
@@ -43,3 +106,26 @@ def registrations_from(value: Any, source: str) -> tuple[list[Registration], boo
         return [Registration(**row) for row in value["registrations"]], bool(value["stale"])
     except (KeyError, TypeError, ValueError):
         return None
+
+
+def _segment_key(number: int) -> str:
+    return f"fleet-{number}"
+
+
+def _segment_from(value: Any, source: Source) -> Segment:
+    if value["source"] != source.name:
+        raise ValueError("of another MLflow")
+    models = [RegisteredModel(**row) for row in value["models"]]
+    versions = [ModelVersion(**row) for row in value["versions"]]
+    return segment(str(value["digest"]), models, versions, source.rules)
+
+
+def _experiments_from(value: Any, source: Source) -> tuple[Experiment, ...]:
+    if value["source"] != source.name:
+        raise ValueError("of another MLflow")
+    return tuple(Experiment(**row) for row in value["experiments"])
+
+
+def _experiments_digest(experiments: tuple[Experiment, ...]) -> str:
+    told = orjson.dumps(experiments, option=orjson.OPT_SORT_KEYS)
+    return hashlib.blake2b(told, digest_size=12).hexdigest()

@@ -35,3 +35,7 @@ class MlflowMissing(TowerError):
 
 class LockTimeout(TowerError):
     """Another process holds the lock and did not let go in time."""
+
+
+class Unauthorized(TowerError):
+    """Nothing shows that the request comes from who it says: unsigned, signed with another secret, or too old."""

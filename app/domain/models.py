@@ -121,6 +121,18 @@ class ModelReading:
 
 
 @dataclass(frozen=True, slots=True)
+class Newest:
+    """The registered models and the versions that were updated last, newest first, without metrics.
+
+    `read_at` is when the reading began, in milliseconds.
+    """
+
+    read_at: int
+    models: tuple[RegisteredModel, ...]
+    versions: tuple[ModelVersion, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Registration:
     """One model version registered for monitoring: an open monitor run in MLflow.
 
@@ -139,3 +151,14 @@ class Registration:
     @property
     def key(self) -> tuple[str, int]:
         return self.name, self.version
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """One webhook of MLflow's: where it delivers to, and which events. The address shows no user name or password."""
+
+    id: str
+    name: str
+    url: str
+    events: tuple[str, ...]
+    active: bool

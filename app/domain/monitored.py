@@ -18,11 +18,10 @@ class Monitored:
 
     def of(self, fleet: Fleet) -> Registrations:
         """Those that belong to a version of this fleet, and not to one deleted and made again."""
-        rows = fleet.by_key
         return {
             key: registration
             for key, registration in self.by_key.items()
-            if key in rows and rows[key].row.created == registration.version_created
+            if (model := fleet.find(*key)) and model.row.created == registration.version_created
         }
 
 

@@ -11,8 +11,11 @@ from app.domain.models import (
     MetricPoint,
     ModelReading,
     ModelVersion,
+    Newest,
+    RegisteredModel,
     Registration,
     Run,
+    Subscription,
     TrackedModel,
 )
 from app.domain.monitored import Monitored
@@ -43,7 +46,21 @@ class Gateway(Protocol):
 
     def read_inventory(self) -> Inventory: ...
 
-    def read_model(self, name: str) -> ModelReading: ...
+    def read_models(self, names: Sequence[str], experiments: Sequence[str]) -> dict[str, ModelReading]:
+        """Some registered models by name, in three requests or four. `experiments`: where their runs likely are."""
+        ...
+
+    def read_versions(self, models: Sequence[RegisteredModel], experiments: Sequence[str]) -> dict[str, ModelReading]:
+        """The versions of registered models that were read a moment ago, in two requests or three."""
+        ...
+
+    def newest(self, limit: int) -> Newest:
+        """The registered models and the versions that were updated last, in two requests."""
+        ...
+
+    def registered_models(self) -> tuple[RegisteredModel, ...]:
+        """Every registered model, without its versions."""
+        ...
 
     def find_version(self, name: str, version: int) -> ModelVersion | None:
         """The version without its metrics; None when MLflow does not know it."""
@@ -81,6 +98,22 @@ class Gateway(Protocol):
         """Let every call under way fail at once: the process is about to end."""
         ...
 
+    def register_webhook(self, url: str, secret: str) -> Subscription:
+        """Have MLflow deliver its registry's events to the address; once, however often it is asked."""
+        ...
+
+    def list_webhooks(self) -> Sequence[Subscription]:
+        """Every webhook of MLflow's, others than the tower's too."""
+        ...
+
+    def remove_webhook(self, subscription_id: str) -> None:
+        """Remove one of the tower's. `NotFound` without it, `InvalidInput` where it is somebody else's."""
+        ...
+
+    def test_webhook(self, subscription_id: str) -> tuple[bool, str]:
+        """Have MLflow deliver an example to one of the tower's; whether it went well, and what came of it."""
+        ...
+
 
 class SharedCache(Protocol):
     """What the workers share. Values are JSON-shaped; a value that cannot be read is a miss."""
@@ -94,7 +127,18 @@ class SharedCache(Protocol):
     def delete(self, key: str) -> bool: ...
 
     def token(self, key: str) -> object | None:
-        """Something that changes whenever the value is written; None when there is none. Costs microseconds."""
+        """Something that changes whenever the value is written; None when there is none."""
+        ...
+
+    def mark(self, key: str) -> object:
+        """The same for who asks at every request: less than a microsecond.
+
+        What somebody else than this service did to the stored values shows with the next `look`.
+        """
+        ...
+
+    def look(self) -> None:
+        """See what others did to the stored values; once a second."""
         ...
 
     def facts(self, key: str) -> tuple[int, float] | None:
@@ -126,15 +170,65 @@ class Mirror(Protocol):
         """See to it that a version that MLflow has is in the mirror."""
         ...
 
-    def refresh(self) -> Fleet: ...
+    def shows_mock(self) -> bool: ...
 
-    def refresh_if_due(self) -> Fleet | None: ...
 
-    def state(self) -> dict[str, Any]: ...
+class Reader(Protocol):
+    """What reads MLflow for the mirror: in this process, or in the agent's. All may raise `MlflowUnavailable`."""
+
+    def read(self) -> Fleet:
+        """All that MLflow says now, kept nowhere."""
+        ...
+
+    def first(self) -> int:
+        """See to it that there is a snapshot, and give its `as_of`; waits no longer than MLflow may take."""
+        ...
+
+    def held(self, since: int) -> Fleet | None:
+        """The snapshot of the process that reads, where it changed after a time in milliseconds."""
+        ...
+
+    def look_up(self, names: Sequence[str]) -> int:
+        """Read some registered models anew; how many of them had changed."""
+        ...
+
+
+class Updates(Protocol):
+    """What requests may set going: in this process, or in the agent's."""
+
+    def refresh(self) -> int:
+        """Read everything now, and give the new `as_of`. Raises `MlflowUnavailable`; the snapshot then stays."""
+        ...
+
+    def pushed(self, name: str | None, delivery_id: str, sent_at: int) -> bool:
+        """Take a delivery of MLflow's webhooks; False where it was taken before. `sent_at` in milliseconds."""
+        ...
+
+
+class Snapshots(Protocol):
+    """The snapshot that the processes share."""
+
+    def newest(self) -> Fleet | None: ...
+
+    def publish(self, change: Callable[[Fleet | None], Fleet], patience: float, *, whole: bool = False) -> Fleet: ...
+
+    def is_shared(self) -> bool: ...
+
+    def keep(self, fleet: Fleet) -> None: ...
+
+    def forget(self) -> bool: ...
+
+    def facts(self) -> tuple[int, float] | None: ...
+
+
+class Journal(Protocol):
+    """How the updates went, in any process."""
+
+    def entry(self, kind: str) -> AbstractContextManager[dict[str, Any]]: ...
+
+    def last(self, kind: str) -> dict[str, Any]: ...
 
     def is_refreshing(self) -> bool: ...
-
-    def shows_mock(self) -> bool: ...
 
 
 class Register(Protocol):

@@ -8,7 +8,7 @@ _USERINFO = re.compile(r"(://)[^/\s\"'<>]*@")
 
 def redact(text: str) -> str:
     """The text with the userinfo of every address in it replaced by `***`."""
-    return _USERINFO.sub(r"\1***@", text)
+    return _USERINFO.sub(r"\1***@", text) if "://" in text else text
 
 
 def without_userinfo(uri: str) -> str:

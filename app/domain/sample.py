@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from app.domain.fleet import Fleet, assemble
+from app.domain.fleet import Fleet, swept
 from app.domain.models import Experiment, Inventory, ModelVersion, RegisteredModel
 from app.domain.stages import StageRules
 
@@ -25,4 +25,4 @@ def sample_fleet(now: int, rules: StageRules) -> Fleet:
         for number, stage in enumerate(_STAGES, 1)
     )
     experiments = (Experiment("0", "sample", None, "active", then, then),)
-    return replace(assemble(Inventory(now, models, versions, experiments), rules), mock=True)
+    return replace(swept(None, Inventory(now, models, versions, experiments), rules), mock=True)

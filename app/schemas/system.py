@@ -144,6 +144,36 @@ class RefreshStateSchema(Schema):
     process = text("Which process did it, as host:pid", "tower-1:4711", required=True, allow_none=True)
 
 
+class UpdateSchema(Schema):
+    """The last run of one kind of update, in whichever process."""
+
+    enabled = flag("Whether it is on", True, required=True)
+    last_run = moment("When the last one began", required=True, allow_none=True)
+    duration_seconds = real("How long the last good one took", 0.2, required=True, allow_none=True)
+    mlflow_requests = number("How many MLflow requests it made", 2, required=True, allow_none=True)
+    models_changed = number("How many registered models it changed here", 1, required=True, allow_none=True)
+    last_failure = moment("When one last failed", required=True, allow_none=True)
+    last_error = text("Why", None, required=True, allow_none=True)
+
+
+class FreshnessSchema(Schema):
+    """How changes in MLflow come here."""
+
+    push = fields.Nested(UpdateSchema, required=True, metadata={"description": "MLflow's webhooks"})
+    poll = fields.Nested(UpdateSchema, required=True, metadata={"description": "Every `CHANGE_POLL_SECONDS`"})
+    alias_poll = fields.Nested(UpdateSchema, required=True, metadata={"description": "Every `ALIAS_POLL_SECONDS`"})
+    sweep = fields.Nested(
+        UpdateSchema, required=True, metadata={"description": "Every `CACHE_REFRESH_INTERVAL_MINUTES`, and on request"}
+    )
+
+
+class DeliverySchema(Schema):
+    """A delivery that was taken."""
+
+    message = text("What was done", "Delivery accepted", required=True)
+    model = text("The registered model that it named", "DNA_Analysis_Model", required=True, allow_none=True)
+
+
 class CacheInfoSchema(Schema):
     """The snapshot and how it comes about."""
 
@@ -151,6 +181,7 @@ class CacheInfoSchema(Schema):
     tracking_info = fields.Nested(TrackingSchema, required=True)
     system_status = fields.Nested(SystemStatusSchema, required=True)
     refresh = fields.Nested(RefreshStateSchema, required=True)
+    freshness = fields.Nested(FreshnessSchema, required=True)
 
 
 class RefreshedSchema(Schema):

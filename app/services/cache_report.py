@@ -1,12 +1,12 @@
 """What `/cache/info` tells: the snapshot, its persistence, the last refresh."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from app.domain.ports import Clock, Liveness, Mirror, SharedCache
+from app.domain.ports import Clock, Journal, Liveness, Mirror, Snapshots
 from app.domain.times import rfc3339
 
-_SNAPSHOT = "fleet"
 _HOUR = 3600
 
 
@@ -19,12 +19,13 @@ class Figures(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class PersistenceOptions:
-    """How the snapshot is kept over a restart."""
+class ReportOptions:
+    """How the snapshot is kept over a restart, and which kinds of update are on."""
 
-    enabled: bool
+    persistent: bool
     directory: str
     max_age_hours: float
+    enabled: Mapping[str, bool]
 
 
 class CacheReport:
@@ -32,24 +33,25 @@ class CacheReport:
 
     def __init__(
         self,
-        cache: SharedCache,
+        snapshots: Snapshots,
+        journal: Journal,
         mirror: Mirror,
         figures: Figures,
         liveness: Liveness,
         clock: Clock,
-        persistence: PersistenceOptions,
+        options: ReportOptions,
     ) -> None:
-        self._cache = cache
+        self._snapshots = snapshots
+        self._journal = journal
         self._mirror = mirror
         self._figures = figures
         self._liveness = liveness
         self._clock = clock
-        self._persistence = persistence
+        self._options = options
 
     def clear(self) -> bool:
         """Remove the persisted snapshot; whether it is gone. Every worker goes on serving what it has."""
-        self._mirror.peek()
-        return self._cache.delete(_SNAPSHOT)
+        return self._snapshots.forget()
 
     def info(self) -> dict[str, Any]:
         """The body of `/cache/info`."""
@@ -69,6 +71,7 @@ class CacheReport:
                 "cache_enabled": self._mirror.cached,
             },
             "refresh": self._refresh(),
+            "freshness": self._freshness(),
         }
 
     def stats(self) -> dict[str, Any]:
@@ -81,34 +84,54 @@ class CacheReport:
             "total_models": figures["total_models"],
             "models_by_stage": figures["models_by_stage"],
             "last_refresh": rfc3339(fleet.as_of) if fleet else None,
-            "is_refreshing": self._mirror.is_refreshing(),
+            "is_refreshing": self._journal.is_refreshing(),
             "cache_age_minutes": round((self._clock() - fleet.as_of) / 60_000, 1) if fleet else None,
             "is_stale": self._figures.is_stale(fleet.as_of) if fleet else False,
-            "unreadable_rows": fleet.inventory.unreadable if fleet else 0,
+            "unreadable_rows": fleet.unreadable if fleet else 0,
             "persistence": self._stored(),
         }
 
     def _stored(self) -> dict[str, Any]:
-        facts = self._cache.facts(_SNAPSHOT) if self._persistence.enabled else None
+        facts = self._snapshots.facts() if self._options.persistent else None
         return {
-            "enabled": self._persistence.enabled,
-            "cache_directory": self._persistence.directory,
+            "enabled": self._options.persistent,
+            "cache_directory": self._options.directory,
             "cache_file_exists": facts is not None,
             "cache_file_age_hours": round(max(0.0, self._clock() / 1000 - facts[1]) / _HOUR, 2) if facts else None,
             "cache_file_size_bytes": facts[0] if facts else None,
-            "max_age_hours": self._persistence.max_age_hours,
+            "max_age_hours": self._options.max_age_hours,
         }
 
     def _refresh(self) -> dict[str, Any]:
-        state = self._mirror.state()
+        entry = self._journal.last("sweep")
         return {
-            "last_attempt": rfc3339(state.get("started_at")),
-            "last_success": rfc3339(state.get("succeeded_at")),
-            "last_failure": rfc3339(state.get("failed_at")),
-            "last_error": state.get("error"),
-            "duration_seconds": state.get("duration_seconds"),
-            "mlflow_requests": state.get("requests"),
-            "process": state.get("holder"),
+            "last_attempt": rfc3339(entry.get("started_at")),
+            "last_success": rfc3339(entry.get("succeeded_at")),
+            "last_failure": rfc3339(entry.get("failed_at")),
+            "last_error": entry.get("error"),
+            "duration_seconds": entry.get("duration_seconds"),
+            "mlflow_requests": entry.get("requests"),
+            "process": entry.get("process"),
+        }
+
+    def _freshness(self) -> dict[str, Any]:
+        return {
+            "push": self._update("push"),
+            "poll": self._update("changes"),
+            "alias_poll": self._update("aliases"),
+            "sweep": self._update("sweep"),
+        }
+
+    def _update(self, kind: str) -> dict[str, Any]:
+        entry = self._journal.last(kind)
+        return {
+            "enabled": self._options.enabled[kind],
+            "last_run": rfc3339(entry.get("started_at")),
+            "duration_seconds": entry.get("duration_seconds"),
+            "mlflow_requests": entry.get("requests"),
+            "models_changed": entry.get("changed"),
+            "last_failure": rfc3339(entry.get("failed_at")),
+            "last_error": entry.get("error"),
         }
 
     def _method(self) -> str:

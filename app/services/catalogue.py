@@ -1,6 +1,7 @@
 """The catalogue: lists made of the fleet and the registrations, as bytes kept until either changes."""
 
-import hashlib
+import threading
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -9,33 +10,36 @@ import orjson
 
 from app.domain.errors import InvalidInput, TowerError
 from app.domain.fleet import Fleet
-from app.domain.models import TrackedModel
+from app.domain.index import Index
+from app.domain.models import Registration, TrackedModel
 from app.domain.monitored import Monitored
 from app.domain.ports import Clock, Mirror, Register, RunCount
 from app.domain.query import ListQuery, page_of, pagination, select
 from app.domain.stages import STAGES
 from app.domain.times import rfc3339
 from app.domain.views import experiment_info, model_info, version_info
+from app.services.prepared import Prepared
 
-# Bodies kept in one worker: all the unfiltered lists and the pages that a few dashboards ask for.
-_KEPT_BODIES = 64
+# Answers to queries kept in one worker, beside the unfiltered lists: the pages that a few dashboards ask for.
+_KEPT_PAGES = 64
+# Rows kept as JSON from one snapshot to the next; what a fleet usually shows.
+_KEPT_ROWS = 10_000
 
 # The sample fleet has no registrations.
 _NONE = Monitored({})
+_EVERYTHING = ListQuery()
 
-Body = tuple[bytes, str, dict[str, int] | None]
+_Row = tuple[TrackedModel, Registration | None, bytes]
+Made = tuple[bytes, dict[str, int] | None]
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A body ready to be sent, with what its headers say. `as_of` in milliseconds."""
+    """A body ready to be sent, and what may be said of its age. Stale: older than it should be."""
 
-    body: bytes
-    etag: str
-    as_of: int
+    prepared: Prepared
     stale: bool = False
     mock: bool = False
-    pagination: dict[str, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,28 +53,57 @@ class CatalogueOptions:
 class _Generation:
     """One fleet with its registrations, and the bytes made of them so far."""
 
-    def __init__(self, fleet: Fleet, monitored: Monitored) -> None:
+    def __init__(self, fleet: Fleet, monitored: Monitored, before: "_Generation | None") -> None:
         self.fleet = fleet
         self.monitored = monitored
         self.registrations = monitored.of(fleet)
-        self._bodies: dict[Any, Body] = {}
-        self._rows: dict[tuple[str, int], bytes] = {}
+        self.index = Index(fleet, self.registrations)
+        self._lists: dict[Any, Prepared] = {}
+        self._pages: OrderedDict[Any, Prepared] = OrderedDict()
+        self._older = before._lists if before else {}
+        self._rows: dict[tuple[str, int], _Row] = self._kept(before._rows) if before else {}
+        self._making = threading.Lock()
 
-    def body(self, key: Any, make: Callable[["_Generation"], tuple[bytes, dict[str, int] | None]]) -> Body:
-        kept = self._bodies.get(key)
+    def list(self, key: Any, make: Callable[["_Generation"], Made]) -> Prepared:
+        """The body of one of the few unfiltered lists; of many who ask at once, one makes it."""
+        kept = self._lists.get(key)
         if kept is None:
-            body, told = make(self)
-            kept = (body, _etag(body), told)
-            if len(self._bodies) >= _KEPT_BODIES:
-                self._bodies.clear()
-            self._bodies[key] = kept
+            with self._making:
+                kept = self._lists.get(key)
+                if kept is None:
+                    kept = self._prepared(make)
+                    if key in self._older:
+                        kept.take_over(self._older.pop(key))
+                    self._lists[key] = kept
+        return kept
+
+    def page(self, key: Any, make: Callable[["_Generation"], Made]) -> Prepared:
+        """The body of the answer to a query; of those only the last ones asked for are kept."""
+        kept = self._pages.get(key)
+        if kept is None:
+            kept = self._prepared(make)
+            with self._making:
+                self._pages[key] = kept
+                if len(self._pages) > _KEPT_PAGES:
+                    self._pages.popitem(last=False)
         return kept
 
     def row(self, model: TrackedModel) -> bytes:
+        registration = self.registrations.get(model.key)
         kept = self._rows.get(model.key)
-        if kept is None:
-            kept = self._rows[model.key] = orjson.dumps(model_info(model, self.registrations.get(model.key)))
-        return kept
+        if kept is None or kept[0] is not model or kept[1] != registration:
+            kept = (model, registration, orjson.dumps(model_info(model, registration)))
+            if len(self._rows) < _KEPT_ROWS:
+                self._rows[model.key] = kept
+        return kept[2]
+
+    def _prepared(self, make: Callable[["_Generation"], Made]) -> Prepared:
+        body, told = make(self)
+        return Prepared(body, self.fleet.as_of, told)
+
+    def _kept(self, rows: dict[tuple[str, int], _Row]) -> dict[tuple[str, int], _Row]:
+        """Rows of the snapshot before that are of this one too."""
+        return {key: row for key, row in list(rows.items()) if self.fleet.find(*key) is row[0]}
 
 
 class Catalogue:
@@ -87,20 +120,21 @@ class Catalogue:
         self._generation: _Generation | None = None
 
     def all(self, query: ListQuery) -> Answer:
-        return self._listed("all", query, lambda now: now.fleet.models)
+        return self._listed("all", query, lambda now: now.index.find(query))
 
     def in_stage(self, stage: str, query: ListQuery) -> Answer:
-        return self._listed(stage, query, lambda now: now.fleet.by_stage[stage])
+        return self._listed(stage, query, lambda now: now.index.find(query, stage))
 
     def monitored(self, query: ListQuery, model_type: str | None = None) -> Answer:
         """Monitored versions, of one type where it is named."""
 
         def rows(now: _Generation) -> Sequence[TrackedModel]:
-            return [
-                now.fleet.by_key[key]
+            models = [
+                model
                 for key in sorted(now.registrations, key=lambda key: (key[0], -key[1]))
-                if model_type in (None, now.registrations[key].model_type)
+                if model_type in (None, now.registrations[key].model_type) and (model := now.fleet.find(*key))
             ]
+            return select(models, query, now.registrations)
 
         stale = not self._mirror.shows_mock() and self._register.monitored().stale
         answer = self._listed(f"monitored {model_type}", query, rows)
@@ -110,30 +144,33 @@ class Catalogue:
         """Every version of a model. Raises `NotFound`."""
         models = self._mirror.versions(name)
 
-        def make(now: _Generation) -> tuple[bytes, None]:
+        def make(now: _Generation) -> Made:
             # A refresh may have come between: what is kept for a generation is made of its own fleet.
             rows = now.fleet.by_name.get(name, models)
             return orjson.dumps([version_info(model, now.registrations.get(model.key)) for model in rows]), None
 
-        return self._answer(("versions", name), make)
+        now = self._current()
+        return self._answer(now, now.page(("versions", name), make))
 
     def experiments(self, lifecycle_stage: str) -> Answer:
         """Experiments that are `active`, `deleted`, or `all`."""
 
-        def make(now: _Generation) -> tuple[bytes, None]:
+        def make(now: _Generation) -> Made:
             wanted = [e for e in now.fleet.experiments if lifecycle_stage in ("all", e.lifecycle_stage)]
             return orjson.dumps([experiment_info(experiment) for experiment in wanted]), None
 
-        return self._answer(("experiments", lifecycle_stage), make)
+        now = self._current()
+        return self._answer(now, now.list(("experiments", lifecycle_stage), make))
 
     def summary(self) -> Answer:
         """Figures for dashboards: versions, registrations, experiments, runs."""
         counted = None if self._mirror.shows_mock() else self._runs.counted()
 
-        def make(now: _Generation) -> tuple[bytes, None]:
+        def make(now: _Generation) -> Made:
             return orjson.dumps(_summary(now, counted)), None
 
-        return self._answer(("summary", counted), make)
+        now = self._current()
+        return self._answer(now, now.page(("summary", counted), make))
 
     def figures(self) -> dict[str, Any]:
         """Counts for `/cache/info`, of the snapshot there is; without a cache, of what MLflow says now."""
@@ -156,7 +193,11 @@ class Catalogue:
         """ModelInfo of every monitored version."""
         self._register.monitored()
         now = self._current()
-        return [model_info(now.fleet.by_key[key], now.registrations[key]) for key in sorted(now.registrations)]
+        return [
+            model_info(model, now.registrations[key])
+            for key in sorted(now.registrations)
+            if (model := now.fleet.find(*key))
+        ]
 
     def is_stale(self, as_of: int) -> bool:
         return self._clock() - as_of > self._options.max_age
@@ -169,28 +210,25 @@ class Catalogue:
             monitored = self._register.peek() if self._mirror.cached else self._register.monitored()
         now = self._generation
         if now is None or now.fleet is not fleet or now.monitored is not monitored:
-            now = self._generation = _Generation(fleet, monitored)
+            now = self._generation = _Generation(fleet, monitored, now)
         return now
 
     def _listed(self, kind: str, query: ListQuery, rows: Callable[[_Generation], Sequence[TrackedModel]]) -> Answer:
         if query.page_size is not None and query.page_size > self._options.most:
             raise InvalidInput(f"page_size: at most {self._options.most} (MAX_MODELS_RETURNED).")
 
-        def make(now: _Generation) -> tuple[bytes, dict[str, int]]:
-            found = select(rows(now), query, now.registrations)
+        def make(now: _Generation) -> Made:
+            found = rows(now)
             page = page_of(query, len(found), self._options.most)
             return b"[" + b",".join([now.row(model) for model in found[page.rows]]) + b"]", pagination(page)
 
-        return self._answer((kind, query), make)
-
-    def _answer(self, key: Any, make: Callable[[_Generation], tuple[bytes, dict[str, int] | None]]) -> Answer:
         now = self._current()
-        body, etag, told = now.body(key, make)
-        return Answer(body, etag, now.fleet.as_of, self.is_stale(now.fleet.as_of), now.fleet.mock, told)
+        if query == _EVERYTHING:
+            return self._answer(now, now.list(kind, make))
+        return self._answer(now, now.page((kind, query), make))
 
-
-def _etag(body: bytes) -> str:
-    return hashlib.blake2b(body, digest_size=12).hexdigest()
+    def _answer(self, now: _Generation, prepared: Prepared) -> Answer:
+        return Answer(prepared, self.is_stale(now.fleet.as_of), now.fleet.mock)
 
 
 def _summary(now: _Generation, counted: tuple[int, int] | None) -> dict[str, Any]:

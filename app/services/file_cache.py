@@ -13,6 +13,8 @@ from typing import IO, Any
 import orjson
 from cachelib import FileSystemCache
 
+from app.services.marks import Marks
+
 log = logging.getLogger(__name__)
 
 _MAGIC = b"control-tower 2\n"
@@ -53,9 +55,11 @@ class FileCache(FileSystemCache):
 
     serializer = CheckedJson()  # type: ignore[assignment]
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, marks: Marks | None = None) -> None:
         self._directory = directory
         self._paths: dict[str, str] = {}
+        self._marks = marks
+        self._seen: dict[str, tuple[int, object | None, int]] = {}
         try:
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)
             _sweep(directory)
@@ -99,10 +103,13 @@ class FileCache(FileSystemCache):
         except (OSError, TypeError) as error:
             log.warning("The cache directory %s cannot be written, nothing is kept: %s", self._directory, error)
             return False
+        self._changed(key)
         return True
 
     def delete(self, key: str, mgmt_element: bool = False) -> bool:
-        return bool(super().delete(key, mgmt_element))
+        deleted = bool(super().delete(key, mgmt_element))
+        self._changed(key)
+        return deleted
 
     def token(self, key: str) -> object | None:
         """Which writing of the key is there: a new file for each, so its inode and time tell."""
@@ -111,6 +118,27 @@ class FileCache(FileSystemCache):
         except OSError:
             return None
         return (found.st_ino, found.st_mtime_ns, found.st_size)
+
+    def mark(self, key: str) -> object:
+        if self._marks is None:
+            return self.token(key)
+        seen = self._seen.get(key)
+        if seen is None:
+            seen = self._seen[key] = (self._marks.of(key), self.token(key), 0)
+        return self._marks.of(key), seen[2]
+
+    def look(self) -> None:
+        if self._marks is None:
+            return
+        for key, (number, token, times) in list(self._seen.items()):
+            number_now, token_now = self._marks.of(key), self.token(key)
+            # A file that changed without its mark was put there by somebody else.
+            by_others = number_now == number and token_now != token
+            self._seen[key] = (number_now, token_now, times + by_others)
+
+    def _changed(self, key: str) -> None:
+        if self._marks is not None:
+            self._marks.change(key)
 
     def facts(self, key: str) -> tuple[int, float] | None:
         try:

@@ -3,7 +3,7 @@
 from typing import Any, Protocol
 
 from app.domain.errors import TowerError
-from app.domain.ports import Liveness, Mirror, Register
+from app.domain.ports import Journal, Liveness, Mirror, Register
 from app.domain.times import rfc3339
 
 
@@ -16,9 +16,12 @@ class Details(Protocol):
 class HealthReport:
     """Puts together what the probe and the mirror know."""
 
-    def __init__(self, liveness: Liveness, mirror: Mirror, register: Register, details: Details) -> None:
+    def __init__(
+        self, liveness: Liveness, mirror: Mirror, journal: Journal, register: Register, details: Details
+    ) -> None:
         self._liveness = liveness
         self._mirror = mirror
+        self._journal = journal
         self._register = register
         self._details = details
 
@@ -41,7 +44,7 @@ class HealthReport:
             "cache_status": {
                 "ready": fleet is not None,
                 "total_models": len(fleet.models) if fleet else 0,
-                "is_refreshing": self._mirror.is_refreshing(),
+                "is_refreshing": self._journal.is_refreshing(),
                 "last_refresh": rfc3339(fleet.as_of) if fleet else None,
             },
         }

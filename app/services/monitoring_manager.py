@@ -47,7 +47,7 @@ class MonitoringManager:
         self._cached = cached
         self._mirror = mirror
         self._known: Monitored | None = None
-        self._token: object | None = None
+        self._mark: object | None = None
         self._failed_at = 0
         self._adopting = threading.Lock()
 
@@ -127,7 +127,7 @@ class MonitoringManager:
     def _is_current(self, registration: Registration) -> bool:
         """Whether it was made for the version that the mirror has, and not for one deleted and made anew since."""
         fleet = self._mirror.peek()
-        model = fleet.by_key.get(registration.key) if fleet else None
+        model = fleet.find(*registration.key) if fleet else None
         return model is None or model.row.created == registration.version_created
 
     def _existing(self, name: str, version: str) -> ModelVersion:
@@ -210,22 +210,22 @@ class MonitoringManager:
         value = registrations_value(list(monitored.by_key.values()), monitored.stale, self._source)
         with self._adopting:
             if self._cache.set(_LIST, value):
-                self._token = self._cache.token(_LIST)
+                self._mark = self._cache.mark(_LIST)
             self._known = monitored
             return monitored
 
     def _latest(self) -> Monitored | None:
-        token = self._cache.token(_LIST)
-        if token is not None and token != self._token:
+        mark = self._cache.mark(_LIST)
+        if mark != self._mark:
             with self._adopting:
-                self._adopt(token)
+                self._adopt(mark)
         return self._known
 
-    def _adopt(self, token: object) -> None:
-        if token == self._token:
+    def _adopt(self, mark: object) -> None:
+        if mark == self._mark:
             return
         stored = registrations_from(self._cache.get(_LIST), self._source)
         if stored is not None:
             listed, stale = stored
             self._known = Monitored({registration.key: registration for registration in listed}, stale)
-        self._token = token
+        self._mark = mark

@@ -1,10 +1,12 @@
-"""One refresh of everything: the mirror, then the registrations, then the count of runs."""
+"""Refreshing: the mirror, then the registrations, then the count of runs; in the process that talks to MLflow."""
 
 import logging
+from typing import Protocol
 
 from app.domain.errors import TowerError
 from app.domain.fleet import Fleet
-from app.domain.ports import Mirror, Register, RunCount
+from app.domain.ports import Clock, Register, RunCount
+from app.domain.webhook import Deliveries
 
 log = logging.getLogger(__name__)
 
@@ -12,29 +14,59 @@ log = logging.getLogger(__name__)
 _COUNT_SECONDS = 5.0
 
 
-class Refresher:
-    """What the scheduler's tick and a request to refresh do."""
+class Sweeps(Protocol):
+    """Reads all of MLflow."""
 
-    def __init__(self, mirror: Mirror, register: Register, runs: RunCount, timeout: float) -> None:
-        self._mirror = mirror
+    def sweep(self) -> Fleet: ...
+
+    def sweep_if_due(self) -> Fleet | None: ...
+
+
+class Pushes(Protocol):
+    """Has what a delivery named read."""
+
+    def pushed(self, name: str) -> None: ...
+
+
+class Refresher:
+    """What the scheduler, a request to refresh and a delivery set going."""
+
+    def __init__(
+        self, sweeps: Sweeps, pushes: Pushes | None, register: Register, runs: RunCount, clock: Clock, timeout: float
+    ) -> None:
+        self._sweeps = sweeps
+        self._pushes = pushes
         self._register = register
         self._runs = runs
+        self._clock = clock
         self._timeout = timeout
+        self._deliveries = Deliveries()
 
     def tick(self) -> None:
         """Refresh if one is due; a failure is logged, the next tick tries again."""
         try:
-            fleet = self._mirror.refresh_if_due()
+            fleet = self._sweeps.sweep_if_due()
             if fleet is not None:
                 self._follow_up(fleet, self._timeout)
         except TowerError as error:
             log.debug("Tick: %s", error.detail)
 
-    def refresh(self) -> Fleet:
-        """Refresh now. Raises `MlflowUnavailable`; the snapshot then stays."""
-        fleet = self._mirror.refresh()
+    def refresh(self) -> int:
+        """Read everything now, and give the new `as_of`. Raises `MlflowUnavailable`; the snapshot then stays."""
+        fleet = self._sweeps.sweep()
         self._follow_up(fleet, _COUNT_SECONDS)
-        return fleet
+        return fleet.as_of
+
+    def pushed(self, name: str | None, delivery_id: str, sent_at: int) -> bool:
+        """Take a delivery of MLflow's webhooks; False where it was taken before.
+
+        The registered model named is read anew soon. `sent_at` in milliseconds.
+        """
+        if not self._deliveries.is_new(delivery_id, sent_at, self._clock()):
+            return False
+        if name is not None and self._pushes is not None:
+            self._pushes.pushed(name)
+        return True
 
     def _follow_up(self, fleet: Fleet, count_seconds: float) -> None:
         try:

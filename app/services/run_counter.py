@@ -27,6 +27,7 @@ class RunCounter:
         self._source = source
         self._cached = cached
         self._own: dict[str, Any] | None = None
+        self._mark: object | None = None
         self._failed_at = 0
 
     def counted(self) -> tuple[int, int] | None:
@@ -54,7 +55,10 @@ class RunCounter:
         self._cache.set(_COUNT, self._own)
 
     def _last(self) -> dict[str, Any] | None:
-        shared = self._cache.get(_COUNT)
-        if isinstance(shared, dict) and shared.get("source") == self._source:
-            return shared
+        mark = self._cache.mark(_COUNT)
+        if mark != self._mark:
+            shared = self._cache.get(_COUNT)
+            if isinstance(shared, dict) and shared.get("source") == self._source:
+                self._own = shared
+            self._mark = mark
         return self._own

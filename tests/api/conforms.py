@@ -1,9 +1,11 @@
 """Holds an answer against the OpenAPI document: documented status, documented shape, JSON that is valid."""
 
+import gzip
 import json
 import re
 from typing import Any
 
+import zstandard
 from flask import Flask
 from jsonschema import FormatChecker
 from openapi_schema_validator import OAS30Validator
@@ -61,6 +63,13 @@ def _validator_of(app: Flask, template: str, method: str, status: int) -> OAS30V
     return _validators[key]
 
 
+def decoded(body: bytes, coding: str | None) -> bytes:
+    """A body as it was before it was compressed."""
+    if coding == "gzip":
+        return gzip.decompress(body)
+    return zstandard.ZstdDecompressor().decompress(body) if coding == "zstd" else body
+
+
 def check(app: Flask, method: str, response: TestResponse) -> None:
     """Assert what holds for every answer, and what the document says of this one."""
     assert response.headers["X-Content-Type-Options"] == "nosniff"
@@ -79,5 +88,6 @@ def check(app: Flask, method: str, response: TestResponse) -> None:
     checker = _validator_of(app, template, _METHODS.get(method, method.lower()), response.status_code)
     if checker is not None and method != "HEAD":
         assert response.mimetype == "application/json"
-        problems = [f"{list(e.absolute_path)}: {e.message}" for e in checker.iter_errors(strict_json(response.text))]
+        body = decoded(response.data, response.headers.get("Content-Encoding"))
+        problems = [f"{list(e.absolute_path)}: {e.message}" for e in checker.iter_errors(strict_json(body.decode()))]
         assert not problems, f"{method} {response.request.path}: {problems}"

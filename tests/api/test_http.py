@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 from flask import Flask
 
-from app.domain.errors import MlflowUnavailable
+from app.domain.errors import MlflowUnavailable, Unauthorized
 from tests.api.conforms import strict_json
 from tests.api.service import Service
 from tests.fakes.memory_mlflow import MemoryGateway, MemoryWorld
@@ -220,3 +220,9 @@ def test_the_pages_forbid_what_comes_from_elsewhere(shared: Service, path: str) 
     response = shared.get(path)
     assert response.mimetype == "text/html"
     assert "default-src 'none'" in response.headers["Content-Security-Policy"]
+
+
+def test_what_cannot_show_who_sent_it_is_a_401(shared: Service) -> None:
+    with shared.app.test_request_context():
+        response = shared.app.make_response(shared.app.handle_user_exception(Unauthorized("Not signed.")))
+    assert (response.status_code, response.json) == (401, {"detail": "Not signed."})

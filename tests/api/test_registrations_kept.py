@@ -216,13 +216,13 @@ def test_a_run_opened_on_another_host_counts_for_registering_and_removing(
 def test_a_look_up_that_fails_does_not_undo_a_registration(
     service: Service, world: MemoryWorld, gateway: MemoryGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(name: str) -> None:
+    def fail(*_: object) -> None:
         raise DOWN
 
     service.json("/models/all")
     world.add_version("m")
     with monkeypatch.context() as patch:
-        patch.setattr(gateway, "read_model", fail)
+        patch.setattr(gateway, "read_models", fail)
         assert service.register("m").status_code == 201
     assert service.is_monitored("m")
     service.refresh()

@@ -6,6 +6,8 @@ import time
 from mlflow import MlflowClient
 from mlflow.entities import Metric
 
+from app.domain.webhook import EVENTS
+
 
 class RealWorld:
     """What tests write to MLflow."""
@@ -65,8 +67,29 @@ class RealWorld:
     def set_alias(self, name: str, alias: str, version: int) -> None:
         self.client.set_registered_model_alias(name, alias, str(version))
 
+    def describe_version(self, name: str, version: int, text: str) -> None:
+        self.client.update_model_version(name, str(version), text)
+
+    def describe_model(self, name: str, text: str) -> None:
+        self.client.update_registered_model(name, text)
+
+    def rename(self, name: str, new: str) -> None:
+        self.client.rename_registered_model(name, new)
+
+    def tag_model(self, name: str, key: str, value: str) -> None:
+        self.client.set_registered_model_tag(name, key, value)
+
+    def delete_alias(self, name: str, alias: str) -> None:
+        self.client.delete_registered_model_alias(name, alias)
+
     def delete_version(self, name: str, version: int) -> None:
         self.client.delete_model_version(name, str(version))
 
     def delete_model(self, name: str) -> None:
         self.client.delete_registered_model(name)
+
+    def add_webhook(self, name: str, url: str, secret: str | None = None) -> str:
+        return str(self.client.create_webhook(name, url, list(EVENTS), secret=secret).webhook_id)
+
+    def disable_webhook(self, webhook_id: str) -> None:
+        self.client.update_webhook(webhook_id, status="DISABLED")

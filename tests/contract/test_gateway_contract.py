@@ -1,13 +1,17 @@
 """The contract of a gateway to MLflow, kept by the real one, over HTTP and over SQLite, and by the one in memory."""
 
+import time
 import uuid
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
+from cryptography.fernet import Fernet
 
-from app.domain.errors import InvalidInput
-from app.domain.models import ModelVersion, Registration
+from app.domain.errors import InvalidInput, MlflowRefused, NotFound
+from app.domain.models import ModelReading, ModelVersion, RegisteredModel, Registration
 from app.domain.names import EVALUATES
+from app.domain.webhook import EVENTS
 from app.services.mlflow_gateway import MlflowGateway
 from app.services.mlflow_store import ensure_store
 from app.wiring import now_ms
@@ -104,12 +108,94 @@ def test_versions_without_a_run_or_with_a_deleted_run_are_read_like_the_others(c
     assert dict(case.version(name, 2).metrics) == {"accuracy": 0.5}
 
 
+def read(case: Case, name: str, experiments: Sequence[str] = ("0",)) -> ModelReading:
+    """One model, in one reading."""
+    found: ModelReading = case.gateway.read_models([name], experiments)[name]
+    return found
+
+
+def test_many_models_are_read_at_once_whatever_their_names_hold(case: Case) -> None:
+    names = [like + uuid.uuid4().hex[:6] + like[-1] for like in (*ODD_NAMES, "plain", "p lain.2", "p-3")]
+    for name in names:
+        case.world.add_version(name, {"accuracy": 0.5})
+    case.world.delete_version(names[0], 1)
+    readings = case.gateway.read_models([*names, "no such model"], ["0"])
+    assert set(readings) == {*names, "no such model"}
+    assert [len(readings[name].versions) for name in names] == [0] + [1] * (len(names) - 1)
+    assert all(row.metrics == {"accuracy": 0.5} for name in names for row in readings[name].versions)
+    assert readings["no such model"].model is None
+    models = [model for name in names if (model := readings[name].model)]
+    assert {name: r.versions for name, r in case.gateway.read_versions(models, ["0"]).items()} == {
+        name: readings[name].versions for name in names
+    }
+
+
+@pytest.mark.parametrize("versions", [1, 3])
+def test_a_run_of_an_experiment_that_is_not_known_yet_is_found_all_the_same(case: Case, versions: int) -> None:
+    name = case.name()
+    for _ in range(versions):
+        case.world.add_version(name, {"accuracy": 0.5})
+    rows = read(case, name, experiments=()).versions
+    assert [row.metrics for row in rows] == [{"accuracy": 0.5}] * versions
+
+
+CHANGES: dict[str, Callable[[Any, str], object]] = {
+    "new version": lambda world, name: world.add_version(name),
+    "stage": lambda world, name: world.set_stage(name, 1, "Staging"),
+    "version deleted": lambda world, name: world.delete_version(name, 2),
+    "version described": lambda world, name: world.describe_version(name, 1, "text"),
+    "model described": lambda world, name: world.describe_model(name, "text"),
+}
+UNSEEN: dict[str, Callable[[Any, str], object]] = {
+    "alias set": lambda world, name: world.set_alias(name, "b", 1),
+    "alias deleted": lambda world, name: world.delete_alias(name, "a"),
+    "model tagged": lambda world, name: world.tag_model(name, "k", "v"),
+}
+
+
+@pytest.mark.parametrize("what", [*CHANGES, *UNSEEN])
+def test_the_newest_rows_tell_of_what_moves_a_time_and_the_list_of_models_of_the_rest(case: Case, what: str) -> None:
+    name, other = case.name(), case.name()
+    for _ in range(2):
+        case.world.add_version(name)
+    case.world.set_alias(name, "a", 1)
+    case.world.add_version(other)
+    times, listed = newest_times(case, name), models_named(case, name)
+    assert newest_times(case, other)
+    time.sleep(0.002)
+    {**CHANGES, **UNSEEN}[what](case.world, name)
+    assert (newest_times(case, name) != times) is (what in CHANGES)
+    assert models_named(case, name) != listed or what == "version described"
+
+
+def test_a_renamed_model_is_among_the_newest_by_its_new_name_with_its_old_age(case: Case) -> None:
+    name, new = case.name(), case.name("new")
+    case.world.add_version(name)
+    (before,) = models_named(case, name)
+    case.world.rename(name, new)
+    (after,) = models_named(case, new)
+    assert after in case.gateway.newest(20).models
+    assert (after.created, models_named(case, name)) == (before.created, [])
+
+
+def newest_times(case: Case, name: str) -> list[tuple[int, int]]:
+    newest = case.gateway.newest(20)
+    for rows in (newest.models, newest.versions):
+        assert [row.updated for row in rows] == sorted((row.updated for row in rows), reverse=True)
+    found = [(0, model.updated) for model in newest.models if model.name == name]
+    return found + [(row.version, row.updated) for row in newest.versions if row.name == name]
+
+
+def models_named(case: Case, name: str) -> list[RegisteredModel]:
+    return [model for model in case.gateway.registered_models() if model.name == name]
+
+
 @pytest.mark.parametrize("like", ODD_NAMES)
 def test_a_model_is_read_by_its_name_whatever_the_name_holds(case: Case, like: str) -> None:
     name = like + uuid.uuid4().hex[:6] + like[-1]
     case.world.add_version(name, {"accuracy": 0.5})
     case.world.add_version(name)
-    reading = case.gateway.read_model(name)
+    reading = read(case, name)
     assert reading.model is not None
     assert reading.model.name == name
     assert sorted(row.version for row in reading.versions) == [1, 2]
@@ -124,8 +210,8 @@ def test_names_that_differ_in_case_are_two_models(case: Case) -> None:
     case.world.add_version(name)
     case.world.add_version(name.upper())
     case.world.add_version(name.upper())
-    assert len(case.gateway.read_model(name).versions) == 1
-    assert len(case.gateway.read_model(name.upper()).versions) == 2
+    assert len(read(case, name).versions) == 1
+    assert len(read(case, name.upper()).versions) == 2
 
 
 def test_what_mlflow_does_not_know_is_none(case: Case) -> None:
@@ -136,7 +222,7 @@ def test_what_mlflow_does_not_know_is_none(case: Case) -> None:
     assert case.gateway.find_version(name, 1) is None
     assert case.gateway.find_version(name, 99) is None
     assert case.gateway.find_version("no such model", 1) is None
-    assert case.gateway.read_model("no such model").model is None
+    assert read(case, "no such model").model is None
     assert case.gateway.find_experiment("987654321") is None
     case.world.delete_model(name)
     assert case.gateway.find_version(name, 2) is None
@@ -248,3 +334,81 @@ def test_several_calls_can_be_bounded_together_and_are_counted(case: Case) -> No
         case.gateway.ping()
         case.gateway.ping()
     assert operation.requests == 2
+
+
+SECRET = "the secret of the first day"
+
+
+@pytest.fixture
+def storing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a gateway to a database needs, since it does itself what MLflow's server does else."""
+    monkeypatch.setenv("MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS", "true")
+    monkeypatch.setenv("MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY", Fernet.generate_key().decode())
+
+
+def receiver() -> str:
+    """An address where nobody listens, of one test alone."""
+    return f"https://127.0.0.1:1/{uuid.uuid4().hex}/webhooks/mlflow"
+
+
+@pytest.mark.usefixtures("storing")
+def test_a_webhook_is_made_shown_and_removed(case: Case) -> None:
+    url = receiver()
+    made = case.gateway.register_webhook(url, SECRET)
+    assert (made.name, made.url, made.active) == ("control-tower", url, True)
+    assert made.events == tuple(sorted(EVENTS))
+    assert made in case.gateway.list_webhooks()
+    case.gateway.remove_webhook(made.id)
+    assert made.id not in {one.id for one in case.gateway.list_webhooks()}
+    with pytest.raises(NotFound):
+        case.gateway.remove_webhook(made.id)
+
+
+@pytest.mark.usefixtures("storing")
+def test_a_webhook_registered_again_is_brought_up_to_date_and_not_doubled(case: Case) -> None:
+    url, other = receiver(), receiver()
+    made, elsewhere = case.gateway.register_webhook(url, SECRET), case.gateway.register_webhook(other, SECRET)
+    case.world.disable_webhook(made.id)
+    assert [one.active for one in case.gateway.list_webhooks() if one.id == made.id] == [False]
+    assert case.gateway.register_webhook(url, "the secret of the second day") == made
+    assert [one for one in case.gateway.list_webhooks() if one.url in (url, other)] == [elsewhere, made]
+
+
+@pytest.mark.usefixtures("storing")
+def test_webhooks_of_others_are_shown_and_left_alone(case: Case) -> None:
+    url = receiver()
+    foreign = case.world.add_webhook("somebody-else", url)
+    made = case.gateway.register_webhook(url, SECRET)
+    assert {one.id: one.name for one in case.gateway.list_webhooks() if one.url == url} == {
+        foreign: "somebody-else",
+        made.id: "control-tower",
+    }
+    for change in (case.gateway.remove_webhook, case.gateway.test_webhook):
+        with pytest.raises(InvalidInput):
+            change(foreign)
+    assert foreign in {one.id for one in case.gateway.list_webhooks()}
+
+
+@pytest.mark.usefixtures("storing")
+def test_no_user_name_or_password_of_an_address_is_shown(case: Case) -> None:
+    url = receiver().replace("https://", "https://ada:s3cr3t@")
+    made = case.gateway.register_webhook(url, SECRET)
+    assert made.url == url.replace("ada:s3cr3t@", "***@")
+    assert case.gateway.register_webhook(url, SECRET) == made
+    assert "s3cr3t" not in repr(case.gateway.list_webhooks())
+
+
+@pytest.mark.usefixtures("storing")
+@pytest.mark.parametrize("subscription_id", ["", "..", "../../experiments/create", "a b", "?", "ü"])
+def test_a_webhook_that_is_not_there_cannot_be_removed_or_tested(case: Case, subscription_id: str) -> None:
+    for change in (case.gateway.remove_webhook, case.gateway.test_webhook):
+        with pytest.raises(NotFound):
+            change(subscription_id)
+
+
+@pytest.mark.usefixtures("storing")
+def test_an_address_that_mlflow_does_not_take_is_told_with_what_allows_it(case: Case) -> None:
+    url = receiver().replace("https://", "http://")
+    with pytest.raises(MlflowRefused, match="MLFLOW_WEBHOOK_ALLOWED_SCHEMES"):
+        case.gateway.register_webhook(url, SECRET)
+    assert url not in {one.url for one in case.gateway.list_webhooks()}

@@ -7,19 +7,23 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
-from app.domain.errors import InvalidInput, MlflowUnavailable
+from app.domain.errors import InvalidInput, MlflowRefused, MlflowUnavailable, NotFound
 from app.domain.models import (
     Experiment,
     Inventory,
     MetricPoint,
     ModelReading,
     ModelVersion,
+    Newest,
     RegisteredModel,
     Registration,
     Run,
+    Subscription,
 )
 from app.domain.names import EVALUATES
 from app.domain.page_token import page_token_offset
+from app.domain.redact import redact
+from app.domain.webhook import EVENTS, WEBHOOK_NAME
 
 
 @dataclass
@@ -42,6 +46,8 @@ class MemoryWorld:
         self.runs: dict[str, StoredRun] = {}
         self.registrations: dict[str, Registration] = {}
         self.ended: dict[str, tuple[str, str]] = {}
+        self.webhooks: dict[str, Subscription] = {}
+        self.secrets: dict[str, str] = {}
         self._ids = itertools.count(1)
         self._highest: dict[str, int] = {}
         self.add_experiment("Default")
@@ -113,7 +119,29 @@ class MemoryWorld:
         return run_id
 
     def set_stage(self, name: str, version: int, stage: str) -> None:
-        self.versions[name, version] = replace(self.versions[name, version], stage=stage, updated=self.tick())
+        now = self.tick()
+        self.versions[name, version] = replace(self.versions[name, version], stage=stage, updated=now)
+        self.models[name] = replace(self.models[name], updated=now)
+
+    def describe_version(self, name: str, version: int, text: str) -> None:
+        self.versions[name, version] = replace(self.versions[name, version], description=text, updated=self.tick())
+
+    def describe_model(self, name: str, text: str) -> None:
+        self.models[name] = replace(self.models[name], description=text, updated=self.tick())
+
+    def rename(self, name: str, new: str) -> None:
+        now = self.tick()
+        self.models[new] = replace(self.models.pop(name), name=new, updated=now)
+        self._highest[new] = self._highest.pop(name, 0)
+        for key in [key for key in self.versions if key[0] == name]:
+            self.versions[new, key[1]] = replace(self.versions.pop(key), name=new, updated=now)
+
+    def tag_model(self, name: str, key: str, value: str) -> None:
+        self.models[name] = replace(self.models[name], tags={**self.models[name].tags, key: value})
+
+    def delete_alias(self, name: str, alias: str) -> None:
+        model = self.models[name]
+        self.models[name] = replace(model, aliases={a: v for a, v in model.aliases.items() if a != alias})
 
     def set_alias(self, name: str, alias: str, version: int) -> None:
         model = self.models[name]
@@ -122,13 +150,23 @@ class MemoryWorld:
     def delete_version(self, name: str, version: int) -> None:
         del self.versions[name, version]
         model = self.models[name]
-        self.models[name] = replace(model, aliases={a: v for a, v in model.aliases.items() if v != version})
+        left = {a: v for a, v in model.aliases.items() if v != version}
+        self.models[name] = replace(model, aliases=left, updated=self.tick())
 
     def delete_model(self, name: str) -> None:
         del self.models[name]
         self._highest.pop(name, None)
         for key in [key for key in self.versions if key[0] == name]:
             del self.versions[key]
+
+    def add_webhook(self, name: str, url: str, secret: str | None = None) -> str:
+        webhook_id = f"webhook-{next(self._ids)}"
+        self.webhooks[webhook_id] = Subscription(webhook_id, name, url, tuple(sorted(EVENTS)), active=True)
+        self.secrets[webhook_id] = secret or ""
+        return webhook_id
+
+    def disable_webhook(self, webhook_id: str) -> None:
+        self.webhooks[webhook_id] = replace(self.webhooks[webhook_id], active=False)
 
 
 @dataclass
@@ -149,6 +187,7 @@ class MemoryGateway:
         self.calls: list[str] = []
         self.unreadable = 0
         self.stopped = False
+        self.delivers = (True, "HTTP 200")
         self._experiment = monitoring_experiment
 
     @contextmanager
@@ -181,11 +220,34 @@ class MemoryGateway:
             self.unreadable,
         )
 
-    def read_model(self, name: str) -> ModelReading:
+    def read_models(self, names: Sequence[str], experiments: Sequence[str]) -> dict[str, ModelReading]:
         read_at = self.world.tick()
-        self._called("read_model")
+        self._called("read_models")
+        return {name: self._reading(read_at, name, self.world.models.get(name)) for name in names}
+
+    def read_versions(
+        self,
+        models: Sequence[RegisteredModel],
+        experiments: Sequence[str],
+    ) -> dict[str, ModelReading]:
+        read_at = self.world.tick()
+        self._called("read_versions")
+        return {model.name: self._reading(read_at, model.name, model) for model in models}
+
+    def newest(self, limit: int) -> Newest:
+        read_at = self.world.tick()
+        self._called("newest")
+        models = sorted(self.world.models.values(), key=lambda model: -model.updated)
+        versions = sorted(self.world.versions.values(), key=lambda row: -row.updated)
+        return Newest(read_at, tuple(models[:limit]), tuple(versions[:limit]))
+
+    def registered_models(self) -> tuple[RegisteredModel, ...]:
+        self._called("registered_models")
+        return tuple(self.world.models.values())
+
+    def _reading(self, read_at: int, name: str, model: RegisteredModel | None) -> ModelReading:
         rows = [self._joined(row) for row in self.world.versions.values() if row.name == name]
-        return ModelReading(read_at, self.world.models.get(name), tuple(rows))
+        return ModelReading(read_at, model, tuple(rows))
 
     def find_version(self, name: str, version: int) -> ModelVersion | None:
         self._called("find_version")
@@ -248,6 +310,40 @@ class MemoryGateway:
         self._called("end_monitor_run")
         del self.world.registrations[run_id]
         self.world.ended[run_id] = (by, reason)
+
+    def register_webhook(self, url: str, secret: str) -> Subscription:
+        self._called("register_webhook")
+        if not url.startswith("https://"):
+            raise MlflowRefused("MLflow refused the address: set MLFLOW_WEBHOOK_ALLOWED_SCHEMES.")
+        known = (w.id for w in self.world.webhooks.values() if (w.name, w.url) == (WEBHOOK_NAME, url))
+        webhook_id = next(known, None) or self.world.add_webhook(WEBHOOK_NAME, url)
+        self.world.webhooks[webhook_id] = replace(self.world.webhooks[webhook_id], active=True)
+        self.world.secrets[webhook_id] = secret
+        return self._shown(webhook_id)
+
+    def list_webhooks(self) -> Sequence[Subscription]:
+        self._called("list_webhooks")
+        return [self._shown(webhook_id) for webhook_id in reversed(self.world.webhooks)]
+
+    def remove_webhook(self, subscription_id: str) -> None:
+        self._called("remove_webhook")
+        del self.world.webhooks[self._own_webhook(subscription_id)]
+
+    def test_webhook(self, subscription_id: str) -> tuple[bool, str]:
+        self._called("test_webhook")
+        self._own_webhook(subscription_id)
+        return self.delivers
+
+    def _shown(self, webhook_id: str) -> Subscription:
+        found = self.world.webhooks[webhook_id]
+        return replace(found, url=redact(found.url))
+
+    def _own_webhook(self, webhook_id: str) -> str:
+        if webhook_id not in self.world.webhooks:
+            raise NotFound("MLflow has no webhook with this id.")
+        if self.world.webhooks[webhook_id].name != WEBHOOK_NAME:
+            raise InvalidInput("This webhook is not the tower's.")
+        return webhook_id
 
     def _restore(self) -> None:
         experiment = self.world.experiments.get(self._experiment)

@@ -90,6 +90,10 @@ def test_lists_are_separated_by_commas(elsewhere: pytest.MonkeyPatch, text: str,
         ("MLFLOW_TRACKING_URI", "http://ada:hun/ter2@mlflow:5000", "(hidden)", "percent-encode"),
         ("MLFLOW_TRACKING_URI", "https://ada:hun#ter2@mlflow", "(hidden)", "percent-encode"),
         ("MLFLOW_TRACKING_URI", "https://ada:[ter2@mlflow", "(hidden)", "percent-encode"),
+        ("MLFLOW_WEBHOOK_SECRET", "fifteen-hunter2", "(hidden)", "secrets.token_urlsafe"),
+        ("MLFLOW_WEBHOOK_SECRET", "x" * 257, "(hidden)", "16 to 256"),
+        ("MLFLOW_WEBHOOK_SECRET", "sixteen or more, ü", "(hidden)", "ASCII"),
+        ("MLFLOW_WEBHOOK_SECRET", "sixteen or more\n,", "(hidden)", "ASCII"),
         ("MONITORING_EXPERIMENT", "x" * 251, "'xxx", "at most 250"),
     ],
 )
@@ -131,6 +135,7 @@ def test_no_complaint_repeats_a_secret(elsewhere: pytest.MonkeyPatch) -> None:
     "values",
     [
         {"mlflow_tracking_password": "hunter2", "mlflow_tracking_token": "hunter2"},
+        {"mlflow_tracking_password": "hunter2", "mlflow_webhook_secret": "hunter2 hunter2 hunter2"},
         {"mlflow_tracking_uri": "http://ada:hunter2@mlflow"},
     ],
 )

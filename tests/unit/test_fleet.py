@@ -1,5 +1,6 @@
 """The fleet: assembled, stored and loaded again, swept over, and changed model by model."""
 
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -7,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.codec import fleet_from, fleet_value, registrations_from, registrations_value
-from app.domain.fleet import assemble, swept, with_model
+from app.domain.codec import Source, fleet_from, index_value, parts_value, registrations_from, registrations_value
+from app.domain.fleet import Fleet, segment_of, swept, with_models
 from app.domain.models import Experiment, Inventory, ModelReading, ModelVersion, RegisteredModel, Registration
 from app.domain.monitored import Monitored, first_of_each
 from app.domain.sample import sample_fleet
@@ -66,6 +67,24 @@ _inventories = st.builds(
 ).map(_only_of_known)
 
 
+def assemble(inventory: Inventory, touched: dict[str, int] | None = None) -> Fleet:
+    return replace(swept(None, inventory, RULES), touched=touched or {})
+
+
+def stored(fleet: Fleet, known: Fleet | None = None) -> dict[str, Any]:
+    """What the shared cache holds of a fleet after it was stored over a known one."""
+    parts = stored(known) if known else {}
+    return {
+        **parts,
+        **through_json(parts_value(fleet, known, "here")),
+        "fleet": through_json(index_value(fleet, "here")),
+    }
+
+
+def loaded(files: dict[str, Any], known: Fleet | None = None, source: str = "here") -> Fleet | None:
+    return fleet_from(files.get("fleet"), files.get, known, Source(source, RULES))
+
+
 def through_json(value: Any) -> Any:
     """What the cache makes of a value."""
     return orjson.loads(orjson.dumps(value))
@@ -73,13 +92,38 @@ def through_json(value: Any) -> Any:
 
 @given(_inventories, st.dictionaries(_names, _times, max_size=2))
 def test_a_fleet_comes_back_from_the_cache_as_it_went_in(inventory: Inventory, touched: dict[str, int]) -> None:
-    fleet = assemble(inventory, RULES, touched)
-    assert fleet_from(through_json(fleet_value(fleet, "here")), "here", RULES) == fleet
+    fleet = assemble(inventory, touched)
+    assert loaded(stored(fleet)) == fleet
+
+
+@given(_inventories, _inventories)
+def test_a_fleet_stored_over_another_and_loaded_by_who_knows_that_one_is_the_new_one(
+    before: Inventory, after: Inventory
+) -> None:
+    old = assemble(before)
+    new = swept(old, after, RULES)
+    files = stored(new, old)
+    assert loaded(files) == loaded(files, old) == new == assemble(after)
+
+
+def test_a_change_of_one_model_stores_and_loads_only_its_segment() -> None:
+    names = [f"model-{n}" for n in range(200)]
+    fleet = assemble(Inventory(5, tuple(RegisteredModel(name, 1, 1) for name in names)))
+    reading = ModelReading(9, RegisteredModel("model-7", 1, 2))
+    after = with_models(fleet, {"model-7": reading}, RULES)
+    assert list(parts_value(after, fleet, "here")) == [f"fleet-{segment_of('model-7')}"]
+    assert after.changes_since(fleet) == 1
+    kept = [new is old for new, old in zip(after.segments, fleet.segments, strict=True)]
+    assert kept.count(False) == 1
+    read: list[str] = []
+    files = stored(after, fleet)
+    assert fleet_from(files["fleet"], lambda key: read.append(key) or files[key], fleet, Source("here", RULES)) == after  # type: ignore[func-returns-value]
+    assert read == [f"fleet-{segment_of('model-7')}"]
 
 
 @given(_inventories)
 def test_a_fleet_is_sorted_and_every_version_is_in_it_once(inventory: Inventory) -> None:
-    fleet = assemble(inventory, RULES)
+    fleet = assemble(inventory)
     order = [(m.row.name, -m.row.version) for m in fleet.models]
     assert order == sorted(order)
     assert sorted(m.key for m in fleet.models) == sorted((r.name, r.version) for r in inventory.versions)
@@ -87,32 +131,40 @@ def test_a_fleet_is_sorted_and_every_version_is_in_it_once(inventory: Inventory)
     assert [m for rows in fleet.by_name.values() for m in rows] == list(fleet.models)
 
 
-@pytest.mark.parametrize("value", [None, 1, "x", [], {}, {"source": "here"}, {"source": "here", "inventory": {}},
-    {"source": "here", "inventory": {"read_at": "x", "models": [], "versions": [], "experiments": [], "unreadable": 0}},
-    {"source": "here", "touched": {}, "inventory": {"read_at": 1, "models": [{"no": 1}], "versions": [],
-                                                    "experiments": [], "unreadable": 0}},
-    {"source": "here", "touched": 5, "inventory": {"read_at": 1, "models": [], "versions": [],
-                                                   "experiments": [], "unreadable": 0}},
-    {"source": "here", "touched": {}, "inventory": {"read_at": 1, "models": 7, "versions": [],
-                                                    "experiments": [], "unreadable": 0}},
+@pytest.mark.parametrize("misfit", [None, 1, "x", [], {}, {"source": "elsewhere"}, {"source": "here"},
+    {"source": "here", "segments": ["x"] * 64}, {"source": "here", "segments": 7},
 ])  # fmt: skip
-def test_what_does_not_fit_is_no_fleet(value: Any) -> None:
-    assert fleet_from(value, "here", RULES) is None
+@pytest.mark.parametrize("key", ["fleet", "fleet-0", "fleet-63", "fleet-experiments"])
+def test_what_does_not_fit_is_no_fleet(key: str, misfit: Any) -> None:
+    files = stored(assemble(Inventory(1)))
+    assert loaded(files) is not None
+    assert loaded({**files, key: misfit}) is None
+
+
+@pytest.mark.parametrize("damage", [{"as_of": "x"}, {"touched": 5}, {"touched": {"a": "b"}}, {"unreadable": None}])
+def test_an_index_that_is_damaged_is_no_fleet(damage: dict[str, Any]) -> None:
+    files = stored(assemble(Inventory(1)))
+    assert loaded({**files, "fleet": {**files["fleet"], **damage}}) is None
+
+
+@pytest.mark.parametrize("damage", [{"models": [{"no": 1}]}, {"models": 7}, {"versions": [[]]}, {"source": 0}])
+def test_a_segment_that_is_damaged_is_no_fleet(damage: dict[str, Any]) -> None:
+    files = stored(assemble(Inventory(1)))
+    assert loaded({**files, "fleet-5": {**files["fleet-5"], **damage}}) is None
 
 
 def test_a_fleet_of_another_mlflow_is_none() -> None:
-    value = through_json(fleet_value(assemble(Inventory(1), RULES), "here"))
-    assert fleet_from(value, "elsewhere", RULES) is None
+    assert loaded(stored(assemble(Inventory(1))), source="elsewhere") is None
 
 
 @given(_inventories, _names, st.booleans(), st.lists(_versions, max_size=3, unique_by=lambda r: r.version))
 def test_a_reading_of_one_model_replaces_all_there_is_of_it_and_nothing_else(
     inventory: Inventory, name: str, exists: bool, rows: list[ModelVersion]
 ) -> None:
-    fleet = assemble(inventory, RULES)
+    fleet = assemble(inventory)
     model = RegisteredModel(name, 1, 1) if exists else None
     read = tuple(ModelVersion(name, row.version, row.stage, 1, 1) for row in rows)
-    after = with_model(fleet, ModelReading(99, model, read), name, RULES)
+    after = with_models(fleet, {name: ModelReading(99, model, read)}, RULES)
     found = [m.row for m in after.by_name.get(name, ())]
     assert found == (sorted(read, key=lambda row: -row.version) if exists else [])
     assert (name in after.registered) is exists
@@ -124,7 +176,7 @@ def test_a_reading_of_one_model_replaces_all_there_is_of_it_and_nothing_else(
 def test_a_sweep_keeps_what_was_read_of_a_model_after_the_sweep_began(
     before: Inventory, read: Inventory, touched: dict[str, int]
 ) -> None:
-    current, fresh = assemble(before, RULES, touched), assemble(read, RULES)
+    current, fresh = assemble(before, touched), assemble(read)
     after = swept(current, read, RULES)
     newer = {name for name, time in touched.items() if time > read.read_at}
     for name in ("a", "b", "B", "ü\n"):
@@ -137,7 +189,7 @@ def test_a_sweep_keeps_what_was_read_of_a_model_after_the_sweep_began(
 
 def test_a_sweep_takes_nothing_from_the_sample_or_from_nothing() -> None:
     read = Inventory(5, (RegisteredModel("m", 1, 1),), (ModelVersion("m", 1, "None", 1, 1),))
-    assert swept(sample_fleet(9, RULES), read, RULES) == swept(None, read, RULES) == assemble(read, RULES)
+    assert swept(sample_fleet(9, RULES), read, RULES) == swept(None, read, RULES) == assemble(read)
 
 
 _registrations = st.builds(
@@ -159,7 +211,7 @@ def test_of_several_runs_for_a_version_the_earliest_counts_and_the_others_are_to
 def test_a_registration_belongs_only_to_the_version_that_it_was_made_for(
     inventory: Inventory, found: list[Registration]
 ) -> None:
-    fleet = assemble(inventory, RULES)
+    fleet = assemble(inventory)
     made = {(m.row.name, m.row.version, m.row.created) for m in fleet.models}
     belonging = Monitored({r.key: r for r in found}).of(fleet)
     assert set(belonging) == {r.key for r in found if (*r.key, r.version_created) in made}

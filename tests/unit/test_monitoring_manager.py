@@ -4,14 +4,18 @@ from pathlib import Path
 
 import pytest
 
+from app.domain.codec import Source
 from app.domain.errors import InvalidInput, LockTimeout, MlflowRefused, MlflowUnavailable
-from app.domain.fleet import Fleet, assemble
+from app.domain.fleet import Fleet, swept
 from app.domain.models import Registration
 from app.domain.stages import stage_rules
 from app.services.file_cache import FileCache
 from app.services.file_locks import FileLocks
+from app.services.journal import Journal
 from app.services.model_tracker import ModelTracker, TrackerOptions
 from app.services.monitoring_manager import MonitoringManager
+from app.services.snapshots import Snapshots
+from app.services.updater import Updater, UpdaterOptions
 from tests.fakes.memory_mlflow import MemoryGateway
 
 DOWN = MlflowUnavailable("MLflow is down.")
@@ -33,8 +37,10 @@ def locks(tmp_path: Path) -> FileLocks:
 def mirror_of(gateway: MemoryGateway, locks: FileLocks) -> ModelTracker:
     """A mirror that has read nothing, and keeps nothing."""
     cache = FileCache(Path("/dev/null/cache"))
-    options = TrackerOptions("here", 1800, 300)
-    return ModelTracker(gateway, cache, locks, stage_rules([], []), gateway.world.tick, options)
+    rules, clock = stage_rules([], []), gateway.world.tick
+    snapshots = Snapshots(cache, locks, Source("here", rules))
+    updater = Updater(gateway, snapshots, Journal(cache, clock, 300), locks, rules, clock, UpdaterOptions(1800, 300))
+    return ModelTracker(snapshots, updater, rules, clock, TrackerOptions())
 
 
 @pytest.fixture
@@ -44,7 +50,7 @@ def manager(tmp_path: Path, gateway: MemoryGateway, locks: FileLocks) -> Monitor
 
 
 def fleet_of(gateway: MemoryGateway) -> Fleet:
-    return assemble(gateway.read_inventory(), stage_rules([], []))
+    return swept(None, gateway.read_inventory(), stage_rules([], []))
 
 
 def listed(manager: MonitoringManager) -> list[int]:

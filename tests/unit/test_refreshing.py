@@ -59,7 +59,7 @@ def test_a_refresh_stands_also_when_what_follows_it_fails(
 
     gateway.world.add_version("m")
     monkeypatch.setattr(gateway, failing, fail)
-    assert len(tower.refresher.refresh().models) == 1
+    assert len(tower.tracker.refreshed(tower.refresher.refresh()).models) == 1
     gateway.world.now += 3_600_000
     tower.refresher.tick()
     assert gateway.calls.count("read_inventory") == 2
@@ -119,11 +119,13 @@ def test_a_count_that_fails_is_not_asked_for_by_every_request(tmp_path: Path, ga
 
 def test_the_scheduler_ticks_as_soon_as_it_is_started_and_ends_when_it_is_stopped() -> None:
     ticked = threading.Event()
-    scheduler = Scheduler(ticked.set)
+    scheduler = Scheduler()
     scheduler.stop()
-    scheduler.start()
+    never = threading.Event()
+    scheduler.start({ticked.set: 5, never.set: 0})
     try:
         assert ticked.wait(10)
+        assert not never.is_set()
     finally:
         scheduler.stop()
     assert [thread.name for thread in threading.enumerate() if "APScheduler" in thread.name] == []

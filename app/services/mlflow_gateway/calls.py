@@ -125,13 +125,14 @@ class Calls:
 _MISSING = ("RESOURCE_DOES_NOT_EXIST", "NOT_FOUND")
 _REFUSED = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST", "RESOURCE_ALREADY_EXISTS", "INVALID_STATE")
 _LOGIN = "MLflow does not accept the credentials. Check MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD."
+NOT_THERE = "There is no MLflow at MLFLOW_TRACKING_URI. Check the address."
 _UNAVAILABLE = {
     "UNAUTHENTICATED": _LOGIN,
     "CUSTOMER_UNAUTHORIZED": _LOGIN,
     "PERMISSION_DENIED": "MLflow denies this service the permission. Give its user access in MLflow.",
-    "ENDPOINT_NOT_FOUND": "There is no MLflow at MLFLOW_TRACKING_URI. Check the address.",
+    "ENDPOINT_NOT_FOUND": NOT_THERE,
 }
-_ELSE = "MLflow cannot be reached or failed. Check that it runs and that MLFLOW_TRACKING_URI is right."
+UNEXPLAINED = "MLflow cannot be reached or failed. Check that it runs and that MLFLOW_TRACKING_URI is right."
 
 
 def in_our_words(error: BaseException) -> TowerError:
@@ -146,4 +147,4 @@ def in_our_words(error: BaseException) -> TowerError:
     log.warning("MLflow failed: %s: %s", type(error).__name__, redact(str(error))[:2000])
     if "timed out" in str(error).lower():
         return MlflowTooSlow("MLflow did not answer in time. Try again later.")
-    return MlflowUnavailable(_UNAVAILABLE.get(str(code), _ELSE))
+    return MlflowUnavailable(_UNAVAILABLE.get(str(code), UNEXPLAINED))

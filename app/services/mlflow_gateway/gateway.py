@@ -10,8 +10,11 @@ from app.domain.models import (
     MetricPoint,
     ModelReading,
     ModelVersion,
+    Newest,
+    RegisteredModel,
     Registration,
     Run,
+    Subscription,
 )
 from app.domain.page_token import page_token_offset
 from app.domain.ports import Clock
@@ -21,6 +24,7 @@ from app.services.mlflow_gateway.client import Connection
 from app.services.mlflow_gateway.history import History
 from app.services.mlflow_gateway.monitor_runs import MonitorRuns
 from app.services.mlflow_gateway.registry import Registry
+from app.services.mlflow_gateway.webhooks import Webhooks
 
 _ACTIVE = 1  # mlflow.entities.ViewType.ACTIVE_ONLY
 
@@ -35,6 +39,7 @@ class MlflowGateway:
         self._registry = Registry(connection, calls)
         self._history = History(connection, calls, self._registry)
         self._monitor_runs = MonitorRuns(connection, calls, monitoring_experiment)
+        self._webhooks = Webhooks(connection, calls)
         self.patience = calls.patience
 
     @classmethod
@@ -83,15 +88,36 @@ class MlflowGateway:
         unreadable = bad + bad_models + bad_versions + bad_runs
         return Inventory(read_at, tuple(models), tuple(versions), tuple(experiments), unreadable)
 
-    def read_model(self, name: str) -> ModelReading:
+    def read_models(self, names: Sequence[str], experiments: Sequence[str]) -> dict[str, ModelReading]:
         read_at = self._clock()
-        try:
-            model = rows.registered_model(self._calls.call(self._connection.client().get_registered_model, name))
-        except (MlflowMissing, MlflowRefused):
-            return ModelReading(read_at, None)
-        versions, bad = self._registry.versions_of(name)
-        versions, bad_runs = self._registry.with_runs(versions, self._registry.experiment_ids)
-        return ModelReading(read_at, model, tuple(versions), bad + bad_runs)
+        found = self._registry.named(names)
+        readings = {name: ModelReading(read_at, None) for name in names if name not in found}
+        return {**readings, **self._versions(read_at, list(found.values()), experiments)}
+
+    def read_versions(self, models: Sequence[RegisteredModel], experiments: Sequence[str]) -> dict[str, ModelReading]:
+        return self._versions(self._clock(), models, experiments)
+
+    def newest(self, limit: int) -> Newest:
+        read_at = self._clock()
+        models, versions = self._registry.newest(limit)
+        return Newest(read_at, tuple(models), tuple(versions))
+
+    def registered_models(self) -> tuple[RegisteredModel, ...]:
+        return tuple(self._registry.models()[0])
+
+    def _versions(
+        self, read_at: int, models: Sequence[RegisteredModel], experiments: Sequence[str]
+    ) -> dict[str, ModelReading]:
+        if not models:
+            return {}
+        versions, bad = self._registry.versions_of([model.name for model in models])
+        versions, bad_runs = self._registry.with_few_runs(versions, experiments)
+        by_name: dict[str, list[ModelVersion]] = {model.name: [] for model in models}
+        for row in versions:
+            by_name[row.name].append(row)
+        return {
+            model.name: ModelReading(read_at, model, tuple(by_name[model.name]), bad + bad_runs) for model in models
+        }
 
     def find_version(self, name: str, version: int) -> ModelVersion | None:
         try:
@@ -155,6 +181,18 @@ class MlflowGateway:
 
     def end_monitor_run(self, run_id: str, by: str, reason: str) -> None:
         self._monitor_runs.end(run_id, by, reason)
+
+    def register_webhook(self, url: str, secret: str) -> Subscription:
+        return self._webhooks.register(url, secret)
+
+    def list_webhooks(self) -> Sequence[Subscription]:
+        return self._webhooks.list()
+
+    def remove_webhook(self, subscription_id: str) -> None:
+        self._webhooks.remove(subscription_id)
+
+    def test_webhook(self, subscription_id: str) -> tuple[bool, str]:
+        return self._webhooks.test(subscription_id)
 
 
 def _text(token: str | bytes | None) -> str | None:

@@ -1,16 +1,20 @@
 """Reading the registry: models, versions, the last metrics of their runs, experiments."""
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
-from app.domain.errors import MlflowRefused
+from app.domain.errors import MlflowMissing, MlflowRefused, MlflowUnavailable
 from app.domain.models import Experiment, ModelVersion, RegisteredModel, Run
 from app.services.mlflow_gateway import pages, rows
 from app.services.mlflow_gateway.calls import Calls
 from app.services.mlflow_gateway.client import Connection
 
 _ALL = 3  # mlflow.entities.ViewType.ALL
+# Names that a list in a filter surely holds as they are.
+_PLAIN = re.compile(r"[\w .-]+\Z", re.ASCII)
+_NAMES_A_CALL = 200
 # A run id is whatever a client wrote beside a version; only these can be put into a filter.
 _RUN_ID = re.compile(r"[0-9A-Za-z_-]{1,64}\Z", re.ASCII)
 
@@ -42,24 +46,90 @@ class Registry:
         found = pages.read_all(self._calls, search, pages.VERSIONS, order_by=["name ASC"])
         return rows.readable(rows.model_version, found, "model version")
 
-    def versions_of(self, name: str) -> tuple[list[ModelVersion], int]:
-        search = self._connection.client().search_model_versions
-        try:
-            found = list(pages.read_all(self._calls, search, pages.VERSIONS, filter_string=_name_filter(name)))
-        except MlflowRefused:
-            # A name that no filter can write: read them all.
-            found = list(pages.read_all(self._calls, search, pages.VERSIONS))
-        return rows.readable(rows.model_version, (row for row in found if row.name == name), "model version")
+    def newest(self, limit: int) -> tuple[list[RegisteredModel], list[ModelVersion]]:
+        """One page each, those updated last first."""
+        client = self._connection.client()
+        order = {"max_results": limit, "order_by": ["last_updated_timestamp DESC"]}
+        models = self._calls.call(client.search_registered_models, **order)
+        versions = self._calls.call(client.search_model_versions, **order)
+        return (
+            rows.readable(rows.registered_model, models, "registered model")[0],
+            rows.readable(rows.model_version, versions, "model version")[0],
+        )
 
-    def with_runs(
-        self, versions: Sequence[ModelVersion], experiments: Sequence[str] | Callable[[], Sequence[str]]
-    ) -> tuple[list[ModelVersion], int]:
+    def named(self, names: Sequence[str]) -> dict[str, RegisteredModel]:
+        """Registered models by name. One is only missing where MLflow says so in as many words."""
+        search = self._connection.client().search_registered_models
+        found = {
+            model.name: model
+            for model in rows.readable(
+                rows.registered_model, self._of_names(search, pages.MODELS, names), "registered model"
+            )[0]
+        }
+        for name in names:
+            if name not in found and self._exists(name):
+                raise MlflowUnavailable("MLflow lists a registered model and does not find it. Try again later.")
+        return found
+
+    def versions_of(self, names: Sequence[str]) -> tuple[list[ModelVersion], int]:
+        """All versions of some registered models."""
+        search = self._connection.client().search_model_versions
+        return rows.readable(rows.model_version, self._of_names(search, pages.VERSIONS, names), "model version")
+
+    def _of_names(self, search: Callable[..., Any], size: int, names: Sequence[str]) -> Iterator[Any]:
+        """The rows of a search whose name is one of these."""
+        wanted = frozenset(names)
+        plain = [name for name in names if _PLAIN.match(name)]
+        conditions = [_name_filter(name) for name in names if not _PLAIN.match(name)]
+        for start in range(0, len(plain), _NAMES_A_CALL):
+            some = plain[start : start + _NAMES_A_CALL]
+            listed = ",".join(f"'{name}'" for name in some)
+            conditions.append(f"name IN ({listed})" if len(some) > 1 else _name_filter(some[0]))
+        for condition in conditions:
+            # Compared again here: a pattern finds more than one name, and MySQL ignores case.
+            found = pages.read_all(self._calls, search, size, filter_string=condition)
+            yield from (row for row in found if row.name in wanted)
+
+    def _exists(self, name: str) -> bool:
+        try:
+            found = self._calls.call(self._connection.client().get_registered_model, name)
+        except (MlflowMissing, MlflowRefused):
+            return False
+        # A prompt is kept as a registered model that no search of models finds.
+        return not (found.name == name and found._is_prompt())  # type: ignore[no-untyped-call]
+
+    def with_runs(self, versions: Sequence[ModelVersion], experiments: Sequence[str]) -> tuple[list[ModelVersion], int]:
         """The versions with the last metrics of their source runs, deleted runs included."""
         ids = [row.run_id for row in versions if row.run_id]
         if not ids:
             return list(versions), 0
-        found, bad = self.runs(ids, experiments() if callable(experiments) else experiments)
+        found, bad = self.runs(ids, experiments)
         return [_joined(row, found.get(row.run_id or "")) for row in versions], bad
+
+    def with_few_runs(
+        self, versions: Sequence[ModelVersion], experiments: Sequence[str]
+    ) -> tuple[list[ModelVersion], int]:
+        """As `with_runs`, for versions that were read between two sweeps: a run may be in an experiment that is new."""
+        ids = sorted({row.run_id for row in versions if row.run_id and _RUN_ID.match(row.run_id)})
+        found: dict[str, Run] = {}
+        bad = 0
+        if len(ids) > 1 and experiments:
+            found, bad = self.runs(ids, experiments)
+        missing = [run_id for run_id in ids if run_id not in found]
+        if len(missing) == 1:
+            found.update(self._run(missing[0]))
+        elif missing:
+            others = sorted({*self.experiment_ids()} - {*experiments})
+            if others:
+                more, unreadable = self.runs(missing, others)
+                found, bad = {**found, **more}, bad + unreadable
+        return [_joined(row, found.get(row.run_id or "")) for row in versions], bad
+
+    def _run(self, run_id: str) -> dict[str, Run]:
+        try:
+            return {run_id: rows.run(self._calls.call(self._connection.client().get_run, run_id))}
+        except (MlflowMissing, MlflowRefused):
+            return {}
 
     def runs(self, ids: Iterable[str], experiments: Sequence[str]) -> tuple[dict[str, Run], int]:
         """Runs by id, some thousands a call."""
@@ -102,5 +172,9 @@ def _joined(row: ModelVersion, run: Run | None) -> ModelVersion:
 
 
 def _name_filter(name: str) -> str:
-    quote = '"' if "'" in name else "'"
-    return f"name = {quote}{name}{quote}"
+    if "'" not in name:
+        return f"name = '{name}'"
+    if '"' not in name:
+        return f'name = "{name}"'
+    # Both quotes cannot be written in a filter: `_` stands for any character.
+    return "name LIKE '" + name.replace("'", "_") + "'"

@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
-from app.domain.models import Experiment, MetricPoint, ModelVersion, RegisteredModel, Registration, Run
+from app.domain.models import Experiment, MetricPoint, ModelVersion, RegisteredModel, Registration, Run, Subscription
 from app.domain.names import registration_key
 from app.domain.redact import redact
 from app.domain.stages import MODEL_TYPES, STAGES
@@ -137,3 +137,9 @@ def registration_tags(wanted: Registration) -> dict[str, str]:
 def end_tags(by: str, reason: str) -> dict[str, str]:
     """What a monitor run says of its end."""
     return {_TAG + "ended_by": by, _TAG + "ended_reason": reason}
+
+
+def subscription(row: Any) -> Subscription:
+    """A webhook. Its secret, which a database hands over with it, is left behind."""
+    events = tuple(sorted(str(event) for event in row.events))
+    return Subscription(_text(row.webhook_id), _text(row.name), redact(row.url), events, row.status.is_active())

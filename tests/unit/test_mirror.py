@@ -7,17 +7,40 @@ from pathlib import Path
 
 import pytest
 
+from app.domain.codec import INDEX, Source
 from app.domain.errors import MlflowUnavailable
 from app.domain.models import Inventory
 from app.domain.stages import stage_rules
 from app.services.file_cache import FileCache
 from app.services.file_locks import FileLocks
-from app.services.model_tracker import SNAPSHOT, ModelTracker, TrackerOptions
+from app.services.journal import Journal
+from app.services.model_tracker import ModelTracker, TrackerOptions
+from app.services.snapshots import Snapshots
+from app.services.updater import Updater, UpdaterOptions
 from tests.fakes.memory_mlflow import MemoryGateway
 
 DOWN = MlflowUnavailable("MLflow is down.")
 RULES = stage_rules([], [])
-Make = Callable[..., ModelTracker]
+
+
+class Worker:
+    """What one process has of the mirror."""
+
+    def __init__(
+        self,
+        gateway: MemoryGateway,
+        cache: FileCache,
+        locks: FileLocks,
+        clock: Callable[[], int],
+        options: UpdaterOptions,
+    ) -> None:
+        self.journal = Journal(cache, clock, options.timeout)
+        self.snapshots = Snapshots(cache, locks, Source("here", RULES))
+        self.updater = Updater(gateway, self.snapshots, self.journal, locks, RULES, clock, options)
+        self.tracker = ModelTracker(self.snapshots, self.updater, RULES, clock, TrackerOptions(options.cached))
+
+
+Make = Callable[..., Worker]
 
 
 class SlowGateway(MemoryGateway):
@@ -55,10 +78,9 @@ def make(tmp_path: Path, gateway: SlowGateway, locks: FileLocks) -> Make:
 
     def made(
         interval: float = 60, timeout: float = 30, cached: bool = True, clock: Callable[[], int] | None = None
-    ) -> ModelTracker:
-        options = TrackerOptions("here", interval, timeout, cached)
-        cache = FileCache(tmp_path / "cache")
-        return ModelTracker(gateway, cache, locks, RULES, clock or gateway.world.tick, options)
+    ) -> Worker:
+        options = UpdaterOptions(interval, timeout, cached)
+        return Worker(gateway, FileCache(tmp_path / "cache"), locks, clock or gateway.world.tick, options)
 
     return made
 
@@ -81,11 +103,11 @@ def test_whoever_asks_for_a_refresh_while_one_runs_gets_its_outcome(
     gateway.gate.clear()
     gateway.failure = failure
     with ThreadPoolExecutor(2) as pool:
-        one = pool.submit(first.refresh)
+        one = pool.submit(first.updater.sweep)
         assert gateway.reached.acquire(timeout=10)
-        two = pool.submit(second.refresh)
+        two = pool.submit(second.updater.sweep)
         assert asked.acquire(timeout=10)
-        assert second.is_refreshing()
+        assert second.journal.is_refreshing()
         gateway.gate.set()
         outcomes = [one.exception(30), two.exception(30)]
     if failure:
@@ -97,16 +119,16 @@ def test_whoever_asks_for_a_refresh_while_one_runs_gets_its_outcome(
 
 
 def test_a_refresh_asked_for_after_one_is_a_refresh_of_its_own(make: Make, gateway: SlowGateway) -> None:
-    tracker = make()
-    first = tracker.refresh()
+    worker = make()
+    first = worker.updater.sweep()
     gateway.world.add_version("m")
-    assert len(tracker.refresh().models) == len(first.models) + 1
+    assert len(worker.updater.sweep().models) == len(first.models) + 1
 
 
 def test_a_refresh_waits_no_longer_than_its_time_for_another(make: Make, locks: FileLocks) -> None:
-    tracker = make(timeout=0.05)
+    worker = make(timeout=0.05)
     with locks.hold("refresh", 0), pytest.raises(MlflowUnavailable, match="Another refresh"):
-        tracker.refresh()
+        worker.updater.sweep()
 
 
 def test_a_first_request_waits_for_the_first_reading_and_no_longer_than_mlflow_may_take(
@@ -114,112 +136,112 @@ def test_a_first_request_waits_for_the_first_reading_and_no_longer_than_mlflow_m
 ) -> None:
     gateway.patience = 0.05
     with locks.hold("refresh", 0), pytest.raises(MlflowUnavailable, match="first reading"):
-        make().fleet()
+        make().tracker.fleet()
 
 
 def test_the_scheduler_leaves_a_refresh_to_whoever_is_at_it(make: Make, gateway: SlowGateway, locks: FileLocks) -> None:
-    tracker = make()
+    worker = make()
     with locks.hold("refresh", 0):
-        assert tracker.refresh_if_due() is None
+        assert worker.updater.sweep_if_due() is None
     assert gateway.calls == []
-    assert tracker.refresh_if_due() is not None
+    assert worker.updater.sweep_if_due() is not None
 
 
 def test_a_refresh_is_due_at_the_start_and_then_once_an_interval_for_all_workers(
     make: Make, gateway: SlowGateway
 ) -> None:
     one, two = make(interval=60), make(interval=60)
-    assert one.refresh_if_due() is not None
-    assert [one.refresh_if_due(), two.refresh_if_due()] == [None, None]
+    assert one.updater.sweep_if_due() is not None
+    assert [one.updater.sweep_if_due(), two.updater.sweep_if_due()] == [None, None]
     later(gateway, 60)
-    assert two.refresh_if_due() is not None
-    assert one.refresh_if_due() is None
+    assert two.updater.sweep_if_due() is not None
+    assert one.updater.sweep_if_due() is None
 
 
 def test_after_a_failure_mlflow_is_left_alone_for_fifteen_seconds(make: Make, gateway: SlowGateway) -> None:
     one, two = make(), make()
     gateway.failure = DOWN
     with pytest.raises(MlflowUnavailable):
-        one.refresh_if_due()
+        one.updater.sweep_if_due()
     gateway.failure = None
     later(gateway, 14)
-    assert [one.refresh_if_due(), two.refresh_if_due()] == [None, None]
+    assert [one.updater.sweep_if_due(), two.updater.sweep_if_due()] == [None, None]
     later(gateway, 1)
-    assert two.refresh_if_due() is not None
+    assert two.updater.sweep_if_due() is not None
 
 
 def test_without_a_cache_nothing_is_ever_due(make: Make, gateway: SlowGateway) -> None:
-    assert make(cached=False).refresh_if_due() is None
+    assert make(cached=False).updater.sweep_if_due() is None
     assert gateway.calls == []
 
 
 def test_a_refresher_that_was_killed_does_not_count_as_refreshing_for_ever(
     make: Make, gateway: SlowGateway, tmp_path: Path
 ) -> None:
-    tracker = make(timeout=30)
-    FileCache(tmp_path / "cache").set("refresh", {"started_at": gateway.world.now, "holder": "gone:1"})
-    assert tracker.is_refreshing()
+    worker = make(timeout=30)
+    FileCache(tmp_path / "cache").set("last-sweep", {"started_at": gateway.world.now, "process": "gone:1"})
+    assert worker.journal.is_refreshing()
     later(gateway, 30)
-    assert not tracker.is_refreshing()
+    assert not worker.journal.is_refreshing()
 
 
 def test_an_older_snapshot_never_replaces_a_newer_one(make: Make, gateway: SlowGateway, tmp_path: Path) -> None:
     cache = FileCache(tmp_path / "cache")
-    tracker = make()
-    tracker.refresh()
-    old = cache.get(SNAPSHOT)
+    worker = make()
+    worker.updater.sweep()
+    old = cache.get(INDEX)
     gateway.world.add_version("m")
-    newer = tracker.refresh()
-    cache.set(SNAPSHOT, old)
-    assert tracker.peek() == newer
+    newer = worker.updater.sweep()
+    cache.set(INDEX, old)
+    assert worker.tracker.peek() == newer
 
 
 @pytest.mark.parametrize("value", [None, {}, {"source": "elsewhere"}, "garbage"])
 def test_a_snapshot_that_is_not_understood_leaves_the_one_that_is_served(
     make: Make, tmp_path: Path, value: object
 ) -> None:
-    tracker = make()
-    served = tracker.refresh()
-    FileCache(tmp_path / "cache").set(SNAPSHOT, value)
-    assert tracker.fleet() == served
-    assert make().peek() is None
+    worker = make()
+    served = worker.updater.sweep()
+    FileCache(tmp_path / "cache").set(INDEX, value)
+    assert worker.tracker.fleet() == served
+    assert make().tracker.peek() is None
 
 
 def test_a_snapshot_that_cannot_be_shared_is_served_by_the_worker_that_read_it(
     make: Make, gateway: SlowGateway, tmp_path: Path
 ) -> None:
     (tmp_path / "cache").write_text("in the way")
-    tracker = make()
-    assert tracker.refresh() == tracker.peek() == tracker.fleet()
-    assert tracker.state()["succeeded_at"] > 0
-    assert tracker.refresh_if_due() is None
+    worker = make()
+    assert worker.updater.sweep() == worker.tracker.peek() == worker.tracker.fleet()
+    assert worker.journal.last("sweep")["succeeded_at"] > 0
+    assert worker.updater.sweep_if_due() is None
     assert gateway.calls == ["read_inventory"]
 
 
 def test_a_model_that_cannot_be_looked_up_is_answered_from_the_mirror(
     make: Make, gateway: SlowGateway, locks: FileLocks
 ) -> None:
-    tracker = make()
-    tracker.refresh()
+    worker = make()
+    worker.updater.sweep()
     gateway.world.add_version("m")
     gateway.patience = 0.05
     with locks.hold("publish", 0):
-        tracker.ensure_known("m", 2, gateway.world.versions["m", 2].created)
-    assert [model.row.version for model in tracker.versions("m")] == [1]
+        worker.tracker.ensure_known("m", 2, gateway.world.versions["m", 2].created)
+    assert [model.row.version for model in worker.tracker.versions("m")] == [1]
 
 
 def test_a_snapshot_that_cannot_be_published_is_a_failure_that_is_told(
     make: Make, gateway: SlowGateway, locks: FileLocks
 ) -> None:
-    tracker = make()
+    worker = make()
     gateway.patience = 0.05
     with locks.hold("publish", 0), pytest.raises(MlflowUnavailable):
-        tracker.refresh()
-    assert "Another request" in tracker.state()["error"]
+        worker.updater.sweep()
+    assert "writes the snapshot" in worker.journal.last("sweep")["error"]
 
 
 def test_a_version_that_the_mirror_has_is_not_looked_up(make: Make, gateway: SlowGateway) -> None:
-    tracker = make()
-    tracker.refresh()
-    tracker.ensure_known("m", 1, gateway.world.versions["m", 1].created)
+    worker = make()
+    worker.updater.sweep()
+    worker.tracker.ensure_known("m", 1, gateway.world.versions["m", 1].created)
     assert gateway.calls == ["read_inventory"]

@@ -1,0 +1,11 @@
+"""The agent: the one process of this host that talks to MLflow, for all the workers.
+
+mlflow takes seconds to import and 165 MB of memory, and reading a registry takes processor time: none of
+that happens in a process that serves.
+"""
+
+from app.services.agent.client import Agent, Elsewhere
+from app.services.agent.keeper import Keeper, agent_address
+from app.services.agent.server import Handover, Server
+
+__all__ = ["Agent", "Elsewhere", "Handover", "Keeper", "Server", "agent_address"]

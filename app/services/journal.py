@@ -1,0 +1,67 @@
+"""The journal: when each kind of update last ran, in any process, and what came of it."""
+
+import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from app.domain.errors import TowerError
+from app.domain.ports import Clock, SharedCache
+
+SWEEP, CHANGES, ALIASES, PUSH = "sweep", "changes", "aliases", "push"
+KINDS = (SWEEP, CHANGES, ALIASES, PUSH)
+
+
+class Journal:
+    """One entry a kind, shared; where nothing can be shared, each process knows of its own."""
+
+    def __init__(self, cache: SharedCache, clock: Clock, timeout: float) -> None:
+        self._cache = cache
+        self._clock = clock
+        self._timeout_ms = timeout * 1000
+        self._own: dict[str, dict[str, Any]] = {}
+
+    @contextmanager
+    def entry(self, kind: str) -> Iterator[dict[str, Any]]:
+        """Note the start, the end and the failure of what happens in the block, and what it adds to the entry."""
+        entry = {**self.last(kind), "started_at": self._clock(), "process": f"{socket.gethostname()}:{os.getpid()}"}
+        if kind == SWEEP:
+            # The others are over before anybody could read that they run.
+            self._note(kind, entry)
+        began = time.monotonic()
+        told: dict[str, Any] = {}
+        try:
+            yield told
+        except Exception as error:
+            detail = error.detail if isinstance(error, TowerError) else "Internal error"
+            self._note(kind, {**entry, **self._ended("failed_at"), "error": detail})
+            raise
+        told["duration_seconds"] = round(time.monotonic() - began, 3)
+        self._note(kind, {**entry, **told, **self._ended("succeeded_at")})
+
+    def last(self, kind: str) -> dict[str, Any]:
+        """The last entry; times in milliseconds."""
+        found = self._cache.get(_key(kind))
+        shared: dict[str, Any] = found if isinstance(found, dict) else {}
+        return max(shared, self._own.get(kind, {}), key=lambda entry: entry.get("started_at") or 0)
+
+    def is_refreshing(self) -> bool:
+        """Whether a sweep is under way."""
+        entry = self.last(SWEEP)
+        started = entry.get("started_at") or 0
+        # A holder that was killed leaves its mark; no refresh lasts longer than its time-out.
+        return started > (entry.get("finished_at") or 0) and self._clock() - started < self._timeout_ms
+
+    def _note(self, kind: str, entry: dict[str, Any]) -> None:
+        self._own[kind] = entry
+        self._cache.set(_key(kind), entry)
+
+    def _ended(self, how: str) -> dict[str, int]:
+        now = self._clock()
+        return {"finished_at": now, how: now}
+
+
+def _key(kind: str) -> str:
+    return f"last-{kind}"

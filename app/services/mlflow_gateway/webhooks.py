@@ -1,0 +1,124 @@
+"""Webhooks: the subscriptions by which MLflow tells the tower of changes in its registry."""
+
+import os
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from app.domain.errors import InvalidInput, MlflowRefused, MlflowUnavailable, NotFound
+from app.domain.models import Subscription
+from app.domain.redact import redact
+from app.domain.webhook import EVENTS, WEBHOOK_NAME
+from app.services.mlflow_gateway import rows
+from app.services.mlflow_gateway.calls import NOT_THERE, UNEXPLAINED, Calls
+from app.services.mlflow_gateway.client import Connection
+
+T = TypeVar("T")
+
+# MLflow's own limit; it has rarely more than a few.
+_PAGE = 1000
+_KEY = "MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY"
+_UNSUPPORTED = "This MLflow has no webhooks. They need MLflow 3.3 or newer, and a database as its backend store."
+_BROKEN = (
+    f"MLflow runs, but fails on its webhooks. They need a database as its backend store, and all its processes the "
+    f"same {_KEY} as when the webhooks were made: without it each process makes up a key of its own."
+)
+_NO_KEY = (
+    f"A webhook's secret is stored encrypted, and MLflow's server could not read it. Set MLFLOW_TRACKING_URI to that "
+    f"server's address, or {_KEY} here to the one it has."
+)
+_REFUSED = (
+    "MLflow refused the address. By default it takes https and public addresses that it can resolve. For others start "
+    "its server with MLFLOW_WEBHOOK_ALLOWED_SCHEMES=http,https and MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS=true."
+)
+
+
+class Webhooks:
+    """The webhooks of one MLflow. The tower's own are known by their name."""
+
+    def __init__(self, connection: Connection, calls: Calls) -> None:
+        self._connection = connection
+        self._calls = calls
+
+    def register(self, url: str, secret: str) -> Subscription:
+        """Have MLflow deliver to the address. What is there for it already is brought up to date."""
+        if not self._connection.is_http and not os.environ.get(_KEY):
+            raise MlflowRefused(_NO_KEY)
+        client = self._connection.client()
+        known = [row for row in self._rows() if row.name == WEBHOOK_NAME and row.url == url]
+        wanted = {"name": WEBHOOK_NAME, "url": url, "events": list(EVENTS), "secret": secret, "status": "ACTIVE"}
+        try:
+            if not known:
+                return rows.subscription(self._call(client.create_webhook, **wanted))
+            made = self._call(client.update_webhook, known[0].webhook_id, **wanted)
+        except MlflowRefused:
+            raise MlflowRefused(_REFUSED) from None
+        # Two processes may have registered at once: MLflow would deliver everything twice.
+        for row in known[1:]:
+            self._call(client.delete_webhook, row.webhook_id)
+        return rows.subscription(made)
+
+    def list(self) -> Sequence[Subscription]:
+        """Every webhook, the tower's and others, the newest first."""
+        return [rows.subscription(row) for row in self._rows()]
+
+    def remove(self, subscription_id: str) -> None:
+        self._call(self._connection.client().delete_webhook, self._own(subscription_id).id)
+
+    def test(self, subscription_id: str) -> tuple[bool, str]:
+        """Have MLflow deliver an example; whether that went well, and what came of it."""
+        client = self._connection.client()
+        result = self._call(client.test_webhook, self._own(subscription_id).id, EVENTS[0])
+        if result.response_status:
+            return bool(result.success), f"HTTP {result.response_status}"
+        return bool(result.success), redact(result.error_message or "no answer")[:500]
+
+    def _own(self, subscription_id: str) -> Subscription:
+        # Looked up rather than asked for: MLflow's client would put any text into the path of its request.
+        found = next((one for one in self.list() if one.id == subscription_id), None)
+        if found is None:
+            raise NotFound("MLflow has no webhook with this id. `flask webhooks list` shows those there are.")
+        if found.name != WEBHOOK_NAME:
+            raise InvalidInput(f"This webhook is not the tower's, whose are named {WEBHOOK_NAME}. Change it in MLflow.")
+        return found
+
+    def _rows(self) -> Sequence[Any]:
+        """Every webhook as MLflow has it, so that addresses can be compared with what they hold."""
+        client = self._connection.client()
+        found: list[Any] = []
+        token: str | None = None
+        while True:
+            page = self._call(client.list_webhooks, max_results=_PAGE, page_token=token)
+            found.extend(page)
+            token = page.token
+            if not token:
+                return found
+
+    def _call(self, function: Callable[..., T], /, *args: Any, **kwargs: Any) -> T:
+        try:
+            return self._calls.call(_supported(function), *args, **kwargs)
+        except MlflowUnavailable as error:
+            # Where MLflow answers all the same, it is the webhooks that are missing or broken.
+            if error.detail == NOT_THERE and self._answers():
+                raise MlflowRefused(_UNSUPPORTED) from None
+            if error.detail == UNEXPLAINED and self._answers():
+                raise MlflowUnavailable(_BROKEN) from None
+            raise
+
+    def _answers(self) -> bool:
+        try:
+            self._calls.call(self._connection.client().search_experiments, max_results=1)
+        except MlflowUnavailable:
+            return False
+        return True
+
+
+def _supported(function: Callable[..., T]) -> Callable[..., T]:
+    """The call, which a store without webhooks refuses in a way of its own."""
+
+    def called(*args: Any, **kwargs: Any) -> T:
+        try:
+            return function(*args, **kwargs)
+        except NotImplementedError:
+            raise MlflowRefused(_UNSUPPORTED) from None
+
+    return called

@@ -1,0 +1,153 @@
+"""The watcher: finds what changed in MLflow between two sweeps, and has just that read."""
+
+import logging
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Protocol
+
+from app.domain.changes import newer_than, renamed, unlike
+from app.domain.errors import TowerError
+from app.domain.fleet import Fleet, reading_of
+from app.domain.models import ModelReading
+from app.domain.ports import Clock, Gateway, Journal, Snapshots
+
+log = logging.getLogger(__name__)
+
+_CHANGES, _ALIASES, _PUSH = "changes", "aliases", "push"
+# How many of the newest rows a poll reads, and how many more where all of those are news.
+_PAGES = (100, 1000)
+# Beyond, a sweep is cheaper than looking up so many models.
+_MOST_READ = 400
+# Each missing one is asked for by name before it is believed to be gone.
+_MOST_MISSING = 20
+# Deliveries come in bursts: what follows one so soon is read together with it.
+_BURST_SECONDS = 0.05
+
+
+class Reader(Protocol):
+    """Reads all of MLflow, or some registered models, and publishes that."""
+
+    def sweep(self) -> Fleet: ...
+
+    def look_up(self, names: Sequence[str]) -> int: ...
+
+    def apply(self, readings: Mapping[str, ModelReading]) -> int: ...
+
+
+class Watcher:
+    """Polls on the scheduler's ticks, and reads what deliveries name on a thread of its own."""
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        snapshots: Snapshots,
+        reader: Reader,
+        journal: Journal,
+        clock: Clock,
+        timeout: float,
+    ) -> None:
+        self._gateway = gateway
+        self._snapshots = snapshots
+        self._reader = reader
+        self._journal = journal
+        self._clock = clock
+        self._timeout = timeout
+        self._named: set[str] = set()
+        self._arrived = threading.Condition()
+        self._stopping = False
+        self._thread: threading.Thread | None = None
+
+    def poll_changes(self) -> None:
+        """The scheduler's tick: look for what was updated; a failure is noted, a later poll tries again."""
+        self._noted(_CHANGES, self.look_for_changes)
+
+    def poll_aliases(self) -> None:
+        """The scheduler's tick: look at what moves no timestamp."""
+        self._noted(_ALIASES, self.look_at_aliases)
+
+    def look_for_changes(self) -> int:
+        """Read the models that were updated since they were read last; how many were news."""
+        fleet = self._snapshots.newest()
+        if fleet is None:
+            return 0
+        for limit in _PAGES:
+            newest = self._gateway.newest(limit)
+            changed = newer_than(newest, limit, fleet)
+            if not changed.beyond:
+                break
+        if changed.beyond or len(changed.names) > _MOST_READ:
+            return self._swept(fleet)
+        just_read = [model for model in newest.models if model.name in changed.names]
+        others = sorted(changed.names - {model.name for model in just_read}) + renamed(newest, fleet)
+        readings: dict[str, ModelReading] = {}
+        if just_read:
+            found = self._gateway.read_versions(just_read, fleet.experiment_ids)
+            # As old as the older part of it.
+            readings |= {name: replace(reading, read_at=newest.read_at) for name, reading in found.items()}
+        if others:
+            readings |= self._gateway.read_models(others, fleet.experiment_ids)
+        return self._reader.apply(readings) if readings else 0
+
+    def look_at_aliases(self) -> int:
+        """Read all registered models for what moves no timestamp: aliases, tags, deletions; how many were news."""
+        fleet = self._snapshots.newest()
+        if fleet is None:
+            return 0
+        read_at = self._clock()
+        found = unlike(self._gateway.registered_models(), fleet)
+        to_read = [*found.updated, *found.missing]
+        if len(to_read) > _MOST_READ or len(found.missing) > _MOST_MISSING:
+            return self._swept(fleet)
+        readings = {
+            model.name: ModelReading(read_at, model, reading_of(fleet, model.name, read_at).versions)
+            for model in found.same_versions
+        }
+        changed = self._reader.apply(readings) if readings else 0
+        return changed + (self._reader.look_up(to_read) if to_read else 0)
+
+    def pushed(self, name: str) -> None:
+        """Have a registered model read soon."""
+        with self._arrived:
+            self._named.add(name)
+            self._arrived.notify()
+
+    def start(self) -> None:
+        """Begin to read what deliveries name."""
+        self._thread = threading.Thread(target=self._serve, name="pushed", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        with self._arrived:
+            self._stopping = True
+            self._arrived.notify()
+
+    def _serve(self) -> None:
+        while True:
+            with self._arrived:
+                self._arrived.wait_for(lambda: self._named or self._stopping)
+                if not self._stopping:
+                    self._arrived.wait_for(lambda: self._stopping, _BURST_SECONDS)
+                if self._stopping:
+                    return
+                names, self._named = sorted(self._named), set()
+            self._noted(_PUSH, lambda names=names: self._read(names))  # type: ignore[misc]
+
+    def _read(self, names: list[str]) -> int:
+        if len(names) > _MOST_READ:
+            return self._swept(self._snapshots.newest())
+        return self._reader.look_up(names)
+
+    def _swept(self, before: Fleet | None) -> int:
+        return self._reader.sweep().changes_since(before)
+
+    def _noted(self, kind: str, work: Callable[[], int]) -> None:
+        try:
+            with self._journal.entry(kind) as entry:
+                with self._gateway.within(self._timeout) as operation:
+                    entry["changed"] = work()
+                entry["requests"] = operation.requests
+        except TowerError as error:
+            log.warning("Looking for changes in MLflow failed (%s): %s", kind, error.detail)
+        except Exception:
+            log.exception("Looking for changes in MLflow failed (%s)", kind)

@@ -1,0 +1,161 @@
+"""Freshness on the real thing: MLflow's own deliveries, the polls, and the process that does it killed."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.fernet import Fernet
+
+from tests.contract.real_world import RealWorld
+from tests.servers import ROOT, Proxy, Tower, clean_environment, mlflow_server, tower, until
+
+SECRET = "a secret of enough characters"
+POLL = 2
+SETTINGS = {"CHANGE_POLL_SECONDS": str(POLL), "ALIAS_POLL_SECONDS": str(POLL), "CACHE_REFRESH_INTERVAL_MINUTES": "600"}
+WORKERS_ASKED = 20
+
+
+def seen_by_all(running: Tower, name: str, holds: Callable[[list[dict[str, Any]]], bool]) -> bool:
+    answers = [running.get(f"/models/all?name={name}").json() for _ in range(WORKERS_ASKED)]
+    return all(holds(answer) for answer in answers)
+
+
+@pytest.fixture(scope="module")
+def polling(tmp_path_factory: pytest.TempPathFactory, mlflow_url: str) -> Iterator[Tower]:
+    """A tower of four workers that polls every two seconds, and sweeps never again."""
+    with tower(tmp_path_factory.mktemp("polling"), mlflow_url, MONITORING_EXPERIMENT="polling", **SETTINGS) as running:
+        yield running
+
+
+CHANGES: dict[str, tuple[Callable[[RealWorld], object], Callable[[list[dict[str, Any]]], bool]]] = {
+    "a new version": (lambda w: w.add_version("fresh", {"accuracy": 0.7}), lambda rows: len(rows) == 3),
+    "its metrics": (lambda w: None, lambda rows: rows[0]["metrics"] == {"accuracy": 0.7}),
+    "a stage": (lambda w: w.set_stage("fresh", 1, "Staging"), lambda rows: rows[-1]["stage"] == "Staging"),
+    "a description": (lambda w: w.describe_version("fresh", 1, "x"), lambda rows: rows[-1]["description"] == "x"),
+    "a deleted version": (lambda w: w.delete_version("fresh", 2), lambda rows: len(rows) == 2),
+    "an alias": (lambda w: w.set_alias("fresh", "a", 1), lambda rows: rows[-1]["aliases"] == ["a"]),
+    "an alias that is gone": (lambda w: w.delete_alias("fresh", "a"), lambda rows: rows[-1]["aliases"] == []),
+    "another name": (lambda w: w.rename("fresh", "fresh-2"), lambda rows: {r["name"] for r in rows} == {"fresh-2"}),
+    "a model that is gone": (lambda w: w.delete_model("fresh-2"), lambda rows: rows == []),
+}
+
+
+def test_what_changes_in_mlflow_shows_on_every_worker_within_the_poll_and_two_seconds(
+    polling: Tower, mlflow_url: str
+) -> None:
+    world = RealWorld(mlflow_url)
+    for _ in range(2):
+        world.add_version("fresh")
+    until(lambda: seen_by_all(polling, "fresh", lambda rows: len(rows) == 2))
+    for what, (change, holds) in CHANGES.items():
+        change(world)
+        until(lambda holds=holds: seen_by_all(polling, "fresh", holds), POLL + 2, what)  # type: ignore[misc]
+
+
+def test_when_the_process_that_talks_to_mlflow_is_killed_another_does_and_nothing_is_lost(
+    polling: Tower, mlflow_url: str
+) -> None:
+    world = RealWorld(mlflow_url)
+    world.add_version("survivor")
+    until(lambda: seen_by_all(polling, "survivor", lambda rows: len(rows) == 1))
+    pid = int(polling.get("/cache/info").json()["refresh"]["process"].rpartition(":")[2])
+    with ThreadPoolExecutor(8) as pool:
+        statuses = [pool.submit(lambda: polling.get("/models").status_code) for _ in range(200)]
+        os.kill(pid, signal.SIGKILL)
+        world.add_version("survivor")
+        # A write waits for the new process instead of failing.
+        until(lambda: not Path(f"/proc/{pid}").exists() or Path(f"/proc/{pid}/stat").read_text().split()[2] == "Z")
+        assert polling.register("survivor", 1).status_code == 201
+        assert {status.result() for status in statuses} == {200}
+    until(lambda: seen_by_all(polling, "survivor", lambda rows: len(rows) == 2), 15)
+    assert polling.get("/health").json()["status"] == "healthy"
+
+
+def test_every_process_ends_with_the_service(tmp_path: Path, mlflow_url: str) -> None:
+    with tower(tmp_path, mlflow_url, workers=2) as running:
+        agent = int(running.get("/cache/info").json()["refresh"]["process"].rpartition(":")[2])
+        # The master alone is killed, as by the kernel that runs out of memory.
+        os.kill(running.process.pid, signal.SIGKILL)
+        running.process.wait(15)
+        until(lambda: not Path(f"/proc/{agent}").exists(), 30, "the end of the process that talks to MLflow")
+
+
+def test_one_changed_version_costs_at_most_four_requests_whatever_the_size(tmp_path: Path, mlflow_url: str) -> None:
+    settings = SETTINGS | {"CHANGE_POLL_SECONDS": "1", "ALIAS_POLL_SECONDS": "0"}
+    with closing(Proxy(mlflow_url)) as proxy, tower(tmp_path, proxy.url, **settings) as running:
+        until(lambda: running.get("/dashboard/summary").json()["total_runs"] is not None)
+        world = RealWorld(mlflow_url)
+        experiment = world.add_experiment("another experiment")
+        run = world.add_run({"accuracy": 0.25}, experiment=experiment)
+        world.client.create_registered_model("counted")
+        until(lambda: poll_of(running)["models_changed"] == 1)
+        del proxy.paths[:]
+        world.client.create_model_version("counted", "mem:/x", run_id=run)
+        until(lambda: seen_by_all(running, "counted", lambda rows: rows != []), 10)
+        polls = sum(path.endswith("registered-models/search") for path in proxy.paths)
+        assert len(proxy.paths) - 2 * polls <= 4
+        row = running.get("/models/all?name=counted").json()[0]
+        assert row["metrics"] == {"accuracy": 0.25}
+
+
+def poll_of(running: Tower) -> dict[str, Any]:
+    found: dict[str, Any] = running.get("/cache/info").json()["freshness"]["poll"]
+    return found
+
+
+@pytest.fixture(scope="module")
+def delivering(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real MLflow that delivers to plain and private addresses."""
+    with mlflow_server(
+        tmp_path_factory.mktemp("delivering"),
+        MLFLOW_WEBHOOK_ALLOWED_SCHEMES="http,https",
+        MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS="true",
+        MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY=Fernet.generate_key().decode(),
+    ) as url:
+        yield url
+
+
+def test_what_mlflow_delivers_shows_on_every_worker_within_a_second(tmp_path: Path, delivering: str) -> None:
+    never = {"CHANGE_POLL_SECONDS": "0", "ALIAS_POLL_SECONDS": "0", "CACHE_REFRESH_INTERVAL_MINUTES": "600"}
+    world = RealWorld(delivering)
+    with tower(tmp_path, delivering, MLFLOW_WEBHOOK_SECRET=SECRET, **never) as running:
+        commanded = flask(tmp_path, delivering, "webhooks", "register", "--url", f"{running.url}/webhooks/mlflow")
+        assert commanded.returncode == 0, commanded.stderr
+        assert running.url in flask(tmp_path, delivering, "webhooks", "list").stdout
+        world.add_model("pushed")
+        for version in (1, 2, 3):
+            world.client.create_model_version("pushed", "mem:/x")
+            delivered = until(lambda v=version: deliveries(running) >= 1 + v and time.monotonic(), 30)  # type: ignore[misc]
+            until(lambda v=version: seen_by_all(running, "pushed", lambda rows: len(rows) == v), 10)  # type: ignore[misc]
+            assert time.monotonic() - delivered < 1
+        world.set_alias("pushed", "champion", 3)
+        until(lambda: seen_by_all(running, "pushed", lambda rows: rows[0]["aliases"] == ["champion"]), 10)
+        push = running.get("/cache/info").json()["freshness"]["push"]
+        assert (push["last_error"], push["mlflow_requests"]) == (None, 2)
+        assert SECRET not in running.text()
+
+
+def deliveries(running: Tower) -> int:
+    return running.text().count("POST /webhooks/mlflow: 202")
+
+
+def flask(folder: Path, mlflow: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    env = clean_environment(MLFLOW_TRACKING_URI=mlflow, MLFLOW_WEBHOOK_SECRET=SECRET, FLASK_APP="wsgi:app")
+    command = [sys.executable, "-m", "flask", *arguments]
+    return subprocess.run(
+        command,
+        cwd=folder,
+        env=env | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )

@@ -1,0 +1,53 @@
+"""Indexes: they find what looking at every version would find, in the same order."""
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from app.domain.fleet import swept
+from app.domain.index import Index
+from app.domain.models import Inventory, ModelVersion, RegisteredModel, Registration
+from app.domain.query import SORTS, ListQuery, select
+from app.domain.stages import STAGES, stage_rules
+
+_names = st.sampled_from(["a", "A", "ab", "straße", "STRASSE", "b c"])
+_tags = st.dictionaries(st.sampled_from(["team", "model_type"]), st.sampled_from(["x", "y", "classifier"]), max_size=2)
+_versions = st.builds(
+    ModelVersion, _names, st.integers(1, 6), st.sampled_from(STAGES), st.integers(0, 3), st.integers(0, 3), tags=_tags
+)
+_aliases = st.dictionaries(st.sampled_from(["champion", "x"]), st.integers(1, 6), max_size=2)
+_models = st.builds(lambda name, aliases: RegisteredModel(name, 1, 1, aliases=aliases), _names, _aliases)
+_sorts = st.sampled_from([None, *SORTS, *(f"-{sort}" for sort in SORTS)])
+_queries = st.builds(
+    ListQuery,
+    name=st.none() | st.sampled_from(["a", "SS", "ß", " ", "zz"]),
+    stage=st.none() | st.sampled_from(STAGES),
+    alias=st.none() | st.sampled_from(["champion", "X", "x"]),
+    model_type=st.none() | st.sampled_from(["classifier", "regressor", "x"]),
+    tags=st.lists(st.tuples(st.just("team"), st.sampled_from(["x", "y", "z"])), max_size=2).map(tuple),
+    sort=_sorts,
+)
+
+
+@settings(max_examples=300)
+@given(
+    st.lists(_models, max_size=6, unique_by=lambda model: model.name),
+    st.lists(_versions, max_size=40, unique_by=lambda row: (row.name, row.version)),
+    st.dictionaries(st.tuples(_names, st.integers(1, 6)), st.sampled_from(["classifier", "regressor"]), max_size=4),
+    st.lists(_queries, max_size=4),
+    st.none() | st.sampled_from(STAGES),
+)
+def test_an_index_finds_what_looking_at_every_version_finds(
+    models: list[RegisteredModel],
+    versions: list[ModelVersion],
+    registered: dict[tuple[str, int], str],
+    queries: list[ListQuery],
+    stage: str | None,
+) -> None:
+    fleet = swept(None, Inventory(1, tuple(models), tuple(versions)), stage_rules(["champion"], []))
+    registrations = {
+        key: Registration(*key, kind, "ada", 1, "run", 1) for key, kind in registered.items() if fleet.find(*key)
+    }
+    index = Index(fleet, registrations)
+    for query in queries:
+        rows = fleet.models if stage is None else fleet.by_stage[stage]
+        assert list(index.find(query, stage)) == list(select(rows, query, registrations))
