@@ -28,7 +28,7 @@ def main() -> None:
     def leave_with_the_keeper() -> None:
         while os.read(sys.stdin.fileno(), 1 << 16):
             pass
-        built.stop()
+        # Other workers may still end what they are at: their calls are answered.
         server.leave(_LEAVING_SECONDS)
 
     threading.Thread(target=leave_with_the_keeper, name="lifeline", daemon=True).start()

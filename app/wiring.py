@@ -19,7 +19,7 @@ from app.domain.errors import InvalidInput
 from app.domain.ports import Clock, Gateway, Locks, SharedCache, Updates
 from app.domain.redact import without_userinfo
 from app.domain.stages import stage_rules
-from app.services.agent import Agent, Elsewhere, Handover, Keeper, agent_address
+from app.services.agent import Agent, Elsewhere, Keeper
 from app.services.cache_report import CacheReport, ReportOptions
 from app.services.catalogue import Catalogue, CatalogueOptions
 from app.services.drift import Drift
@@ -47,6 +47,7 @@ log = logging.getLogger(__name__)
 
 _NAME = "control_tower"
 _HOUR_MS = 3_600_000
+_LONGEST_DIRECTORY = 70
 # A worker's snapshot that is so much older than the interval did not come through the cache.
 _OVERDUE_SECONDS = 60
 
@@ -69,6 +70,7 @@ class Host:
     """Directories that the processes of this host share."""
 
     locks: Path
+    sockets: Path
     cache: Path
 
 
@@ -107,8 +109,7 @@ class Tower:
     cache_report: CacheReport
     scheduler: Scheduler
     agent: Agent
-    host: Host | None
-    keepers: list[Keeper]
+    keeper: Keeper | None
     keys: KeyRing | None
     clock: Clock
 
@@ -128,18 +129,11 @@ class Tower:
 
     def serve(self) -> None:
         """In each worker, after the fork: leave what concerns MLflow to the agent of this host."""
-        if self.host is None:
+        if self.keeper is None:
             self.start()
             return
-        address = agent_address(self.host.locks)
-        # The agent shares this cache, also where it is one that passes.
-        settings = self.settings.model_copy(
-            update={"cache_directory": self.host.cache, "enable_cache_persistence": True}
-        )
-        keeper = Keeper(FileLocks(self.host.locks, address), Handover(address, settings))
-        self.keepers.append(keeper)
-        self.agent.use(address)
-        self.scheduler.start({keeper.tick: 1, self.cache.look: 1, self.tracker.catch_up: TICK_SECONDS})
+        self.agent.use(self.keeper.address())
+        self.scheduler.start({self.keeper.tick: 1, self.cache.look: 1, self.tracker.catch_up: TICK_SECONDS})
 
     def start(self) -> None:
         """In the process that talks to MLflow."""
@@ -160,8 +154,8 @@ class Tower:
         self.gateway.stop()
         self.scheduler.stop()
         self.watcher.stop()
-        for keeper in self.keepers:
-            keeper.stop()
+        if self.keeper:
+            self.keeper.stop()
 
 
 def tower() -> Tower:
@@ -179,6 +173,8 @@ def real_parts(settings: Settings) -> Parts:
         directory = _passing_directory()
     try:
         locks = lock_directory()
+        # The path of a socket has at most 107 bytes.
+        sockets = locks if len(os.fsencode(locks)) <= _LONGEST_DIRECTORY else lock_directory(Path("/tmp"))  # noqa: S108
     except OSError as error:
         raise SystemExit(f"There is no place for lock files: {error}. Set TMPDIR to a directory of your own.") from None
     cache = hashlib.sha256(str(directory.resolve()).encode()).hexdigest()[:16]
@@ -188,7 +184,7 @@ def real_parts(settings: Settings) -> Parts:
         refresh_locks=FileLocks(locks, f"{directory.resolve()}\n{source}"),
         # Instances with other cache directories may serve the same MLflow: they exclude each other here.
         monitoring_locks=FileLocks(locks, f"{source}\n{settings.monitoring_experiment}"),
-        host=Host(locks, directory),
+        host=Host(locks, sockets, directory),
     )
 
 
@@ -290,11 +286,16 @@ def wire(settings: Settings, parts: Parts) -> Tower:
         cache_report=CacheReport(snapshots, journal, tracker, catalogue, health, parts.clock, report),
         scheduler=Scheduler(),
         agent=agent,
-        host=parts.host,
-        keepers=[],
+        keeper=_keeper(settings, parts.host) if parts.host else None,
         keys=KeyRing(settings.api_tokens_file) if settings.api_tokens_file else None,
         clock=parts.clock,
     )
+
+
+def _keeper(settings: Settings, host: Host) -> Keeper:
+    # The agent shares this cache, also where it is one that passes.
+    agents = settings.model_copy(update={"cache_directory": host.cache, "enable_cache_persistence": True})
+    return Keeper(host.sockets, FileLocks(host.locks, "agent"), agents)
 
 
 def _gateway(settings: Settings) -> MlflowGateway:

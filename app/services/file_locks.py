@@ -37,13 +37,14 @@ class FileLocks:
             lock.release()
 
 
-def lock_directory() -> Path:
+def lock_directory(base: Path | None = None) -> Path:
     """A directory of this user's own for locks, shared by every instance of the service on this host.
+
+    In `base`, by default the system's directory for temporary files.
 
     Raises OSError when somebody else has put something in its place.
     """
-    base = Path(tempfile.gettempdir())
-    directory = base / f"control-tower-{os.getuid()}"
+    directory = (base or Path(tempfile.gettempdir())) / f"control-tower-{os.getuid()}"
     directory.mkdir(mode=0o700, exist_ok=True)
     found = directory.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o022:

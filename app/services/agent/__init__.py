@@ -5,7 +5,7 @@ that happens in a process that serves.
 """
 
 from app.services.agent.client import Agent, Elsewhere
-from app.services.agent.keeper import Keeper, agent_address
+from app.services.agent.keeper import Keeper
 from app.services.agent.server import Handover, Server
 
-__all__ = ["Agent", "Elsewhere", "Handover", "Keeper", "Server", "agent_address"]
+__all__ = ["Agent", "Elsewhere", "Handover", "Keeper", "Server"]

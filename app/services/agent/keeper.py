@@ -24,24 +24,27 @@ _BETWEEN_STARTS_SECONDS = 1.0
 _ROOT = Path(__file__).resolve().parents[3]
 
 
-def agent_address(directory: Path) -> str:
-    """The socket of this gunicorn's agent: all its workers have the same parent."""
-    scope = hashlib.sha256(f"{socket.gethostname()}\n{os.getppid()}".encode()).hexdigest()[:16]
-    return str(directory / f"agent-{scope}.sock")
-
-
 class Keeper:
-    """Holds the lock of the agent, and starts it whenever it is not there."""
+    """Holds the lock of the agent, and starts it whenever it is not there.
 
-    def __init__(self, locks: Locks, handover: Handover) -> None:
+    The agent's socket lies in `directory`; `settings` are those of the agent.
+    """
+
+    def __init__(self, directory: Path, locks: Locks, settings: Any) -> None:
+        self._directory = directory
         self._locks = locks
-        self._handover = handover
+        self._settings = settings
         self._held = ExitStack()
         self._is_keeper = False
         self._child: subprocess.Popen[bytes] | None = None
         self._started_at = 0.0
         self._changing = threading.Lock()
         self._stopped = False
+
+    def address(self) -> str:
+        """The socket of this gunicorn's agent: all its workers have the same parent."""
+        scope = hashlib.sha256(f"{socket.gethostname()}\n{os.getppid()}".encode()).hexdigest()[:16]
+        return str(self._directory / f"agent-{scope}.sock")
 
     def tick(self) -> None:
         """See to it that there is an agent, if no other worker does."""
@@ -62,7 +65,7 @@ class Keeper:
     def _became_keeper(self) -> bool:
         if not self._is_keeper:
             try:
-                self._held.enter_context(self._locks.hold("agent", 0))
+                self._held.enter_context(self._locks.hold(self.address(), 0))
             except (LockTimeout, OSError):
                 return False
             self._is_keeper = True
@@ -83,7 +86,7 @@ class Keeper:
             stdin=subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": path},
         )
-        _hand_over(self._child, self._handover)
+        _hand_over(self._child, Handover(self.address(), self._settings))
 
 
 def _hand_over(child: subprocess.Popen[bytes], handover: Any) -> None:
