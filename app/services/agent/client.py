@@ -15,7 +15,7 @@ from app.domain.errors import MlflowTooSlow, MlflowUnavailable
 _STARTING_SECONDS = 15.0
 _POLL_SECONDS = 0.25
 # The agent bounds what it does; this much later it counts as hanging.
-_GRACE_SECONDS = 1.0
+_GRACE_SECONDS = 0.3
 
 
 @dataclass

@@ -13,14 +13,18 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from app.domain.errors import LockTimeout
+from app.domain.errors import LockTimeout, TowerError
 from app.domain.ports import Locks
-from app.services.agent.server import Handover
+from app.services.agent.client import Agent
+from app.services.agent.server import SIGN_OF_LIFE, Handover
 
 log = logging.getLogger(__name__)
 
 # An agent that ends at once is not started again at once.
 _BETWEEN_STARTS_SECONDS = 1.0
+# How long to wait for a sign of life, and after how long without one the agent is taken for stuck.
+_SIGN_SECONDS = 1.0
+_SILENCE_SECONDS = 30.0
 _ROOT = Path(__file__).resolve().parents[3]
 
 
@@ -37,7 +41,7 @@ class Keeper:
         self._held = ExitStack()
         self._is_keeper = False
         self._child: subprocess.Popen[bytes] | None = None
-        self._started_at = 0.0
+        self._started_at = self._answered_at = 0.0
         self._changing = threading.Lock()
         self._stopped = False
 
@@ -53,6 +57,10 @@ class Keeper:
                 return
             if self._child is None or self._child.poll() is not None:
                 self._start()
+            child = self._child
+        if child is not None and not self._answers():
+            log.error("The process that talks to MLflow does not answer for %d s: killing it", _SILENCE_SECONDS)
+            child.kill()
 
     def stop(self) -> None:
         """Let go: the agent ends by itself, and another worker may start a new one."""
@@ -61,6 +69,18 @@ class Keeper:
             if self._child is not None and self._child.stdin is not None:
                 self._child.stdin.close()
             self._held.close()
+
+    def _answers(self) -> bool:
+        """Whether it has, within the time that even a start may take."""
+        agent = Agent()
+        agent.use(self.address())
+        try:
+            with agent.within(_SIGN_SECONDS):
+                agent.ask(*SIGN_OF_LIFE)
+        except TowerError:
+            return time.monotonic() - max(self._answered_at, self._started_at) < _SILENCE_SECONDS
+        self._answered_at = time.monotonic()
+        return True
 
     def _became_keeper(self) -> bool:
         if not self._is_keeper:

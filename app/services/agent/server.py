@@ -17,6 +17,8 @@ log = logging.getLogger(__name__)
 
 # More than the threads of all workers of a usual host; a call beyond waits to be accepted.
 _BACKLOG = 512
+# What the keeper asks to see whether the agent is stuck.
+SIGN_OF_LIFE = ("server", "is_there")
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,8 @@ class Server:
 
     def serve(self, targets: Mapping[str, tuple[object, frozenset[str]]]) -> None:
         """Answer calls of the methods named, for ever."""
+        name, method = SIGN_OF_LIFE
+        targets = {**targets, name: (self, frozenset({method}))}
         while True:
             try:
                 connection = self._listener.accept()
@@ -48,6 +52,10 @@ class Server:
                 time.sleep(0.1)
                 continue
             threading.Thread(target=self._answer, args=(connection, targets), name="asked", daemon=True).start()
+
+    def is_there(self) -> bool:
+        """A sign of life."""
+        return True
 
     def leave(self, seconds: float) -> None:
         """End the process when the calls under way are done, or after so long."""

@@ -1,0 +1,94 @@
+"""The keeper: one worker keeps the agent, and replaces one that died or is stuck."""
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.services.agent import Keeper, keeper
+from app.services.file_locks import FileLocks
+from tests.servers import until
+
+# An agent that reads what is handed over, answers signs of life until its input ends, and nothing else.
+AGENT = """
+import pickle, sys, threading
+from contextlib import nullcontext
+from app.services.agent import Server
+address = pickle.load(sys.stdin.buffer).address
+server = Server(address, lambda seconds: nullcontext())
+threading.Thread(target=server.serve, args=({},), daemon=True).start()
+sys.stdin.buffer.read()
+"""
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[subprocess.Popen[bytes]]:
+    """The agents that were started; each only gives signs of life."""
+    made: list[subprocess.Popen[bytes]] = []
+    real = subprocess.Popen
+
+    def start(_: list[str], **more: Any) -> subprocess.Popen[bytes]:
+        made.append(real([sys.executable, "-c", AGENT], **more))
+        return made[-1]
+
+    monkeypatch.setattr(keeper.subprocess, "Popen", start)
+    monkeypatch.setattr(keeper, "_BETWEEN_STARTS_SECONDS", 0.0)
+    monkeypatch.setattr(keeper, "_SIGN_SECONDS", 0.5)
+    return made
+
+
+@pytest.fixture
+def pair(
+    tmp_path_factory: pytest.TempPathFactory, started: list[subprocess.Popen[bytes]]
+) -> Iterator[tuple[Keeper, Keeper]]:
+    """The keepers of two workers of one gunicorn."""
+    directory: Path = tmp_path_factory.mktemp("k")
+    one, two = (Keeper(directory, FileLocks(directory, ""), "settings") for _ in range(2))
+    yield one, two
+    one.stop()
+    two.stop()
+    for agent in started:
+        agent.wait(20)
+
+
+def test_of_two_workers_one_keeps_the_agent_and_the_other_when_that_one_is_gone(
+    pair: tuple[Keeper, Keeper], started: list[subprocess.Popen[bytes]]
+) -> None:
+    one, two = pair
+    for _ in range(3):
+        one.tick()
+        two.tick()
+    assert len(started) == 1
+    one.stop()
+    assert started[0].wait(20) == 0
+    one.tick()
+    two.tick()
+    assert len(started) == 2
+
+
+def test_an_agent_that_died_is_replaced(pair: tuple[Keeper, Keeper], started: list[subprocess.Popen[bytes]]) -> None:
+    pair[0].tick()
+    started[0].kill()
+    started[0].wait(20)
+    pair[0].tick()
+    assert len(started) == 2
+
+
+def test_an_agent_that_is_stuck_is_killed_and_replaced(
+    pair: tuple[Keeper, Keeper], started: list[subprocess.Popen[bytes]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pair[0].tick()
+    until(pair[0]._answers, 30, "the agent")
+    pair[0].tick()
+    assert started[0].poll() is None
+    started[0].send_signal(signal.SIGSTOP)
+    monkeypatch.setattr(keeper, "_SILENCE_SECONDS", 0.0)
+    pair[0].tick()
+    assert started[0].wait(20) == -signal.SIGKILL
+    monkeypatch.setattr(keeper, "_SILENCE_SECONDS", 30.0)
+    pair[0].tick()
+    assert len(started) == 2
