@@ -162,7 +162,8 @@ def with_models(fleet: Fleet, readings: Mapping[str, ModelReading], rules: Stage
         for name, reading in readings.items():
             if reading.model is not None and segment_of(name) == number:
                 models.append(reading.model)
-                versions.extend(reading.versions)
+                held = [version.row for version in old.by_name.get(name, ())]
+                versions.extend(held if reading.versions is None else reading.versions)
         digest = digest_of(models, versions)
         if digest != old.digest:
             segments[number] = segment(digest, models, versions, rules)

@@ -112,11 +112,14 @@ class Inventory:
 
 @dataclass(frozen=True, slots=True)
 class ModelReading:
-    """One reading of one registered model; `model` is None when MLflow does not know it."""
+    """One reading of one registered model; `model` is None when MLflow does not know it.
+
+    `versions` is None where they were not read.
+    """
 
     read_at: int
     model: RegisteredModel | None
-    versions: tuple[ModelVersion, ...] = ()
+    versions: tuple[ModelVersion, ...] | None = ()
     unreadable: int = 0
 
 

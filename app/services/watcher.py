@@ -8,7 +8,7 @@ from typing import Protocol
 
 from app.domain.changes import newer_than, renamed, unlike
 from app.domain.errors import TowerError
-from app.domain.fleet import Fleet, reading_of
+from app.domain.fleet import Fleet
 from app.domain.models import ModelReading
 from app.domain.ports import Clock, Gateway, Journal, Snapshots
 
@@ -23,6 +23,7 @@ _MOST_READ = 400
 _MOST_MISSING = 20
 # Deliveries come in bursts: what follows one so soon is read together with it.
 _BURST_SECONDS = 0.05
+_TRIES_AFTER_SECONDS = (0, 2, 5)
 
 
 class Reader(Protocol):
@@ -100,7 +101,8 @@ class Watcher:
         if len(to_read) > _MOST_READ or len(found.missing) > _MOST_MISSING:
             return self._swept(fleet)
         readings = {
-            model.name: ModelReading(read_at, model, reading_of(fleet, model.name, read_at).versions)
+            # Its versions were not read: they are whatever is known of them by then.
+            model.name: ModelReading(read_at, model, None)
             for model in found.same_versions
         }
         changed = self._reader.apply(readings) if readings else 0
@@ -131,7 +133,16 @@ class Watcher:
                 if self._stopping:
                     return
                 names, self._named = sorted(self._named), set()
-            self._noted(_PUSH, lambda names=names: self._read(names))  # type: ignore[misc]
+            self._read_pushed(names)
+
+    def _read_pushed(self, names: list[str]) -> None:
+        """Read what was named, and try again where MLflow fails: MLflow itself does not deliver it again."""
+        for seconds in _TRIES_AFTER_SECONDS:
+            with self._arrived:
+                if self._arrived.wait_for(lambda: self._stopping, seconds):
+                    return
+            if self._noted(_PUSH, lambda: self._read(names)):
+                return
 
     def _read(self, names: list[str]) -> int:
         if len(names) > _MOST_READ:
@@ -141,13 +152,16 @@ class Watcher:
     def _swept(self, before: Fleet | None) -> int:
         return self._reader.sweep().changes_since(before)
 
-    def _noted(self, kind: str, work: Callable[[], int]) -> None:
+    def _noted(self, kind: str, work: Callable[[], int]) -> bool:
+        """Do it and note how it went; whether it went well."""
         try:
             with self._journal.entry(kind) as entry:
                 with self._gateway.within(self._timeout) as operation:
                     entry["changed"] = work()
                 entry["requests"] = operation.requests
+            return True
         except TowerError as error:
             log.warning("Looking for changes in MLflow failed (%s): %s", kind, error.detail)
         except Exception:
             log.exception("Looking for changes in MLflow failed (%s)", kind)
+        return False

@@ -1,6 +1,7 @@
 """Freshness: what changed in MLflow shows after the poll that is to find it, and the mirror never goes back."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from app.domain.errors import MlflowUnavailable
 from app.domain.fleet import Fleet, swept
 from app.domain.models import Inventory, Newest
 from app.domain.stages import stage_rules
+from app.services import watcher
 from app.services.file_cache import FileCache
 from app.services.file_locks import FileLocks
 from app.services.journal import ALIASES, CHANGES, PUSH, SWEEP, Journal
@@ -197,6 +199,41 @@ def test_a_slow_reading_of_a_model_does_not_undo_a_sweep_that_began_later(proces
     process.updater.sweep()
     assert process.updater.apply(slow) == 0
     assert process.shows() == truth(process.gateway)
+
+
+def test_a_poll_of_aliases_takes_nothing_back_that_was_found_while_it_read(process: Process) -> None:
+    world, listed = process.gateway.world, process.gateway.registered_models
+    began = world.tick()
+
+    def slowly() -> Any:
+        models = listed()
+        world.add_version("m")
+        slow = process.gateway.read_models(["m"], [])
+        process.updater.apply({"m": replace(slow["m"], read_at=began)})
+        return models
+
+    world.tag_model("m", "k", "v")
+    process.gateway.registered_models = slowly  # type: ignore[method-assign]
+    process.watcher.look_at_aliases()
+    assert process.shows() == truth(process.gateway)
+
+
+def test_what_a_delivery_named_is_read_again_when_mlflow_failed(
+    process: Process, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watcher, "_TRIES_AFTER_SECONDS", (0, 0.05, 0.05))
+    read, failures = process.gateway.read_models, [MlflowUnavailable("down"), MlflowUnavailable("down")]
+
+    def fail_twice(names: Sequence[str], experiments: Sequence[str]) -> Any:
+        if failures:
+            raise failures.pop()
+        return read(names, experiments)
+
+    process.gateway.read_models = fail_twice  # type: ignore[method-assign]
+    process.gateway.world.add_version("m")
+    process.watcher.start()
+    process.watcher.pushed("m")
+    until(lambda: process.shows() == truth(process.gateway), 10)
 
 
 NAMES = ("a", "b", "c")
