@@ -107,11 +107,7 @@ class Updater:
             nonlocal changed
             if current is None:
                 raise MlflowUnavailable("Nothing has been read from MLflow yet. Try again shortly.")
-            newer = {
-                name: reading
-                for name, reading in readings.items()
-                if reading.read_at > current.touched.get(name, 0) and reading.read_at >= current.as_of
-            }
+            newer = {name: reading for name, reading in readings.items() if _is_newer(reading, name, current)}
             fleet = with_models(current, newer, self._rules)
             changed = sum(fleet.model(name) != current.model(name) for name in newer)
             return fleet
@@ -165,3 +161,12 @@ class Updater:
             log.warning("MLflow says that all %d model versions are gone: asking again", len(before.models))
             inventory = self._gateway.read_inventory()
         return inventory
+
+
+def _is_newer(reading: ModelReading, name: str, fleet: Fleet) -> bool:
+    """Whether a reading of a registered model began after what the fleet has of it was read."""
+    if reading.read_at <= fleet.touched.get(name, 0) or reading.read_at < fleet.as_of:
+        return False
+    # A row of a long list may be older than it says: another reading may have come and gone while the list was read.
+    known, read = fleet.model(name)[0], reading.model
+    return reading.versions is not None or known is None or read is None or read.updated >= known.updated
