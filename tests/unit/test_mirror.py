@@ -245,3 +245,42 @@ def test_a_version_that_the_mirror_has_is_not_looked_up(make: Make, gateway: Slo
     worker.updater.sweep()
     worker.tracker.ensure_known("m", 1, gateway.world.versions["m", 1].created)
     assert gateway.calls == ["read_inventory"]
+
+
+def test_where_nothing_can_be_shared_a_worker_has_the_snapshot_of_the_process_that_reads(
+    make: Make, gateway: SlowGateway, tmp_path: Path, locks: FileLocks
+) -> None:
+    (tmp_path / "cache").write_text("in the way")
+    agent = make()
+    snapshots = Snapshots(FileCache(tmp_path / "cache"), locks, Source("here", RULES))
+    worker = ModelTracker(snapshots, agent.updater, RULES, gateway.world.tick, TrackerOptions())
+    assert len(worker.fleet().models) == 1
+    gateway.world.add_version("m")
+    agent.updater.look_up(["m"])
+    worker.catch_up()
+    assert len(worker.fleet().models) == 2
+    worker.catch_up()
+    assert worker.fleet() is worker.peek()
+    gateway.world.add_version("m")
+    assert len(worker.refreshed(agent.updater.sweep().as_of).models) == 3
+
+
+def test_a_snapshot_that_is_overdue_is_asked_for_and_a_fresh_one_is_not(
+    make: Make, gateway: SlowGateway, tmp_path: Path, locks: FileLocks
+) -> None:
+    agent = make()
+    agent.updater.sweep()
+    asked: list[int] = []
+
+    class Reader:
+        def held(self, since: int) -> None:
+            asked.append(since)
+
+    snapshots = Snapshots(FileCache(tmp_path / "cache"), locks, Source("here", RULES))
+    options = TrackerOptions(overdue=60)
+    worker = ModelTracker(snapshots, Reader(), RULES, gateway.world.tick, options)  # type: ignore[arg-type]
+    worker.catch_up()
+    assert asked == []
+    later(gateway, 61)
+    worker.catch_up()
+    assert len(asked) == 1
