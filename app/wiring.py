@@ -29,7 +29,7 @@ from app.services.health import Health
 from app.services.health_report import HealthReport
 from app.services.journal import Journal
 from app.services.keys import KeyRing
-from app.services.marks import Marks
+from app.services.marks import marks_at
 from app.services.mlflow_gateway import MlflowGateway
 from app.services.mlflow_store import ensure_store
 from app.services.model_tracker import ModelTracker, TrackerOptions
@@ -180,7 +180,7 @@ def real_parts(settings: Settings) -> Parts:
     cache = hashlib.sha256(str(directory.resolve()).encode()).hexdigest()[:16]
     return Parts(
         gateway=_gateway(settings),
-        cache=FileCache(directory, Marks(locks / f"marks-{cache}")),
+        cache=FileCache(directory, marks_at(locks / f"marks-{cache}")),
         refresh_locks=FileLocks(locks, f"{directory.resolve()}\n{source}"),
         # Instances with other cache directories may serve the same MLflow: they exclude each other here.
         monitoring_locks=FileLocks(locks, f"{source}\n{settings.monitoring_experiment}"),

@@ -17,14 +17,27 @@ _SLOTS = 512
 _BYTES = _SLOTS * 8
 
 
+def marks_at(path: Path) -> "Marks | None":
+    """The marks in a file; None where there is no place for it, and the stored files tell what is new."""
+    try:
+        return Marks(path)
+    except OSError as error:
+        log.warning("There is no place for %s (%s): each request looks at the cache's files", path, error)
+        return None
+
+
 class Marks:
-    """One number a key, changed by whoever writes the key. Two keys may share one, and are read once too often."""
+    """One number a key, changed by whoever writes the key. Two keys may share one, and are read once too often.
+
+    Raises OSError where the file cannot be made.
+    """
 
     def __init__(self, path: Path) -> None:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             if os.fstat(descriptor).st_size < _BYTES:
-                os.ftruncate(descriptor, _BYTES)
+                # Written, not only made longer: on a full disk this fails, where a hole would kill who writes to it.
+                os.pwrite(descriptor, bytes(_BYTES), 0)
             # The file may be removed while it is used; all who have it go on sharing it.
             self._numbers = memoryview(mmap.mmap(descriptor, _BYTES)).cast("Q")
         finally:

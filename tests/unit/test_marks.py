@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from app.services.file_cache import FileCache
-from app.services.marks import Marks
+from app.services.marks import Marks, marks_at
 
 
 @pytest.fixture(params=[True, False], ids=["marks", "files"])
@@ -42,6 +42,11 @@ def test_a_look_sees_what_somebody_else_did_to_the_file_once(tmp_path: Path) -> 
     after = cache.mark("key")
     cache.look()
     assert before != after == cache.mark("key")
+
+
+def test_without_a_place_for_marks_the_files_tell_what_is_new(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    assert marks_at(tmp_path / "file" / "marks") is None
 
 
 def _copy(path: Path) -> Path:
