@@ -22,6 +22,10 @@ class ListQuery:
     sort: str | None = None
 
 
+EVERYTHING = ListQuery()
+"""The query that asks for nothing in particular."""
+
+
 @dataclass(frozen=True, slots=True)
 class Page:
     """Where a page lies in its list: `total` rows, `page` of `page_size` rows each."""

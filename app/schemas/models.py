@@ -4,7 +4,7 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, post_load, validate
 
-from app.domain.query import SORTS, ListQuery
+from app.domain.query import EVERYTHING, SORTS, ListQuery
 from app.domain.stages import STAGES
 from app.schemas.base import flag, metrics, moment, number, text, told, words
 
@@ -80,7 +80,9 @@ class ListQuerySchema(Schema):
                 data["stage"] = _one_of_any_case(STAGES, data["stage"])
             except ValidationError as error:
                 raise ValidationError({"stage": error.messages}) from None
-        return ListQuery(**data, tags=tags)
+        found = ListQuery(**data, tags=tags)
+        # One object, by which a list that is kept whole is known at once.
+        return EVERYTHING if found == EVERYTHING else found
 
 
 class DriftQuerySchema(Schema):

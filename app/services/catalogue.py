@@ -3,8 +3,8 @@
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -14,7 +14,7 @@ from app.domain.index import Index
 from app.domain.models import Registration, TrackedModel
 from app.domain.monitored import Monitored
 from app.domain.ports import Clock, Mirror, Register, RunCount
-from app.domain.query import ListQuery, page_of, pagination, select
+from app.domain.query import EVERYTHING, ListQuery, page_of, pagination, select
 from app.domain.stages import STAGES
 from app.domain.times import rfc3339
 from app.domain.views import experiment_info, model_info, version_info
@@ -27,14 +27,12 @@ _KEPT_ROWS = 10_000
 
 # The sample fleet has no registrations.
 _NONE = Monitored({})
-_EVERYTHING = ListQuery()
 
 _Row = tuple[TrackedModel, Registration | None, bytes]
 Made = tuple[bytes, dict[str, int] | None]
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """A body ready to be sent, and what may be said of its age. Stale: older than it should be."""
 
     prepared: Prepared
@@ -63,6 +61,10 @@ class _Generation:
         self._older = before._lists if before else {}
         self._rows: dict[tuple[str, int], _Row] = self._kept(before._rows) if before else {}
         self._making = threading.Lock()
+
+    def kept(self, key: Any) -> Prepared | None:
+        """The body of an unfiltered list, where it is made already."""
+        return self._lists.get(key)
 
     def list(self, key: Any, make: Callable[["_Generation"], Made]) -> Prepared:
         """The body of one of the few unfiltered lists; of many who ask at once, one makes it."""
@@ -138,7 +140,7 @@ class Catalogue:
 
         stale = not self._mirror.shows_mock() and self._register.monitored().stale
         answer = self._listed(f"monitored {model_type}", query, rows)
-        return replace(answer, stale=True) if stale else answer
+        return answer._replace(stale=True) if stale else answer
 
     def versions(self, name: str) -> Answer:
         """Every version of a model. Raises `NotFound`."""
@@ -214,6 +216,9 @@ class Catalogue:
         return now
 
     def _listed(self, kind: str, query: ListQuery, rows: Callable[[_Generation], Sequence[TrackedModel]]) -> Answer:
+        now = self._current()
+        if query is EVERYTHING and (kept := now.kept(kind)):
+            return self._answer(now, kept)
         if query.page_size is not None and query.page_size > self._options.most:
             raise InvalidInput(f"page_size: at most {self._options.most} (MAX_MODELS_RETURNED).")
 
@@ -222,8 +227,7 @@ class Catalogue:
             page = page_of(query, len(found), self._options.most)
             return b"[" + b",".join([now.row(model) for model in found[page.rows]]) + b"]", pagination(page)
 
-        now = self._current()
-        if query == _EVERYTHING:
+        if query is EVERYTHING:
             return self._answer(now, now.list(kind, make))
         return self._answer(now, now.page((kind, query), make))
 

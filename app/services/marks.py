@@ -33,6 +33,7 @@ class Marks:
     """
 
     def __init__(self, path: Path) -> None:
+        self._slots: dict[str, int] = {}
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             if os.fstat(descriptor).st_size < _BYTES:
@@ -44,7 +45,10 @@ class Marks:
             os.close(descriptor)
 
     def of(self, key: str) -> int:
-        return self._numbers[zlib.crc32(key.encode()) % _SLOTS]
+        slot = self._slots.get(key)
+        if slot is None:
+            slot = self._slots[key] = zlib.crc32(key.encode()) % _SLOTS
+        return self._numbers[slot]
 
     def change(self, key: str) -> None:
         # Eight aligned bytes are written at once; a number nobody had needs no lock.
