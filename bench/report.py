@@ -41,20 +41,26 @@ class Line:
         return f"| {self.goal} | {limit} | {self.median:.3g} {self.unit} | {spread} | {self.met} | {self.note} |"
 
 
+_HEAD = "| goal | limit | measured (median) | spread | met | beside it |\n|---|---|---|---|---|---|\n"
+
+
 def table(lines: Sequence[Line]) -> str:
     """The report as a Markdown table."""
-    head = "| goal | limit | measured (median) | spread | met | beside it |\n|---|---|---|---|---|---|\n"
-    return head + "\n".join(line.row() for line in lines) + "\n"
+    return _HEAD + "\n".join(line.row() for line in lines) + "\n"
 
 
 def save(lines: Sequence[Line]) -> None:
-    """Write `RESULTS.md`, with what was written there by hand."""
+    """Write `RESULTS.md`, with what was written there by hand, and with earlier rows of goals not measured now."""
     old = RESULTS.read_text() if RESULTS.exists() else ""
     by_hand = old.partition(_BY_HAND)[2]
+    rows = {
+        row.split("|")[1].strip(): row for row in old.splitlines() if row.startswith("| ") and "| goal |" not in row
+    }
+    rows |= {line.goal: line.row() for line in lines}
     parts = ", ".join(f"{name} {version(name)}" for name in ("flask", "gunicorn", "mlflow"))
     machine = f"{cpu_count()} cores, Python {platform.python_version()}, {parts}"
     RESULTS.write_text(
         f"# What was measured\n\n`make bench` on {datetime.now(UTC):%Y-%m-%d}: {machine}.\n"
         "The machine is shared with others: read the ratios, not the times.\n\n"
-        f"{table(lines)}\n{_BY_HAND}{by_hand}"
+        f"{_HEAD}{chr(10).join(rows.values())}\n\n{_BY_HAND}{by_hand}"
     )
