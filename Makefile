@@ -19,6 +19,7 @@ demo: .venv/.installed ## Build the demo registry, or score the days that are mi
 	@$(BIN)/python -m demo
 
 test: .venv/.installed-dev ## Run every test, with coverage
+	@-scripts/need.sh promtool prometheus
 	$(BIN)/python -m pytest --cov --cov-report=term
 
 bench: .venv/.installed-dev ## Measure what the README claims (half an hour; ARGS="rates --rounds 3" for less)

@@ -56,6 +56,9 @@ class Settings(BaseSettings):
     alias_poll_seconds: float = Field(
         60, ge=0, le=86400, description="How often to look for changes of aliases, tags and deletions; 0 is never."
     )
+    check_interval_minutes: float = Field(
+        15, ge=0, le=10080, description="How often the monitored versions are checked; 0 is after observations only."
+    )
     cache_timeout_seconds: float = Field(
         300, gt=0, le=86400, description="Bounds one refresh, all its MLflow calls together."
     )
@@ -66,6 +69,15 @@ class Settings(BaseSettings):
 
     production_aliases: Names = Field(("champion", "production"), description="Aliases that stand for Production.")
     staging_aliases: Names = Field(("challenger", "staging"), description="Aliases that stand for Staging.")
+    alert_webhook_url: SecretStr | None = Field(None, description="Gets every change of verdict as JSON.")
+    alert_webhook_secret: SecretStr | None = Field(None, description="Signs what goes to ALERT_WEBHOOK_URL.")
+    alert_urls: SecretStr | None = Field(None, description="Apprise addresses that get every change of verdict.")
+    stale_after_days: int = Field(
+        180,
+        ge=0,
+        le=36500,
+        description="How long a version in Production may stay as it is, unreported; 0 is for ever.",
+    )
     monitoring_experiment: str = Field(
         "control-tower", min_length=1, max_length=250, description="MLflow experiment of the monitor runs."
     )
@@ -89,7 +101,14 @@ class Settings(BaseSettings):
     def _lower(cls, value: Any) -> Any:
         return value.strip().lower() if isinstance(value, str) else value
 
-    @field_validator("mlflow_webhook_secret")
+    @field_validator("alert_webhook_url")
+    @classmethod
+    def _is_web_address(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not _is_http(value.get_secret_value()):
+            raise ValueError("must be an http:// or https:// address")
+        return value
+
+    @field_validator("mlflow_webhook_secret", "alert_webhook_secret")
     @classmethod
     def _hard_to_guess(cls, value: SecretStr | None) -> SecretStr | None:
         text = value.get_secret_value() if value else None
@@ -103,14 +122,9 @@ class Settings(BaseSettings):
     def _known_scheme(cls, value: str | None) -> str | None:
         if value is not None and not value.startswith(_URI_SCHEMES):
             raise ValueError("must start with http://, https:// or sqlite:///, or be another database URI")
-        if value is not None and value.startswith(("http://", "https://")):
-            try:
-                readable = urlsplit(value).hostname is not None and urlsplit(value).port != 0
-            except ValueError:
-                readable = False
-            if not readable:
-                # A password with a bare `/`, `?` or `#` ends the address early: its rest would be shown as a path.
-                raise ValueError("must be an address; percent-encode / ? # [ ] in the user name and the password")
+        if value is not None and value.startswith(("http://", "https://")) and not _is_http(value):
+            # A password with a bare `/`, `?` or `#` ends the address early: its rest would be shown as a path.
+            raise ValueError("must be an address; percent-encode / ? # [ ] in the user name and the password")
         return value
 
     @property
@@ -133,7 +147,15 @@ def load_settings(**overrides: Any) -> Settings:
         raise BadSetting(".env: not UTF-8. Save it as UTF-8.") from None
 
 
-_SECRET = ("password", "token", "secret", "uri")
+def _is_http(address: str) -> bool:
+    try:
+        parts = urlsplit(address)
+        return parts.scheme in ("http", "https") and parts.hostname is not None and parts.port != 0
+    except ValueError:
+        return False
+
+
+_SECRET = ("password", "token", "secret", "uri", "url")
 
 
 def _in_one_line(error: ValidationError) -> str:

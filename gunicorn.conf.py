@@ -3,9 +3,10 @@
 import gc
 
 from app.logs import logging_config
-from app.starting import announce, prepare
+from app.starting import announce, count_together, prepare, process_ended
 from config import load_settings
 
+count_together()
 _settings = load_settings()
 _host = f"[{_settings.api_host}]" if ":" in _settings.api_host else _settings.api_host
 
@@ -52,3 +53,8 @@ def worker_exit(server, worker):  # noqa: ARG001 - gunicorn hands over both
     application = getattr(worker, "wsgi", None)
     if application is not None:
         application.extensions["control_tower"].stop()
+
+
+def child_exit(server, worker):  # noqa: ARG001 - as above
+    """In the master, after the end of a worker, however that came."""
+    process_ended(worker.pid)

@@ -8,13 +8,14 @@ from flask.json.provider import JSONProvider
 from flask_cors import CORS
 
 from app.access import guard
-from app.blueprints import cache, dashboard, debug, experiments, models, monitoring, system, webhooks
+from app.blueprints import cache, dashboard, debug, experiments, metrics, models, monitoring, system, webhooks
 from app.cli import register_commands
 from app.errors import TowerApi, register_errors
 from app.flask_app import ControlTower
+from app.gate import gate_command
 from app.hooks import register_hooks
 from app.parsing import MOST_BODY_BYTES
-from app.wiring import Parts, real_parts, wire
+from app.wiring import Parts, real_parts, receivers_of, wire
 from config import VERSION, Settings, load_settings
 
 _OPENAPI = {
@@ -58,7 +59,9 @@ def create_app(settings: Settings | None = None, parts: Parts | None = None) -> 
         CORS(app, origins=list(settings.cors_origins), expose_headers="*")
     register_errors(app)
     _register_api(app, settings)
-    register_commands(app, built.keys, built.gateway, settings.mlflow_webhook_secret)
+    receivers = receivers_of(settings, built.clock)
+    register_commands(app, built.keys, built.gateway, settings.mlflow_webhook_secret, receivers, built.clock)
+    app.cli.add_command(gate_command(built.comparison))
     return app
 
 
@@ -68,7 +71,7 @@ def _register_api(app: Flask, settings: Settings) -> None:
         "bearer",
         {"type": "http", "scheme": "bearer", "description": "An access key, where the service has keys"},
     )
-    areas = [system, models, monitoring, experiments, cache, dashboard]
+    areas = [system, models, monitoring, experiments, cache, dashboard, metrics]
     if settings.enable_debug_endpoints:
         areas.append(debug)
     if settings.mlflow_webhook_secret:

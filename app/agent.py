@@ -33,7 +33,12 @@ def main() -> None:
 
     threading.Thread(target=leave_with_the_keeper, name="lifeline", daemon=True).start()
     built.start()
-    objects = {"gateway": built.gateway, "updater": built.updater, "refresher": built.refresher}
+    objects = {
+        "gateway": built.gateway,
+        "updater": built.updater,
+        "refresher": built.refresher,
+        "checker": built.checker,
+    }
     server.serve({name: (objects[name], methods) for name, methods in AGENT_METHODS.items()})
 
 

@@ -1,22 +1,35 @@
-"""Commands: `flask tokens new NAME --role ROLE`, and `flask webhooks register`, `list` and `remove`."""
+"""Commands of `flask`: `tokens new`, `webhooks register`, `list` and `remove`, `alerts test`."""
+
+from collections.abc import Sequence
 
 import click
 from flask import Flask
 from flask.cli import AppGroup
 from pydantic import SecretStr
 
+from app.domain.alerts import VerdictChange
 from app.domain.errors import TowerError
 from app.domain.models import Subscription
-from app.domain.ports import Gateway
+from app.domain.ports import Clock, Gateway
+from app.domain.verdicts import DRIFTING, HEALTHY
 from app.domain.webhook import RECEIVER_PATH, WEBHOOK_NAME, receiver_url
+from app.services.alerts import NotDelivered, Receiver
 from app.services.keys import ROLES, BadKeyFile, KeyRing
 from config import HOW_TO_MAKE_ONE
 
 
-def register_commands(app: Flask, keys: KeyRing | None, gateway: Gateway, webhook_secret: SecretStr | None) -> None:
+def register_commands(
+    app: Flask,
+    keys: KeyRing | None,
+    gateway: Gateway,
+    webhook_secret: SecretStr | None,
+    receivers: Sequence[Receiver],
+    clock: Clock,
+) -> None:
     """Add the service's commands to `flask`."""
     app.cli.add_command(_tokens(keys))
     app.cli.add_command(_webhooks(gateway, webhook_secret))
+    app.cli.add_command(_alerts(receivers, clock))
 
 
 def _tokens(keys: KeyRing | None) -> AppGroup:
@@ -89,6 +102,30 @@ def _webhooks(gateway: Gateway, secret: SecretStr | None) -> AppGroup:
         except TowerError as error:
             raise click.ClickException(error.detail) from None
         click.echo(f"Removed {webhook_id}. MLflow ceases to deliver within a minute.")
+
+    return group
+
+
+def _alerts(receivers: Sequence[Receiver], clock: Clock) -> AppGroup:
+    group = AppGroup("alerts", help="Who is told when a verdict changes.")
+
+    @group.command("test")
+    def test() -> None:
+        """Send an example to each receiver, and say whether it arrived."""
+        if not receivers:
+            raise click.ClickException("Set ALERT_WEBHOOK_URL or ALERT_URLS to be told.")
+        reasons = ("This is a test: nothing has happened.",)
+        example = VerdictChange("example", 1, "classifier", "none", HEALTHY, DRIFTING, clock(), reasons)
+        failed = 0
+        for receiver in receivers:
+            try:
+                receiver.deliver([example])
+                click.echo(f"{receiver.name}: taken")
+            except NotDelivered as error:
+                failed += 1
+                click.echo(f"{receiver.name}: not taken: {error}", err=True)
+        if failed:
+            raise click.ClickException(f"{failed} of {len(receivers)} receivers did not take the example.")
 
     return group
 

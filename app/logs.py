@@ -91,6 +91,8 @@ def logging_config(level: str, log_format: str) -> dict[str, Any]:
             "mlflow": quiet,
             "urllib3": quiet,
             "filelock": quiet,
+            # Its own account of a failure repeats addresses, which are secrets; the announcer says what failed.
+            "apprise": {"level": "CRITICAL"},
             # It warns at every tick that a long refresh is still running.
             "apscheduler": {"level": "ERROR"},
         },

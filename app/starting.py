@@ -1,15 +1,43 @@
 """Starting: what is done once, before any worker serves, and what is said then."""
 
 import logging
+import os
 
 from flask import Flask
 
+from app.domain.errors import InvalidInput
 from app.services.keys import BadKeyFile
-from app.wiring import Tower
+from app.services.telemetry.files import VARIABLE, shared_place
+from app.wiring import Tower, counting_locks, passing_directory
 
 log = logging.getLogger(__name__)
 
 _LOOPBACK = ("127.", "localhost", "::1", "[::1]", "unix:")
+
+
+def count_together() -> None:
+    """Have all processes of this gunicorn count for Prometheus together. In the master, before anything else."""
+    place = shared_place()
+    try:
+        if place is None:
+            os.environ[VARIABLE] = str(passing_directory())
+        else:
+            place.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SystemExit(f"{VARIABLE}: no such directory can be made ({error}). Name one of your own.") from None
+
+
+def process_ended(process: int) -> None:
+    """In the master: a worker is gone; what it counted is kept."""
+    place = shared_place()
+    if place is not None:
+        # Not before it is known where to count.
+        from prometheus_client.multiprocess import mark_process_dead  # noqa: PLC0415
+
+        from app.services.telemetry.folding import fold  # noqa: PLC0415
+
+        mark_process_dead(process, str(place))  # type: ignore[no-untyped-call]
+        fold(place, counting_locks(place))
 
 
 def prepare(app: Flask, addresses: list[str]) -> None:
@@ -17,6 +45,8 @@ def prepare(app: Flask, addresses: list[str]) -> None:
     built: Tower = app.extensions["control_tower"]
     try:
         built.prepare()
+    except InvalidInput as error:
+        raise SystemExit(f"ALERT_URLS=(hidden): {error.detail}.") from None
     except BadKeyFile as error:
         raise SystemExit(f"API_TOKENS_FILE: {error}. `flask tokens new NAME` makes a key.") from None
     except OSError as error:

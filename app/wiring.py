@@ -8,20 +8,26 @@ import shutil
 import tempfile
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flask import current_app
 
+from app.domain.alerts import VerdictChange
 from app.domain.codec import Source
-from app.domain.errors import InvalidInput
-from app.domain.ports import Clock, Gateway, Locks, SharedCache, Updates
+from app.domain.errors import InvalidInput, TowerError
+from app.domain.ports import Checked, Clock, Gateway, Locks, Observers, SharedCache, Updates
 from app.domain.redact import without_userinfo
 from app.domain.stages import stage_rules
 from app.services.agent import Agent, Elsewhere, Keeper
+from app.services.alerts import Announcer, AppriseReceiver, Receiver, WebhookReceiver, alert_urls, refuse_bad_urls
 from app.services.cache_report import CacheReport, ReportOptions
 from app.services.catalogue import Catalogue, CatalogueOptions
+from app.services.checker import Checker
+from app.services.checks import Checks
+from app.services.comparison import Comparison
 from app.services.drift import Drift
 from app.services.file_cache import FileCache
 from app.services.file_locks import FileLocks, lock_directory
@@ -34,14 +40,20 @@ from app.services.mlflow_gateway import MlflowGateway
 from app.services.mlflow_store import ensure_store
 from app.services.model_tracker import ModelTracker, TrackerOptions
 from app.services.monitoring_manager import MonitoringManager
+from app.services.monitoring_report import MonitoringReport
 from app.services.refresher import Refresher
 from app.services.run_counter import RunCounter
 from app.services.runs import Runs
 from app.services.scheduler import TICK_SECONDS, Scheduler
 from app.services.snapshots import Snapshots
+from app.services.telemetry.files import VARIABLE, reserve, shared_place
 from app.services.updater import Updater, UpdaterOptions
 from app.services.watcher import Watcher
 from config import VERSION, Settings
+
+if TYPE_CHECKING:
+    from app.services.telemetry.exposition import Exposition
+    from app.services.telemetry.instruments import Instruments
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +74,7 @@ AGENT_METHODS = {
     "gateway": frozenset(name for name in vars(Gateway) if not name.startswith("_")) - {"within", "stop", "patience"},
     "updater": frozenset({"read", "first", "held", "look_up"}),
     "refresher": frozenset({"refresh", "pushed"}),
+    "checker": frozenset({"observed"}),
 }
 
 
@@ -78,7 +91,8 @@ class Host:
 class Parts:
     """What the world provides, and what tests replace.
 
-    `host` is where an agent may be kept; without, this process talks to MLflow itself.
+    `host` is where an agent may be kept; without, this process talks to MLflow itself. `instruments` are those
+    that the gateway counts with.
     """
 
     gateway: Gateway
@@ -87,6 +101,7 @@ class Parts:
     monitoring_locks: Locks
     clock: Clock = now_ms
     host: Host | None = None
+    instruments: "Instruments | None" = None
 
 
 @dataclass(frozen=True)
@@ -100,18 +115,33 @@ class Tower:
     manager: MonitoringManager
     catalogue: Catalogue
     drift: Drift
+    comparison: Comparison
     runs: Runs
     health_report: HealthReport
     updates: Updates
     refresher: Refresher
     updater: Updater
     watcher: Watcher
+    observers: Observers
+    announcer: Announcer
+    checker: Checker
+    checks: Checks
+    monitoring: MonitoringReport
     cache_report: CacheReport
     scheduler: Scheduler
     agent: Agent
     keeper: Keeper | None
     keys: KeyRing | None
     clock: Clock
+    instruments: "Instruments"
+    exposition: "Exposition"
+
+    def observed(self, name: str, version: int) -> None:
+        """Have a version judged soon. What was observed is written: a failure here is mended by the next round."""
+        try:
+            self.observers.observed(name, version)
+        except TowerError as error:
+            log.warning("A version is checked with the next round: %s", error.detail)
 
     def webhook_secret(self) -> str:
         """What MLflow signs its deliveries with."""
@@ -121,7 +151,8 @@ class Tower:
         return secret.get_secret_value()
 
     def prepare(self) -> None:
-        """Before any worker is forked: make the embedded store, check the keys."""
+        """Before any worker is forked: make the embedded store, check the keys and the addresses of alerts."""
+        refuse_bad_urls(_alert_urls(self.settings))
         if self.keys:
             count = self.keys.check()
             log.info("Access keys: %d", count)
@@ -132,16 +163,23 @@ class Tower:
         if self.keeper is None:
             self.start()
             return
+        self.instruments.begin()
         self.agent.use(self.keeper.address())
         self.scheduler.start({self.keeper.tick: 1, self.cache.look: 1, self.tracker.catch_up: TICK_SECONDS})
 
     def start(self) -> None:
         """In the process that talks to MLflow."""
+        self.instruments.begin()
+        # An agent that ended before this one is nobody's child whose end gunicorn would tell.
+        self.instruments.fold()
         if isinstance(self.gateway, MlflowGateway):
             threading.Thread(target=self.gateway.warm, name="mlflow-client", daemon=True).start()
         self.watcher.start()
+        self.announcer.start()
+        self.checker.start()
         self.scheduler.start(
             {
+                self.checker.round: self.settings.check_interval_minutes * 60,
                 self.cache.look: 1,
                 self.refresher.tick: TICK_SECONDS,
                 self.watcher.poll_changes: self.settings.change_poll_seconds if self.tracker.cached else 0,
@@ -154,6 +192,8 @@ class Tower:
         self.gateway.stop()
         self.scheduler.stop()
         self.watcher.stop()
+        self.checker.stop()
+        self.announcer.stop()
         if self.keeper:
             self.keeper.stop()
 
@@ -170,7 +210,7 @@ def real_parts(settings: Settings) -> Parts:
     directory = settings.cache_directory
     if not settings.enable_cache_persistence:
         # The workers share it all the same; it is a new one at each start.
-        directory = _passing_directory()
+        directory = passing_directory()
     try:
         locks = lock_directory()
         # The path of a socket has at most 107 bytes.
@@ -178,13 +218,15 @@ def real_parts(settings: Settings) -> Parts:
     except OSError as error:
         raise SystemExit(f"There is no place for lock files: {error}. Set TMPDIR to a directory of your own.") from None
     cache = hashlib.sha256(str(directory.resolve()).encode()).hexdigest()[:16]
+    counting = instruments()
     return Parts(
-        gateway=_gateway(settings),
+        gateway=_gateway(settings, counting),
         cache=FileCache(directory, marks_at(locks / f"marks-{cache}")),
         refresh_locks=FileLocks(locks, f"{directory.resolve()}\n{source}"),
         # Instances with other cache directories may serve the same MLflow: they exclude each other here.
         monitoring_locks=FileLocks(locks, f"{source}\n{settings.monitoring_experiment}"),
         host=Host(locks, sockets, directory),
+        instruments=counting,
     )
 
 
@@ -212,7 +254,28 @@ def source_of(settings: Settings) -> str:
     return hashlib.sha256(without_userinfo(settings.tracking_uri).encode()).hexdigest()[:16]
 
 
-def _passing_directory() -> Path:
+def instruments() -> "Instruments":
+    """What this process counts with; together with others where there is a directory for that, and room in it."""
+    place = shared_place()
+    if place is not None:
+        try:
+            reserve(place, os.getpid())
+        except OSError as error:
+            log.warning("This process counts for itself: there is no room in %s (%s)", place, error)
+            place = None
+            del os.environ[VARIABLE]
+    # It looks at the environment when it is imported, and never again.
+    from app.services.telemetry.instruments import Instruments  # noqa: PLC0415
+
+    return Instruments(place, counting_locks(place) if place else None)
+
+
+def counting_locks(place: Path) -> FileLocks:
+    """The locks of those who count together."""
+    return FileLocks(place, "counting")
+
+
+def passing_directory() -> Path:
     """A new directory that goes when the process that made it ends, not when one of its workers does."""
     directory, maker = Path(tempfile.mkdtemp(prefix="control-tower-")), os.getpid()
 
@@ -232,13 +295,14 @@ def wire(settings: Settings, parts: Parts) -> Tower:
     # A snapshot that counts as stale is due, however rarely one is to be read otherwise.
     interval = min(settings.cache_refresh_interval_minutes * 60, settings.cache_max_age_hours * 3600)
     agent = Agent()
+    counting = parts.instruments or instruments()
 
     def elsewhere(target: str, here: Any) -> Any:
         return Elsewhere(agent, target, here, AGENT_METHODS[target]) if parts.host else here
 
     gateway: Gateway = elsewhere("gateway", parts.gateway)
     snapshots = Snapshots(parts.cache, parts.refresh_locks, Source(source, rules))
-    journal = Journal(parts.cache, parts.clock, timeout)
+    journal = Journal(parts.cache, parts.clock, timeout, counting)
     updater = Updater(
         gateway, snapshots, journal, parts.refresh_locks, rules, parts.clock, UpdaterOptions(interval, timeout, cached)
     )
@@ -252,11 +316,18 @@ def wire(settings: Settings, parts: Parts) -> Tower:
     manager = MonitoringManager(gateway, parts.cache, parts.monitoring_locks, parts.clock, source, cached, tracker)
     counter = RunCounter(gateway, parts.cache, parts.clock, source, cached)
     max_age = int(settings.cache_max_age_hours * _HOUR_MS)
-    catalogue = Catalogue(
-        tracker, manager, counter, parts.clock, CatalogueOptions(settings.max_models_returned, max_age)
-    )
+    lists = CatalogueOptions(settings.max_models_returned, max_age, rules, settings.stale_after_days)
+    catalogue = Catalogue(tracker, manager, counter, parts.clock, lists)
     watcher = Watcher(gateway, snapshots, updater, journal, parts.clock, timeout)
     refresher = Refresher(updater, watcher if cached else None, manager, counter, parts.clock, timeout)
+    checks = Checks(parts.cache, parts.monitoring_locks, source)
+    receivers = receivers_of(settings, parts.clock)
+
+    def told(receiver_id: str, changes: Sequence[VerdictChange]) -> None:
+        checker.told(receiver_id, changes)
+
+    announcer = Announcer(receivers, told)
+    checker = Checker(gateway, tracker, checks, announcer, parts.monitoring_locks, journal, parts.clock, timeout)
     health = Health(gateway, parts.cache, parts.refresh_locks, parts.clock)
     report = ReportOptions(
         settings.enable_cache_persistence,
@@ -267,6 +338,7 @@ def wire(settings: Settings, parts: Parts) -> Tower:
             "changes": settings.change_poll_seconds > 0,
             "aliases": settings.alias_poll_seconds > 0,
             "sweep": cached,
+            "checks": settings.check_interval_minutes > 0,
         },
     )
     return Tower(
@@ -276,20 +348,60 @@ def wire(settings: Settings, parts: Parts) -> Tower:
         tracker=tracker,
         manager=manager,
         catalogue=catalogue,
-        drift=Drift(gateway, tracker, parts.clock),
+        drift=Drift(gateway, tracker, manager, parts.clock),
+        comparison=Comparison(gateway, rules),
         runs=Runs(gateway),
         health_report=HealthReport(health, tracker, journal, manager, catalogue),
         updates=elsewhere("refresher", refresher),
         refresher=refresher,
         updater=updater,
         watcher=watcher,
+        observers=elsewhere("checker", checker),
+        announcer=announcer,
+        checker=checker,
+        checks=checks,
+        monitoring=MonitoringReport(gateway, tracker, manager, checks, parts.clock, settings.max_models_returned),
         cache_report=CacheReport(snapshots, journal, tracker, catalogue, health, parts.clock, report),
         scheduler=Scheduler(),
         agent=agent,
         keeper=_keeper(settings, parts.host) if parts.host else None,
         keys=KeyRing(settings.api_tokens_file) if settings.api_tokens_file else None,
         clock=parts.clock,
+        instruments=counting,
+        exposition=_exposition(counting, tracker, manager, checks, journal, health, parts.clock, interval),
     )
+
+
+def receivers_of(settings: Settings, clock: Clock) -> list[Receiver]:
+    """Who is told of changes of verdict."""
+    found: list[Receiver] = []
+    if settings.alert_webhook_url:
+        secret = settings.alert_webhook_secret
+        url = settings.alert_webhook_url.get_secret_value()
+        found.append(WebhookReceiver(url, secret.get_secret_value() if secret else None, clock))
+    found += [AppriseReceiver(url) for url in dict.fromkeys(_alert_urls(settings))]
+    return found
+
+
+def _alert_urls(settings: Settings) -> list[str]:
+    return alert_urls(settings.alert_urls.get_secret_value()) if settings.alert_urls else []
+
+
+def _exposition(
+    counting: "Instruments",
+    tracker: ModelTracker,
+    manager: MonitoringManager,
+    checks: Checked,
+    journal: Journal,
+    health: Health,
+    clock: Clock,
+    interval: float,
+) -> "Exposition":
+    # Here for the same reason as above.
+    from app.services.telemetry.exposition import Exposition  # noqa: PLC0415
+    from app.services.telemetry.state import State  # noqa: PLC0415
+
+    return Exposition(counting, State(tracker, manager, checks, journal, health, clock, interval))
 
 
 def _keeper(settings: Settings, host: Host) -> Keeper:
@@ -298,7 +410,7 @@ def _keeper(settings: Settings, host: Host) -> Keeper:
     return Keeper(host.sockets, FileLocks(host.locks, "agent"), agents)
 
 
-def _gateway(settings: Settings) -> MlflowGateway:
+def _gateway(settings: Settings, counting: "Instruments") -> MlflowGateway:
     password, token = settings.mlflow_tracking_password, settings.mlflow_tracking_token
     return MlflowGateway.connect(
         settings.tracking_uri,
@@ -309,4 +421,5 @@ def _gateway(settings: Settings) -> MlflowGateway:
         retries=settings.mlflow_request_max_retries,
         monitoring_experiment=settings.monitoring_experiment,
         clock=now_ms,
+        telemetry=counting,
     )

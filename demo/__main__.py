@@ -46,7 +46,7 @@ def ensure(store: Path, today: date, days: int) -> None:
 
 def _is_done(store: Path, today: date) -> bool:
     marker = read_marker(store)
-    return marker is not None and date.fromisoformat(marker.scored_until) >= today
+    return marker is not None and marker.monitored and date.fromisoformat(marker.scored_until) >= today
 
 
 def _build(store: Path, today: date, days: int) -> None:
@@ -54,12 +54,13 @@ def _build(store: Path, today: date, days: int) -> None:
     began = time.monotonic()
     print("Scoring the demo models on the days since ..." if marker else "Building the demo registry ...", flush=True)
     from app.services.mlflow_store import ensure_store
+    from config import load_settings
     from demo.fleet import FLEET
     from demo.registry import Registry, quiet
 
     quiet()
     ensure_store(f"sqlite:///{store}")
-    registry = Registry(store)
+    registry = Registry(store, load_settings().monitoring_experiment)
     drift_from = date.fromisoformat(marker.drift_from) if marker else today - timedelta(days=_DRIFTING_DAYS - 1)
     wanted = [today - timedelta(days=back) for back in range(days - 1, -1, -1)]
     points = 0
@@ -67,8 +68,10 @@ def _build(store: Path, today: date, days: int) -> None:
         if marker is None:
             registry.build(model, today)
         points += registry.score(model, wanted, drift_from)
+        if marker is None or not marker.monitored:
+            registry.monitor(model)
         print(f"  {model.name}: {len(model.versions)} versions", flush=True)
-    write_marker(store, Marker(today.isoformat(), drift_from.isoformat(), store_made(store)))
+    write_marker(store, Marker(today.isoformat(), drift_from.isoformat(), store_made(store), monitored=True))
     print(f"Done: {points} points in {time.monotonic() - began:.0f} s", flush=True)
 
 

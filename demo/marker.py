@@ -11,11 +11,15 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Marker:
-    """The last day that is scored, the day from which the drifting model's batches drift, and which store it is of."""
+    """The last day that is scored, the day from which the drifting model's batches drift, and which store it is of.
+
+    `monitored`: the Production versions were registered for monitoring, once; who removed one meant it.
+    """
 
     scored_until: str
     drift_from: str
     store_made: int | None
+    monitored: bool = False
 
 
 def read_marker(store: Path) -> Marker | None:

@@ -14,6 +14,9 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric
 from mlflow.exceptions import MlflowException
 
+from app.domain.models import Registration
+from app.services.mlflow_gateway import MlflowGateway
+from app.wiring import now_ms
 from demo.data import TASKS, Task, batch
 from demo.fleet import Model, Version
 from demo.learn import score, train
@@ -39,8 +42,9 @@ def midnight(day: date) -> int:
 class Registry:
     """One MLflow store, and the fleet as far as it is in it."""
 
-    def __init__(self, store: Path) -> None:
+    def __init__(self, store: Path, monitoring_experiment: str) -> None:
         uri = f"sqlite:///{store}"
+        self._gateway = MlflowGateway.connect(uri, monitoring_experiment=monitoring_experiment, clock=now_ms)
         mlflow.set_tracking_uri(uri)
         mlflow.set_registry_uri(uri)
         self._client = MlflowClient(uri, uri)
@@ -81,6 +85,15 @@ class Registry:
                 self._client.log_batch(run_id, metrics=points)
             logged += len(points)
         return logged
+
+    def monitor(self, model: Model) -> None:
+        """Register the version in Production for monitoring, unless it is."""
+        number = next(number for number, version in enumerate(model.versions, 1) if version.alias == "champion")
+        version = self._gateway.find_version(model.name, number)
+        if version is not None and not self._gateway.find_registrations(model.name, number):
+            self._gateway.open_monitor_run(
+                Registration(model.name, number, model.kind, model.owner, now_ms(), "", version.created)
+            )
 
     def _experiment(self, name: str) -> str:
         found = self._client.get_experiment_by_name(name)

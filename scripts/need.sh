@@ -1,13 +1,27 @@
 #!/bin/sh
-# Sees to it that a command is there: need.sh COMMAND. Its Debian package has the same name.
+# Sees to it that a command is there: need.sh COMMAND [PACKAGE]. Without PACKAGE its Debian package has the same name.
 set -eu
 
-if command -v "$1" >/dev/null 2>&1; then
+command=$1
+package=${2:-$1}
+
+if command -v "$command" >/dev/null 2>&1; then
     exit 0
 fi
-if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
-    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "$1"
-else
-    echo "$1 is not there. Install it (Debian: apt-get install $1)." >&2
+if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null 2>&1; then
+    echo "$command is not there. Install it (Debian: apt-get install $package)." >&2
     exit 1
+fi
+apt-get update -qq
+if [ "$package" = "$command" ]; then
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "$package"
+else
+    # The package is a server's: to install it would start that, now and at each boot. Its command alone is taken.
+    folder=$(mktemp -d)
+    trap 'rm -rf "$folder"' EXIT
+    chmod 755 "$folder"
+    cd "$folder"
+    apt-get download -qq -o APT::Sandbox::User=root "$package"
+    dpkg-deb -x ./*.deb unpacked
+    install "unpacked/usr/bin/$command" "/usr/local/bin/$command"
 fi

@@ -1,6 +1,7 @@
 """Filling an MLflow store with many versions in a second: rows of MLflow's own tables, written in bulk."""
 
 import os
+import random
 import time
 from pathlib import Path
 
@@ -9,6 +10,9 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 import sqlalchemy as sa
 from mlflow.store.model_registry.dbmodels import models as registry
 from mlflow.store.tracking.dbmodels import models as tracking
+
+from app.domain.models import Registration
+from app.services.mlflow_gateway.rows import registration_tags
 
 STAGES = ("Archived", "Staging", "Production")
 
@@ -39,9 +43,53 @@ def seed(store: Path, models: int, versions: int = 3) -> int:
                 last_updated_time=now, current_stage=STAGES[(v - 1) % 3], source="mem:/", run_id=run, status="READY",
             )  # fmt: skip
         add(registry.SqlRegisteredModelAlias, workspace="default", name=name, alias="champion", version=versions)
+    _insert(store, rows)
+    return models * versions
+
+
+def seed_monitored(store: Path, versions: int, metrics: int = 5, points: int = 100) -> None:
+    """Register version 1 of so many seeded models for monitoring, each with hourly observations that do not drift."""
+    now = int(time.time() * 1000)
+    rng = random.Random(1)
+    rows: dict[sa.Table, list[dict[str, object]]] = {}
+
+    def add(table: type, **row: object) -> None:
+        rows.setdefault(table.__table__, []).append(row)  # type: ignore[attr-defined]
+
+    experiment = 1_000_000
+    add(
+        tracking.SqlExperiment, experiment_id=experiment, name="control-tower", artifact_location="mem:/",
+        lifecycle_stage="active", creation_time=now, last_update_time=now, workspace="default",
+    )  # fmt: skip
+    engine = sa.create_engine(f"sqlite:///{store}")
+    with engine.begin() as connection:
+        found = connection.execute(sa.select(registry.SqlModelVersion.__table__))  # type: ignore[attr-defined]
+        created = {row.name: row.creation_time for row in found if row.version == 1}
+    engine.dispose()
+    for number, name in enumerate(sorted(created)[:versions]):
+        run = f"a{number:031x}"
+        wanted = Registration(name, 1, "classifier", "seed", now, run, created[name])
+        add(
+            tracking.SqlRun, run_uuid=run, name=run, source_type="UNKNOWN", source_name="", entry_point_name="",
+            user_id="seed", status="RUNNING", start_time=now - points * 3_600_000, end_time=None, source_version="",
+            lifecycle_stage="active", artifact_uri="mem:/", experiment_id=experiment,
+        )  # fmt: skip
+        for key, value in registration_tags(wanted).items():
+            add(tracking.SqlTag, run_uuid=run, key=key, value=value)
+        for metric in range(metrics):
+            for back in range(points, 0, -1):
+                point = {
+                    "run_uuid": run, "key": f"metric_{metric}", "value": rng.gauss(0.9, 0.01), "step": 0,
+                    "timestamp": now - back * 3_600_000, "is_nan": False,
+                }  # fmt: skip
+                add(tracking.SqlMetric, **point)
+            add(tracking.SqlLatestMetric, **point)
+    _insert(store, rows)
+
+
+def _insert(store: Path, rows: dict[sa.Table, list[dict[str, object]]]) -> None:
     engine = sa.create_engine(f"sqlite:///{store}")
     with engine.begin() as connection:
         for table, found in rows.items():
             connection.execute(sa.insert(table), found)
     engine.dispose()
-    return models * versions

@@ -46,7 +46,9 @@ def answers(url: str, status: int = 200) -> bool:
 
 def clean_environment(**more: str) -> dict[str, str]:
     """The environment without what would configure MLflow or the tower, and with a few settings."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "API_", "CACHE_", "ENABLE_"))}
+    kept = {
+        k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "API_", "CACHE_", "ENABLE_", "PROMETHEUS_"))
+    }
     return {**kept, "MLFLOW_DISABLE_TELEMETRY": "true", "PYTHONPATH": str(ROOT), **more}
 
 

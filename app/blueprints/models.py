@@ -6,9 +6,12 @@ from typing import Any, TypeVar
 from flask import Response
 
 from app.access import requires
+from app.domain.findings import FindingsQuery
 from app.domain.query import ListQuery
 from app.parsing import TowerBlueprint
 from app.replies import AGE_HEADERS, PAGE_HEADERS, answered, errors, live, not_modified
+from app.schemas.comparison import CompareQuerySchema, ComparisonSchema
+from app.schemas.findings import FindingSchema, FindingsQuerySchema
 from app.schemas.models import DriftQuerySchema, DriftSchema, ListQuerySchema, ModelInfoSchema, VersionSchema
 from app.wiring import tower
 
@@ -76,6 +79,17 @@ def monitored_regressors(query: ListQuery) -> Response:
     return answered(tower().catalogue.monitored(query, "regressor"))
 
 
+@blp.route("/models/findings")
+@requires("read")
+@errors(blp, 400)
+@not_modified(blp)
+@blp.arguments(FindingsQuerySchema, location="query")
+@blp.response(200, FindingSchema(many=True), headers=PAGE_HEADERS)
+def registry_findings(query: FindingsQuery) -> Response:
+    """What is out of order in the registry, each with the model and what to do."""
+    return answered(tower().catalogue.findings(query))
+
+
 @blp.route("/model/<string:model_name>/versions")
 @requires("read")
 @errors(blp, 400, 404)
@@ -94,3 +108,14 @@ def model_versions(model_name: str) -> Response:
 def model_drift(query: dict[str, Any], model_name: str) -> Response:
     """Per version the metrics of each day, as MLflow's metric history has them."""
     return live(tower().drift.of(model_name, query["days"]))
+
+
+@blp.route("/model/<string:model_name>/compare")
+@requires("read")
+@errors(blp, 400, 404, not_found="There is no registered model 'DNA_Analysis_Model' in MLflow.")
+@blp.arguments(CompareQuerySchema, location="query")
+@blp.response(200, ComparisonSchema, headers=AGE_HEADERS)
+def compare_versions(query: dict[str, Any], model_name: str) -> Response:
+    """Champion against challenger: per metric both values, the difference, and whether the candidate is not worse."""
+    told = tower().comparison.of(model_name, query["baseline"], query["candidate"], query["margin"], query["metric"])
+    return live(told)

@@ -1,14 +1,31 @@
-"""Monitoring: register a model version, remove it, ask for its status."""
+"""Monitoring: register a model version, remove it, send observations, ask for verdicts and history."""
 
 from typing import Any
 
 from flask import Response
 
 from app.access import default_registrant, requires
+from app.domain.observations import observations_of
 from app.domain.times import rfc3339
 from app.parsing import TowerBlueprint
-from app.replies import AGE_HEADERS, errors, live
-from app.schemas.monitoring import RegisteredSchema, RegisterSchema, RemovedSchema, StatusSchema
+from app.replies import AGE_HEADERS, PAGE_HEADERS, answered, errors, live, not_modified
+from app.schemas.monitoring import (
+    AcceptedSchema,
+    EventSchema,
+    HistoryQuerySchema,
+    MonitoredVersionSchema,
+    MonitoringQuerySchema,
+    ObservationsSchema,
+    RegisteredSchema,
+    RegisterSchema,
+    RemovedSchema,
+    SeriesQuerySchema,
+    SeriesSchema,
+    SettingsSchema,
+    StatusSchema,
+)
+from app.services.catalogue import Answer
+from app.services.monitoring_manager import NOT_MONITORED
 from app.wiring import tower
 
 blp = TowerBlueprint("monitoring", __name__, description="Which model versions are monitored")
@@ -19,12 +36,20 @@ _PATH = "/models/<string:model_name>/<string:model_version>/monitor"
 @blp.route(_PATH, methods=["POST"])
 @requires("write")
 @errors(blp, 400, 404)
-@blp.arguments(RegisterSchema, example={"model_type": "classifier", "registered_by": "data_scientist_john"})
+@blp.arguments(
+    RegisterSchema,
+    example={
+        "model_type": "classifier",
+        "registered_by": "data_scientist_john",
+        "settings": {"limits": {"accuracy": {"min": 0.9}}, "silence_hours": 48},
+    },
+)
 @blp.response(201, RegisteredSchema, headers=AGE_HEADERS)
 def register(body: dict[str, Any], model_name: str, model_version: str) -> Response:
     """Add a model version to monitoring."""
     by = body.get("registered_by") or default_registrant()
-    made = tower().manager.register(model_name, model_version, body["model_type"], by)
+    made = tower().manager.register(model_name, model_version, body["model_type"], by, body.get("settings"))
+    tower().observed(made.name, made.version)
     told = {
         "message": f"Model {model_name} v{model_version} added to monitoring as {made.model_type}",
         "model_name": model_name,
@@ -37,7 +62,7 @@ def register(body: dict[str, Any], model_name: str, model_version: str) -> Respo
 
 @blp.route(_PATH, methods=["DELETE"])
 @requires("write")
-@errors(blp, 400, 404, not_found="Model is not being monitored")
+@errors(blp, 400, 404, not_found=NOT_MONITORED)
 @blp.response(200, RemovedSchema, headers=AGE_HEADERS)
 def remove(model_name: str, model_version: str) -> Response:
     """Remove a model version from monitoring."""
@@ -59,3 +84,71 @@ def status(model_name: str, model_version: str) -> Response:
     """Whether a model version is monitored; an unknown one is not."""
     monitored = tower().manager.is_monitored(model_name, model_version)
     return live({"model_name": model_name, "model_version": model_version, "is_monitored": monitored})
+
+
+@blp.route(_PATH)
+@requires("read")
+@errors(blp, 400, 404, not_found=NOT_MONITORED)
+@blp.response(200, MonitoredVersionSchema, headers=AGE_HEADERS)
+def registration(model_name: str, model_version: str) -> Response:
+    """A registration: its settings, and the verdict on its version with the reasons."""
+    return live(tower().monitoring.one(model_name, model_version))
+
+
+@blp.route(_PATH, methods=["PATCH"])
+@requires("write")
+@errors(blp, 400, 404, not_found=NOT_MONITORED)
+@blp.arguments(SettingsSchema, example={"settings": {"silence_hours": None, "alarm": {"m": 2}}})
+@blp.response(200, MonitoredVersionSchema, headers=AGE_HEADERS)
+def change(body: dict[str, Any], model_name: str, model_version: str) -> Response:
+    """Change the settings of a registration. What is not named stays; null restores a default."""
+    changed = tower().manager.change_settings(model_name, model_version, body["settings"])
+    tower().observed(changed.name, changed.version)
+    return live(tower().monitoring.one(model_name, model_version))
+
+
+@blp.route("/models/<string:model_name>/<string:model_version>/observations", methods=["POST"])
+@requires("write")
+@errors(blp, 400, 404, not_found=NOT_MONITORED)
+@blp.arguments(
+    ObservationsSchema, example={"metrics": {"accuracy": 0.93, "f1_score": 0.91}, "timestamp": "2023-12-07T10:30:00Z"}
+)
+@blp.response(201, AcceptedSchema, headers=AGE_HEADERS)
+def observe(body: dict[str, Any], model_name: str, model_version: str) -> Response:
+    """Send metric values of a monitored version, at most 1000; all of them are written or none."""
+    found = observations_of(body, tower().clock())
+    observed = tower().manager.observe(model_name, model_version, found)
+    tower().observed(observed.name, observed.version)
+    return live({"accepted": len(found)}, 201)
+
+
+@blp.route("/models/<string:model_name>/<string:model_version>/series")
+@requires("read")
+@errors(blp, 400, 404)
+@blp.arguments(SeriesQuerySchema, location="query")
+@blp.response(200, SeriesSchema, headers=AGE_HEADERS)
+def series(query: dict[str, Any], model_name: str, model_version: str) -> Response:
+    """The points of a version's metrics, and where which rule fired: for those who draw."""
+    return live(tower().drift.series(model_name, model_version, query.get("metric"), query["days"]))
+
+
+@blp.route("/monitoring")
+@requires("read")
+@errors(blp, 400)
+@not_modified(blp)
+@blp.arguments(MonitoringQuerySchema, location="query")
+@blp.response(200, MonitoredVersionSchema(many=True), headers=PAGE_HEADERS)
+def monitoring(query: dict[str, Any]) -> Response:
+    """Every registration with its verdict, by name, then by version, highest first."""
+    return answered(Answer(tower().monitoring.listed(**query)))
+
+
+@blp.route("/monitoring/history")
+@requires("read")
+@errors(blp, 400)
+@not_modified(blp)
+@blp.arguments(HistoryQuerySchema, location="query")
+@blp.response(200, EventSchema(many=True), headers=PAGE_HEADERS)
+def history(query: dict[str, Any]) -> Response:
+    """Registrations, changes of verdict and removals, newest first, also of past registrations."""
+    return answered(Answer(tower().monitoring.history(**query)))

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 Metrics = Mapping[str, float | None]
 Tags = Mapping[str, str]
@@ -87,12 +88,16 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class MetricPoint:
-    """One logged value of one metric. `time` in milliseconds; `value` is None for NaN and infinity."""
+    """One logged value of one metric. `time` in milliseconds; `value` is None for NaN and infinity.
+
+    `source` is where it was found: `source run`, `logged model`, `evaluation run` or `monitor run`.
+    """
 
     run_id: str
     metric: str
     time: int
     value: float | None
+    source: str = "source run"
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +145,7 @@ class Registration:
     """One model version registered for monitoring: an open monitor run in MLflow.
 
     `version_created` is the creation time of the version it was made for, so that a model
-    deleted and made anew inherits nothing.
+    deleted and made anew inherits nothing. `settings` are the registration's own, as JSON.
     """
 
     name: str
@@ -150,6 +155,7 @@ class Registration:
     registered_at: int
     monitor_run_id: str
     version_created: int
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def key(self) -> tuple[str, int]:

@@ -1,10 +1,14 @@
 """Names that come from a client: versions, and tags of the tower's own."""
 
 import hashlib
+import posixpath
 import re
 
 _VERSION = re.compile(r"[1-9][0-9]{0,8}\Z", re.ASCII)
 _EXPERIMENT_ID = re.compile(r"[0-9]{1,18}\Z", re.ASCII)
+
+# What MLflow takes as the name of a metric (mlflow.utils.validation).
+_METRIC = re.compile(r"[/\w.\- :]{1,250}\Z")
 
 EVALUATES = "control_tower.evaluates"
 
@@ -22,3 +26,8 @@ def is_experiment_id(text: str) -> bool:
 def registration_key(name: str, version: int) -> str:
     """A tag value that finds the monitor run of a version whatever characters its name holds."""
     return hashlib.sha256(f"{version}\n{name}".encode()).hexdigest()
+
+
+def is_metric_name(text: str) -> bool:
+    """Whether MLflow takes this as the name of a metric: a path in its normal form, which leaves its folder never."""
+    return bool(_METRIC.match(text)) and posixpath.normpath(text) == text != "." and not text.startswith(("..", "/"))

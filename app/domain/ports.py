@@ -1,9 +1,10 @@
 """What services need of each other and of the world, as interfaces. Wiring hands in what fits."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
+from app.domain.checks import Check
 from app.domain.fleet import Fleet
 from app.domain.models import (
     Experiment,
@@ -18,7 +19,9 @@ from app.domain.models import (
     Subscription,
     TrackedModel,
 )
+from app.domain.monitor_runs import MonitorState, Verdict
 from app.domain.monitored import Monitored
+from app.domain.observations import Observation
 
 Clock = Callable[[], int]
 """The time, in milliseconds since 1970."""
@@ -76,8 +79,14 @@ class Gateway(Protocol):
         """How many runs are not deleted, or how many of those started after a time (milliseconds)."""
         ...
 
-    def metric_points(self, rows: Sequence[ModelVersion]) -> dict[int, list[MetricPoint]]:
-        """Every point of the source run and of the evaluation runs of versions of one model, by version."""
+    def evidence(
+        self, versions: Sequence[ModelVersion], monitor_runs: Mapping[tuple[str, int], str], fresh: bool = True
+    ) -> dict[tuple[str, int], list[MetricPoint]]:
+        """Every metric point of each version, by its name and number.
+
+        Of its source run, of its logged model, of each run tagged `control_tower.evaluates`, and of its monitor run,
+        which `monitor_runs` names. Unless `fresh`, a history whose last point is known may be up to an hour old.
+        """
         ...
 
     def open_registrations(self) -> Sequence[Registration] | None:
@@ -93,6 +102,30 @@ class Gateway(Protocol):
         ...
 
     def end_monitor_run(self, run_id: str, by: str, reason: str) -> None: ...
+
+    def monitor_states(self) -> Sequence[MonitorState] | None:
+        """As `open_registrations`, with what their monitor runs hold beside the registration."""
+        ...
+
+    def monitor_history(self, name: str | None, version: int | None) -> Sequence[MonitorState]:
+        """Open and ended monitor runs with every change of verdict; of one model or version, or of all."""
+        ...
+
+    def log_observations(self, run_id: str, found: Sequence[Observation]) -> None:
+        """Write at most 1000 values to a monitor run, all or none. `MlflowRefused` where the run is deleted."""
+        ...
+
+    def change_settings(self, run_id: str, settings: Mapping[str, Any]) -> None:
+        """Replace the settings of a registration."""
+        ...
+
+    def write_verdict(self, run_id: str, verdicts: Sequence[Verdict], told: Mapping[str, int]) -> None:
+        """Write a change of verdict, the last of these, and up to when receivers were told, in milliseconds."""
+        ...
+
+    def mark_told(self, run_id: str, told: Mapping[str, int]) -> None:
+        """Note up to when receivers were told, by their ids, in milliseconds."""
+        ...
 
     def stop(self) -> None:
         """Let every call under way fail at once: the process is about to end."""
@@ -240,7 +273,29 @@ class Register(Protocol):
 
     def monitored(self) -> Monitored: ...
 
+    def find(self, name: str, version: str) -> Registration:
+        """The registration of a version. Raises `NotFound`."""
+        ...
+
     def reconcile(self, fleet: Fleet) -> None: ...
+
+
+class Checked(Protocol):
+    """The outcome of the last checks, as other services see it."""
+
+    def all(self) -> Mapping[str, Check]:
+        """The checks by monitor run: the same object until one changes."""
+        ...
+
+    def of(self, registration: Registration) -> Check:
+        """The last check of a registration, or that there was none yet."""
+        ...
+
+
+class Observers(Protocol):
+    """Whom to tell that there is something new to judge: in this process, or in the agent's."""
+
+    def observed(self, name: str, version: int) -> None: ...
 
 
 class RunCount(Protocol):
@@ -258,4 +313,16 @@ class Liveness(Protocol):
 
     def mlflow(self) -> tuple[bool, int | None]:
         """Whether it does, and how many active experiments it has."""
+        ...
+
+
+class Telemetry(Protocol):
+    """What is counted for Prometheus. Every method is cheap and never raises."""
+
+    def mlflow_called(self, failed: bool) -> None:
+        """Count a request to MLflow."""
+        ...
+
+    def refreshed(self, kind: str, seconds: float, failed: bool) -> None:
+        """Time a reading of MLflow, and count it where it failed."""
         ...

@@ -1,9 +1,14 @@
 """Times: milliseconds since 1970 inside, RFC 3339 in UTC outside."""
 
+import re
 from datetime import UTC, datetime
+from typing import Any
+
+from app.domain.errors import InvalidInput
 
 DAY_MS = 86_400_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_WRITTEN = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)\Z", re.ASCII)
 # The last millisecond that RFC 3339 can write: year 9999.
 _LAST_MS = 253_402_300_799_999
 
@@ -24,3 +29,21 @@ def rfc3339(ms: int | None) -> str | None:
 def day_start(ms: int) -> int:
     """Midnight, in UTC, of the day of `ms`."""
     return ms - ms % DAY_MS
+
+
+def parse_rfc3339(text: Any, place: str) -> int:
+    """Milliseconds since 1970 of a time as clients write it. Raises `InvalidInput` that names the place."""
+    if not isinstance(text, str) or not (match := _WRITTEN.match(text)):
+        raise InvalidInput(f"{place}: Not a time. Write it as 2023-12-01T10:00:00Z, with its offset from UTC.")
+    fraction = (match[1] or "")[:7]
+    written = f"{text[:10]}T{text[11:19]}{fraction}{match[2].upper()}"
+    try:
+        found = datetime.fromisoformat(written) - _EPOCH
+    except (ValueError, OverflowError):
+        raise InvalidInput(f"{place}: There is no such time.") from None
+    return found.days * DAY_MS + found.seconds * 1000 + found.microseconds // 1000
+
+
+def day_of(ms: int) -> str:
+    """The day of `ms`, in UTC: `2023-12-01`."""
+    return (rfc3339(ms) or "an unknown day")[:10]

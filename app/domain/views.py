@@ -1,13 +1,19 @@
 """What a client sees of the things in the domain: JSON-shaped dictionaries."""
 
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from app.domain.check_settings import Limits, settings_or_default
+from app.domain.checks import Check, metric_figures
+from app.domain.evidence import Series
 from app.domain.models import Experiment, MetricPoint, Registration, Run, TrackedModel
 from app.domain.query import effective_type
 from app.domain.times import day_start, rfc3339
+from app.domain.verdicts import VersionVerdict
 
 Json = dict[str, Any]
+# The series of a version, the verdict on it, and the registration whose settings it was judged by.
+Judged = tuple[Mapping[str, Series], VersionVerdict, Registration]
 
 
 def version_info(model: TrackedModel, registration: Registration | None) -> Json:
@@ -61,22 +67,92 @@ def run_info(run: Run) -> Json:
     }
 
 
-def drift_info(model: TrackedModel, points: Iterable[MetricPoint], since: int, until: int) -> Json | None:
-    """One entry of `/model/{name}/drift`: per UTC day the last value logged of each metric.
+def drift_info(model: TrackedModel, judged: Judged, since: int, until: int) -> Json | None:
+    """One entry of `/model/{name}/drift`: per UTC day the last value of each metric's series, and its verdict.
 
     Points before `since` or after `until` (milliseconds) are left out; None where none is left.
     """
+    series, found, _ = judged
     days: dict[int, dict[str, float | None]] = {}
-    for point in sorted(points, key=lambda p: p.time):
-        if since <= point.time <= until:
-            days.setdefault(day_start(point.time), {})[point.metric] = point.value
+    for metric, one in series.items():
+        for point in one.points:
+            if since <= point.time <= until:
+                days.setdefault(day_start(point.time), {})[metric] = point.value
     if not days:
         return None
     return {
         "version": str(model.row.version),
         "stage": model.stage,
         "metrics_over_time": [_day(day, values) for day, values in sorted(days.items())],
+        "verdict": found.verdict,
+        "verdicts": {metric: one.verdict for metric, one in found.metrics.items()},
+        "populations": {metric: one.population for metric, one in found.metrics.items()},
     }
+
+
+def series_info(model: TrackedModel, judged: Judged, metric: str | None, since: int) -> Json:
+    """The answer of `/models/{name}/{version}/series`: points since a time in milliseconds."""
+    series, found, registration = judged
+    settings = settings_or_default(registration.settings)
+    return {
+        "model_name": model.row.name,
+        "model_version": str(model.row.version),
+        "metrics": {
+            name: {
+                **metric_figures(found.metrics[name]),
+                "direction": settings.direction_of(name),
+                "limits": _limits(settings.limits.get(name)),
+                "reach": base.reach if (base := found.metrics[name].baseline) else None,
+                "points": _points(one.points, since, found.metrics[name].fired),
+                "reference": _points(one.reference, since, {}),
+            }
+            for name, one in series.items()
+            if metric in (None, name)
+        },
+    }
+
+
+def registration_info(registration: Registration, check: Check, stage: str | None) -> Json:
+    """One entry of `/monitoring`, and the answer of `GET …/monitor`."""
+    return {
+        "model_name": registration.name,
+        "model_version": str(registration.version),
+        "model_type": registration.model_type,
+        "stage": stage,
+        "registered_by": registration.registered_by,
+        "registered_at": rfc3339(registration.registered_at),
+        "monitor_run_id": registration.monitor_run_id,
+        "settings": dict(registration.settings),
+        "verdict": check.verdict,
+        "since": rfc3339(check.since),
+        "reasons": list(check.reasons),
+        "checked_at": rfc3339(check.checked_at) if check.checked_at else None,
+        "metrics": dict(check.metrics),
+    }
+
+
+def _points(points: Sequence[MetricPoint], since: int, fired: Mapping[int, tuple[str, ...]]) -> list[Json]:
+    told: list[Json] = []
+    judged = 0
+    for point in points:
+        # What is no number is judged by no rule.
+        rules = () if point.value is None else fired.get(judged, ())
+        judged += point.value is not None
+        if point.time >= since:
+            told.append(
+                {
+                    "time": rfc3339(point.time),
+                    "value": point.value,
+                    "source": point.source,
+                    "run_id": point.run_id,
+                    "fired": list(rules),
+                }
+            )
+    return told
+
+
+def _limits(limits: Limits | None) -> Json | None:
+    return {"min": limits.min, "max": limits.max} if limits else None
 
 
 def _day(day: int, values: dict[str, float | None]) -> Json:

@@ -6,6 +6,7 @@ from typing import Any
 from marshmallow import fields
 
 _DIGITS = re.compile(r"-?[0-9]{1,20}\Z", re.ASCII)
+_DECIMALS = re.compile(r"-?[0-9]{1,20}(\.[0-9]{1,20})?([eE][+-]?[0-9]{1,2})?\Z", re.ASCII)
 
 
 def told(description: str, example: Any, **more: Any) -> dict[str, Any]:
@@ -28,6 +29,15 @@ class WholeNumber(fields.Integer):
 
 def number(description: str, example: int | None, **options: Any) -> fields.Integer:
     return WholeNumber(metadata=told(description, example), **options)
+
+
+class DecimalNumber(fields.Float):
+    """A number as JSON writes it: Python's own reading takes what `WholeNumber` refuses, and `nan`."""
+
+    def _validated(self, value: Any) -> Any:
+        if isinstance(value, str) and not _DECIMALS.match(value):
+            raise self.make_error("invalid", input=value)
+        return super()._validated(value)
 
 
 def real(description: str, example: float | None, **options: Any) -> fields.Float:

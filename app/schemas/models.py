@@ -6,6 +6,7 @@ from marshmallow import Schema, ValidationError, fields, post_load, validate
 
 from app.domain.query import EVERYTHING, SORTS, ListQuery
 from app.domain.stages import STAGES
+from app.domain.verdicts import VERDICTS
 from app.schemas.base import flag, metrics, moment, number, text, told, words
 
 _MOST_PAGES = 1_000_000_000
@@ -54,12 +55,17 @@ def _one_of_any_case(allowed: tuple[str, ...], value: str) -> str:
     raise ValidationError(f"Must be one of {', '.join(allowed)}.")
 
 
-class ListQuerySchema(Schema):
-    """Filters, order and page of a list."""
+class PageQuerySchema(Schema):
+    """Which page of which names."""
 
     page = number("Page, from 1", 1, validate=validate.Range(1, _MOST_PAGES))
     page_size = number("Rows of a page, at most `MAX_MODELS_RETURNED`", 50, validate=validate.Range(min=1))
     name = text("Part of the name, in any case", "dna")
+
+
+class ListQuerySchema(PageQuerySchema):
+    """Filters, order and page of a list."""
+
     stage = text("`None`, `Staging`, `Production` or `Archived`, in any case", "Production")
     alias = text("An alias", "champion")
     model_type = text("Model type", "classifier")
@@ -103,4 +109,12 @@ class DriftSchema(Schema):
             "One entry per UTC day with points: `date`, and the last value logged that day of each metric",
             [{"date": "2023-12-01T00:00:00Z", "accuracy": 0.945}],
         ),
+    )
+    verdict = fields.String(
+        required=True, validate=validate.OneOf(VERDICTS), metadata=told("Verdict of its worst metric", "healthy")
+    )
+    verdicts = words("The verdict on each metric", {"accuracy": "healthy"})
+    populations = words(
+        "Of each metric, whether its series was logged outside the source run (`production`) or by it (`training`)",
+        {"accuracy": "production"},
     )

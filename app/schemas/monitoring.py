@@ -1,9 +1,14 @@
 """Monitoring: registering a model version, removing it, its status."""
 
-from marshmallow import Schema, ValidationError, fields, validate
+from typing import Any
 
-from app.domain.stages import MODEL_TYPES
-from app.schemas.base import flag, moment, text, told
+from marshmallow import Schema, ValidationError, fields, post_load, validate
+
+from app.domain.evidence import EVALUATION_RUN, LOGGED_MODEL, MONITOR_RUN, PRODUCTION, SOURCE_RUN, TRAINING
+from app.domain.query import ListQuery
+from app.domain.stages import MODEL_TYPES, STAGES
+from app.domain.verdicts import VERDICTS
+from app.schemas.base import flag, moment, number, real, text, told
 
 INVALID_TYPE = "Invalid model type. Must be classifier or regressor"
 _LONGEST_NAME = 250
@@ -12,6 +17,28 @@ _LONGEST_NAME = 250
 def _model_type(value: object) -> None:
     if value not in MODEL_TYPES:
         raise ValidationError(INVALID_TYPE)
+
+
+class _Json(fields.Raw):
+    """JSON as it came: the domain parses it, and says what is wrong where."""
+
+
+_SETTINGS: dict[str, Any] = {
+    "limits": {"accuracy": {"min": 0.9}},
+    "baseline": {"points": 30},
+    "silence_hours": 48,
+    "alarm": {"m": 3, "n": 5},
+    "direction": {"my_score": "higher"},
+}
+_SETTINGS_TOLD = (
+    "How it is checked. `limits` per metric (`min`, `max`); `baseline`: `{points}` (10 to 1000, default 20), "
+    "`{from, to}` or `{version}`; `silence_hours`; `alarm`: `m` of the last `n` points (default 3 of 5); "
+    "`direction` of metrics whose name does not tell: `higher` or `lower` is better. At most 8000 characters"
+)
+
+
+def _settings(description: str, **options: Any) -> _Json:
+    return _Json(metadata={"type": "object", **told(description, _SETTINGS)}, **options)
 
 
 class RegisterSchema(Schema):
@@ -31,6 +58,18 @@ class RegisterSchema(Schema):
         "Who adds the model; by default the name of the access key, else `anonymous`",
         "data_scientist_john",
         validate=validate.Length(1, _LONGEST_NAME),
+    )
+    settings = _settings(_SETTINGS_TOLD, allow_none=True)
+
+
+class SettingsSchema(Schema):
+    """A change of the settings of a registration."""
+
+    settings = _settings(
+        f"{_SETTINGS_TOLD}. What is not named stays; null restores a default (RFC 7396). A baseline is replaced whole",
+        required=True,
+        allow_none=True,
+        error_messages={"required": 'Needed, as {{"silence_hours": 48}}.'},
     )
 
 
@@ -59,3 +98,215 @@ class StatusSchema(Schema):
     model_name = text("Registered model", "DNA_Analysis_Model", required=True)
     model_version = text("Version", "1", required=True)
     is_monitored = flag("Whether it is registered for monitoring", True, required=True)
+
+
+def _verdict(description: str, example: str = "drifting", **options: Any) -> fields.String:
+    return fields.String(validate=validate.OneOf(VERDICTS), metadata=told(description, example), **options)
+
+
+_REASONS = ["accuracy 0.871, baseline 0.940 ± 0.012, below for 4 of the last 5 points since 2023-12-03"]
+
+
+def _reasons(description: str) -> fields.List[str]:
+    return fields.List(fields.String(), required=True, metadata=told(description, _REASONS))
+
+
+class BaselineSchema(Schema):
+    """What the later points of a metric are held against."""
+
+    mean = real("Mean", 0.94, required=True)
+    std = real("Standard deviation", 0.012, required=True)
+    n = number("Of how many points", 20, required=True)
+
+
+class MetricVerdictSchema(Schema):
+    """The verdict on one metric."""
+
+    verdict = _verdict("Verdict on the metric", required=True)
+    reasons = _reasons("Why, the worst first")
+    population = fields.String(
+        required=True,
+        validate=validate.OneOf([PRODUCTION, TRAINING]),
+        metadata=told("`production`: logged outside the source run; `training`: by the source run", "production"),
+    )
+    baseline = fields.Nested(
+        BaselineSchema,
+        required=True,
+        allow_none=True,
+        metadata={"description": "Null where there are too few points for one"},
+    )
+    last = real("Last value", 0.871, required=True, allow_none=True)
+    last_at = moment("When that was", "2023-12-07T00:00:00Z", required=True, allow_none=True)
+    points = number("How many points are judged", 30, required=True)
+
+
+class MonitoredVersionSchema(Schema):
+    """A registration, and the verdict on its version."""
+
+    model_name = text("Registered model", "DNA_Analysis_Model", required=True)
+    model_version = text("Version", "1", required=True)
+    model_type = text("What it is registered as", "classifier", required=True)
+    stage = fields.String(
+        required=True, allow_none=True, validate=validate.OneOf(STAGES), metadata=told("Effective stage", "Production")
+    )
+    registered_by = text("Who registered it", "data_scientist_john", required=True)
+    registered_at = moment("When", "2023-11-01T10:00:00Z", required=True)
+    monitor_run_id = text(
+        "The run in MLflow that holds registration, observations and verdicts", "b1946ac9", required=True
+    )
+    settings = _settings(_SETTINGS_TOLD, required=True)
+    verdict = _verdict("The verdict of its worst metric", required=True)
+    since = moment("Since when it is that", "2023-12-06T10:15:00Z", required=True)
+    reasons = _reasons("Why, in words and figures, the worst first")
+    checked_at = moment("When it was checked last", "2023-12-07T10:15:00Z", required=True, allow_none=True)
+    metrics = fields.Dict(
+        keys=fields.String(),
+        values=fields.Nested(MetricVerdictSchema),
+        required=True,
+        metadata=told(
+            "Per metric its verdict, baseline, last value and number of points",
+            {
+                "accuracy": {
+                    "verdict": "drifting",
+                    "reasons": _REASONS,
+                    "population": "production",
+                    "baseline": {"mean": 0.94, "std": 0.012, "n": 20},
+                    "last": 0.871,
+                    "last_at": "2023-12-07T00:00:00Z",
+                    "points": 30,
+                }
+            },
+        ),
+    )
+
+
+class ObservationsSchema(Schema):
+    """Metric values of a monitored version: one observation, or several."""
+
+    metrics = _Json(
+        metadata={"type": "object", **told("Values by the name of the metric", {"accuracy": 0.93, "f1_score": 0.91})}
+    )
+    timestamp = _Json(
+        metadata={
+            "type": "string",
+            **told(
+                "When that was, RFC 3339 with its offset; by default now", "2023-12-07T10:30:00Z", format="date-time"
+            ),
+        }
+    )
+    observations = _Json(
+        metadata={
+            "type": "array",
+            "items": {"type": "object"},
+            **told(
+                "Several, instead of the two above; at most 1000 values in all",
+                [{"metrics": {"accuracy": 0.93}, "timestamp": "2023-12-07T10:30:00Z"}],
+            ),
+        }
+    )
+
+
+class AcceptedSchema(Schema):
+    """Observations that were written."""
+
+    accepted = number("How many metric values", 2, required=True)
+
+
+class SeriesQuerySchema(Schema):
+    """Which points."""
+
+    metric = text("One metric; by default all", "accuracy")
+    days = number("Days to look back, 1 to 3650", 90, load_default=3650, validate=validate.Range(1, 3650))
+
+
+_POINT = {
+    "time": "2023-12-07T00:00:00Z",
+    "value": 0.871,
+    "source": "monitor run",
+    "run_id": "b1946ac9",
+    "fired": ["baseline"],
+}
+_SOURCES = ", ".join(f"`{source}`" for source in (SOURCE_RUN, LOGGED_MODEL, EVALUATION_RUN, MONITOR_RUN))
+
+
+class SeriesSchema(Schema):
+    """The points of a version's metrics."""
+
+    model_name = text("Registered model", "DNA_Analysis_Model", required=True)
+    model_version = text("Version", "1", required=True)
+    metrics = fields.Dict(
+        keys=fields.String(),
+        required=True,
+        metadata=told(
+            "Per metric: `points`, the series that is judged, by time; `reference`, the points shown beside it; "
+            f"where each came from (`source`: {_SOURCES}) and the rules that `fired` there (`limit`, `baseline`); "
+            "`population`, `verdict`, `reasons`, `baseline` and its `reach` to either side, `limits`, `direction`",
+            {
+                "accuracy": {
+                    "verdict": "drifting",
+                    "reasons": _REASONS,
+                    "population": "production",
+                    "baseline": {"mean": 0.94, "std": 0.012, "n": 20},
+                    "reach": 0.042,
+                    "limits": {"min": 0.9, "max": None},
+                    "direction": "higher",
+                    "last": 0.871,
+                    "last_at": "2023-12-07T00:00:00Z",
+                    "points": [_POINT],
+                    "reference": [{**_POINT, "source": "source run", "fired": []}],
+                }
+            },
+        ),
+    )
+
+
+class PageSchema(Schema):
+    """A page of a list."""
+
+    page = number("Page, from 1", 1, validate=validate.Range(1, 1_000_000_000))
+    page_size = number("Rows of a page, at most `MAX_MODELS_RETURNED`", 50, validate=validate.Range(min=1))
+
+
+class MonitoringQuerySchema(PageSchema):
+    """Filters and page of the registrations."""
+
+    verdict = fields.String(validate=validate.OneOf(VERDICTS), metadata=told("A verdict", "drifting"))
+    model_type = fields.String(
+        validate=validate.OneOf(MODEL_TYPES), metadata=told("What it is registered as", "classifier")
+    )
+    type = fields.String(validate=validate.OneOf(MODEL_TYPES), metadata=told("The same as `model_type`", "classifier"))
+    name = text("Part of the name, in any case", "dna")
+
+    @post_load
+    def _query(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
+        verdict, short = data.pop("verdict", None), data.pop("type", None)
+        query = ListQuery(**{"model_type": short, **data})
+        return {"query": query, "verdict": verdict}
+
+
+class HistoryQuerySchema(PageSchema):
+    """Of which model or version, and which page."""
+
+    name = text("A registered model", "DNA_Analysis_Model")
+    version = text("A version", "1")
+
+    @post_load
+    def _query(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
+        return {"name": data.pop("name", None), "version": data.pop("version", None), "query": ListQuery(**data)}
+
+
+class EventSchema(Schema):
+    """Something that happened to a registration."""
+
+    at = moment("When", "2023-12-06T10:15:00Z", required=True)
+    event = fields.String(
+        required=True,
+        metadata=told("What", "verdict", enum=["registered", "verdict", "removed"]),
+    )
+    name = text("Registered model", "DNA_Analysis_Model", required=True)
+    version = text("Version", "1", required=True)
+    monitor_run_id = text("The run in MLflow that holds the registration", "b1946ac9", required=True)
+    by = text("Who", "control-tower", required=True, allow_none=True)
+    verdict = _verdict("The new verdict, of a change of it", required=True, allow_none=True)
+    before = _verdict("The verdict before, of a change of it", "degraded", required=True, allow_none=True)
+    reasons = _reasons("Why; of old changes of verdict the reasons are not kept")

@@ -165,6 +165,11 @@ class FreshnessSchema(Schema):
     sweep = fields.Nested(
         UpdateSchema, required=True, metadata={"description": "Every `CACHE_REFRESH_INTERVAL_MINUTES`, and on request"}
     )
+    checks = fields.Nested(
+        UpdateSchema,
+        required=True,
+        metadata={"description": "Every `CHECK_INTERVAL_MINUTES` the monitored versions; changed are verdicts"},
+    )
 
 
 class DeliverySchema(Schema):

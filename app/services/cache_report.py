@@ -120,6 +120,7 @@ class CacheReport:
             "poll": self._update("changes"),
             "alias_poll": self._update("aliases"),
             "sweep": self._update("sweep"),
+            "checks": self._update("checks"),
         }
 
     def _update(self, kind: str) -> dict[str, Any]:

@@ -9,13 +9,14 @@ from typing import Any, NamedTuple
 import orjson
 
 from app.domain.errors import InvalidInput, TowerError
+from app.domain.findings import Finding, FindingsQuery, finding_info, findings, matching
 from app.domain.fleet import Fleet
 from app.domain.index import Index
 from app.domain.models import Registration, TrackedModel
 from app.domain.monitored import Monitored
 from app.domain.ports import Clock, Mirror, Register, RunCount
 from app.domain.query import EVERYTHING, ListQuery, page_of, pagination, select
-from app.domain.stages import STAGES
+from app.domain.stages import STAGES, StageRules
 from app.domain.times import rfc3339
 from app.domain.views import experiment_info, model_info, version_info
 from app.services.prepared import Prepared
@@ -42,10 +43,15 @@ class Answer(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class CatalogueOptions:
-    """`most`: rows of one answer; `max_age` of a snapshot, in milliseconds, before it counts as stale."""
+    """`most`: rows of one answer; `max_age` of a snapshot, in milliseconds, before it counts as stale.
+
+    `rules` and `stale_days` are those of the findings: how long a version in Production may stay as it is.
+    """
 
     most: int
     max_age: int
+    rules: StageRules
+    stale_days: int
 
 
 class _Generation:
@@ -56,6 +62,7 @@ class _Generation:
         self.monitored = monitored
         self.registrations = monitored.of(fleet)
         self.index = Index(fleet, self.registrations)
+        self.findings: Sequence[Finding] | None = None
         self._lists: dict[Any, Prepared] = {}
         self._pages: OrderedDict[Any, Prepared] = OrderedDict()
         self._older = before._lists if before else {}
@@ -138,9 +145,33 @@ class Catalogue:
             ]
             return select(models, query, now.registrations)
 
-        stale = not self._mirror.shows_mock() and self._register.monitored().stale
+        stale = self._registrations_are_stale()
         answer = self._listed(f"monitored {model_type}", query, rows)
         return answer._replace(stale=True) if stale else answer
+
+    def findings(self, query: FindingsQuery) -> Answer:
+        """What is out of order in the registry, as of the snapshot."""
+        stale = self._registrations_are_stale()
+        self._refuse_large(query)
+
+        def make(now: _Generation) -> Made:
+            found = matching(self._found(now), query)
+            page = page_of(query, len(found), self._options.most)
+            return orjson.dumps([finding_info(one) for one in found[page.rows]]), pagination(page)
+
+        now = self._current()
+        answer = self._answer(now, now.page(("findings", query), make))
+        return answer._replace(stale=True) if stale else answer
+
+    def _found(self, now: _Generation) -> Sequence[Finding]:
+        if now.findings is None:
+            rules, stale_days = self._options.rules, self._options.stale_days
+            now.findings = findings(now.fleet, now.registrations, rules, stale_days, now.fleet.as_of)
+        return now.findings
+
+    def _registrations_are_stale(self) -> bool:
+        """Whether they may be others; where none are known, MLflow is asked."""
+        return not self._mirror.shows_mock() and self._register.monitored().stale
 
     def versions(self, name: str) -> Answer:
         """Every version of a model. Raises `NotFound`."""
@@ -219,8 +250,7 @@ class Catalogue:
         now = self._current()
         if query is EVERYTHING and (kept := now.kept(kind)):
             return self._answer(now, kept)
-        if query.page_size is not None and query.page_size > self._options.most:
-            raise InvalidInput(f"page_size: at most {self._options.most} (MAX_MODELS_RETURNED).")
+        self._refuse_large(query)
 
         def make(now: _Generation) -> Made:
             found = rows(now)
@@ -230,6 +260,10 @@ class Catalogue:
         if query is EVERYTHING:
             return self._answer(now, now.list(kind, make))
         return self._answer(now, now.page((kind, query), make))
+
+    def _refuse_large(self, query: ListQuery) -> None:
+        if query.page_size is not None and query.page_size > self._options.most:
+            raise InvalidInput(f"page_size: at most {self._options.most} (MAX_MODELS_RETURNED).")
 
     def _answer(self, now: _Generation, prepared: Prepared) -> Answer:
         return Answer(prepared, self.is_stale(now.fleet.as_of), now.fleet.mock)

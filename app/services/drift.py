@@ -1,25 +1,60 @@
-"""The metric history of a model, day by day: the points that MLflow holds, and no others."""
+"""The metric history of a model: the points that MLflow holds, and what the rules say of them."""
 
+from collections.abc import Iterable
 from typing import Any
 
-from app.domain.ports import Clock, Gateway, Mirror
+from app.domain.errors import NotFound
+from app.domain.models import Registration, TrackedModel
+from app.domain.names import version_number
+from app.domain.ports import Clock, Gateway, Mirror, Register
 from app.domain.times import DAY_MS
-from app.domain.views import drift_info
+from app.domain.verdicts import baseline_key, judge_registration
+from app.domain.views import Judged, drift_info, series_info
 
 
 class Drift:
     """Reads the history live: it is too large to mirror."""
 
-    def __init__(self, gateway: Gateway, mirror: Mirror, clock: Clock) -> None:
+    def __init__(self, gateway: Gateway, mirror: Mirror, register: Register, clock: Clock) -> None:
         self._gateway = gateway
         self._mirror = mirror
+        self._register = register
         self._clock = clock
 
     def of(self, name: str, days: int) -> list[dict[str, Any]]:
-        """Per version, highest first, its points of the last `days` days. Raises `NotFound`."""
+        """Per version, highest first, its series of the last `days` days. Raises `NotFound`."""
         models = self._mirror.versions(name)
-        with self._gateway.within(self._gateway.patience):
-            points = self._gateway.metric_points([model.row for model in models])
         now = self._clock()
-        entries = (drift_info(m, points.get(m.row.version, ()), now - days * DAY_MS, now) for m in models)
+        judged = self._judged(models, now)
+        entries = (drift_info(model, judged[model.key], now - days * DAY_MS, now) for model in models)
         return [entry for entry in entries if entry is not None]
+
+    def series(self, name: str, version: str, metric: str | None, days: int) -> dict[str, Any]:
+        """The series of each metric of a version, or of one, in the last `days` days. Raises `NotFound`."""
+        number = version_number(version)
+        models = self._mirror.versions(name)
+        found = [model for model in models if model.row.version == number]
+        if not found:
+            raise NotFound("Model not found in MLflow")
+        now = self._clock()
+        judged = self._judged(found, now)[found[0].key]
+        return series_info(found[0], judged, metric, now - days * DAY_MS)
+
+    def _judged(self, models: Iterable[TrackedModel], now: int) -> dict[tuple[str, int], Judged]:
+        """Each version by its registration's settings, or by the defaults where it is not monitored."""
+        known = self._register.peek()
+        registrations = [_registration(model, known.by_key.get(model.key)) for model in models]
+        wanted = {one.key for one in registrations} | {key for one in registrations if (key := baseline_key(one))}
+        fleet = self._mirror.fleet()
+        rows = [found.row for key in sorted(wanted) if (found := fleet.find(*key))]
+        monitor_runs = {key: one.monitor_run_id for key, one in known.by_key.items() if key in wanted}
+        with self._gateway.within(self._gateway.patience):
+            evidence = self._gateway.evidence(rows, monitor_runs)
+        return {one.key: (*judge_registration(one, evidence, now), one) for one in registrations}
+
+
+def _registration(model: TrackedModel, known: Registration | None) -> Registration:
+    row = model.row
+    if known is not None and known.version_created == row.created:
+        return known
+    return Registration(row.name, row.version, "", "", row.created, "", row.created)

@@ -38,6 +38,11 @@ class Health:
                 last = self._last()
         return bool(last.get("connected")), last.get("experiments")
 
+    def seen(self) -> tuple[int, bool] | None:
+        """When MLflow was asked last for a sign of life (milliseconds), and whether it gave one. Asks nobody."""
+        last = self._last()
+        return (last["asked_at"], bool(last.get("connected"))) if last.get("asked_at") else None
+
     def _last(self) -> dict[str, Any]:
         found = self._cache.get(_PROBE)
         shared = found if isinstance(found, dict) else {}

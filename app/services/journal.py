@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from app.domain.errors import TowerError
-from app.domain.ports import Clock, SharedCache
+from app.domain.ports import Clock, SharedCache, Telemetry
 
 SWEEP, CHANGES, ALIASES, PUSH = "sweep", "changes", "aliases", "push"
 KINDS = (SWEEP, CHANGES, ALIASES, PUSH)
@@ -17,10 +17,11 @@ KINDS = (SWEEP, CHANGES, ALIASES, PUSH)
 class Journal:
     """One entry a kind, shared; where nothing can be shared, each process knows of its own."""
 
-    def __init__(self, cache: SharedCache, clock: Clock, timeout: float) -> None:
+    def __init__(self, cache: SharedCache, clock: Clock, timeout: float, telemetry: Telemetry | None = None) -> None:
         self._cache = cache
         self._clock = clock
         self._timeout_ms = timeout * 1000
+        self._telemetry = telemetry
         self._own: dict[str, dict[str, Any]] = {}
 
     @contextmanager
@@ -35,10 +36,12 @@ class Journal:
         try:
             yield told
         except Exception as error:
+            self._time(kind, began, failed=True)
             detail = error.detail if isinstance(error, TowerError) else "Internal error"
             self._note(kind, {**entry, **self._ended("failed_at"), "error": detail})
             raise
         told["duration_seconds"] = round(time.monotonic() - began, 3)
+        self._time(kind, began, failed=False)
         self._note(kind, {**entry, **told, **self._ended("succeeded_at")})
 
     def last(self, kind: str) -> dict[str, Any]:
@@ -53,6 +56,10 @@ class Journal:
         started = entry.get("started_at") or 0
         # A holder that was killed leaves its mark; no refresh lasts longer than its time-out.
         return started > (entry.get("finished_at") or 0) and self._clock() - started < self._timeout_ms
+
+    def _time(self, kind: str, began: float, *, failed: bool) -> None:
+        if self._telemetry is not None:
+            self._telemetry.refreshed(kind, time.monotonic() - began, failed)
 
     def _note(self, kind: str, entry: dict[str, Any]) -> None:
         self._own[kind] = entry

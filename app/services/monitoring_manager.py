@@ -3,15 +3,19 @@
 import hashlib
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
 
+from app.domain.check_settings import merged
 from app.domain.codec import registrations_from, registrations_value
-from app.domain.errors import InvalidInput, NotFound, TowerError
+from app.domain.errors import InvalidInput, MlflowMissing, MlflowRefused, NotFound, TowerError
 from app.domain.fleet import Fleet
 from app.domain.models import ModelVersion, Registration
 from app.domain.monitored import Monitored, first_of_each
 from app.domain.names import version_number
+from app.domain.observations import Observation
 from app.domain.ports import Clock, Gateway, Locks, Mirror, SharedCache
 
 log = logging.getLogger(__name__)
@@ -24,6 +28,7 @@ _STRIPES = 256
 _CHECKED_AT_ONCE = 20
 _RETRY_MS = 15_000
 NOT_FOUND = "Model not found in MLflow"
+NOT_MONITORED = "Model is not being monitored"
 
 
 class MonitoringManager:
@@ -62,6 +67,10 @@ class MonitoringManager:
                 log.warning("The registrations are not known: %s", error.detail)
         return known or Monitored({}, stale=True)
 
+    def known(self) -> Monitored:
+        """What is known, marked stale where nothing is; MLflow is not asked."""
+        return self._latest() or Monitored({}, stale=True)
+
     def monitored(self) -> Monitored:
         """The registrations; MLflow is asked where nothing is known yet, and always without a cache."""
         if not self._cached:
@@ -73,27 +82,69 @@ class MonitoringManager:
             return self._latest() or self._share(self._read())
 
     def is_monitored(self, name: str, version: str) -> bool:
+        try:
+            self.find(name, version)
+        except NotFound:
+            return False
+        return True
+
+    def find(self, name: str, version: str) -> Registration:
+        """The registration of a version. Raises `NotFound`."""
         number = version_number(version)
         registration = self.monitored().by_key.get((name, number)) if number is not None else None
-        return registration is not None and self._is_current(registration)
+        if registration is None or not self._is_current(registration):
+            raise NotFound(NOT_MONITORED)
+        return registration
 
-    def register(self, name: str, version: str, model_type: str, registered_by: str) -> Registration:
-        """Open a monitor run. Raises `NotFound` and, when there is one, `InvalidInput`."""
+    def register(
+        self, name: str, version: str, model_type: str, registered_by: str, settings: Mapping[str, Any] | None = None
+    ) -> Registration:
+        """Open a monitor run. Raises `NotFound` and, when there is one or the settings are bad, `InvalidInput`."""
+        wanted_settings = merged({}, settings or {})
         row = self._existing(name, version)
         self._mirror.ensure_known(name, row.version, row.created)
         with self._one_at_a_time(name, row.version):
             self._refuse_if_monitored(row)
-            wanted = Registration(name, row.version, model_type, registered_by, self._clock(), "", row.created)
+            wanted = Registration(
+                name, row.version, model_type, registered_by, self._clock(), "", row.created, wanted_settings
+            )
             with self._writing():
                 registration = self._gateway.open_monitor_run(wanted)
             self._change(registration, present=True)
+        return registration
+
+    def change_settings(self, name: str, version: str, patch: Mapping[str, Any] | None) -> Registration:
+        """Lay a change over the settings; None restores all defaults. Raises `NotFound` and `InvalidInput`."""
+        known = self.find(name, version)
+        with self._one_at_a_time(*known.key):
+            # Another host may have changed them: MLflow has the truth.
+            registration = self._open_one(known)
+            settings = {} if patch is None else merged(registration.settings, patch)
+            with self._writing():
+                self._gateway.change_settings(registration.monitor_run_id, settings)
+            changed = replace(registration, settings=settings)
+            self._change(changed, present=True)
+        return changed
+
+    def observe(self, name: str, version: str, found: Sequence[Observation]) -> Registration:
+        """Write observations to the monitor run, all or none. Raises `NotFound`."""
+        registration = self.find(name, version)
+        with self._gateway.within(self._gateway.patience):
+            try:
+                with self._writing():
+                    self._gateway.log_observations(registration.monitor_run_id, found)
+            except (MlflowRefused, MlflowMissing):
+                # Of a deleted experiment, which the search restores; or removed by another host a moment ago.
+                registration = self._open_one(registration)
+                with self._writing():
+                    self._gateway.log_observations(registration.monitor_run_id, found)
         return registration
 
     def remove(self, name: str, version: str, removed_by: str) -> int:
         """End the monitor run; the time of that, in milliseconds. Raises `NotFound` when there is none."""
         number = version_number(version)
         if number is None:
-            raise NotFound("Model is not being monitored")
+            raise NotFound(NOT_MONITORED)
         with self._one_at_a_time(name, number):
             open_runs = list(self._gateway.find_registrations(name, number))
             latest = self._latest()
@@ -103,7 +154,7 @@ class MonitoringManager:
                     self._gateway.end_monitor_run(registration.monitor_run_id, removed_by, "removed from monitoring")
             listed = open_runs[0] if open_runs else known
             if listed is None:
-                raise NotFound("Model is not being monitored")
+                raise NotFound(NOT_MONITORED)
             self._change(listed, present=False)
         return self._clock()
 
@@ -129,6 +180,14 @@ class MonitoringManager:
         fleet = self._mirror.peek()
         model = fleet.find(*registration.key) if fleet else None
         return model is None or model.row.created == registration.version_created
+
+    def _open_one(self, known: Registration) -> Registration:
+        """The registration as MLflow has it. Raises `NotFound`."""
+        found = self._gateway.find_registrations(*known.key)
+        current = next((one for one in found if one.version_created == known.version_created), None)
+        if current is None:
+            raise NotFound(NOT_MONITORED)
+        return current
 
     def _existing(self, name: str, version: str) -> ModelVersion:
         number = version_number(version)

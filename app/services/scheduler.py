@@ -16,7 +16,7 @@ class Scheduler:
 
     def __init__(self) -> None:
         self._scheduler = BackgroundScheduler(
-            executors={"default": ThreadPoolExecutor(4)},
+            executors={"default": ThreadPoolExecutor(6)},
             # A late start is not a reason to skip a whole interval, which is the default after one second.
             job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
             timezone="UTC",

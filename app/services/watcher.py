@@ -1,7 +1,6 @@
 """The watcher: finds what changed in MLflow between two sweeps, and has just that read."""
 
 import logging
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
@@ -11,6 +10,7 @@ from app.domain.errors import TowerError
 from app.domain.fleet import Fleet
 from app.domain.models import ModelReading
 from app.domain.ports import Clock, Gateway, Journal, Snapshots
+from app.services.gatherer import Gatherer
 
 log = logging.getLogger(__name__)
 
@@ -21,8 +21,6 @@ _PAGES = (100, 1000)
 _MOST_READ = 400
 # Each missing one is asked for by name before it is believed to be gone.
 _MOST_MISSING = 20
-# Deliveries come in bursts: what follows one so soon is read together with it.
-_BURST_SECONDS = 0.05
 _TRIES_AFTER_SECONDS = (0, 2, 5)
 
 
@@ -54,10 +52,8 @@ class Watcher:
         self._journal = journal
         self._clock = clock
         self._timeout = timeout
-        self._named: set[str] = set()
-        self._arrived = threading.Condition()
-        self._stopping = False
-        self._thread: threading.Thread | None = None
+        # Tried again where MLflow fails: MLflow itself does not deliver it again.
+        self._pushed = Gatherer[str]("pushed", self._read_pushed, _TRIES_AFTER_SECONDS)
 
     def poll_changes(self) -> None:
         """The scheduler's tick: look for what was updated; a failure is noted, a later poll tries again."""
@@ -110,39 +106,17 @@ class Watcher:
 
     def pushed(self, name: str) -> None:
         """Have a registered model read soon."""
-        with self._arrived:
-            self._named.add(name)
-            self._arrived.notify()
+        self._pushed.add(name)
 
     def start(self) -> None:
         """Begin to read what deliveries name."""
-        self._thread = threading.Thread(target=self._serve, name="pushed", daemon=True)
-        self._thread.start()
+        self._pushed.start()
 
     def stop(self) -> None:
-        with self._arrived:
-            self._stopping = True
-            self._arrived.notify()
+        self._pushed.stop()
 
-    def _serve(self) -> None:
-        while True:
-            with self._arrived:
-                self._arrived.wait_for(lambda: self._named or self._stopping)
-                if not self._stopping:
-                    self._arrived.wait_for(lambda: self._stopping, _BURST_SECONDS)
-                if self._stopping:
-                    return
-                names, self._named = sorted(self._named), set()
-            self._read_pushed(names)
-
-    def _read_pushed(self, names: list[str]) -> None:
-        """Read what was named, and try again where MLflow fails: MLflow itself does not deliver it again."""
-        for seconds in _TRIES_AFTER_SECONDS:
-            with self._arrived:
-                if self._arrived.wait_for(lambda: self._stopping, seconds):
-                    return
-            if self._noted(_PUSH, lambda: self._read(names)):
-                return
+    def _read_pushed(self, names: list[str]) -> bool:
+        return self._noted(_PUSH, lambda: self._read(names))
 
     def _read(self, names: list[str]) -> int:
         if len(names) > _MOST_READ:

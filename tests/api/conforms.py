@@ -49,17 +49,20 @@ def strict_json(text: str) -> Any:
 
 
 # Documents differ only where the debug endpoint is off, which takes one path away: one checker serves all.
-_validators: dict[tuple[str, str, int], OAS30Validator | None] = {}
+_validators: dict[tuple[str, str, int], tuple[str, OAS30Validator] | None] = {}
 
 
-def _validator_of(app: Flask, template: str, method: str, status: int) -> OAS30Validator | None:
+def _documented(app: Flask, template: str, method: str, status: int) -> tuple[str, OAS30Validator] | None:
+    """The media type that the document names, and what checks a body of it; None where there is no body."""
     key = (template, method, status)
     if key not in _validators:
         document = document_of(app)
         responses = document["paths"][template][method]["responses"]
         assert str(status) in responses, f"{method} {template} answers {status}, which is not documented"
         content = responses[str(status)].get("content")
-        _validators[key] = validator(document, content["application/json"]["schema"]) if content else None
+        _validators[key] = None
+        for media, told in (content or {}).items():
+            _validators[key] = media, validator(document, told["schema"])
     return _validators[key]
 
 
@@ -85,9 +88,11 @@ def check(app: Flask, method: str, response: TestResponse) -> None:
     template = template_of(rule.rule)
     if method == "OPTIONS" or rule.endpoint.startswith(("static", "api-docs")):
         return
-    checker = _validator_of(app, template, _METHODS.get(method, method.lower()), response.status_code)
-    if checker is not None and method != "HEAD":
-        assert response.mimetype == "application/json"
-        body = decoded(response.data, response.headers.get("Content-Encoding"))
-        problems = [f"{list(e.absolute_path)}: {e.message}" for e in checker.iter_errors(strict_json(body.decode()))]
+    documented = _documented(app, template, _METHODS.get(method, method.lower()), response.status_code)
+    if documented is not None and method != "HEAD":
+        media, checker = documented
+        assert response.mimetype == media
+        text = decoded(response.data, response.headers.get("Content-Encoding")).decode()
+        body = strict_json(text) if media == "application/json" else text
+        problems = [f"{list(e.absolute_path)}: {e.message}" for e in checker.iter_errors(body)]
         assert not problems, f"{method} {response.request.path}: {problems}"

@@ -90,6 +90,21 @@ class Service:
     def remove(self, name: str, version: int | str = 1) -> TestResponse:
         return self.delete(monitor(name, version))
 
+    def patch(self, path: str, **more: Any) -> TestResponse:
+        return self.call("PATCH", path, **more)
+
+    def observe(self, name: str, version: int | str = 1, **body: Any) -> TestResponse:
+        return self.post(f"{_version(name, version)}/observations", json=body)
+
+    def check(self) -> None:
+        """One round of checks, as the agent's scheduler makes them."""
+        self.tower.checker.round()
+
+    def verdict(self, name: str, version: int | str = 1) -> Row:
+        """The registration with its verdict."""
+        found: Row = self.json(monitor(name, version))
+        return found
+
     def is_monitored(self, name: str, version: int | str = 1) -> bool:
         found = self.json(f"{monitor(name, version)}/status")
         assert (found["model_name"], found["model_version"]) == (name, str(version))
@@ -98,4 +113,13 @@ class Service:
 
 def monitor(name: str, version: int | str = 1) -> str:
     """The address of a version's registration."""
-    return f"/models/{quote(name, safe='')}/{quote(str(version), safe='')}/monitor"
+    return f"{_version(name, version)}/monitor"
+
+
+def series(name: str, version: int | str = 1) -> str:
+    """The address of a version's points."""
+    return f"{_version(name, version)}/series"
+
+
+def _version(name: str, version: int | str) -> str:
+    return f"/models/{quote(name, safe='')}/{quote(str(version), safe='')}"

@@ -14,9 +14,9 @@ from tests.fakes.memory_mlflow import MemoryGateway, MemoryWorld
 Start = Callable[..., Service]
 CACHED = ("/models", "/models/production", "/models/staging", "/models/all", "/models/monitored",
           "/models/monitored/classifier", "/models/monitored/regressor", "/model/m/versions", "/experiments",
-          "/dashboard/summary")  # fmt: skip
+          "/models/findings", "/dashboard/summary")  # fmt: skip
 LIVE = ("/", "/health", "/livez", "/readyz", "/config", "/cache/info", "/debug/monitored", "/runs/0",
-        "/model/m/drift", "/models/m/1/monitor/status")  # fmt: skip
+        "/model/m/drift", "/model/m/compare?baseline=1&candidate=1", "/models/m/1/monitor/status")  # fmt: skip
 PAGES = ("/docs", "/redoc", "/openapi.json")
 
 
@@ -57,8 +57,8 @@ def test_an_unknown_path_is_a_404_that_says_where_to_look(shared: Service, path:
     [
         ("POST", "/models", {"GET", "HEAD", "OPTIONS"}),
         ("DELETE", "/", {"GET", "HEAD", "OPTIONS"}),
-        ("GET", "/models/m/1/monitor", {"POST", "DELETE", "OPTIONS"}),
-        ("PUT", "/models/m/1/monitor", {"POST", "DELETE", "OPTIONS"}),
+        ("PUT", "/models/m/1/monitor", {"GET", "HEAD", "PATCH", "POST", "DELETE", "OPTIONS"}),
+        ("GET", "/models/m/1/observations", {"POST", "OPTIONS"}),
         ("GET", "/cache/refresh", {"POST", "OPTIONS"}),
         ("POST", "/cache/clear", {"DELETE", "OPTIONS"}),
         ("PATCH", "/openapi.json", {"GET", "HEAD", "OPTIONS"}),
@@ -141,6 +141,7 @@ def test_a_change_changes_the_etag_and_a_refresh_without_one_does_not(service: S
     world.set_stage("m", 1, "Staging")
     world.set_stage("m", 2, "Production")
     world.add_experiment("new")
+    world.tag_model("m", "owner", "ada")
     service.refresh()
     for path, headers in known.items():
         changed = service.get(path, headers=headers)

@@ -50,7 +50,8 @@ def test_every_operation_has_a_summary_and_an_example_that_fits_its_schema(docum
         assert operation["summary"], name
         shown = [r for s, r in operation["responses"].items() if s in ("200", "201")]
         assert len(shown) == 1, name
-        content = shown[0]["content"]["application/json"]
+        ((media, content),) = shown[0]["content"].items()
+        assert media == ("text/plain" if name == "get /metrics" else "application/json"), name
         problems = [error.message for error in validator(document, content["schema"]).iter_errors(content["example"])]
         assert problems == [], name
 
@@ -61,7 +62,11 @@ def test_every_body_that_is_sent_has_an_example_that_fits_its_schema(document: d
         for name, operation in operations(document)
         if "requestBody" in operation
     }
-    assert list(bodies) == ["post /models/{model_name}/{model_version}/monitor"]
+    assert set(bodies) == {
+        "post /models/{model_name}/{model_version}/monitor",
+        "patch /models/{model_name}/{model_version}/monitor",
+        "post /models/{model_name}/{model_version}/observations",
+    }
     for content in bodies.values():
         assert list(validator(document, content["schema"]).iter_errors(content["example"])) == []
 
@@ -86,7 +91,8 @@ def test_every_cached_get_documents_its_304(document: dict[str, Any]) -> None:
     assert cached == {
         "get /models", "get /models/production", "get /models/staging", "get /models/all", "get /models/monitored",
         "get /models/monitored/classifier", "get /models/monitored/regressor", "get /model/{model_name}/versions",
-        "get /experiments", "get /dashboard/summary",
+        "get /experiments", "get /dashboard/summary", "get /monitoring", "get /monitoring/history",
+        "get /models/findings",
     }  # fmt: skip
 
 

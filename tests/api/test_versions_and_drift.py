@@ -81,11 +81,17 @@ def test_a_day_has_the_last_value_of_each_metric_and_versions_come_highest_first
                 {"date": "2023-11-13T00:00:00Z", "accuracy": 0.5},
                 {"date": "2023-11-14T00:00:00Z", "accuracy": 0.7, "loss": 0.1},
             ],
+            "verdict": "insufficient_data",
+            "verdicts": {"accuracy": "insufficient_data", "loss": "insufficient_data"},
+            "populations": {"accuracy": "training", "loss": "production"},
         },
         {
             "version": "1",
             "stage": "None",
             "metrics_over_time": [{"date": "2023-11-14T00:00:00Z", "rmse": 3.0}],
+            "verdict": "insufficient_data",
+            "verdicts": {"rmse": "insufficient_data"},
+            "populations": {"rmse": "training"},
         },
     ]
 

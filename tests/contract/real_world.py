@@ -3,6 +3,7 @@
 import math
 import time
 
+import mlflow
 from mlflow import MlflowClient
 from mlflow.entities import Metric
 
@@ -57,6 +58,25 @@ class RealWorld:
         if stage != "None":
             self.set_stage(name, int(made.version), stage)
         return int(made.version)
+
+    def add_version_of_logged_model(self, name: str) -> int:
+        self.add_model(name)
+        run_id = self.add_run()
+        logged = self.client.create_logged_model("0", source_run_id=run_id)
+        # MLflow's own store looks the logged model up at the address of the whole process.
+        before = mlflow.get_tracking_uri()
+        mlflow.set_tracking_uri(self.client.tracking_uri)
+        try:
+            made = self.client.create_model_version(
+                name, f"models:/{logged.model_id}", run_id=run_id, model_id=logged.model_id
+            )
+        finally:
+            mlflow.set_tracking_uri(before)
+        return int(made.version)
+
+    def log_to_model(self, name: str, version: int, run_id: str, key: str, value: float, time: int) -> None:
+        model_id = str(self.client.get_model_version(name, str(version)).source).removeprefix("models:/")
+        self.client.log_metric(run_id, key, value, time, 0, model_id=model_id)
 
     def run_of(self, name: str, version: int) -> str:
         return str(self.client.get_model_version(name, str(version)).run_id)

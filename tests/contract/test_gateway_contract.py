@@ -3,14 +3,19 @@
 import time
 import uuid
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from cryptography.fernet import Fernet
+from mlflow.exceptions import MlflowException
 
 from app.domain.errors import InvalidInput, MlflowRefused, NotFound
+from app.domain.evidence import series_by_metric
 from app.domain.models import ModelReading, ModelVersion, RegisteredModel, Registration
-from app.domain.names import EVALUATES
+from app.domain.monitor_runs import MonitorState, Verdict
+from app.domain.names import EVALUATES, is_metric_name
+from app.domain.observations import Observation
 from app.domain.webhook import EVENTS
 from app.services.mlflow_gateway import MlflowGateway
 from app.services.mlflow_store import ensure_store
@@ -281,15 +286,123 @@ def test_points_come_from_the_source_run_and_from_the_runs_that_evaluate_the_ver
     for n in range(30):
         case.world.log_metric(evaluation, "accuracy", n / 100, 1_700_000_100_000 + n)
     case.world.add_run({"accuracy": 9.0}, {EVALUATES: f"models:/{name}/11"})
+    taken_back = case.world.add_run({"accuracy": 7.0}, {EVALUATES: f"models:/{name}/1"})
+    case.world.delete_run(taken_back)
     rows = [case.gateway.find_version(name, 1), case.gateway.find_version(name, 2)]
-    points = case.gateway.metric_points(rows)
-    assert points[2] == []
-    values = sorted((p.time, p.metric, p.value) for p in points[1] if p.run_id == evaluation)
+    points = case.gateway.evidence(rows, {})
+    assert points[name, 2] == []
+    values = sorted((p.time, p.metric, p.value) for p in points[name, 1] if p.source == "evaluation run")
     assert values == [(1_700_000_100_000 + n, "accuracy", n / 100) for n in range(30)]
-    of_source = {(p.time, p.metric, p.value) for p in points[1] if p.run_id == source}
+    of_source = {(p.time, p.metric, p.value) for p in points[name, 1] if p.run_id == source}
     assert (1_700_000_000_000, "accuracy", 0.2) in of_source
     assert (1_700_000_000_000, "loss", None) in of_source
     assert len(of_source) == 3
+    assert {p.source for p in points[name, 1]} == {"source run", "evaluation run"}
+
+
+def test_points_come_from_the_logged_model_and_say_who_logged_them(case: Case) -> None:
+    name = case.name()
+    case.world.add_version_of_logged_model(name)
+    source, other = case.world.run_of(name, 1), case.world.add_run()
+    case.world.log_to_model(name, 1, source, "accuracy", 0.1, 1_700_000_000_000)
+    case.world.log_to_model(name, 1, other, "accuracy", 0.2, 1_700_000_000_001)
+    row = case.gateway.find_version(name, 1)
+    found = series_by_metric(case.gateway.evidence([row], {})[name, 1])["accuracy"]
+    assert [(p.time, p.value, p.source, p.run_id) for p in found.points] == [
+        (1_700_000_000_001, 0.2, "logged model", other)
+    ]
+    assert [(p.time, p.value, p.source) for p in found.reference] == [(1_700_000_000_000, 0.1, "source run")]
+
+
+def test_points_of_versions_of_many_models_come_at_once_whatever_their_names(case: Case) -> None:
+    names = [case.name(like) for like in ODD_NAMES]
+    for name in names:
+        case.world.add_version(name)
+        case.world.add_run({"accuracy": 0.5}, {EVALUATES: f"models:/{name}/1"})
+    rows = [case.gateway.find_version(name, 1) for name in names]
+    found = case.gateway.evidence(rows, {})
+    assert {key: [p.value for p in points] for key, points in found.items()} == {(name, 1): [0.5] for name in names}
+
+
+def test_a_point_that_was_logged_since_is_seen_also_where_histories_are_kept(case: Case) -> None:
+    name = case.name()
+    case.world.add_version(name)
+    run = case.world.add_run({}, {EVALUATES: f"models:/{name}/1"})
+    rows = [case.gateway.find_version(name, 1)]
+    for n in range(3):
+        case.world.log_metric(run, "accuracy", n / 10, 1_700_000_000_000 + n)
+        for fresh in (False, False, True):
+            points = case.gateway.evidence(rows, {}, fresh)[name, 1]
+            assert sorted(p.value for p in points) == [k / 10 for k in range(n + 1)]
+
+
+def test_observations_are_written_to_the_monitor_run_all_or_none(case: Case) -> None:
+    name = case.name()
+    case.world.add_version(name)
+    made = case.register(name, 1)
+    row = case.gateway.find_version(name, 1)
+    values = [Observation("accuracy", 1_700_000_000_000 + n, n / 1000) for n in range(1000)]
+    case.gateway.log_observations(made.monitor_run_id, values)
+    points = case.gateway.evidence([row], {(name, 1): made.monitor_run_id})[name, 1]
+    assert sorted(p.value for p in points) == [n / 1000 for n in range(1000)]
+    assert {p.source for p in points} == {"monitor run"}
+    case.world.delete_experiment(case.experiment)
+    with pytest.raises(MlflowRefused):
+        case.gateway.log_observations(made.monitor_run_id, values[:1])
+
+
+def test_a_monitor_run_keeps_settings_verdicts_and_who_was_told(case: Case) -> None:
+    name = case.name()
+    case.world.add_version(name)
+    made = case.register(name, 1)
+    assert made.settings == {}
+    settings = {"limits": {"acc uracy/ü": {"min": 0.5}}, "silence_hours": 48}
+    case.gateway.change_settings(made.monitor_run_id, settings)
+    at = now_ms()
+    verdicts = (Verdict(at, "degraded", ("accuracy 0.4, limit",)), Verdict(at + 1, "drifting", ("worse ±",)))
+    case.gateway.write_verdict(made.monitor_run_id, verdicts[:1], {"slack": 5})
+    case.gateway.write_verdict(made.monitor_run_id, verdicts, {})
+    case.gateway.mark_told(made.monitor_run_id, {"slack": at, "mail": 7})
+    (state,) = [s for s in case.gateway.monitor_states() if s.registration.key == (name, 1)]
+    assert state == MonitorState(replace(made, settings=settings), verdicts, {"slack": at, "mail": 7})
+    assert [r.settings for r in case.gateway.find_registrations(name, 1)] == [settings]
+
+
+def test_the_history_has_open_and_ended_monitor_runs_and_says_who_ended_them(case: Case) -> None:
+    name, other = case.name("it's"), case.name()
+    case.world.add_version(name)
+    case.world.add_version(other)
+    case.register(other, 1)
+    first = case.register(name, 1)
+    case.gateway.write_verdict(first.monitor_run_id, [Verdict(now_ms(), "healthy", ("fine",))], {})
+    case.gateway.end_monitor_run(first.monitor_run_id, "bob", "removed from monitoring")
+    second = case.register(name, 1)
+    for found in (case.gateway.monitor_history(name, 1), case.gateway.monitor_history(name, None)):
+        ended, running = sorted(found, key=lambda state: state.ended_at is None)
+        assert running.registration == second
+        assert ended.registration == first
+        assert (ended.ended_by, ended.ended_reason) == ("bob", "removed from monitoring")
+        assert [one.verdict for one in ended.verdicts] == ["healthy"]
+    assert {state.registration.name for state in case.gateway.monitor_history(None, None)} >= {name, other}
+    assert list(case.gateway.monitor_history(case.name(), None)) == []
+
+
+METRIC_NAMES = [
+    "accuracy", "f1 score", "a/b", "val:loss", "Größe", ".hidden", "a.b-c_d", "x" * 250,
+    "x" * 251, "", "a%", "a'b", "(a)", "a@b", "$", "🧬", "..", "../a", "a//b", "/a", ".", "a/../b", "a\nb",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("metric", METRIC_NAMES)
+def test_the_names_of_metrics_that_are_taken_are_those_that_mlflow_takes(sqlite_uri: str, metric: str) -> None:
+    world = RealWorld(sqlite_uri)
+    run = world.add_run()
+    try:
+        world.log_metric(run, metric, 0.5, 1)
+        taken = metric in world.client.get_run(run).data.metrics
+    except MlflowException:
+        taken = False
+    assert is_metric_name(metric) == taken
 
 
 def test_an_open_monitor_run_is_a_registration_and_ending_it_removes_it(case: Case) -> None:

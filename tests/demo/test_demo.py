@@ -11,12 +11,16 @@ import numpy as np
 import pytest
 from mlflow import MlflowClient
 
+from app.domain.verdicts import judge_registration
+from app.services.mlflow_gateway import MlflowGateway
 from app.services.mlflow_store import ensure_store
+from app.wiring import now_ms
 from demo.__main__ import ensure
 from demo.data import TASKS, batch
 from demo.fleet import FLEET
 from demo.learn import score
 from demo.marker import read_marker
+from demo.registry import midnight
 
 TODAY = date(2026, 11, 20)
 DAYS = 30
@@ -106,6 +110,23 @@ def test_a_day_has_the_same_batch_whenever_it_is_asked_for() -> None:
     assert not np.array_equal(first[0], other[0])
 
 
+def judged(store: Path, until: date) -> dict[str, str]:
+    """The verdict on each Production version, by the points up to a day."""
+    gateway = MlflowGateway.connect(f"sqlite:///{store}", monitoring_experiment="control-tower", clock=now_ms)
+    registrations = gateway.open_registrations() or []
+    rows = [row for one in registrations if (row := gateway.find_version(*one.key))]
+    evidence = gateway.evidence(rows, {one.key: one.monitor_run_id for one in registrations})
+    end = midnight(until) + 1
+    known = {key: [point for point in points if point.time < end] for key, points in evidence.items()}
+    return {one.name: judge_registration(one, known, end)[1].verdict for one in registrations}
+
+
+def test_every_production_version_is_monitored_and_only_the_drifting_model_is_found_drifting(store: Path) -> None:
+    found = judged(store, TODAY)
+    assert set(found) == {model.name for model in FLEET}
+    assert {model.name: found[model.name] == "drifting" for model in FLEET} == {m.name: m.drifts for m in FLEET}
+
+
 def test_a_later_start_scores_only_the_days_that_are_missing(store: Path) -> None:
     before = series(store, "accuracy")["models:/iris-species/2"]
     ensure(store, TODAY + timedelta(days=3), DAYS)
@@ -136,10 +157,14 @@ def test_a_build_that_was_interrupted_leaves_neither_a_half_version_nor_an_open_
     assert read_marker(path) is None
     ensure(path, TODAY, 2)
     runs = client(path).search_runs([e.experiment_id for e in client(path).search_experiments()])
-    assert sorted(run.info.run_name for run in runs) == [
-        f"{what} iris-species v{number}" for what in ("evaluate", "train") for number in (1, 2)
+    # Of these, the monitor run alone is open: that is what being monitored means.
+    assert sorted((run.info.run_name, run.info.status) for run in runs) == [
+        ("evaluate iris-species v1", "FINISHED"),
+        ("evaluate iris-species v2", "FINISHED"),
+        ("monitor iris-species v2", "RUNNING"),
+        ("train iris-species v1", "FINISHED"),
+        ("train iris-species v2", "FINISHED"),
     ]
-    assert {run.info.status for run in runs} == {"FINISHED"}
 
 
 def interrupt(*_: object, **__: object) -> None:

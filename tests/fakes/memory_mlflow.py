@@ -3,11 +3,13 @@
 import base64
 import itertools
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from app.domain.errors import InvalidInput, MlflowRefused, MlflowUnavailable, NotFound
+from app.domain.evidence import EVALUATION_RUN, LOGGED_MODEL, MONITOR_RUN, SOURCE_RUN
 from app.domain.models import (
     Experiment,
     Inventory,
@@ -20,7 +22,9 @@ from app.domain.models import (
     Run,
     Subscription,
 )
+from app.domain.monitor_runs import MonitorState, Verdict
 from app.domain.names import EVALUATES
+from app.domain.observations import Observation
 from app.domain.page_token import page_token_offset
 from app.domain.redact import redact
 from app.domain.webhook import EVENTS, WEBHOOK_NAME
@@ -45,6 +49,11 @@ class MemoryWorld:
         self.versions: dict[tuple[str, int], ModelVersion] = {}
         self.runs: dict[str, StoredRun] = {}
         self.registrations: dict[str, Registration] = {}
+        self.past: dict[str, MonitorState] = {}
+        self.monitor_points: dict[str, list[MetricPoint]] = {}
+        self.verdicts: dict[str, tuple[Verdict, ...]] = {}
+        self.told: dict[str, dict[str, int]] = {}
+        self.model_points: dict[tuple[str, int], list[MetricPoint]] = {}
         self.ended: dict[str, tuple[str, str]] = {}
         self.webhooks: dict[str, Subscription] = {}
         self.secrets: dict[str, str] = {}
@@ -112,6 +121,14 @@ class MemoryWorld:
         self.versions[name, version] = row
         self.models[name] = replace(self.models[name], updated=now)
         return version
+
+    def add_version_of_logged_model(self, name: str) -> int:
+        return self.add_version(name)
+
+    def log_to_model(self, name: str, version: int, run_id: str, key: str, value: float, time: int) -> None:
+        self.log_metric(run_id, key, value, time)
+        points = self.model_points.setdefault((name, version), [])
+        points.append(MetricPoint(run_id, key, time, value, LOGGED_MODEL))
 
     def run_of(self, name: str, version: int) -> str:
         run_id = self.versions[name, version].run_id
@@ -188,6 +205,7 @@ class MemoryGateway:
         self.unreadable = 0
         self.stopped = False
         self.delivers = (True, "HTTP 200")
+        self.refused_runs: set[str] = set()
         self._experiment = monitoring_experiment
 
     @contextmanager
@@ -275,15 +293,69 @@ class MemoryGateway:
         runs = [s for s in self.world.runs.values() if not s.deleted and (s.run.start_time or 0) > since]
         return len(runs) + len(open_runs)
 
-    def metric_points(self, rows: Sequence[ModelVersion]) -> dict[int, list[MetricPoint]]:
-        self._called("metric_points")
-        found: dict[int, list[MetricPoint]] = {}
-        for row in rows:
-            tag = f"models:/{row.name}/{row.version}"
-            owners = {s.run.run_id for s in self.world.runs.values() if s.run.tags.get(EVALUATES) == tag}
-            owners |= {row.run_id} if row.run_id else set()
-            found[row.version] = [p for o in owners for p in self.world.runs[o].points]
-        return found
+    def evidence(
+        self, versions: Sequence[ModelVersion], monitor_runs: Mapping[tuple[str, int], str], fresh: bool = True
+    ) -> dict[tuple[str, int], list[MetricPoint]]:
+        self._called("evidence")
+        return {(row.name, row.version): self._points(row, monitor_runs) for row in versions}
+
+    def _points(self, row: ModelVersion, monitor_runs: Mapping[tuple[str, int], str]) -> list[MetricPoint]:
+        world, key = self.world, (row.name, row.version)
+        tag = f"models:/{row.name}/{row.version}"
+        found = [replace(p, source=SOURCE_RUN) for p in world.runs[row.run_id].points] if row.run_id else []
+        for stored in world.runs.values():
+            if stored.run.tags.get(EVALUATES) == tag and stored.run.run_id != row.run_id and not stored.deleted:
+                found += [replace(point, source=EVALUATION_RUN) for point in stored.points]
+        found += [replace(p, source=MONITOR_RUN) for p in world.monitor_points.get(monitor_runs.get(key, ""), ())]
+        sources = {point.run_id: point.source for point in found}
+        return found + [
+            replace(point, source=sources.get(point.run_id, LOGGED_MODEL)) for point in world.model_points.get(key, ())
+        ]
+
+    def monitor_states(self) -> Sequence[MonitorState] | None:
+        found = self.open_registrations()
+        return None if found is None else [self._state(one) for one in found]
+
+    def monitor_history(self, name: str | None, version: int | None) -> Sequence[MonitorState]:
+        self._called("monitor_history")
+        states = [self._state(one) for one in self._sorted(self.world.registrations.values())]
+        states += self.world.past.values()
+        return [
+            state
+            for state in states
+            if name in (None, state.registration.name) and version in (None, state.registration.version)
+        ]
+
+    def log_observations(self, run_id: str, found: Sequence[Observation]) -> None:
+        self._called("log_observations")
+        self._live(run_id)
+        points = self.world.monitor_points.setdefault(run_id, [])
+        points += [MetricPoint(run_id, one.metric, one.time, one.value, MONITOR_RUN) for one in found]
+
+    def change_settings(self, run_id: str, settings: Mapping[str, Any]) -> None:
+        self._called("change_settings")
+        self.world.registrations[run_id] = replace(self._live(run_id), settings=settings)
+
+    def write_verdict(self, run_id: str, verdicts: Sequence[Verdict], told: Mapping[str, int]) -> None:
+        self._called("write_verdict")
+        self._live(run_id)
+        self.world.verdicts[run_id] = tuple(verdicts)
+        self.world.told.setdefault(run_id, {}).update(told)
+
+    def mark_told(self, run_id: str, told: Mapping[str, int]) -> None:
+        self._called("mark_told")
+        self.world.told.setdefault(run_id, {}).update(told)
+
+    def _live(self, run_id: str) -> Registration:
+        experiment = self.world.experiments[self._experiment]
+        if experiment.lifecycle_stage != "active" or run_id in self.refused_runs:
+            raise MlflowRefused("MLflow refused the request (INVALID_PARAMETER_VALUE).")
+        found = self.world.registrations.get(run_id)
+        return found if found else self.world.past[run_id].registration
+
+    def _state(self, one: Registration) -> MonitorState:
+        run_id = one.monitor_run_id
+        return MonitorState(one, self.world.verdicts.get(run_id, ()), self.world.told.get(run_id, {}))
 
     def open_registrations(self) -> Sequence[Registration] | None:
         self._called("open_registrations")
@@ -308,7 +380,8 @@ class MemoryGateway:
 
     def end_monitor_run(self, run_id: str, by: str, reason: str) -> None:
         self._called("end_monitor_run")
-        del self.world.registrations[run_id]
+        state = self._state(self.world.registrations.pop(run_id))
+        self.world.past[run_id] = replace(state, ended_at=self.world.tick(), ended_by=by, ended_reason=reason)
         self.world.ended[run_id] = (by, reason)
 
     def register_webhook(self, url: str, secret: str) -> Subscription:

@@ -35,6 +35,7 @@ def test_while_mlflow_hangs_lists_are_served_health_answers_and_live_reads_fail_
             assert set(done.json()) == {"detail"}
             assert done.elapsed.total_seconds() < PATIENCE + 3
     assert seconds(proxied, "/model/seed-00001/drift", 500) < PATIENCE + 1
+    assert seconds(proxied, "/model/seed-00001/compare?baseline=1&candidate=2", 500) < PATIENCE + 1
     failed = proxied.post("/cache/refresh")
     assert failed.status_code == 500
     assert len(proxied.get("/models").json()) == 262

@@ -94,6 +94,10 @@ def test_lists_are_separated_by_commas(elsewhere: pytest.MonkeyPatch, text: str,
         ("MLFLOW_WEBHOOK_SECRET", "x" * 257, "(hidden)", "16 to 256"),
         ("MLFLOW_WEBHOOK_SECRET", "sixteen or more, ü", "(hidden)", "ASCII"),
         ("MLFLOW_WEBHOOK_SECRET", "sixteen or more\n,", "(hidden)", "ASCII"),
+        ("ALERT_WEBHOOK_URL", "hooks.example.org/hun-ter2", "(hidden)", "http:// or https://"),
+        ("ALERT_WEBHOOK_URL", "https:///hun-ter2", "(hidden)", "http:// or https://"),
+        ("ALERT_WEBHOOK_SECRET", "fifteen-hunter2", "(hidden)", "16 to 256"),
+        ("CHECK_INTERVAL_MINUTES", "-1", "'-1'", "greater than or equal to 0"),
         ("MONITORING_EXPERIMENT", "x" * 251, "'xxx", "at most 250"),
     ],
 )
@@ -137,6 +141,11 @@ def test_no_complaint_repeats_a_secret(elsewhere: pytest.MonkeyPatch) -> None:
         {"mlflow_tracking_password": "hunter2", "mlflow_tracking_token": "hunter2"},
         {"mlflow_tracking_password": "hunter2", "mlflow_webhook_secret": "hunter2 hunter2 hunter2"},
         {"mlflow_tracking_uri": "http://ada:hunter2@mlflow"},
+        {
+            "alert_webhook_url": "https://hunter2",
+            "alert_urls": "slack://hunter2",
+            "mlflow_tracking_password": "hunter2",
+        },
     ],
 )
 def test_secrets_are_not_in_what_is_shown_of_the_settings(values: dict[str, Any]) -> None:

@@ -25,7 +25,7 @@ def test_the_example_of_a_dotenv_file_holds_the_defaults(tmp_path: Path) -> None
 
 def test_every_endpoint_is_in_the_readmes_table(tmp_path: Path) -> None:
     app = create_app(load_settings(_env_file=None, mlflow_tracking_uri="http://mlflow", cache_directory=tmp_path))
-    rows = [line for line in README.splitlines() if line.startswith(("| GET |", "| POST |", "| DELETE |"))]
+    rows = [line for line in README.splitlines() if line.startswith(("| GET |", "| POST |", "| PATCH |", "| DELETE |"))]
     for rule in app.url_map.iter_rules():
         path = re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule)
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}:

@@ -3,8 +3,9 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.models import MetricPoint, ModelVersion, TrackedModel
+from app.domain.models import MetricPoint, ModelVersion, Registration, TrackedModel
 from app.domain.times import DAY_MS, rfc3339
+from app.domain.verdicts import judge_registration
 from app.domain.views import drift_info
 
 MODEL = TrackedModel(ModelVersion("m", 3, "None", 0, 0), (), "Staging", "alias", None)
@@ -31,8 +32,12 @@ def test_each_day_with_points_in_the_window_has_the_last_value_of_each_metric(
         of_day = sorted((p for p in inside if p.time // DAY_MS == day), key=lambda p: p.time)
         values = {p.metric: p.value for p in of_day if p.metric != "date"}
         expected.append({"date": rfc3339(day * DAY_MS), **values})
-    found = drift_info(MODEL, points, since, until)
+    registration = Registration("m", 3, "", "", 0, "", 0)
+    judged = (*judge_registration(registration, {("m", 3): points}, until), registration)
+    found = drift_info(MODEL, judged, since, until)
     if not inside:
         assert found is None
     else:
-        assert found == {"version": "3", "stage": "Staging", "metrics_over_time": expected}
+        assert found is not None
+        assert (found["version"], found["stage"]) == ("3", "Staging")
+        assert found["metrics_over_time"] == expected

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from app.domain.errors import MlflowMissing, MlflowRefused, MlflowTooSlow, MlflowUnavailable, TowerError
+from app.domain.ports import Telemetry
 from app.domain.redact import redact
 
 log = logging.getLogger(__name__)
@@ -45,8 +46,9 @@ class Calls:
     thread left behind ends with its socket; it is a daemon, so it never delays the end of the process.
     """
 
-    def __init__(self, patience: float) -> None:
+    def __init__(self, patience: float, telemetry: Telemetry | None = None) -> None:
         self.patience = patience
+        self._telemetry = telemetry
         self._slots = threading.BoundedSemaphore(SLOTS)
         self._pending: set[_Pending] = set()
         self._stopping = False
@@ -67,6 +69,27 @@ class Calls:
 
     def call(self, function: Callable[..., T], /, *args: Any, **kwargs: Any) -> T:
         """The function's answer, or one of the domain's MLflow errors within the time left."""
+        try:
+            answer = self._call(function, args, kwargs)
+        except TowerError as error:
+            # What MLflow refuses or does not know, it has answered; and to stop is nobody's failure.
+            self._count(failed=isinstance(error, MlflowUnavailable) and not self._stopping)
+            raise
+        self._count(failed=False)
+        return answer  # type: ignore[no-any-return]
+
+    def stop(self) -> None:
+        """Let every caller go: the process is about to end."""
+        self._stopping = True
+        for pending in list(self._pending):
+            pending.error = MlflowTooSlow("The service is stopping.")
+            pending.done.set()
+
+    def _count(self, *, failed: bool) -> None:
+        if self._telemetry is not None:
+            self._telemetry.mlflow_called(failed)
+
+    def _call(self, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         budget = _budget.get()
         left = self.patience
         if budget:
@@ -79,14 +102,7 @@ class Calls:
             raise MlflowTooSlow(f"MLflow did not answer within {left:.3g} s. Try again later.")
         if pending.error is not None:
             raise in_our_words(pending.error) from None
-        return pending.result  # type: ignore[no-any-return]
-
-    def stop(self) -> None:
-        """Let every caller go: the process is about to end."""
-        self._stopping = True
-        for pending in list(self._pending):
-            pending.error = MlflowTooSlow("The service is stopping.")
-            pending.done.set()
+        return pending.result
 
     def _start(self, function: Callable[..., Any], args: Any, kwargs: Any) -> _Pending:
         if not self._slots.acquire(blocking=False):

@@ -1,7 +1,10 @@
 """MlflowGateway: what the tower reads from MLflow and writes to it, in few, large calls."""
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
+from typing import Any
 
 from app.domain.errors import InvalidInput, MlflowMissing, MlflowRefused
 from app.domain.models import (
@@ -16,8 +19,10 @@ from app.domain.models import (
     Run,
     Subscription,
 )
+from app.domain.monitor_runs import CODES, VERDICT_METRIC, MonitorState, Verdict, with_points
+from app.domain.observations import Observation
 from app.domain.page_token import page_token_offset
-from app.domain.ports import Clock
+from app.domain.ports import Clock, Telemetry
 from app.services.mlflow_gateway import pages, rows
 from app.services.mlflow_gateway.calls import Budget, Calls
 from app.services.mlflow_gateway.client import Connection
@@ -37,7 +42,7 @@ class MlflowGateway:
         self._calls = calls
         self._clock = clock
         self._registry = Registry(connection, calls)
-        self._history = History(connection, calls, self._registry)
+        self._history = History(connection, calls, self._registry, clock)
         self._monitor_runs = MonitorRuns(connection, calls, monitoring_experiment)
         self._webhooks = Webhooks(connection, calls)
         self.patience = calls.patience
@@ -54,11 +59,12 @@ class MlflowGateway:
         username: str | None = None,
         password: str | None = None,
         token: str | None = None,
+        telemetry: Telemetry | None = None,
     ) -> "MlflowGateway":
         """A gateway to the MLflow at `uri`; `timeout` in seconds holds for each try of a request."""
         connection = Connection(uri, username, password, token, timeout, retries)
         # Half a second for what is not waiting: the connection, the parsing.
-        calls = Calls(timeout * (retries + 1) + 0.5)
+        calls = Calls(timeout * (retries + 1) + 0.5, telemetry)
         return cls(connection, calls, monitoring_experiment, clock)
 
     def within(self, seconds: float) -> AbstractContextManager[Budget]:
@@ -167,11 +173,41 @@ class MlflowGateway:
         )
         return sum(1 for _ in found)
 
-    def metric_points(self, versions: Sequence[ModelVersion]) -> dict[int, list[MetricPoint]]:
-        return self._history.points(versions)
+    def evidence(
+        self, versions: Sequence[ModelVersion], monitor_runs: Mapping[tuple[str, int], str], fresh: bool = True
+    ) -> dict[tuple[str, int], list[MetricPoint]]:
+        return self._history.evidence(versions, monitor_runs, fresh=fresh)
 
     def open_registrations(self) -> Sequence[Registration] | None:
+        states = self._monitor_runs.all_open()
+        return None if states is None else [state.registration for state in states]
+
+    def monitor_states(self) -> Sequence[MonitorState] | None:
         return self._monitor_runs.all_open()
+
+    def monitor_history(self, name: str | None, version: int | None) -> Sequence[MonitorState]:
+        states = self._monitor_runs.ever(name, version)
+        told: dict[str, list[tuple[int, float | None]]] = defaultdict(list)
+        for point in self._history.points([state.registration.monitor_run_id for state in states], VERDICT_METRIC):
+            told[point.run_id].append((point.time, point.value))
+        return [
+            replace(state, verdicts=with_points(state.verdicts, told[state.registration.monitor_run_id]))
+            for state in states
+        ]
+
+    def log_observations(self, run_id: str, found: Sequence[Observation]) -> None:
+        self._monitor_runs.log(run_id, [(one.metric, one.value, one.time) for one in found], {})
+
+    def change_settings(self, run_id: str, settings: Mapping[str, Any]) -> None:
+        self._monitor_runs.tag(run_id, rows.settings_tags(settings))
+
+    def write_verdict(self, run_id: str, verdicts: Sequence[Verdict], told: Mapping[str, int]) -> None:
+        newest = verdicts[-1]
+        point = (VERDICT_METRIC, CODES[newest.verdict], newest.at)
+        self._monitor_runs.log(run_id, [point], rows.verdict_tags(verdicts, told))
+
+    def mark_told(self, run_id: str, told: Mapping[str, int]) -> None:
+        self._monitor_runs.tag(run_id, rows.told_tags(told))
 
     def find_registrations(self, name: str, version: int) -> Sequence[Registration]:
         return self._monitor_runs.of(name, version)

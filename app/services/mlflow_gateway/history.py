@@ -1,68 +1,183 @@
-"""Reading metric histories: one call a metric for a hundred runs, not one a metric and run."""
+"""Reading evidence: the metric points of model versions, in few calls whatever the number of versions.
+
+One call reads a metric of a hundred runs, not of one; one call reads all the points of two hundred logged models.
+"""
 
 import json
+import math
+import re
+from array import array
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from app.domain.evidence import EVALUATION_RUN, LOGGED_MODEL, MONITOR_RUN, SOURCE_RUN
 from app.domain.models import MetricPoint, ModelVersion, Run
 from app.domain.names import EVALUATES
+from app.domain.ports import Clock
 from app.services.mlflow_gateway import rows
 from app.services.mlflow_gateway.calls import Calls
 from app.services.mlflow_gateway.client import Connection
 from app.services.mlflow_gateway.registry import Registry
 
+Key = tuple[str, int]
+Evidence = dict[Key, list[MetricPoint]]
+LastLogged = Mapping[str, tuple[int, float | None]]
+
 _RUNS_A_CALL = 100
 # The most points of one run that the bulk read gives; beyond, it samples.
 _POINTS_A_RUN = 2500
 _PATH = "/api/2.0/mlflow/metrics/get-history-bulk-interval"
+# Of so many models each is asked for its evaluation runs; of more, all evaluation runs are read.
+_FEW_MODELS = 3
+_LOGGED_MODEL = re.compile(r"models:/([0-9A-Za-z_-]{1,64})\Z", re.ASCII)
+# What was read is kept while the last point of a metric stays the same, but no longer than an hour: a point
+# that somebody logs into the past leaves the last one as it is.
+_KEPT_MS = 3_600_000
+_MOST_KEPT_POINTS = 2_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    last: tuple[int, float | None]
+    read_at: int
+    times: "array[int]"
+    values: "array[float]"
+
+
+@dataclass(frozen=True, slots=True)
+class _Owner:
+    """A run that speaks of a version."""
+
+    run: Run
+    last: LastLogged
+    key: Key
+    source: str
 
 
 class History:
-    """Metric points of versions of one model: of their source runs and of their evaluation runs."""
+    """Metric points of versions: of their source runs, logged models, evaluation runs and monitor runs."""
 
-    def __init__(self, connection: Connection, calls: Calls, registry: Registry) -> None:
+    def __init__(self, connection: Connection, calls: Calls, registry: Registry, clock: Clock) -> None:
         self._connection = connection
         self._calls = calls
         self._registry = registry
+        self._clock = clock
+        self._kept: dict[tuple[str, str], _Kept] = {}
+        self._kept_points = 0
 
-    def points(self, versions: Sequence[ModelVersion]) -> dict[int, list[MetricPoint]]:
+    def evidence(self, versions: Sequence[ModelVersion], monitor_runs: Mapping[Key, str], *, fresh: bool) -> Evidence:
+        """Every point of each version. Unless `fresh`, histories whose last point is known are not read again."""
+        found: Evidence = {(row.name, row.version): [] for row in versions}
         if not versions:
-            return {}
+            return found
         experiments = self._registry.experiment_ids()
-        owners = self._owners(versions, experiments)
-        runs = {run.run_id: run for run, _ in owners}
-        found: dict[str, list[MetricPoint]] = defaultdict(list)
-        for metric in sorted({key for run in runs.values() for key in run.metrics}):
-            having = [run_id for run_id, run in runs.items() if metric in run.metrics]
-            for start in range(0, len(having), _RUNS_A_CALL):
-                for point in self._read(having[start : start + _RUNS_A_CALL], metric):
-                    found[point.run_id].append(point)
-        by_version: dict[int, list[MetricPoint]] = {row.version: [] for row in versions}
-        for run, version in owners:
-            by_version[version].extend(found[run.run_id])
-        return by_version
+        owners = self._owners(versions, monitor_runs, experiments)
+        for owner, points in self._histories(owners, fresh):
+            found[owner.key] += points
+        for key, points in self._of_logged_models(versions, owners, experiments).items():
+            found[key] += points
+        return found
 
-    def _owners(self, versions: Sequence[ModelVersion], experiments: Sequence[str]) -> list[tuple[Run, int]]:
-        """Each run that speaks of a version, with the number of that version."""
-        name = versions[0].name
-        tagged = {f"models:/{name}/{row.version}": row.version for row in versions}
-        owners = [
-            (run, tagged[run.tags[EVALUATES]])
-            for run in self._registry.evaluation_runs(name, experiments)
-            if run.tags.get(EVALUATES) in tagged
-        ]
-        sources, _ = self._registry.runs((row.run_id for row in versions if row.run_id), experiments)
-        seen = {(run.run_id, version) for run, version in owners}
+    def points(self, run_ids: Sequence[str], metric: str) -> list[MetricPoint]:
+        """The history of one metric of some runs."""
+        found: list[MetricPoint] = []
+        for start in range(0, len(run_ids), _RUNS_A_CALL):
+            found += self._read(run_ids[start : start + _RUNS_A_CALL], metric)
+        return found
+
+    def _owners(
+        self, versions: Sequence[ModelVersion], monitor_runs: Mapping[Key, str], experiments: Sequence[str]
+    ) -> list[_Owner]:
+        """Each run that speaks of a version, once for each version, with what it is to that version."""
+        tagged = {f"models:/{row.name}/{row.version}": (row.name, row.version) for row in versions}
+        names = {row.name for row in versions}
+        owners: dict[tuple[str, Key], _Owner] = {}
+
+        def add(found: tuple[Run, LastLogged], key: Key, source: str) -> None:
+            owners.setdefault((found[0].run_id, key), _Owner(*found, key, source))
+
+        wanted = {row.run_id for row in versions if row.run_id} | set(monitor_runs.values())
+        by_id = self._registry.dated_runs(wanted, experiments)
         for row in versions:
-            run = sources.get(row.run_id or "")
-            if run and (run.run_id, row.version) not in seen:
-                owners.append((run, row.version))
-        return owners
+            key = (row.name, row.version)
+            for run_id, source in ((row.run_id, SOURCE_RUN), (monitor_runs.get(key), MONITOR_RUN)):
+                if run_id in by_id:
+                    add(by_id[run_id], key, source)
+        for found in self._registry.evaluation_runs(names if len(names) <= _FEW_MODELS else None, experiments):
+            key_tagged = tagged.get(found[0].tags[EVALUATES])
+            if key_tagged:
+                add(found, key_tagged, EVALUATION_RUN)
+        return list(owners.values())
 
-    def _read(self, run_ids: list[str], metric: str) -> list[MetricPoint]:
+    def _histories(self, owners: Sequence[_Owner], fresh: bool) -> Iterable[tuple[_Owner, list[MetricPoint]]]:
+        runs = {owner.run.run_id: owner.last for owner in owners}
+        points: dict[str, list[tuple[str, Iterable[int], Iterable[float]]]] = defaultdict(list)
+        for metric in sorted({name for last in runs.values() for name in last}):
+            having = [run_id for run_id, last in runs.items() if metric in last]
+            for run_id, kept in self._of_metric(having, metric, runs, fresh):
+                points[run_id].append((metric, kept.times, kept.values))
+        for owner in owners:
+            run_id, source = owner.run.run_id, owner.source
+            yield (
+                owner,
+                [
+                    MetricPoint(run_id, metric, time, None if math.isnan(value) else value, source)
+                    for metric, times, values in points[run_id]
+                    for time, value in zip(times, values, strict=True)
+                ],
+            )
+
+    def _of_metric(
+        self, run_ids: Sequence[str], metric: str, runs: Mapping[str, LastLogged], fresh: bool
+    ) -> Iterable[tuple[str, _Kept]]:
+        now = self._clock()
+        to_read = []
+        for run_id in run_ids:
+            kept = None if fresh else self._kept.get((run_id, metric))
+            if kept and kept.last == runs[run_id][metric] and now - kept.read_at < _KEPT_MS:
+                yield run_id, kept
+            else:
+                to_read.append(run_id)
+        grouped: dict[str, list[MetricPoint]] = {run_id: [] for run_id in to_read}
+        for point in self.points(to_read, metric):
+            grouped[point.run_id].append(point)
+        for run_id, points in grouped.items():
+            values = array("d", [math.nan if point.value is None else point.value for point in points])
+            kept = _Kept(runs[run_id][metric], now, array("q", [point.time for point in points]), values)
+            if not fresh:
+                self._keep((run_id, metric), kept)
+            yield run_id, kept
+
+    def _keep(self, key: tuple[str, str], kept: _Kept) -> None:
+        before = self._kept.get(key)
+        self._kept_points += len(kept.times) - (len(before.times) if before else 0)
+        if self._kept_points > _MOST_KEPT_POINTS:
+            self._kept.clear()
+            self._kept_points = len(kept.times)
+        self._kept[key] = kept
+
+    def _of_logged_models(
+        self, versions: Sequence[ModelVersion], owners: Sequence[_Owner], experiments: Sequence[str]
+    ) -> Evidence:
+        """What a logged model holds of its own: every point, with the run that logged it."""
+        wanted = {
+            match[1]: (row.name, row.version) for row in versions if (match := _LOGGED_MODEL.match(row.source or ""))
+        }
+        sources = {(owner.run.run_id, owner.key): owner.source for owner in owners}
+        sources |= {(row.run_id, (row.name, row.version)): SOURCE_RUN for row in versions if row.run_id}
+        found: Evidence = defaultdict(list)
+        for logged in self._registry.logged_models(wanted, experiments) if wanted else ():
+            key = wanted[logged.model_id]
+            for point in logged.metrics or ():
+                source = sources.get((point.run_id, key), LOGGED_MODEL)
+                found[key].append(rows.metric_point(point.run_id, point, source))
+        return found
+
+    def _read(self, run_ids: Sequence[str], metric: str) -> list[MetricPoint]:
         read = self._read_http if self._connection.is_http else self._read_store
-        points = [rows.metric_point(run_id, row) for run_id, row in self._calls.call(read, run_ids, metric)]
+        points = [rows.metric_point(run_id, row, SOURCE_RUN) for run_id, row in self._calls.call(read, run_ids, metric)]
         full = _sampled(points)
         if not full:
             return points
@@ -70,15 +185,15 @@ class History:
         points = [point for point in points if point.run_id not in full]
         for run_id in full:
             history = self._calls.call(self._connection.client().get_metric_history, run_id, metric)
-            points.extend(rows.metric_point(run_id, row) for row in history)
+            points.extend(rows.metric_point(run_id, row, SOURCE_RUN) for row in history)
         return points
 
-    def _read_store(self, run_ids: list[str], metric: str) -> list[tuple[str, Any]]:
+    def _read_store(self, run_ids: Sequence[str], metric: str) -> list[tuple[str, Any]]:
         store = self._connection.store()
-        found = store.get_metric_history_bulk_interval(run_ids, metric, _POINTS_A_RUN, None, None)
+        found = store.get_metric_history_bulk_interval(list(run_ids), metric, _POINTS_A_RUN, None, None)
         return [(row.run_id, row) for row in found]
 
-    def _read_http(self, run_ids: list[str], metric: str) -> list[tuple[str, Any]]:
+    def _read_http(self, run_ids: Sequence[str], metric: str) -> list[tuple[str, Any]]:
         # MLflow's client has no call for this endpoint of its server's.
         from mlflow.utils.rest_utils import http_request, verify_rest_response  # noqa: PLC0415
 

@@ -1,15 +1,19 @@
 """Monitor runs: an open run in the tower's experiment is a registration; to remove it is to end the run."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from app.domain.errors import MlflowRefused, MlflowUnavailable
 from app.domain.models import Registration
+from app.domain.monitor_runs import MonitorState
 from app.domain.names import registration_key
 from app.services.mlflow_gateway import pages, rows
 from app.services.mlflow_gateway.calls import Calls
 from app.services.mlflow_gateway.client import Connection
+
+# mlflow.entities.ViewType.ACTIVE_ONLY and ALL.
+_ACTIVE, _ALL = 1, 3
 
 
 class MonitorRuns:
@@ -20,12 +24,27 @@ class MonitorRuns:
         self._calls = calls
         self._name = experiment
 
-    def all_open(self) -> Sequence[Registration] | None:
+    def all_open(self) -> Sequence[MonitorState] | None:
         experiment = self._experiment()
         if experiment is None or experiment.lifecycle_stage != "active":
             # An active-only search of a deleted experiment would find nothing, without an error.
             return None
         return self._search(experiment.experiment_id, "attributes.status = 'RUNNING'")
+
+    def ever(self, name: str | None, version: int | None) -> Sequence[MonitorState]:
+        """Open and ended ones; of one registered model, or of one of its versions."""
+        experiment = self._experiment()
+        if experiment is None:
+            return []
+        condition = ""
+        if name is not None and version is not None:
+            condition = f"tags.`control_tower.key` = '{registration_key(name, version)}'"
+        found = self._search(experiment.experiment_id, condition, _ALL)
+        return [
+            state
+            for state in found
+            if name in (None, state.registration.name) and version in (None, state.registration.version)
+        ]
 
     def of(self, name: str, version: int) -> Sequence[Registration]:
         experiment = self._experiment()
@@ -37,7 +56,7 @@ class MonitorRuns:
         found = self._search(
             experiment.experiment_id, f"attributes.status = 'RUNNING' and tags.`control_tower.key` = '{key}'"
         )
-        return [registration for registration in found if registration.key == (name, version)]
+        return [state.registration for state in found if state.registration.key == (name, version)]
 
     def open(self, wanted: Registration) -> Registration:
         client = self._connection.client()
@@ -52,12 +71,21 @@ class MonitorRuns:
 
     def end(self, run_id: str, by: str, reason: str) -> None:
         client = self._connection.client()
-        from mlflow.entities import RunTag  # noqa: PLC0415
-
-        tags = [RunTag(key, value) for key, value in rows.end_tags(by, reason).items()]
         # The reason first: an open run with a reason is still monitored, an ended one without is a riddle.
-        self._calls.call(client.log_batch, run_id, tags=tags)
+        self.tag(run_id, rows.end_tags(by, reason))
         self._calls.call(client.set_terminated, run_id)
+
+    def tag(self, run_id: str, tags: Mapping[str, str]) -> None:
+        self.log(run_id, [], tags)
+
+    def log(self, run_id: str, points: Sequence[tuple[str, float, int]], tags: Mapping[str, str]) -> None:
+        """Write metric values (name, value, time in milliseconds) and tags in one request: all of it or nothing."""
+        client = self._connection.client()
+        from mlflow.entities import Metric, RunTag  # noqa: PLC0415
+
+        # What MLflow takes for the last value goes by the step first, then by the time.
+        metrics = [Metric(name, value, time, 0) for name, value, time in points]
+        self._calls.call(client.log_batch, run_id, metrics, tags=[RunTag(key, value) for key, value in tags.items()])
 
     def _experiment(self) -> Any:
         return self._calls.call(self._connection.client().get_experiment_by_name, self._name)
@@ -78,9 +106,16 @@ class MonitorRuns:
             self._calls.call(client.restore_experiment, experiment.experiment_id)
         return str(experiment.experiment_id)
 
-    def _search(self, experiment_id: str, condition: str) -> list[Registration]:
-        """Open monitor runs, the one that counts first: the earlier start, then the lower run id."""
+    def _search(self, experiment_id: str, condition: str, view: int = _ACTIVE) -> list[MonitorState]:
+        """Monitor runs, the one that counts first: the earlier start, then the lower run id."""
         search = self._connection.client().search_runs
-        found = pages.read_all(self._calls, search, pages.RUNS, experiment_ids=[experiment_id], filter_string=condition)
-        good, _ = rows.readable(rows.registration, found, "monitor run")
-        return sorted(good, key=lambda r: (r.registered_at, r.monitor_run_id))
+        found = pages.read_all(
+            self._calls,
+            search,
+            pages.RUNS,
+            experiment_ids=[experiment_id],
+            filter_string=condition,
+            run_view_type=view,
+        )
+        good, _ = rows.readable(rows.monitor_state, found, "monitor run")
+        return sorted(good, key=lambda state: (state.registration.registered_at, state.registration.monitor_run_id))

@@ -1,20 +1,26 @@
 """Reading the registry: models, versions, the last metrics of their runs, experiments."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 from app.domain.errors import MlflowMissing, MlflowRefused, MlflowUnavailable
 from app.domain.models import Experiment, ModelVersion, RegisteredModel, Run
+from app.domain.names import EVALUATES
 from app.services.mlflow_gateway import pages, rows
 from app.services.mlflow_gateway.calls import Calls
 from app.services.mlflow_gateway.client import Connection
 
-_ALL = 3  # mlflow.entities.ViewType.ALL
+T = TypeVar("T")
+LastLogged = Mapping[str, tuple[int, float | None]]
+
+# mlflow.entities.ViewType.ACTIVE_ONLY and ALL.
+_ACTIVE, _ALL = 1, 3
 # Names that a list in a filter surely holds as they are.
 _PLAIN = re.compile(r"[\w .-]+\Z", re.ASCII)
 _NAMES_A_CALL = 200
+_MODELS_A_CALL = 200
 # A run id is whatever a client wrote beside a version; only these can be put into a filter.
 _RUN_ID = re.compile(r"[0-9A-Za-z_-]{1,64}\Z", re.ASCII)
 
@@ -136,15 +142,31 @@ class Registry:
         wanted = sorted({run_id for run_id in ids if _RUN_ID.match(run_id)})
         found: dict[str, Run] = {}
         bad = 0
-        for start in range(0, len(wanted), pages.RUNS):
-            # A bare comma: with a blank after it the server's parser takes a third fewer.
-            quoted = ",".join(f"'{run_id}'" for run_id in wanted[start : start + pages.RUNS])
-            good, unreadable = self._search_runs(f"attributes.run_id IN ({quoted})", experiments)
+        for condition in _listed("attributes.run_id", wanted, pages.RUNS):
+            good, unreadable = self._search_runs(condition, experiments, rows.run)
             found.update((run.run_id, run) for run in good)
             bad += unreadable
         return found, bad
 
-    def _search_runs(self, condition: str, experiments: Sequence[str]) -> tuple[list[Run], int]:
+    def dated_runs(self, ids: Iterable[str], experiments: Sequence[str]) -> dict[str, tuple[Run, LastLogged]]:
+        """As `runs`, with when the last point of each metric was logged."""
+        wanted = sorted({run_id for run_id in ids if _RUN_ID.match(run_id)})
+        found: dict[str, tuple[Run, LastLogged]] = {}
+        for condition in _listed("attributes.run_id", wanted, pages.RUNS):
+            found.update((run.run_id, (run, last)) for run, last in self._search_dated(condition, experiments))
+        return found
+
+    def _search_dated(
+        self, condition: str, experiments: Sequence[str], view: int = _ALL
+    ) -> list[tuple[Run, LastLogged]]:
+        def convert(row: Any) -> tuple[Run, LastLogged]:
+            return rows.run(row), rows.last_logged(row)
+
+        return self._search_runs(condition, experiments, convert, view)[0]
+
+    def _search_runs(
+        self, condition: str, experiments: Sequence[str], convert: Callable[[Any], T], view: int = _ALL
+    ) -> tuple[list[T], int]:
         # Without experiments MLflow silently finds nothing.
         search = self._connection.client().search_runs
         found = pages.read_all(
@@ -153,16 +175,35 @@ class Registry:
             pages.RUNS,
             experiment_ids=list(experiments),
             filter_string=condition,
-            run_view_type=_ALL,
+            run_view_type=view,
         )
-        return rows.readable(rows.run, found, "run")
+        return rows.readable(convert, found, "run")
 
-    def evaluation_runs(self, name: str, experiments: Sequence[str]) -> list[Run]:
-        """Runs that say they evaluate a version of this model; the caller compares the tag's text."""
+    def evaluation_runs(self, names: Iterable[str] | None, experiments: Sequence[str]) -> list[tuple[Run, LastLogged]]:
+        """Runs that say they evaluate a version of these models, or of any; the caller compares the tag's text."""
         # Quotes and backslashes cannot be written in a filter: `_` stands for any character.
-        pattern = re.sub(r"['\"\\]", "_", name)
-        condition = f"tags.`control_tower.evaluates` LIKE 'models:/{pattern}/%'"
-        return self._search_runs(condition, experiments)[0]
+        patterns = ["%"] if names is None else [re.sub(r"['\"\\]", "_", name) + "/%" for name in names]
+        found: list[tuple[Run, LastLogged]] = []
+        for pattern in patterns:
+            # Who deletes an evaluation takes it back.
+            found += self._search_dated(f"tags.`{EVALUATES}` LIKE 'models:/{pattern}'", experiments, _ACTIVE)
+        return found
+
+    def logged_models(self, ids: Iterable[str], experiments: Sequence[str]) -> Iterator[Any]:
+        """Logged models by id, each with every point of its metrics."""
+        search = self._connection.client().search_logged_models
+        for condition in _listed("model_id", sorted(ids), _MODELS_A_CALL):
+            yield from pages.read_all(
+                self._calls, search, _MODELS_A_CALL, experiment_ids=list(experiments), filter_string=condition
+            )
+
+
+def _listed(attribute: str, values: Sequence[str], most: int) -> Iterator[str]:
+    """Conditions that find a few thousand rows each by an attribute."""
+    for start in range(0, len(values), most):
+        # A bare comma: with a blank after it the server's parser takes a third fewer.
+        quoted = ",".join(f"'{value}'" for value in values[start : start + most])
+        yield f"{attribute} IN ({quoted})"
 
 
 def _joined(row: ModelVersion, run: Run | None) -> ModelVersion:

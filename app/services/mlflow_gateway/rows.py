@@ -2,10 +2,14 @@
 
 import logging
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
+import orjson
+
+from app.domain.check_settings import settings_text
 from app.domain.models import Experiment, MetricPoint, ModelVersion, RegisteredModel, Registration, Run, Subscription
+from app.domain.monitor_runs import MonitorState, Verdict, verdicts_from, verdicts_text
 from app.domain.names import registration_key
 from app.domain.redact import redact
 from app.domain.stages import MODEL_TYPES, STAGES
@@ -16,6 +20,7 @@ T = TypeVar("T")
 # SQLite keeps infinity as the largest double; MLflow hands that back.
 _INFINITE = 1.797e308
 _TAG = "control_tower."
+_SETTINGS, _VERDICTS, _TOLD = _TAG + "settings", _TAG + "verdicts", _TAG + "told."
 
 
 def readable(convert: Callable[[Any], T], rows: Iterable[Any], what: str) -> tuple[list[T], int]:
@@ -101,8 +106,13 @@ def run(row: Any) -> Run:
     )
 
 
-def metric_point(run_id: str, row: Any) -> MetricPoint:
-    return MetricPoint(run_id, _text(row.key), _time(row.timestamp), number(row.value))
+def last_logged(row: Any) -> dict[str, tuple[int, float | None]]:
+    """Time and value of the last point of each metric of a run."""
+    return {last.key: (_time(last.timestamp), number(last.value)) for last in row.data._metric_objs}
+
+
+def metric_point(run_id: str, row: Any, source: str) -> MetricPoint:
+    return MetricPoint(run_id, _text(row.key), _time(row.timestamp), number(row.value), source)
 
 
 def registration(row: Any) -> Registration:
@@ -119,6 +129,30 @@ def registration(row: Any) -> Registration:
         _time(row.info.start_time),
         row.info.run_id,
         int(tags[_TAG + "version_created"]),
+        _settings(tags.get(_SETTINGS)),
+    )
+
+
+def _settings(text: str | None) -> dict[str, Any]:
+    """The settings of a registration; none where somebody made them unreadable by hand."""
+    try:
+        found = orjson.loads(text or "{}")
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def monitor_state(row: Any) -> MonitorState:
+    """A monitor run with what it holds beside the registration."""
+    tags = row.data.tags
+    ended = row.info.status != "RUNNING"
+    return MonitorState(
+        registration(row),
+        verdicts_from(tags.get(_VERDICTS)),
+        {key.removeprefix(_TOLD): int(value) for key, value in tags.items() if key.startswith(_TOLD)},
+        _time(row.info.end_time) if ended else None,
+        tags.get(_TAG + "ended_by") if ended else None,
+        tags.get(_TAG + "ended_reason") if ended else None,
     )
 
 
@@ -131,7 +165,27 @@ def registration_tags(wanted: Registration) -> dict[str, str]:
         _TAG + "model_type": wanted.model_type,
         _TAG + "registered_by": wanted.registered_by,
         _TAG + "version_created": str(wanted.version_created),
+        **settings_tags(wanted.settings),
     }
+
+
+def settings_tags(settings: Mapping[str, Any]) -> dict[str, str]:
+    """What a monitor run says of the settings of its registration."""
+    return {_SETTINGS: settings_text(settings)}
+
+
+def verdict_tags(verdicts: Sequence[Verdict], told: Mapping[str, int]) -> dict[str, str]:
+    """What a monitor run says of its verdicts, and of who was told up to when."""
+    return {
+        _TAG + "verdict": verdicts[-1].verdict,
+        _VERDICTS: verdicts_text(verdicts),
+        **told_tags(told),
+    }
+
+
+def told_tags(told: Mapping[str, int]) -> dict[str, str]:
+    """Up to when receivers were told."""
+    return {_TOLD + receiver: str(at) for receiver, at in told.items()}
 
 
 def end_tags(by: str, reason: str) -> dict[str, str]:

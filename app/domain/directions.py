@@ -1,0 +1,34 @@
+"""Which way a metric is better: known by its name, or said in the settings."""
+
+import re
+
+HIGHER, LOWER = "higher", "lower"
+DIRECTIONS = (HIGHER, LOWER)
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_HIGHER = _words(
+    "accuracy acc precision recall f1 f2 fbeta auc auroc auprc roc ap map ndcg mrr r2 r2score sensitivity "
+    "specificity tpr tnr ppv npv kappa mcc iou jaccard dice bleu rouge gini lift correlation uplift"
+)
+_LOWER = _words(
+    "rmse mse mae mape smape wape msle rmsle medae loss logloss error err deviance perplexity brier wer cer fpr fnr "
+    "latency ece hinge rmspe residual"
+)
+# What stands before or after the name of the metric itself, and says nothing of its direction.
+_WORDS = re.compile(r"[a-z]+[0-9]*", re.ASCII)
+
+
+def direction_of(metric: str) -> str | None:
+    """`higher` or `lower` is better, by the words of a metric's name; None where they do not tell.
+
+    Words of loss and error win: `f1_error` is an error. scikit-learn's `neg_…` scores turn it round.
+    """
+    words = set(_WORDS.findall(re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", metric).lower()))
+    squared = "squared" in words and "r" in words
+    if words & _LOWER and not squared:
+        return HIGHER if "neg" in words else LOWER
+    return HIGHER if words & _HIGHER or squared else None

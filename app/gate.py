@@ -1,0 +1,103 @@
+"""The command `flask gate`: whether a candidate may take the baseline's place, as an exit code for CI."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from app.domain.comparison import MOST_MARGIN
+from app.domain.errors import TowerError
+from app.domain.names import is_metric_name
+from app.services.comparison import Comparison
+
+_COLUMNS = ("metric", "population", "method", "n", "baseline", "candidate", "difference", "non_inferior")
+_ANSWERS = {True: "yes", False: "no", None: "-"}
+
+
+def gate_command(comparison: Comparison) -> click.Command:
+    """The command; it reads MLflow in its own process, whether or not the service runs."""
+
+    @click.command("gate")
+    @click.argument("name", callback=_sendable)
+    @click.option("--baseline", required=True, callback=_sendable, help="Version or alias to hold it against.")
+    @click.option("--candidate", required=True, callback=_sendable, help="Version or alias that may take its place.")
+    @click.option(
+        "--margin",
+        type=click.FloatRange(0, MOST_MARGIN),
+        default=0.0,
+        show_default=True,
+        callback=_number,
+        help="How much worse the candidate may be, in the unit of the metrics.",
+    )
+    @click.option(
+        "--metric",
+        "metrics",
+        multiple=True,
+        callback=_metrics,
+        help="Compare this one; may be repeated.  [default: all]",
+    )
+    def gate(name: str, baseline: str, candidate: str, margin: float, metrics: tuple[str, ...]) -> None:
+        """Compare two versions of the registered model NAME. Exits 0 when the candidate is not worse, else 1."""
+        try:
+            found = comparison.of(name, baseline, candidate, margin, metrics)
+        except TowerError as error:
+            raise click.ClickException(_printable(error.detail)) from None
+        _show(found)
+        click.get_current_context().exit(0 if found["non_inferior"] else 1)
+
+    return gate
+
+
+def _sendable(_: click.Context, __: click.Parameter, value: str) -> str:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise click.BadParameter("Not valid UTF-8.") from None
+    return value
+
+
+def _metrics(_: click.Context, __: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
+    for name in value:
+        if not is_metric_name(name):
+            raise click.BadParameter(f"{_printable(name)} is no name of a metric.")
+    return value
+
+
+def _number(_: click.Context, __: click.Parameter, value: float) -> float:
+    if math.isnan(value):
+        raise click.BadParameter("Not a number.")
+    return value
+
+
+def _show(found: dict[str, Any]) -> None:
+    named = [_version(found[one]) for one in ("candidate", "baseline")]
+    click.echo(f"{_printable(found['name'])}: {named[0]} against {named[1]}, margin {found['margin']:g}\n")
+    for line in _table([_COLUMNS, *([_cell(row[name]) for name in _COLUMNS] for row in found["metrics"])]):
+        click.echo(line)
+    click.echo()
+    for row in found["metrics"]:
+        click.echo(f"{_printable(row['metric'])}: {row['reason']}.")
+    if found["non_inferior"] is None:
+        click.echo("No answer: no metric counts, or one that counts cannot be compared.")
+    click.echo("pass" if found["non_inferior"] else "fail")
+
+
+def _version(one: dict[str, Any]) -> str:
+    return f"version {one['version']}" + (f" ({_printable(one['alias'])})" if one["alias"] else "")
+
+
+def _cell(value: Any) -> str:
+    if value is None or isinstance(value, bool):
+        return _ANSWERS[value]
+    return f"{value:.5g}" if isinstance(value, float) else _printable(str(value))
+
+
+def _table(rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def _printable(text: str) -> str:
+    """Names are whatever somebody wrote: what would steer a terminal is shown as Python writes it."""
+    return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)

@@ -1,0 +1,119 @@
+"""Champion against challenger: two versions of one model compared."""
+
+from marshmallow import Schema, ValidationError, fields, validate
+
+from app.domain.comparison import MOST_MARGIN
+from app.domain.differences import METHODS
+from app.domain.directions import DIRECTIONS
+from app.domain.evidence import PRODUCTION, TRAINING
+from app.domain.names import is_metric_name
+from app.domain.stages import STAGES
+from app.schemas.base import DecimalNumber, number, real, text, told
+
+# Of an alias, as MLflow has it.
+_LONGEST = 255
+_WHICH = {"required": "Needed: a version or an alias."}
+
+
+def _metric(value: str) -> None:
+    if not is_metric_name(value):
+        raise ValidationError("Not a name of a metric.")
+
+
+class CompareQuerySchema(Schema):
+    """Which versions to compare, in what, and how much worse the candidate may be."""
+
+    baseline = text(
+        "Version or alias to hold the other against; a number is a version",
+        "champion",
+        required=True,
+        validate=validate.Length(1, _LONGEST),
+        error_messages=_WHICH,
+    )
+    candidate = text(
+        "Version or alias that may take its place; a number is a version",
+        "challenger",
+        required=True,
+        validate=validate.Length(1, _LONGEST),
+        error_messages=_WHICH,
+    )
+    margin = DecimalNumber(
+        load_default=0.0,
+        validate=validate.Range(0, MOST_MARGIN),
+        metadata=told("How much worse the candidate may be, in the unit of the metrics, 0 to 1e9", 0.01),
+    )
+    metric = fields.List(
+        fields.String(validate=_metric),
+        load_default=(),
+        metadata=told("A metric to compare; may be repeated, and then each of them counts", ["accuracy"]),
+    )
+
+
+class ComparedVersionSchema(Schema):
+    """One of the two versions."""
+
+    version = text("Version", "3", required=True)
+    alias = text("The alias that it was named by; null where it was named by its number", None, required=True,
+                 allow_none=True)  # fmt: skip
+    stage = fields.String(
+        required=True, validate=validate.OneOf(STAGES), metadata=told("Effective stage", "Production")
+    )
+
+
+class MetricComparisonSchema(Schema):
+    """One metric of the two versions."""
+
+    metric = text("Name of the metric", "accuracy", required=True)
+    direction = fields.String(
+        required=True,
+        allow_none=True,
+        validate=validate.OneOf(DIRECTIONS),
+        metadata=told("Whether `higher` or `lower` is better; null where that is not known", "higher"),
+    )
+    population = fields.String(
+        required=True,
+        allow_none=True,
+        validate=validate.OneOf([PRODUCTION, TRAINING]),
+        metadata=told("Where the values are from, of both; null where that would not be the same", "production"),
+    )
+    method = fields.String(
+        required=True,
+        allow_none=True,
+        validate=validate.OneOf(METHODS),
+        metadata=told("How they were compared; null where they cannot be", "paired days"),
+    )
+    n = number("Days, or points of the smaller sample", 30, required=True)
+    baseline = real("The baseline's mean, or its last value", 0.925, required=True, allow_none=True)
+    candidate = real("The candidate's mean, or its last value", 0.931, required=True, allow_none=True)
+    difference = real("The candidate's less the baseline's", 0.006, required=True, allow_none=True)
+    better = fields.Boolean(
+        required=True,
+        allow_none=True,
+        metadata=told("Whether the candidate's is better; null where they are equal or nobody knows", True),
+    )
+    non_inferior = fields.Boolean(
+        required=True,
+        allow_none=True,
+        metadata=told("Whether the candidate is not worse by more than the margin; null where nobody knows", True),
+    )
+    reason = text(
+        "The same in words and figures",
+        "0.931 against 0.925 in production, means of 30 shared days: +0.006, with 95 % confidence at least +0.002; "
+        "within the margin of 0.01",
+        required=True,
+    )
+
+
+class ComparisonSchema(Schema):
+    """Two versions of one model compared."""
+
+    name = text("Registered model", "DNA_Analysis_Model", required=True)
+    baseline = fields.Nested(ComparedVersionSchema, required=True)
+    candidate = fields.Nested(ComparedVersionSchema, required=True)
+    margin = real("How much worse the candidate may be", 0.01, required=True)
+    non_inferior = fields.Boolean(
+        required=True,
+        allow_none=True,
+        metadata=told("Whether it is not worse in any metric that counts; null where that is not known", True),
+    )
+    metrics = fields.List(fields.Nested(MetricComparisonSchema), required=True)

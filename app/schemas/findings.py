@@ -1,0 +1,35 @@
+"""Findings: what is out of order in the registry."""
+
+from typing import Any
+
+from marshmallow import Schema, fields, post_load, validate
+
+from app.domain.findings import FINDINGS, WITHOUT_MONITOR, FindingsQuery
+from app.schemas.base import text, told
+from app.schemas.models import PageQuerySchema
+
+
+class FindingsQuerySchema(PageQuerySchema):
+    """Which findings, and which page of them."""
+
+    finding = fields.String(validate=validate.OneOf(FINDINGS), metadata=told("One kind of finding", WITHOUT_MONITOR))
+
+    @post_load
+    def _query(self, data: dict[str, Any], **_: Any) -> FindingsQuery:
+        return FindingsQuery(**data)
+
+
+class FindingSchema(Schema):
+    """One finding."""
+
+    finding = fields.String(
+        required=True, validate=validate.OneOf(FINDINGS), metadata=told("What kind it is of", WITHOUT_MONITOR)
+    )
+    name = text("Registered model", "DNA_Analysis_Model", required=True)
+    version = text("Version; null where it is of the model as a whole", "3", required=True, allow_none=True)
+    detail = text("What was found", "Version 3 is in Production and not monitored.", required=True)
+    action = text(
+        "What to do",
+        "Register it for monitoring: POST /models/DNA_Analysis_Model/3/monitor.",
+        required=True,
+    )

@@ -1,0 +1,239 @@
+"""The checker: judges the monitored versions, writes what changed into MLflow, and has it announced."""
+
+import logging
+import threading
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from app.domain.alerts import VerdictChange
+from app.domain.checks import Check, check_of
+from app.domain.errors import LockTimeout, MlflowMissing, MlflowRefused, TowerError
+from app.domain.fleet import Fleet
+from app.domain.models import ModelVersion
+from app.domain.monitor_runs import MonitorState, Verdict
+from app.domain.ports import Clock, Gateway, Journal, Locks, Mirror
+from app.domain.verdicts import DEGRADED, DRIFTING, VersionVerdict, baseline_key, judge_registration
+from app.services.gatherer import Gatherer
+
+log = logging.getLogger(__name__)
+
+_ROUND = "checks"
+# Their points are in memory at once.
+_VERSIONS_AT_ONCE = 500
+_TRIES_AFTER_SECONDS = (0, 2, 5)
+
+Key = tuple[str, int]
+
+
+class Store(Protocol):
+    """Where the workers see the checks."""
+
+    def put(self, made: Sequence[Check], keep: Collection[str] | None = None) -> None: ...
+
+
+class Announcer(Protocol):
+    """Tells the receivers."""
+
+    @property
+    def receivers(self) -> Sequence[str]:
+        """Their ids."""
+        ...
+
+    def owe(self, receiver_id: str, changes: Sequence[VerdictChange]) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """The verdict on one registration, of evidence whose reading began at a time in milliseconds."""
+
+    state: MonitorState
+    found: VersionVerdict
+    read_at: int
+
+
+class Checker:
+    """Rounds on the scheduler's ticks, single versions when something was observed of them."""
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        mirror: Mirror,
+        store: Store,
+        announcer: Announcer,
+        locks: Locks,
+        journal: Journal,
+        clock: Clock,
+        timeout: float,
+    ) -> None:
+        self._gateway = gateway
+        self._mirror = mirror
+        self._store = store
+        self._announcer = announcer
+        self._locks = locks
+        self._journal = journal
+        self._clock = clock
+        self._timeout = timeout
+        # Of the runs of this process's checks: the newest state, and when the evidence for it was read.
+        self._newest: dict[str, tuple[MonitorState, int]] = {}
+        self._writing = threading.Lock()
+        self._observed = Gatherer[Key]("observed", self._check_observed, _TRIES_AFTER_SECONDS)
+
+    def round(self) -> None:
+        """The scheduler's tick: check every monitored version, unless another process is at it."""
+        try:
+            with self._locks.hold(_ROUND, 0), self._journal.entry(_ROUND) as entry:
+                with self._gateway.within(self._timeout) as operation:
+                    entry["changed"] = self._check_all()
+                entry["requests"] = operation.requests
+        except LockTimeout:
+            log.debug("Another process checks the monitored versions")
+        except TowerError as error:
+            log.warning("The monitored versions could not be checked: %s", error.detail)
+        except Exception:
+            log.exception("The monitored versions could not be checked")
+
+    def observed(self, name: str, version: int) -> None:
+        """Have one version checked soon."""
+        self._observed.add((name, version))
+
+    def told(self, receiver_id: str, changes: Sequence[VerdictChange]) -> None:
+        """Note in MLflow that a receiver was told. Raises `MlflowUnavailable`, and is asked again then."""
+        newest: dict[str, int] = {}
+        for change in changes:
+            newest[change.monitor_run_id] = max(change.at, newest.get(change.monitor_run_id, 0))
+        for run_id, at in newest.items():
+            try:
+                with self._locks.hold("writing", self._gateway.patience):
+                    self._gateway.mark_told(run_id, {receiver_id: at})
+            except (MlflowRefused, MlflowMissing):
+                log.info("A monitor run is deleted: it is not noted there who was told of its verdicts")
+
+    def start(self) -> None:
+        self._observed.start()
+
+    def stop(self) -> None:
+        self._observed.stop()
+
+    def _check_all(self) -> int:
+        states = self._gateway.monitor_states()
+        if states is None:
+            return 0
+        changed = 0
+        run_ids = {state.registration.monitor_run_id for state in states}
+        for run_id in [run_id for run_id in self._newest if run_id not in run_ids]:
+            del self._newest[run_id]
+        for start in range(0, len(states), _VERSIONS_AT_ONCE):
+            changed += self._check(states[start : start + _VERSIONS_AT_ONCE], states, run_ids, fresh=False)
+        if not states:
+            self._store.put([], run_ids)
+        return changed
+
+    def _check_observed(self, keys: list[Key]) -> bool:
+        try:
+            with self._gateway.within(self._timeout):
+                states = self._gateway.monitor_states() or ()
+                wanted = [state for state in states if state.registration.key in keys]
+                self._check(wanted, states, None, fresh=True)
+            return True
+        except TowerError as error:
+            log.warning("A version could not be checked after what was observed of it: %s", error.detail)
+        except Exception:
+            log.exception("A version could not be checked after what was observed of it")
+        return False
+
+    def _check(
+        self,
+        wanted: Sequence[MonitorState],
+        states: Sequence[MonitorState],
+        keep: Collection[str] | None,
+        *,
+        fresh: bool,
+    ) -> int:
+        """Judge some registrations, write and share what comes of it; how many verdicts changed."""
+        read_at = self._clock()
+        fleet = self._mirror.fleet()
+        current = [state for state in wanted if _row(fleet, state)]
+        rows = _rows(fleet, current)
+        monitor_runs = {s.registration.key: s.registration.monitor_run_id for s in states if s.registration.key in rows}
+        evidence = self._gateway.evidence(list(rows.values()), monitor_runs, fresh)
+        made: list[Check] = []
+        changed = 0
+        for state in current:
+            now = self._clock()
+            found = judge_registration(state.registration, evidence, now)[1]
+            try:
+                kept, is_news = self._written(Judged(state, found, read_at), now)
+            except (MlflowRefused, MlflowMissing):
+                log.warning("%s v%d: its monitor run is deleted, the verdict is not kept", *state.registration.key)
+                continue
+            changed += is_news
+            if kept is not None:
+                made.append(check_of(state.registration, found, kept.since, now))
+        self._store.put(made, keep)
+        return changed
+
+    def _written(self, judged: Judged, now: int) -> tuple[MonitorState | None, bool]:
+        """Write a verdict that changed. The state now, None where a later reading was judged; whether it is news."""
+        run_id = judged.state.registration.monitor_run_id
+        with self._writing:
+            state, read_at = self._newest.get(run_id, (judged.state, 0))
+            if read_at > judged.read_at:
+                return None, False
+            if judged.state.since >= state.since:
+                state = judged.state
+            is_news = judged.found.verdict != state.verdict
+            if is_news:
+                state = self._write(state, judged.found, now)
+            self._newest[run_id] = (state, judged.read_at)
+        self._announce(state)
+        return state, is_news
+
+    def _write(self, state: MonitorState, found: VersionVerdict, now: int) -> MonitorState:
+        # A receiver that was never told of this version is told from this change on.
+        told = {receiver: state.since for receiver in self._announcer.receivers if receiver not in state.told}
+        at = max(now, state.since + 1)
+        verdicts = (*state.verdicts, Verdict(at, found.verdict, found.reasons))
+        with self._locks.hold("writing", self._gateway.patience):
+            self._gateway.write_verdict(state.registration.monitor_run_id, verdicts, told)
+        one = state.registration
+        log.info("%s v%d is %s, was %s", one.name, one.version, found.verdict, state.verdict)
+        return replace(state, verdicts=verdicts, told={**state.told, **told})
+
+    def _announce(self, state: MonitorState) -> None:
+        for receiver in self._announcer.receivers:
+            owed = _owed(state, receiver)
+            if owed:
+                self._announcer.owe(receiver, owed)
+
+
+def _row(fleet: Fleet, state: MonitorState) -> ModelVersion | None:
+    """The version that a registration was made for; None where it is gone, or was made anew."""
+    model = fleet.find(*state.registration.key)
+    return model.row if model and model.row.created == state.registration.version_created else None
+
+
+def _rows(fleet: Fleet, states: Sequence[MonitorState]) -> Mapping[Key, ModelVersion]:
+    """The versions of some registrations, and those that are their baselines."""
+    keys = {state.registration.key for state in states}
+    keys |= {key for state in states if (key := baseline_key(state.registration))}
+    return {key: model.row for key in sorted(keys) if (model := fleet.find(*key))}
+
+
+def _owed(state: MonitorState, receiver: str) -> list[VerdictChange]:
+    """The changes that a receiver was not told of yet; one that is new here is told what is bad now."""
+    told = state.told.get(receiver)
+    if told is None:
+        is_bad = state.verdict in (DEGRADED, DRIFTING)
+        first = len(state.verdicts) - 1 if is_bad else len(state.verdicts)
+    else:
+        first = next((place for place, one in enumerate(state.verdicts) if one.at > told), len(state.verdicts))
+    one = state.registration
+    return [
+        VerdictChange(
+            one.name, one.version, one.model_type, one.monitor_run_id, state.before(place), verdict.verdict, verdict.at,
+            verdict.reasons,
+        )
+        for place, verdict in enumerate(state.verdicts)
+        if place >= first
+    ]  # fmt: skip

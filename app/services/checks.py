@@ -1,0 +1,60 @@
+"""Checks: the outcome of the last check of each registration, shared by the processes."""
+
+import logging
+import threading
+from collections.abc import Collection, Iterable, Mapping
+
+from app.domain.checks import Check, checks_from, checks_value, unchecked
+from app.domain.errors import LockTimeout
+from app.domain.models import Registration
+from app.domain.ports import Locks, SharedCache
+
+log = logging.getLogger(__name__)
+
+_KEY = "checks"
+_PATIENCE_SECONDS = 5.0
+
+
+class Checks:
+    """Written by the agent, read by the workers. What is lost comes back with the next round of checks."""
+
+    def __init__(self, cache: SharedCache, locks: Locks, source: str) -> None:
+        self._cache = cache
+        self._locks = locks
+        self._source = source
+        self._known: Mapping[str, Check] = {}
+        self._mark: object | None = None
+        self._adopting = threading.Lock()
+
+    def all(self) -> Mapping[str, Check]:
+        """The checks by monitor run: the same object until one changes."""
+        mark = self._cache.mark(_KEY)
+        if mark != self._mark:
+            with self._adopting:
+                stored = checks_from(self._cache.get(_KEY), self._source)
+                self._known = stored or self._known
+                self._mark = mark
+        return self._known
+
+    def of(self, registration: Registration) -> Check:
+        return self.all().get(registration.monitor_run_id) or unchecked(registration)
+
+    def put(self, made: Iterable[Check], keep: Collection[str] | None = None) -> None:
+        """Share checks, the newer of each; of the others those of the runs to keep, or all of them."""
+        try:
+            with self._locks.hold("checks-list", _PATIENCE_SECONDS):
+                self._put(made, keep)
+        except LockTimeout:
+            log.warning("The checks are shared with the next round: another process writes them and takes too long")
+
+    def _put(self, made: Iterable[Check], keep: Collection[str] | None) -> None:
+        checks = {run_id: one for run_id, one in self.all().items() if keep is None or run_id in keep}
+        for one in made:
+            known = checks.get(one.monitor_run_id)
+            if known is None or one.checked_at >= known.checked_at:
+                checks[one.monitor_run_id] = one
+        with self._adopting:
+            # On a full disk this process alone knows them.
+            if self._cache.set(_KEY, checks_value(checks, self._source)):
+                self._mark = self._cache.mark(_KEY)
+            self._known = checks

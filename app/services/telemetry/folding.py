@@ -1,0 +1,60 @@
+"""Folding: what processes that have ended counted goes into one file, so that there are not ever more of them."""
+
+import logging
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from prometheus_client.mmap_dict import MmapedDict
+
+from app.domain.errors import LockTimeout
+from app.domain.ports import Locks
+from app.services.telemetry.files import NOBODY, SIZES
+
+log = logging.getLogger(__name__)
+
+# Held while files are read or folded: a reader that came between would count twice, or not at all.
+LOCK = "files"
+_WAIT_SECONDS = 1.0
+
+
+def fold(place: Path, locks: Locks) -> None:
+    """Fold the files of all processes that have ended; a failure is logged, the next end of a process tries again."""
+    try:
+        with locks.hold(LOCK, _WAIT_SECONDS):
+            for kind in SIZES:
+                ended = [file for file in sorted(place.glob(f"{kind}_*.db")) if _is_of_the_dead(file)]
+                folded = place / f"{kind}_{NOBODY}.db"
+                if ended and not folded.exists():
+                    # Needs no room, where there may be none.
+                    ended.pop(0).rename(folded)
+                if ended:
+                    _add(ended, folded)
+    except (LockTimeout, OSError) as error:
+        log.warning("What processes that have ended counted stays in files of their own: %s", error)
+
+
+def _add(files: Sequence[Path], folded: Path) -> None:
+    sums = MmapedDict(str(folded))  # type: ignore[no-untyped-call]
+    try:
+        for file in files:
+            for key, value, _, _ in MmapedDict.read_all_values_from_file(str(file)):  # type: ignore[no-untyped-call]
+                before, _ = sums.read_value(key)  # type: ignore[no-untyped-call]
+                sums.write_value(key, before + value, 0.0)  # type: ignore[no-untyped-call]
+            file.unlink()
+    finally:
+        sums.close()  # type: ignore[no-untyped-call]
+
+
+def _is_of_the_dead(file: Path) -> bool:
+    process = file.stem.rpartition("_")[2]
+    if not process.isdecimal() or int(process) == NOBODY:
+        return False
+    try:
+        os.kill(int(process), 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        # Another user's: the number was given anew.
+        return False
+    return False

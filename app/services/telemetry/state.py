@@ -1,0 +1,139 @@
+"""The state: what the workers know of the registry and of MLflow, told at the scrape without asking MLflow."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from math import isnan
+from typing import Any, Protocol
+
+from prometheus_client.core import GaugeMetricFamily
+
+from app.domain.checks import Check, unchecked
+from app.domain.errors import InvalidInput
+from app.domain.fleet import Fleet
+from app.domain.models import Registration
+from app.domain.monitored import Monitored
+from app.domain.ports import Checked, Clock, Journal
+from app.domain.stages import STAGES
+from app.domain.times import parse_rfc3339
+from app.domain.verdicts import VERDICTS
+from app.services.telemetry import PREFIX, REFRESHES
+
+_VERSION = ("name", "version")
+
+
+class Mirror(Protocol):
+    """The snapshot there is."""
+
+    @property
+    def cached(self) -> bool: ...
+
+    def peek(self) -> Fleet | None: ...
+
+
+class Register(Protocol):
+    """The registrations that are known."""
+
+    def known(self) -> Monitored: ...
+
+
+class Sign(Protocol):
+    """MLflow's last sign of life."""
+
+    def seen(self) -> tuple[int, bool] | None: ...
+
+
+class State:
+    """Gauges. `interval` between two sweeps in seconds."""
+
+    def __init__(
+        self,
+        mirror: Mirror,
+        register: Register,
+        checks: Checked,
+        journal: Journal,
+        sign: Sign,
+        clock: Clock,
+        interval: float,
+    ) -> None:
+        self._mirror = mirror
+        self._register = register
+        self._checks = checks
+        self._journal = journal
+        self._sign = sign
+        self._clock = clock
+        self._interval = interval
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Every gauge; those of which nothing is known have no value."""
+        fleet, known, now = self._mirror.peek(), self._register.known(), self._clock()
+        registrations = (known.of(fleet) if fleet else known.by_key).values()
+        yield from self._of_the_snapshot(fleet, now)
+        yield _gauge("monitored_versions", "Model versions registered for monitoring", value=len(registrations))
+        yield _gauge("mlflow_up", "Whether MLflow answered when it was asked last", value=self._reachable())
+        yield from self._of_versions(registrations, now)
+
+    def _of_the_snapshot(self, fleet: Fleet | None, now: int) -> Iterator[GaugeMetricFamily]:
+        interval = self._interval if self._mirror.cached else None
+        yield _gauge("snapshot_interval_seconds", "How often everything is to be read from MLflow", value=interval)
+        age = (now - fleet.as_of) / 1000 if fleet else None
+        yield _gauge("snapshot_age_seconds", "Time since everything was last read from MLflow", value=age)
+        unreadable = fleet.unreadable if fleet else None
+        yield _gauge("unreadable_rows", "Rows of MLflow's left out because they cannot be read", value=unreadable)
+        stages = _gauge("model_versions", "Model versions by effective stage", ("stage",))
+        for stage in STAGES if fleet else ():
+            stages.add_metric((stage,), fleet.count(stage) if fleet else 0)
+        yield stages
+
+    def _of_versions(self, registrations: Iterable[Registration], now: int) -> Iterator[GaugeMetricFamily]:
+        checks = self._checks.all()
+        verdicts = _gauge(
+            "model_verdict",
+            "1 for the verdict on a monitored version, 0 for the others",
+            (*_VERSION, "model_type", "verdict"),
+        )
+        values = _gauge("model_metric", "Last value of a metric of a monitored version", (*_VERSION, "metric"))
+        ages = _gauge("model_last_point_age_seconds", "Time since that value was logged", (*_VERSION, "metric"))
+        for registration in registrations:
+            check = checks.get(registration.monitor_run_id) or unchecked(registration)
+            version = _label(registration.name), str(registration.version)
+            _add_verdict(verdicts, (*version, _label(registration.model_type)), check)
+            for metric, told in check.metrics.items():
+                _add_point(values, ages, (*version, _label(metric)), told, now)
+        yield from (verdicts, values, ages)
+
+    def _reachable(self) -> int | None:
+        """1 or 0, by the newest of all signs; None before the first."""
+        last = [(kind, self._journal.last(kind)) for kind in REFRESHES]
+        signs = [(entry.get("succeeded_at") or 0, True) for _, entry in last]
+        signs += [(entry.get("failed_at") or 0, False) for _, entry in last]
+        at, answered = max([*signs, self._sign.seen() or (0, False)])
+        return int(answered) if at else None
+
+
+def _gauge(name: str, told: str, labels: tuple[str, ...] = (), value: float | None = None) -> GaugeMetricFamily:
+    made = GaugeMetricFamily(PREFIX + name, told, labels=labels)
+    if value is not None:
+        made.add_metric((), value)
+    return made
+
+
+def _add_verdict(verdicts: GaugeMetricFamily, labels: tuple[str, ...], check: Check) -> None:
+    for verdict in VERDICTS:
+        verdicts.add_metric((*labels, verdict), int(verdict == check.verdict))
+
+
+def _add_point(
+    values: GaugeMetricFamily, ages: GaugeMetricFamily, labels: tuple[str, ...], told: Mapping[str, Any], now: int
+) -> None:
+    value = told.get("last")
+    if value is not None and not isnan(value):
+        values.add_metric(labels, value)
+    try:
+        ages.add_metric(labels, (now - parse_rfc3339(told.get("last_at"), "last_at")) / 1000)
+    except InvalidInput:
+        # No point yet.
+        return
+
+
+def _label(text: str) -> str:
+    """A name as text that can be sent: half a surrogate pair is written as `\\ud800`."""
+    return text.encode("utf-8", "backslashreplace").decode()

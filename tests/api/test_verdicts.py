@@ -1,0 +1,266 @@
+"""Observations, series, verdicts and their history, as a client sees them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from app.domain.errors import MlflowUnavailable
+from app.domain.names import EVALUATES
+from app.domain.times import DAY_MS, rfc3339
+from tests.api.service import Service, monitor, series
+from tests.fakes.memory_mlflow import MemoryGateway, MemoryWorld
+from tests.unit.series import START
+
+STEADY = [0.94 + 0.01 * (-1) ** n for n in range(20)]
+NOT_MONITORED = {"detail": "Model is not being monitored"}
+
+
+def daily(values: Sequence[float], start: int = START - 60 * DAY_MS) -> list[dict[str, Any]]:
+    """Observations a day apart, of the past."""
+    return [{"metrics": {"accuracy": v}, "timestamp": rfc3339(start + n * DAY_MS)} for n, v in enumerate(values)]
+
+
+@pytest.fixture
+def monitored(service: Service, world: MemoryWorld) -> Service:
+    """A service whose MLflow holds version 1 of `m`, registered for monitoring by `ada`."""
+    world.add_version("m", {"accuracy": 0.99}, stage="Production")
+    assert service.register("m", registered_by="ada").status_code == 201
+    return service
+
+
+def test_a_scoring_job_needs_only_to_send_numbers_to_get_a_verdict(monitored: Service) -> None:
+    sent = monitored.observe("m", observations=daily([*STEADY, 0.94, 0.95]))
+    assert (sent.status_code, sent.json) == (201, {"accepted": 22})
+    monitored.check()
+    found = monitored.verdict("m")
+    assert found["verdict"] == "healthy"
+    assert found["reasons"] == ["accuracy 0.950, in line with baseline 0.940 ± 0.010"]
+    assert found["metrics"]["accuracy"]["points"] == 22
+    assert found["metrics"]["accuracy"]["last"] == 0.95
+    assert found["metrics"]["accuracy"]["baseline"] == pytest.approx({"mean": 0.94, "std": 0.01026, "n": 20}, abs=1e-4)
+    monitored.observe("m", observations=daily([0.8, 0.81, 0.8], START - 30 * DAY_MS))
+    monitored.check()
+    found = monitored.verdict("m")
+    assert found["verdict"] == "drifting"
+    assert found["reasons"] == [
+        "accuracy 0.800, baseline 0.940 ± 0.010, below for 3 of the last 5 points since 2023-10-15"
+    ]
+
+
+def test_before_the_first_check_nothing_is_claimed(monitored: Service) -> None:
+    found = monitored.verdict("m")
+    assert (found["verdict"], found["checked_at"], found["metrics"]) == ("insufficient_data", None, {})
+    assert found["since"] == found["registered_at"]
+    assert found["registered_by"] == "ada"
+    assert found["stage"] == "Production"
+    monitored.check()
+    found = monitored.verdict("m")
+    assert found["verdict"] == "insufficient_data"
+    assert found["checked_at"] is not None
+    assert found["reasons"] == ["accuracy: 1 point; a baseline needs 10, and 2 later ones"]
+
+
+def test_settings_come_with_the_registration_and_are_changed_by_merging(service: Service, world: MemoryWorld) -> None:
+    world.add_version("m", {"accuracy": 0.8})
+    settings = {"limits": {"accuracy": {"min": 0.9}}, "silence_hours": 48}
+    assert service.register("m", settings=settings).status_code == 201
+    assert service.verdict("m")["settings"] == settings
+    service.check()
+    assert service.verdict("m")["verdict"] == "degraded"
+    patch = {"limits": {"accuracy": {"min": 0.7}}, "silence_hours": None}
+    changed = service.patch(monitor("m"), json={"settings": patch})
+    assert changed.status_code == 200
+    assert changed.json["settings"] == {"limits": {"accuracy": {"min": 0.7}}}
+    assert service.verdict("m")["settings"] == changed.json["settings"]
+    service.check()
+    assert service.verdict("m")["verdict"] == "healthy"
+    assert service.patch(monitor("m"), json={"settings": None}).json["settings"] == {}
+
+
+@pytest.mark.parametrize("body", [{}, {"settings": 3}, {"settings": {"x": 1}}, {"model_type": "regressor"},
+                                  {"settings": {"alarm": {"m": 9}}, "x": 1}])  # fmt: skip
+def test_settings_that_cannot_be_used_are_a_400_and_change_nothing(monitored: Service, body: dict[str, Any]) -> None:
+    refused = monitored.patch(monitor("m"), json=body)
+    assert refused.status_code == 400
+    assert monitored.verdict("m")["settings"] == {}
+
+
+def test_a_registration_with_bad_settings_is_not_made(service: Service, world: MemoryWorld) -> None:
+    world.add_version("m")
+    refused = service.register("m", settings={"limits": {"accuracy": 3}})
+    assert (refused.status_code, refused.json) == (400, {"detail": "limits.accuracy: Not an object."})
+    assert not service.is_monitored("m")
+
+
+def test_what_is_not_monitored_takes_no_observations_and_has_no_verdict(service: Service, world: MemoryWorld) -> None:
+    world.add_version("m")
+    for response in (
+        service.observe("m", metrics={"accuracy": 1}),
+        service.observe("nobody", metrics={"accuracy": 1}),
+        service.observe("m", "01", metrics={"accuracy": 1}),
+        service.get(monitor("m")),
+        service.patch(monitor("m"), json={"settings": {}}),
+    ):
+        assert (response.status_code, response.json) == (404, NOT_MONITORED)
+
+
+def test_bad_observations_are_refused_as_a_whole(monitored: Service, world: MemoryWorld) -> None:
+    rows = [{"metrics": {"accuracy": 0.9}}, {"metrics": {"accuracy": "x"}}, {"metrics": {"control_tower.verdict": 1}}]
+    refused = monitored.observe("m", observations=rows)
+    assert refused.status_code == 400
+    assert refused.json["detail"].startswith("observations[1].metrics.accuracy: Not a number.; observations[2]")
+    assert world.monitor_points == {}
+
+
+def test_observations_restore_a_deleted_experiment(monitored: Service, world: MemoryWorld) -> None:
+    world.delete_experiment("control-tower")
+    assert monitored.observe("m", metrics={"accuracy": 0.9}).status_code == 201
+    assert [p.value for points in world.monitor_points.values() for p in points] == [0.9]
+
+
+def test_with_mlflow_down_observations_are_a_500_and_verdicts_stay(monitored: Service, gateway: MemoryGateway) -> None:
+    monitored.observe("m", observations=daily([*STEADY, 0.94, 0.95]))
+    monitored.check()
+    gateway.failure = MlflowUnavailable("MLflow is down.")
+    assert monitored.observe("m", metrics={"accuracy": 1}).status_code == 500
+    monitored.check()
+    assert monitored.verdict("m")["verdict"] == "healthy"
+    assert monitored.get(series("m")).status_code == 500
+
+
+def test_the_series_has_each_point_with_its_source_and_the_rules_that_fired(
+    monitored: Service, world: MemoryWorld
+) -> None:
+    monitored.observe("m", observations=daily([*STEADY, 0.94, 0.8]))
+    world.add_run({"accuracy": 0.93}, {EVALUATES: "models:/m/1"})
+    monitored.patch(monitor("m"), json={"settings": {"limits": {"accuracy": {"min": 0.85}}}})
+    found = monitored.json(series("m"))["metrics"]["accuracy"]
+    assert found["population"] == "production"
+    assert [p["source"] for p in found["points"]] == ["monitor run"] * 22 + ["evaluation run"]
+    assert [p["fired"] for p in found["points"]] == [[]] * 21 + [["limit", "baseline"], []]
+    assert [(p["value"], p["source"]) for p in found["reference"]] == [(0.99, "source run")]
+    assert (found["limits"], found["direction"]) == ({"min": 0.85, "max": None}, "higher")
+    assert found["reach"] == pytest.approx(0.037, abs=0.001)
+    assert found["points"][0]["time"] == rfc3339(START - 60 * DAY_MS)
+
+
+def test_the_series_of_one_metric_and_of_some_days(monitored: Service) -> None:
+    monitored.observe("m", metrics={"accuracy": 0.9, "f1": 0.8})
+    monitored.observe("m", metrics={"f1": 0.7}, timestamp=rfc3339(START - 60 * DAY_MS))
+    assert set(monitored.json(series("m"))["metrics"]) == {"accuracy", "f1"}
+    assert set(monitored.json(series("m") + "?metric=f1")["metrics"]) == {"f1"}
+    assert [p["value"] for p in monitored.json(series("m") + "?metric=f1")["metrics"]["f1"]["points"]] == [0.7, 0.8]
+    one = monitored.json(series("m") + "?metric=f1&days=30")["metrics"]["f1"]
+    assert [p["value"] for p in one["points"]] == [0.8]
+    assert monitored.json(series("m") + "?metric=other")["metrics"] == {}
+    assert monitored.get(series("m") + "?days=0").status_code == 400
+
+
+def test_a_version_that_is_not_monitored_has_a_series_and_an_unknown_one_has_not(
+    service: Service, world: MemoryWorld
+) -> None:
+    world.add_version("m", {"accuracy": 0.5})
+    assert service.json(series("m"))["metrics"]["accuracy"]["population"] == "training"
+    for version in ("2", "01", "x"):
+        assert service.get(series("m", version)).status_code == 404
+    assert service.get(series("nobody")).status_code == 404
+
+
+def test_drift_tells_the_same_series_and_the_verdicts(monitored: Service) -> None:
+    monitored.observe("m", observations=daily([*STEADY, 0.8, 0.8, 0.8], START - 22 * DAY_MS))
+    (entry,) = monitored.json("/model/m/drift?days=60")
+    values = [day["accuracy"] for day in entry["metrics_over_time"]]
+    assert values == [*STEADY, 0.8, 0.8, 0.8]
+    assert (entry["verdict"], entry["verdicts"]) == ("drifting", {"accuracy": "drifting"})
+    assert entry["populations"] == {"accuracy": "production"}
+
+
+def test_monitoring_lists_all_with_verdicts_and_filters_them(service: Service, world: MemoryWorld) -> None:
+    for name in ("a", "b", "c"):
+        world.add_version(name, {"rmse": 0.5})
+        service.register(name, model_type="regressor" if name == "c" else "classifier")
+    service.patch(monitor("b"), json={"settings": {"limits": {"rmse": {"max": 0.4}}}})
+    service.check()
+
+    def names(query: str) -> list[str]:
+        return [row["model_name"] for row in service.json(f"/monitoring{query}")]
+
+    assert names("") == ["a", "b", "c"]
+    assert names("?verdict=degraded") == ["b"]
+    assert names("?type=regressor") == names("?model_type=regressor") == ["c"]
+    assert names("?verdict=insufficient_data&type=classifier") == ["a"]
+    assert names("?name=B") == ["b"]
+    assert names("?page=2&page_size=2") == ["c"]
+    for bad in ("?verdict=bad", "?type=x", "?page=0", "?page_size=0"):
+        assert service.get(f"/monitoring{bad}").status_code == 400
+    whole = service.get("/monitoring")
+    assert whole.headers["X-Pagination"].startswith('{"total":3')
+    assert service.get("/monitoring", headers={"If-None-Match": whole.headers["ETag"]}).status_code == 304
+    service.check()
+    assert service.get("/monitoring", headers={"If-None-Match": whole.headers["ETag"]}).status_code == 200
+
+
+def test_the_history_tells_registrations_verdicts_and_removals_also_of_past_registrations(
+    monitored: Service, world: MemoryWorld
+) -> None:
+    monitored.patch(monitor("m"), json={"settings": {"limits": {"accuracy": {"max": 0.5}}}})
+    monitored.check()
+    monitored.remove("m")
+    monitored.register("m", registered_by="bob")
+    world.add_version("other")
+    monitored.register("other")
+    events = monitored.json("/monitoring/history?name=m&version=1")
+    assert [(e["event"], e["by"], e["verdict"]) for e in events] == [
+        ("registered", "bob", None),
+        ("removed", "anonymous", None),
+        ("verdict", "control-tower", "degraded"),
+        ("registered", "ada", None),
+    ]
+    assert events[2]["before"] == "insufficient_data"
+    assert events[2]["reasons"] == ["accuracy 0.990, limit at most 0.500, above since 2023-11-14"]
+    assert len(monitored.json("/monitoring/history")) == 5
+    assert len(monitored.json("/monitoring/history?page_size=2")) == 2
+    assert monitored.json("/monitoring/history?name=nobody") == []
+    assert monitored.json("/monitoring/history?name=m&version=01") == []
+
+
+def test_a_verdict_is_kept_in_mlflow_and_survives_the_loss_of_the_cache(
+    monitored: Service, start: Any, world: MemoryWorld
+) -> None:
+    monitored.patch(monitor("m"), json={"settings": {"limits": {"accuracy": {"max": 0.5}}}})
+    monitored.check()
+    since = monitored.verdict("m")["since"]
+    monitored.tower.cache.delete("checks")
+    monitored.tower.cache.delete("monitored")
+    other = start()
+    other.clock.forward(3600)
+    other.check()
+    found = other.verdict("m")
+    assert (found["verdict"], found["since"]) == ("degraded", since)
+    assert [e["event"] for e in other.json("/monitoring/history")].count("verdict") == 1
+
+
+def test_a_model_that_was_deleted_and_made_anew_inherits_no_verdict(monitored: Service, world: MemoryWorld) -> None:
+    monitored.patch(monitor("m"), json={"settings": {"limits": {"accuracy": {"max": 0.5}}}})
+    monitored.check()
+    world.delete_model("m")
+    world.add_version("m", {"accuracy": 0.99})
+    monitored.refresh()
+    assert monitored.get(monitor("m")).status_code == 404
+    monitored.register("m")
+    monitored.check()
+    assert monitored.verdict("m")["verdict"] == "insufficient_data"
+
+
+def test_one_monitor_run_that_is_deleted_does_not_stop_the_checks_of_the_others(
+    monitored: Service, gateway: MemoryGateway, world: MemoryWorld
+) -> None:
+    world.add_version("z", {"accuracy": 0.99})
+    monitored.register("z")
+    for name in ("m", "z"):
+        monitored.patch(monitor(name), json={"settings": {"limits": {"accuracy": {"max": 0.5}}}})
+    first = next(run_id for run_id, one in world.registrations.items() if one.name == "m")
+    gateway.refused_runs.add(first)
+    monitored.check()
+    assert monitored.verdict("z")["verdict"] == "degraded"

@@ -1,0 +1,31 @@
+"""What tests of rules and verdicts share: points a day apart."""
+
+from collections.abc import Iterable, Sequence
+
+from app.domain.check_settings import CheckSettings, check_settings
+from app.domain.evidence import MONITOR_RUN, Series, series_by_metric
+from app.domain.models import MetricPoint
+from app.domain.times import DAY_MS
+from app.domain.verdicts import MetricVerdict, judge_metric
+
+START = 1_700_000_000_000 // DAY_MS * DAY_MS
+
+
+def points(
+    values: Iterable[float | None],
+    metric: str = "accuracy",
+    source: str = MONITOR_RUN,
+    run: str = "run",
+    start: int = START,
+) -> list[MetricPoint]:
+    return [MetricPoint(run, metric, start + n * DAY_MS, value, source) for n, value in enumerate(values)]
+
+
+def series(values: Iterable[float | None], metric: str = "accuracy") -> Series:
+    return series_by_metric(points(values, metric))[metric]
+
+
+def judged(values: Sequence[float | None], metric: str = "accuracy", **settings: object) -> MetricVerdict:
+    """The verdict on a metric a moment after its last point."""
+    found = check_settings(settings) if settings else CheckSettings()
+    return judge_metric(series(values, metric), found, START + len(values) * DAY_MS)

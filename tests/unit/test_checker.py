@@ -1,0 +1,175 @@
+"""The checker: what it writes into MLflow, what it owes to whom, and that nothing newer is undone."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from app.domain.alerts import VerdictChange
+from app.domain.errors import MlflowUnavailable
+from app.domain.ports import Locks
+from app.services.checker import Checker
+from app.wiring import wire
+from tests.api.service import settings_of
+from tests.fakes.memory_mlflow import MemoryGateway, MemoryWorld
+from tests.fakes.memory_parts import memory_parts
+
+LOW = {"limits": {"accuracy": {"min": 0.9}}}
+
+
+class Ears:
+    """Receivers that remember what they are owed."""
+
+    def __init__(self, *receivers: str) -> None:
+        self.receivers = receivers
+        self.owed: list[tuple[str, str, str]] = []
+        self.changes: list[VerdictChange] = []
+
+    def owe(self, receiver_id: str, changes: Sequence[VerdictChange]) -> None:
+        self.owed += [(receiver_id, one.before, one.verdict) for one in changes]
+        self.changes += changes
+
+
+class Place:
+    """A world with a model of accuracy 0.5, and checkers over it."""
+
+    def __init__(self, directory: Path) -> None:
+        self.gateway = MemoryGateway()
+        self.world: MemoryWorld = self.gateway.world
+        self.parts = memory_parts(directory, self.gateway)
+        self.tower = wire(settings_of(cache_directory=directory / "cache"), self.parts)
+        self.world.add_version("m", {"accuracy": 0.5})
+        self.locks: Locks = self.parts.monitoring_locks
+
+    def checker(self, *receivers: str) -> tuple[Checker, Ears]:
+        ears = Ears(*receivers)
+        tower = wire(self.tower.settings, self.parts)
+        return tower.checker.__class__(
+            self.gateway, tower.tracker, tower.checks, ears, self.locks, tower.checker._journal, self.parts.clock, 60
+        ), ears
+
+    def register(self, **settings: object) -> str:
+        return self.tower.manager.register("m", "1", "classifier", "ada", settings or LOW).monitor_run_id
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return Place(tmp_path)
+
+
+def test_a_change_is_written_once_and_owed_to_each_receiver_until_it_was_told(place: Place) -> None:
+    run = place.register()
+    checker, ears = place.checker("slack", "mail")
+    checker.round()
+    assert [v.verdict for v in place.world.verdicts[run]] == ["degraded"]
+    assert sorted(ears.owed) == [
+        ("mail", "insufficient_data", "degraded"),
+        ("slack", "insufficient_data", "degraded"),
+    ]
+    checker.told("slack", ears.changes[:1])
+    ears.owed.clear()
+    checker.round()
+    assert ears.owed == [("mail", "insufficient_data", "degraded")]
+    assert len(place.world.verdicts[run]) == 1
+
+
+def test_what_is_owed_survives_a_restart_also_of_a_change_to_healthy(place: Place) -> None:
+    place.register(limits={"accuracy": {"min": 0.1}})
+    place.checker("slack")[0].round()
+    again, ears = place.checker("slack")
+    again.round()
+    assert ears.owed == [("slack", "insufficient_data", "healthy")]
+    again.told("slack", ears.changes)
+    third, ears = place.checker("slack")
+    third.round()
+    assert ears.owed == []
+
+
+def test_a_new_receiver_is_told_what_is_bad_now_and_no_old_stories(place: Place) -> None:
+    place.register()
+    place.checker()[0].round()
+    checker, ears = place.checker("new")
+    checker.round()
+    assert ears.owed == [("new", "insufficient_data", "degraded")]
+    place.tower.manager.change_settings("m", "1", {"limits": {"accuracy": {"min": 0.1}}})
+    place.checker()[0].round()
+    checker, ears = place.checker("newer")
+    checker.round()
+    assert ears.owed == []
+
+
+def test_changes_that_came_while_a_receiver_was_away_are_all_owed(place: Place) -> None:
+    place.register()
+    checker, ears = place.checker("slack")
+    checker.round()
+    place.tower.manager.change_settings("m", "1", {"limits": {"accuracy": {"min": 0.1}}})
+    ears.owed.clear()
+    checker.round()
+    assert ears.owed == [("slack", "insufficient_data", "degraded"), ("slack", "degraded", "healthy")]
+
+
+def test_a_check_of_older_evidence_does_not_undo_a_later_one(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = place.register(limits={"accuracy": {"min": 0.4}})
+    checker, _ = place.checker()
+    read = place.gateway.evidence
+    between: list[Callable[[], object]] = []
+
+    def slow(*args: object, **more: object) -> object:
+        found = read(*args, **more)  # type: ignore[arg-type]
+        if between:
+            between.pop()()
+        return found
+
+    def observed() -> None:
+        place.world.log_metric(place.world.run_of("m", 1), "accuracy", 0.1, place.world.now)
+        assert checker._check_observed([("m", 1)])
+
+    monkeypatch.setattr(place.gateway, "evidence", slow)
+    between.append(observed)
+    checker.round()
+    assert [v.verdict for v in place.world.verdicts[run]] == ["degraded"]
+    assert place.tower.checks.all()[run].verdict == "degraded"
+
+
+def test_with_mlflow_down_in_mid_round_the_next_round_finishes(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = place.register()
+    checker, ears = place.checker("slack")
+    with monkeypatch.context() as patch:
+
+        def down(*_: object) -> None:
+            raise MlflowUnavailable("MLflow is down.")
+
+        patch.setattr(place.gateway, "write_verdict", down)
+        checker.round()
+    assert ears.owed == []
+    checker.round()
+    assert [v.verdict for v in place.world.verdicts[run]] == ["degraded"]
+    assert len(ears.owed) == 1
+
+
+def test_one_process_checks_at_a_time(place: Place) -> None:
+    run = place.register()
+    checker, _ = place.checker()
+    with place.locks.hold("checks", 0):
+        checker.round()
+    assert run not in place.world.verdicts
+
+
+def test_a_version_that_is_gone_or_made_anew_is_not_judged(place: Place) -> None:
+    run = place.register()
+    place.world.registrations[run] = replace(place.world.registrations[run], version_created=5)
+    place.checker()[0].round()
+    assert run not in place.world.verdicts
+
+
+def test_another_version_as_the_baseline_is_read_too(place: Place) -> None:
+    for n in range(12):
+        place.world.log_metric(place.world.run_of("m", 1), "f1", 0.9 + n / 1000, n)
+    place.world.add_version("m", {})
+    second = place.world.run_of("m", 2)
+    for n in range(3):
+        place.world.log_metric(second, "f1", 0.5, n)
+    made = place.tower.manager.register("m", "2", "classifier", "ada", {"baseline": {"version": "1"}})
+    place.checker()[0].round()
+    assert place.world.verdicts[made.monitor_run_id][-1].verdict == "drifting"
