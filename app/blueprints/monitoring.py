@@ -140,7 +140,7 @@ def series(query: dict[str, Any], model_name: str, model_version: str) -> Respon
 @blp.response(200, MonitoredVersionSchema(many=True), headers=PAGE_HEADERS)
 def monitoring(query: dict[str, Any]) -> Response:
     """Every registration with its verdict, by name, then by version, highest first."""
-    return answered(Answer(tower().monitoring.listed(**query)))
+    return answered(Answer(*tower().monitoring.listed(**query)))
 
 
 @blp.route("/monitoring/history")

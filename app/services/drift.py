@@ -25,7 +25,7 @@ class Drift:
         """Per version, highest first, its series of the last `days` days. Raises `NotFound`."""
         models = self._mirror.versions(name)
         now = self._clock()
-        judged = self._judged(models, now)
+        judged = self._judged(models, models, now)
         entries = (drift_info(model, judged[model.key], now - days * DAY_MS, now) for model in models)
         return [entry for entry in entries if entry is not None]
 
@@ -37,16 +37,20 @@ class Drift:
         if not found:
             raise NotFound("Model not found in MLflow")
         now = self._clock()
-        judged = self._judged(found, now)[found[0].key]
+        judged = self._judged(found, models, now)[found[0].key]
         return series_info(found[0], judged, metric, now - days * DAY_MS)
 
-    def _judged(self, models: Iterable[TrackedModel], now: int) -> dict[tuple[str, int], Judged]:
-        """Each version by its registration's settings, or by the defaults where it is not monitored."""
+    def _judged(
+        self, models: Iterable[TrackedModel], others: Iterable[TrackedModel], now: int
+    ) -> dict[tuple[str, int], Judged]:
+        """Each version by its registration's settings, or by the defaults where it is not monitored.
+
+        `others` are all versions of the model: one may be another's baseline.
+        """
         known = self._register.peek()
         registrations = [_registration(model, known.by_key.get(model.key)) for model in models]
         wanted = {one.key for one in registrations} | {key for one in registrations if (key := baseline_key(one))}
-        fleet = self._mirror.fleet()
-        rows = [found.row for key in sorted(wanted) if (found := fleet.find(*key))]
+        rows = [model.row for model in others if model.key in wanted]
         monitor_runs = {key: one.monitor_run_id for key, one in known.by_key.items() if key in wanted}
         with self._gateway.within(self._gateway.patience):
             evidence = self._gateway.evidence(rows, monitor_runs)

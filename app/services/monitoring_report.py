@@ -8,6 +8,7 @@ import orjson
 
 from app.domain.models import Registration
 from app.domain.monitor_runs import events
+from app.domain.monitored import Monitored
 from app.domain.names import version_number
 from app.domain.ports import Checked, Clock, Gateway, Mirror, Register
 from app.domain.query import ListQuery, page_of, pagination
@@ -37,16 +38,25 @@ class MonitoringReport:
         """One registration. Raises `NotFound`."""
         return self._info(self._register.find(name, version))
 
-    def listed(self, query: ListQuery, verdict: str | None) -> Prepared:
-        """All registrations, by name, then by version, highest first; one page of them, or those of one verdict."""
-        made_of = (self._register.monitored(), self._checks.all(), self._mirror.fleet())
+    def listed(self, query: ListQuery, verdict: str | None) -> tuple[Prepared, bool, bool]:
+        """All registrations, by name, then by version, highest first; one page of them, or those of one verdict.
+
+        And whether they are stale, and whether the sample fleet is shown, which has none.
+        """
+        if self._mirror.shows_mock():
+            return self._prepared([], query), False, True
+        monitored = self._register.monitored()
+        return self._kept(query, verdict, monitored), monitored.stale, False
+
+    def _kept(self, query: ListQuery, verdict: str | None, monitored: Monitored) -> Prepared:
+        made_of = (monitored, self._checks.all(), self._mirror.fleet())
         with self._making:
             if any(one is not other for one, other in zip(made_of, self._made_of, strict=False)) or not self._made_of:
                 self._pages.clear()
                 self._made_of = made_of
             key = (query, verdict)
             if key not in self._pages:
-                self._pages[key] = self._page(query, verdict)
+                self._pages[key] = self._page(query, verdict, monitored)
             self._pages.move_to_end(key)
             if len(self._pages) > _KEPT_PAGES:
                 self._pages.popitem(last=False)
@@ -60,8 +70,8 @@ class MonitoringReport:
         with self._gateway.within(self._gateway.patience):
             return self._prepared(events(self._gateway.monitor_history(name, number)), query)
 
-    def _page(self, query: ListQuery, verdict: str | None) -> Prepared:
-        registrations = self._register.monitored().of(self._mirror.fleet())
+    def _page(self, query: ListQuery, verdict: str | None, monitored: Monitored) -> Prepared:
+        registrations = monitored.of(self._mirror.fleet())
         wanted = [
             registrations[key]
             for key in sorted(registrations, key=lambda key: (key[0], -key[1]))

@@ -69,6 +69,7 @@ def test_keys_are_made_by_a_command_asked_for_by_the_service_and_withdrawn_witho
         ("MLFLOW_TRACKING_URI", "ftp://x", "http://, https:// or sqlite:///"),
         ("API_TOKENS_FILE", "/nowhere/keys", "API_TOKENS_FILE"),
         ("CACHE_MAX_AGE_HOURS", "-1", "CACHE_MAX_AGE_HOURS"),
+        ("PROMETHEUS_MULTIPROC_DIR", "/dev/null/counts", "PROMETHEUS_MULTIPROC_DIR"),
     ],
 )
 def test_a_setting_that_cannot_be_used_stops_the_start_with_one_line(

@@ -227,7 +227,7 @@ def test_what_processes_that_have_ended_counted_is_kept_in_ever_the_same_files(t
         assert figure(found, "request_duration_seconds_count", **labels) == 30
         assert figure(found, "request_duration_seconds_bucket", **labels, le="0.0025") == 30
         # The folded ones, and those of the process that asked.
-        assert len(list(tmp_path.glob("*.db"))) <= 2 * len(SIZES) + 2
+        assert len(list(tmp_path.glob("*.db"))) == 2 * len(SIZES)
 
 
 def test_the_files_of_a_process_that_runs_are_left_to_it(tmp_path: Path) -> None:
@@ -242,6 +242,15 @@ def test_without_room_for_its_files_a_process_goes_on_and_says_so(tmp_path: Path
     said = another_process(tmp_path, _COUNTS, "4096")
     assert "no room" in said
     assert list(tmp_path.glob("*")) == []
+
+
+def test_all_that_a_process_may_ever_count_fits_into_the_files_that_it_began_with(tmp_path: Path) -> None:
+    route = "/models/<model_name>/<model_version>/monitor/something-long/"
+    another_process(
+        tmp_path, _COUNTS + f"for n in range(999): counted.request_ended({route!r} + str(n), 'OPTIONS', 200, 1)"
+    )
+    for kind, size in SIZES.items():
+        assert [file.stat().st_size for file in tmp_path.glob(f"{kind}_*.db")] == [size]
 
 
 def test_what_counts_looks_at_the_environment_only_once_the_service_is_made(tmp_path: Path) -> None:

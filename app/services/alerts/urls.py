@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 from app.domain.errors import InvalidInput
 
@@ -19,10 +20,10 @@ def refuse_bad_urls(urls: list[str]) -> None:
         return
     told = subprocess.run(
         [sys.executable, "-m", "app.services.alerts.urls"],
+        cwd=Path(__file__).parents[3],
         input=json.dumps(urls),
         capture_output=True,
         text=True,
-        timeout=60,
         check=False,
     ).stdout.strip()
     if told:

@@ -22,16 +22,21 @@ def fold(place: Path, locks: Locks) -> None:
     """Fold the files of all processes that have ended; a failure is logged, the next end of a process tries again."""
     try:
         with locks.hold(LOCK, _WAIT_SECONDS):
-            for kind in SIZES:
-                ended = [file for file in sorted(place.glob(f"{kind}_*.db")) if _is_of_the_dead(file)]
-                folded = place / f"{kind}_{NOBODY}.db"
-                if ended and not folded.exists():
-                    # Needs no room, where there may be none.
-                    ended.pop(0).rename(folded)
-                if ended:
-                    _add(ended, folded)
+            fold_held(place)
     except (LockTimeout, OSError) as error:
         log.warning("What processes that have ended counted stays in files of their own: %s", error)
+
+
+def fold_held(place: Path) -> None:
+    """The same for who holds the lock. Raises OSError where a file cannot be written."""
+    for kind in SIZES:
+        ended = [file for file in sorted(place.glob(f"{kind}_*.db")) if _is_of_the_dead(file)]
+        folded = place / f"{kind}_{NOBODY}.db"
+        if ended and not folded.exists():
+            # Needs no room, where there may be none.
+            ended.pop(0).rename(folded)
+        if ended:
+            _add(ended, folded)
 
 
 def _add(files: Sequence[Path], folded: Path) -> None:

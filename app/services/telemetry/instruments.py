@@ -4,29 +4,25 @@ import logging
 import os
 import re
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics
+from prometheus_client import CollectorRegistry
 from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from app.domain.ports import Locks
-from app.services.telemetry import PREFIX, REFRESHES
 from app.services.telemetry.files import reserve
-from app.services.telemetry.folding import LOCK, fold
+from app.services.telemetry.folding import LOCK, fold, fold_held
+from app.services.telemetry.measures import Measures
 
 log = logging.getLogger(__name__)
-
-# When each series began is of no use here, and doubles their number.
-disable_created_metrics()  # type: ignore[no-untyped-call]
 
 _PARAMETER = re.compile(r"<(?:\w+:)?(\w+)>", re.ASCII)
 UNMATCHED, OTHER = "unmatched", "other"
 _METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE")
 # Sets of route, method and class in one process; each takes less than 3 KB of the 1 MiB that is reserved.
 _MOST_SETS = 300
-_REQUEST_BUCKETS = (0.001, 0.0025, 0.01, 0.025, 0.1, 0.25, 1, 2.5, 10, 30)
-_REFRESH_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 _SCRAPE_SECONDS = 5.0
 
 Observe = Callable[[float], None]
@@ -43,35 +39,8 @@ class Instruments:
         self._locks = locks
         self._counting = True
         self._requests_by: dict[tuple[str | None, str, int], Observe] = {}
-        self._registry = registry = CollectorRegistry()
-        self._requests = Histogram(
-            f"{PREFIX}request_duration_seconds",
-            "Time to answer a request",
-            ("route", "method", "status"),
-            buckets=_REQUEST_BUCKETS,
-            registry=registry,
-        )
-        self._refreshes = Histogram(
-            f"{PREFIX}refresh_duration_seconds",
-            "Time that reading MLflow took, by kind, failures too",
-            ("kind",),
-            buckets=_REFRESH_BUCKETS,
-            registry=registry,
-        )
-        self._failed_refreshes = Counter(
-            f"{PREFIX}refresh_failures_total", "Readings of MLflow that failed, by kind", ("kind",), registry=registry
-        )
-        self._mlflow_requests = Counter(f"{PREFIX}mlflow_requests_total", "Requests to MLflow", registry=registry)
-        self._mlflow_failures = Counter(
-            f"{PREFIX}mlflow_failures_total",
-            "Requests to MLflow that it did not answer, or not in time, or failed on",
-            registry=registry,
-        )
-
-        for kind in REFRESHES:
-            # A series that begins with its first failure shows no increase then.
-            self._refreshes.labels(kind)
-            self._failed_refreshes.labels(kind)
+        self._registry = CollectorRegistry()
+        self._measures = Measures(self._registry)
 
     def begin(self) -> None:
         """In each process, before it counts: without room for its files it does not."""
@@ -97,16 +66,16 @@ class Instruments:
     def mlflow_called(self, failed: bool) -> None:
         """Count a request to MLflow."""
         if self._counting:
-            self._mlflow_requests.inc()
+            self._measures.mlflow_requests.inc()
             if failed:
-                self._mlflow_failures.inc()
+                self._measures.mlflow_failures.inc()
 
     def refreshed(self, kind: str, seconds: float, failed: bool) -> None:
         """Time a reading of MLflow, and count it where it failed."""
         if self._counting:
-            self._refreshes.labels(kind).observe(seconds)
+            self._measures.refreshes.labels(kind).observe(seconds)
             if failed:
-                self._failed_refreshes.labels(kind).inc()
+                self._measures.failed_refreshes.labels(kind).inc()
 
     def collect(self) -> Iterator[Metric]:
         """The figures of all processes. Raises `LockTimeout` where another scrape takes too long."""
@@ -114,8 +83,11 @@ class Instruments:
             yield from self._registry.collect()
             return
         with self._locks.hold(LOCK, _SCRAPE_SECONDS):
-            collector = MultiProcessCollector(None, str(self._place))  # type: ignore[no-untyped-call]
-            yield from list(collector.collect())  # type: ignore[no-untyped-call]
+            with suppress(OSError):
+                fold_held(self._place)
+            together = MultiProcessCollector(None, str(self._place))  # type: ignore[no-untyped-call]
+            found = list(together.collect())  # type: ignore[no-untyped-call]
+        yield from found
 
     def _observer(self, route: str | None, method: str, status: int) -> Observe:
         """The function to call for such requests. What a client makes up gets no series of its own."""
@@ -126,7 +98,7 @@ class Instruments:
         key = route, method, status
         if key not in self._requests_by:
             shown = _PARAMETER.sub(r"{\1}", route) if route else UNMATCHED
-            self._requests_by[key] = self._requests.labels(shown, method, f"{status}xx").observe
+            self._requests_by[key] = self._measures.requests.labels(shown, method, f"{status}xx").observe
         return self._requests_by[key]
 
 
