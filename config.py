@@ -1,6 +1,9 @@
 """Settings: every one there is, read from the environment and `.env` in this one place."""
 
+import base64
+import binascii
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -17,6 +20,11 @@ Names = Annotated[tuple[str, ...], NoDecode]
 _URI_SCHEMES = ("http://", "https://", "sqlite:///", "postgresql", "mysql", "mssql", "databricks")
 # What the webhook's secret may be, and how to come by one.
 _SHORTEST, _LONGEST = 16, 256
+# The rest of such a secret is base64: the Standard Webhooks write theirs so.
+_ENCODED = "whsec_"
+# A comma may stand within an Apprise URL, a blank may not.
+_BETWEEN_URLS = re.compile(r"\s*,\s*(?=[A-Za-z][A-Za-z0-9]*://)|,?\s+,?\s*")
+_APPRISE_URL = re.compile(r"[A-Za-z][A-Za-z0-9]*://.+")
 HOW_TO_MAKE_ONE = "`python3 -c 'import secrets; print(secrets.token_urlsafe(32))'`"
 
 
@@ -67,11 +75,12 @@ class Settings(BaseSettings):
     cache_directory: Path = Field(Path("./cache"), description="Where the workers share and keep the snapshot.")
     cache_max_age_hours: float = Field(24, gt=0, le=87600, description="An older snapshot is served marked stale.")
 
+    alert_webhook_url: SecretStr | None = Field(None, description="Address that changes of verdict are posted to.")
+    alert_webhook_secret: SecretStr | None = Field(None, description="Signs what is posted there.")
+    alert_urls: SecretStr | None = Field(None, description="Apprise URLs that changes of verdict are sent to.")
+
     production_aliases: Names = Field(("champion", "production"), description="Aliases that stand for Production.")
     staging_aliases: Names = Field(("challenger", "staging"), description="Aliases that stand for Staging.")
-    alert_webhook_url: SecretStr | None = Field(None, description="Gets every change of verdict as JSON.")
-    alert_webhook_secret: SecretStr | None = Field(None, description="Signs what goes to ALERT_WEBHOOK_URL.")
-    alert_urls: SecretStr | None = Field(None, description="Apprise addresses that get every change of verdict.")
     stale_after_days: int = Field(
         180,
         ge=0,
@@ -101,13 +110,6 @@ class Settings(BaseSettings):
     def _lower(cls, value: Any) -> Any:
         return value.strip().lower() if isinstance(value, str) else value
 
-    @field_validator("alert_webhook_url")
-    @classmethod
-    def _is_web_address(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and not _is_http(value.get_secret_value()):
-            raise ValueError("must be an http:// or https:// address")
-        return value
-
     @field_validator("mlflow_webhook_secret", "alert_webhook_secret")
     @classmethod
     def _hard_to_guess(cls, value: SecretStr | None) -> SecretStr | None:
@@ -115,6 +117,35 @@ class Settings(BaseSettings):
         # MLflow keeps 1000 characters of it encrypted, which is longer.
         if text is not None and not (_SHORTEST <= len(text) <= _LONGEST and text.isascii() and text.isprintable()):
             raise ValueError(f"must be {_SHORTEST} to {_LONGEST} ASCII characters. {HOW_TO_MAKE_ONE} makes one")
+        return value
+
+    @field_validator("alert_webhook_secret")
+    @classmethod
+    def _readable_key(cls, value: SecretStr | None) -> SecretStr | None:
+        text = value.get_secret_value() if value else ""
+        if text.startswith(_ENCODED):
+            try:
+                key = base64.b64decode(text.removeprefix(_ENCODED), validate=True)
+            except binascii.Error:
+                key = b""
+            if len(key) < _SHORTEST:
+                raise ValueError(f"must be base64 of {_SHORTEST} bytes or more behind {_ENCODED}")
+        return value
+
+    @field_validator("alert_webhook_url")
+    @classmethod
+    def _address(cls, value: SecretStr | None) -> SecretStr | None:
+        text = value.get_secret_value() if value else None
+        if text is not None and (not _is_http(text) or not text.isprintable() or " " in text):
+            raise ValueError("must be an address like https://hooks.example.com/tower")
+        return value
+
+    @field_validator("alert_urls")
+    @classmethod
+    def _apprise_urls(cls, value: SecretStr | None) -> SecretStr | None:
+        for place, url in enumerate(_urls_in(value), 1):
+            if not _APPRISE_URL.fullmatch(url) or not url.isprintable():
+                raise ValueError(f"number {place} is no Apprise URL, like slack://… or mailto://…")
         return value
 
     @field_validator("mlflow_tracking_uri")
@@ -131,6 +162,16 @@ class Settings(BaseSettings):
     def tracking_uri(self) -> str:
         """The address to use: the one set, else the embedded store's."""
         return self.mlflow_tracking_uri or f"sqlite:///{EMBEDDED_STORE}"
+
+    @property
+    def apprise_urls(self) -> tuple[str, ...]:
+        """The URLs of `alert_urls`, in their order."""
+        return _urls_in(self.alert_urls)
+
+
+def _urls_in(value: SecretStr | None) -> tuple[str, ...]:
+    text = value.get_secret_value() if value else ""
+    return tuple(part for part in _BETWEEN_URLS.split(text.strip(", \t\r\n")) if part)
 
 
 class BadSetting(SystemExit):

@@ -15,7 +15,7 @@ from app.flask_app import ControlTower
 from app.gate import gate_command
 from app.hooks import register_hooks
 from app.parsing import MOST_BODY_BYTES
-from app.wiring import Parts, real_parts, receivers_of, wire
+from app.wiring import Parts, real_parts, wire
 from config import VERSION, Settings, load_settings
 
 _OPENAPI = {
@@ -59,8 +59,9 @@ def create_app(settings: Settings | None = None, parts: Parts | None = None) -> 
         CORS(app, origins=list(settings.cors_origins), expose_headers="*")
     register_errors(app)
     _register_api(app, settings)
-    receivers = receivers_of(settings, built.clock)
-    register_commands(app, built.keys, built.gateway, settings.mlflow_webhook_secret, receivers, built.clock)
+    register_commands(
+        app, built.keys, built.gateway, settings.mlflow_webhook_secret, built.announcer.receivers, built.clock
+    )
     app.cli.add_command(gate_command(built.comparison))
     return app
 

@@ -81,7 +81,8 @@ def logging_config(level: str, log_format: str) -> dict[str, Any]:
                 "stream": "ext://sys.stderr",
                 "formatter": log_format,
                 "filters": ["request_id"],
-            }
+            },
+            "nowhere": {"class": "logging.NullHandler"},
         },
         "root": {"handlers": ["stderr"], "level": level},
         "loggers": {
@@ -89,10 +90,12 @@ def logging_config(level: str, log_format: str) -> dict[str, Any]:
             "gunicorn.access": to_stderr,
             "alembic": quiet,
             "mlflow": quiet,
-            "urllib3": quiet,
+            # What they warn of repeats the URLs of alerts, whose paths are secrets.
+            "urllib3": {"level": "ERROR"},
+            "apprise": {"handlers": ["nowhere"], "propagate": False, "level": "WARNING"},
+            "requests_oauthlib": quiet,
+            "oauthlib": quiet,
             "filelock": quiet,
-            # Its own account of a failure repeats addresses, which are secrets; the announcer says what failed.
-            "apprise": {"level": "CRITICAL"},
             # It warns at every tick that a long refresh is still running.
             "apscheduler": {"level": "ERROR"},
         },

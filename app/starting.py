@@ -5,7 +5,6 @@ import os
 
 from flask import Flask
 
-from app.domain.errors import InvalidInput
 from app.services.keys import BadKeyFile
 from app.services.telemetry.files import VARIABLE, shared_place
 from app.wiring import Tower, counting_locks, passing_directory
@@ -45,8 +44,6 @@ def prepare(app: Flask, addresses: list[str]) -> None:
     built: Tower = app.extensions["control_tower"]
     try:
         built.prepare()
-    except InvalidInput as error:
-        raise SystemExit(f"ALERT_URLS=(hidden): {error.detail}.") from None
     except BadKeyFile as error:
         raise SystemExit(f"API_TOKENS_FILE: {error}. `flask tokens new NAME` makes a key.") from None
     except OSError as error:

@@ -5,6 +5,7 @@ import hashlib
 import logging
 import os
 import shutil
+import subprocess
 import tempfile
 import threading
 import time
@@ -22,7 +23,7 @@ from app.domain.ports import Checked, Clock, Gateway, Locks, Observers, SharedCa
 from app.domain.redact import without_userinfo
 from app.domain.stages import stage_rules
 from app.services.agent import Agent, Elsewhere, Keeper
-from app.services.alerts import Announcer, AppriseReceiver, Receiver, WebhookReceiver, alert_urls, refuse_bad_urls
+from app.services.alerts import Announcer, AppriseReceiver, Receiver, WebhookReceiver, kind_of, not_understood
 from app.services.cache_report import CacheReport, ReportOptions
 from app.services.catalogue import Catalogue, CatalogueOptions
 from app.services.checker import Checker
@@ -49,7 +50,7 @@ from app.services.snapshots import Snapshots
 from app.services.telemetry.files import VARIABLE, reserve, shared_place
 from app.services.updater import Updater, UpdaterOptions
 from app.services.watcher import Watcher
-from config import VERSION, Settings
+from config import VERSION, BadSetting, Settings
 
 if TYPE_CHECKING:
     from app.services.telemetry.exposition import Exposition
@@ -152,7 +153,7 @@ class Tower:
 
     def prepare(self) -> None:
         """Before any worker is forked: make the embedded store, check the keys and the addresses of alerts."""
-        refuse_bad_urls(_alert_urls(self.settings))
+        check_alert_urls(self.settings)
         if self.keys:
             count = self.keys.check()
             log.info("Access keys: %d", count)
@@ -249,6 +250,18 @@ def public_config(settings: Settings) -> dict[str, Any]:
     }
 
 
+def check_alert_urls(settings: Settings) -> None:
+    """See to it that Apprise can use each of `ALERT_URLS`. Raises `BadSetting`, which does not repeat them."""
+    if not settings.apprise_urls:
+        return
+    try:
+        bad = not_understood(settings.apprise_urls)
+    except (OSError, subprocess.SubprocessError):
+        raise BadSetting("ALERT_URLS=(hidden): Apprise, which is to use them, cannot be loaded") from None
+    if bad:
+        raise BadSetting(f"ALERT_URLS=(hidden): Apprise does not understand number {bad[0]} of them")
+
+
 def source_of(settings: Settings) -> str:
     """A name for the MLflow that is mirrored, without its credentials."""
     return hashlib.sha256(without_userinfo(settings.tracking_uri).encode()).hexdigest()[:16]
@@ -321,12 +334,11 @@ def wire(settings: Settings, parts: Parts) -> Tower:
     watcher = Watcher(gateway, snapshots, updater, journal, parts.clock, timeout)
     refresher = Refresher(updater, watcher if cached else None, manager, counter, parts.clock, timeout)
     checks = Checks(parts.cache, parts.monitoring_locks, source)
-    receivers = receivers_of(settings, parts.clock)
 
     def told(receiver_id: str, changes: Sequence[VerdictChange]) -> None:
         checker.told(receiver_id, changes)
 
-    announcer = Announcer(receivers, told)
+    announcer = Announcer(_receivers(settings, parts.clock), told)
     checker = Checker(gateway, tracker, checks, announcer, parts.monitoring_locks, journal, parts.clock, timeout)
     health = Health(gateway, parts.cache, parts.refresh_locks, parts.clock)
     report = ReportOptions(
@@ -372,19 +384,17 @@ def wire(settings: Settings, parts: Parts) -> Tower:
     )
 
 
-def receivers_of(settings: Settings, clock: Clock) -> list[Receiver]:
+def _receivers(settings: Settings, clock: Clock) -> list[Receiver]:
     """Who is told of changes of verdict."""
-    found: list[Receiver] = []
-    if settings.alert_webhook_url:
-        secret = settings.alert_webhook_secret
-        url = settings.alert_webhook_url.get_secret_value()
-        found.append(WebhookReceiver(url, secret.get_secret_value() if secret else None, clock))
-    found += [AppriseReceiver(url) for url in dict.fromkeys(_alert_urls(settings))]
-    return found
-
-
-def _alert_urls(settings: Settings) -> list[str]:
-    return alert_urls(settings.alert_urls.get_secret_value()) if settings.alert_urls else []
+    receivers: list[Receiver] = []
+    url, secret = settings.alert_webhook_url, settings.alert_webhook_secret
+    if url:
+        receivers.append(WebhookReceiver(url.get_secret_value(), secret.get_secret_value() if secret else None, clock))
+    kinds = [kind_of(one) for one in settings.apprise_urls]
+    for place, (kind, one) in enumerate(zip(kinds, settings.apprise_urls, strict=True), 1):
+        # Two of a kind are told apart by their places in ALERT_URLS.
+        receivers.append(AppriseReceiver(one, kind if kinds.count(kind) == 1 else f"{kind} (number {place})"))
+    return receivers
 
 
 def _exposition(

@@ -39,3 +39,7 @@ class LockTimeout(TowerError):
 
 class Unauthorized(TowerError):
     """Nothing shows that the request comes from who it says: unsigned, signed with another secret, or too old."""
+
+
+class DeliveryFailed(TowerError):
+    """A receiver of alerts did not take a message, or nobody knows whether it did."""

@@ -32,13 +32,17 @@ class Store(Protocol):
     def put(self, made: Sequence[Check], keep: Collection[str] | None = None) -> None: ...
 
 
+class Receiver(Protocol):
+    """Somebody to tell, known in MLflow by an id."""
+
+    id: str
+
+
 class Announcer(Protocol):
     """Tells the receivers."""
 
     @property
-    def receivers(self) -> Sequence[str]:
-        """Their ids."""
-        ...
+    def receivers(self) -> Sequence[Receiver]: ...
 
     def owe(self, receiver_id: str, changes: Sequence[VerdictChange]) -> None: ...
 
@@ -191,7 +195,7 @@ class Checker:
 
     def _write(self, state: MonitorState, found: VersionVerdict, now: int) -> MonitorState:
         # A receiver that was never told of this version is told from this change on.
-        told = {receiver: state.since for receiver in self._announcer.receivers if receiver not in state.told}
+        told = {one.id: state.since for one in self._announcer.receivers if one.id not in state.told}
         at = max(now, state.since + 1)
         verdicts = (*state.verdicts, Verdict(at, found.verdict, found.reasons))
         with self._locks.hold("writing", self._gateway.patience):
@@ -202,9 +206,9 @@ class Checker:
 
     def _announce(self, state: MonitorState) -> None:
         for receiver in self._announcer.receivers:
-            owed = _owed(state, receiver)
+            owed = _owed(state, receiver.id)
             if owed:
-                self._announcer.owe(receiver, owed)
+                self._announcer.owe(receiver.id, owed)
 
 
 def _row(fleet: Fleet, state: MonitorState) -> ModelVersion | None:

@@ -13,8 +13,8 @@ from mlflow import MlflowClient
 from app.domain.times import DAY_MS, rfc3339
 from app.wiring import now_ms
 from tests.contract.real_world import RealWorld
-from tests.receiver import Receiver, receiver
-from tests.servers import Proxy, Tower, tower, until
+from tests.receivers import HttpReceiver, receiving
+from tests.servers import HOST, Proxy, Tower, tower, until
 
 SECRET = "a secret of enough characters"
 # How soon is measured by `make bench`; here a starved machine may take its time.
@@ -23,16 +23,22 @@ ASKED = 20
 
 
 @pytest.fixture
-def there() -> Iterator[Receiver]:
-    with receiver() as made:
+def there() -> Iterator[HttpReceiver]:
+    with receiving() as made:
         yield made
 
 
-def told(there: Receiver, experiment: str) -> dict[str, str]:
+def changes(there: HttpReceiver) -> dict[str, str]:
+    """The newest verdict that arrived on each model."""
+    rows = [row for message in there.messages for row in message.get("changes", [])]
+    return {row["name"]: row["verdict"] for row in rows}
+
+
+def told(there: HttpReceiver, experiment: str) -> dict[str, str]:
     return {
         "ALERT_WEBHOOK_URL": there.url,
         "ALERT_WEBHOOK_SECRET": SECRET,
-        "ALERT_URLS": f"json://{there.address}/",
+        "ALERT_URLS": f"json://{HOST}:{there.port}/",
         "MONITORING_EXPERIMENT": experiment,
     }
 
@@ -56,7 +62,7 @@ def steady(count: int) -> list[float]:
 
 
 def test_what_a_scoring_job_sends_becomes_a_verdict_on_every_worker_in_mlflow_and_at_the_receivers(
-    tmp_path: Path, mlflow_url: str, there: Receiver
+    tmp_path: Path, mlflow_url: str, there: HttpReceiver
 ) -> None:
     RealWorld(mlflow_url).add_version("scored", {"accuracy": 0.99})
     path, start = "/models/scored/1/observations", now_ms() - 60 * DAY_MS
@@ -70,8 +76,8 @@ def test_what_a_scoring_job_sends_becomes_a_verdict_on_every_worker_in_mlflow_an
         assert "accuracy 0.700, baseline 0.9" in found["reasons"][0]
         assert "below for 4 of the last 5 points" in found["reasons"][0]
         # What follows at once goes into one message.
-        until(lambda: any("drifting" in body.get("title", "") for body in there.bodies()), SECONDS)
-        until(lambda: b'"verdict":"drifting"' in b"".join(body for _, body in there.arrived), SECONDS)
+        until(lambda: any("drifting" in body.get("title", "") for body in there.messages), SECONDS)
+        until(lambda: "drifting" in changes(there).values(), SECONDS)
         events = running.get("/monitoring/history?name=scored").json()
         assert [(e["event"], e["before"], e["verdict"]) for e in events] == [
             ("verdict", "healthy", "drifting"),
@@ -81,33 +87,34 @@ def test_what_a_scoring_job_sends_becomes_a_verdict_on_every_worker_in_mlflow_an
         run = MlflowClient(mlflow_url, mlflow_url).get_run(found["monitor_run_id"])
         assert run.data.metrics["control_tower.verdict"] == 2
         assert run.data.tags["control_tower.verdict"] == "drifting"
-    hooks = [body for body in there.bodies() if "changes" in body]
+    hooks = [body for body in there.messages if "changes" in body]
     assert [one["verdict"] for body in hooks for one in body["changes"]] == ["healthy", "drifting"]
-    assert all("webhook-signature" in headers for headers, body in there.arrived if b'"changes"' in body)
-    assert "hidden-token" not in running.text()
+    assert all("webhook-signature" in headers for _, headers, body in there.requests if b'"changes"' in body)
+    assert "path-token" not in running.text()
+    assert "query-token" not in running.text()
     assert SECRET not in running.text()
 
 
 def test_what_a_receiver_is_owed_is_delivered_after_kill_9_and_no_more_than_once_in_the_normal_case(
-    tmp_path: Path, mlflow_url: str, there: Receiver
+    tmp_path: Path, mlflow_url: str, there: HttpReceiver
 ) -> None:
     RealWorld(mlflow_url).add_version("owed", {"accuracy": 0.5})
     settings = {**told(there, "owing"), "ALERT_URLS": "", "CHECK_INTERVAL_MINUTES": "0.05"}
-    there.status = 500
+    there.mode = 500
     with tower(tmp_path, mlflow_url, workers=2, **settings) as running:
         body = {"model_type": "classifier", "settings": {"limits": {"accuracy": {"min": 0.9}}}}
         assert running.post("/models/owed/1/monitor", json=body).status_code == 201
-        until(lambda: there.arrived, SECONDS)
+        until(lambda: there.requests, SECONDS)
         running.kill()
-    there.status = 200
-    there.arrived.clear()
+    there.mode = 200
+    there.requests.clear()
     with tower(tmp_path, mlflow_url, workers=2, **settings) as running:
-        until(there.changes, SECONDS)
-        assert there.changes() == [("owed", "degraded")]
-        until(lambda: "was told" in running.text(), SECONDS)
+        until(lambda: there.names, SECONDS)
+        assert (there.names, changes(there)) == (["owed"], {"owed": "degraded"})
+        until(lambda: "Told webhook" in running.text(), SECONDS)
         seen = running.get("/cache/info").json()["freshness"]["checks"]["last_run"]
         until(lambda: running.get("/cache/info").json()["freshness"]["checks"]["last_run"] > seen, SECONDS)
-    assert there.changes() == [("owed", "degraded")]
+    assert (there.names, changes(there)) == (["owed"], {"owed": "degraded"})
 
 
 def test_observations_sent_at_once_are_all_taken_and_none_is_lost(tmp_path: Path, mlflow_url: str) -> None:

@@ -1,254 +1,449 @@
-"""Telling receivers of changes of verdict: each in the end, once, in few messages, and none waits for another."""
+"""Alerts: what receivers are told, how it is signed, once, in few messages, and none of them waits for another."""
 
 import base64
 import hashlib
 import hmac
+import json
 import logging
-from collections.abc import Iterator, Sequence
+import logging.config
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from typing import Any
 
 import pytest
 
-from app.domain.alerts import VerdictChange, delivery_id, message, signature_headers, title_and_text
-from app.domain.errors import InvalidInput, MlflowUnavailable
+from app.domain.alerts import VerdictChange, delivery_id, message, receiver_id, signed
+from app.domain.errors import DeliveryFailed
 from app.logs import logging_config
-from app.services.alerts import Announcer, AppriseReceiver, NotDelivered, WebhookReceiver, alert_urls, refuse_bad_urls
-from app.services.alerts.announcer import Pace
-from tests.receiver import Receiver, receiver
-from tests.servers import until
+from app.services.alerts import Announcer, AppriseReceiver, Pace, Receiver, WebhookReceiver, not_understood
+from app.services.alerts.outbox import MOST_OWED
+from config import ROOT
+from tests.receivers import START, HttpReceiver, change, receiving
+from tests.servers import HOST, free_port, until
 
-NOW = 1_701_945_000_000
-SECRET = "a secret of enough characters"
-QUICK = Pace(gather=0.02, pause=0.05, retry=0.02, longest=0.1)
+README = (ROOT / "README.md").read_text()
+SECRET = "a secret of some length"
+QUICK = Pace(gather=0.05, between=0.05, first_retry=0.05, last_retry=0.2)
 
+# How these behave shows after a time alone; the others answer, also on a machine that is busy.
+SILENT = ("hang", "drip")
 
-def change(
-    name: str = "m", at: int = NOW, verdict: str = "drifting", reasons: tuple[str, ...] = ("bad",)
-) -> VerdictChange:
-    return VerdictChange(name, 3, "classifier", f"run of {name}", "healthy", verdict, at, reasons)
-
-
-@pytest.fixture
-def there() -> Iterator[Receiver]:
-    with receiver() as made:
-        yield made
+Start = Callable[..., Announcer]
+Noted = list[tuple[str, list[VerdictChange]]]
 
 
-class Desk:
-    """An announcer with what it noted."""
+def clock() -> int:
+    return START
 
-    def __init__(self, *receivers: WebhookReceiver | AppriseReceiver) -> None:
-        self.noted: list[tuple[str, VerdictChange]] = []
-        self.failures = 0
-        self.announcer = Announcer(receivers, self.delivered, QUICK)
-        self.announcer.start()
 
-    def delivered(self, receiver_id: str, changes: Sequence[VerdictChange]) -> None:
-        if self.failures:
-            self.failures -= 1
-            raise MlflowUnavailable("MLflow is down.")
-        self.noted += [(receiver_id, one) for one in changes]
+def webhook(receiver: HttpReceiver, seconds: float = 5, secret: str | None = SECRET) -> WebhookReceiver:
+    return WebhookReceiver(receiver.url, secret, clock, seconds)
 
 
 @pytest.fixture
-def desks() -> Iterator[list[Desk]]:
-    made: list[Desk] = []
-    yield made
-    for desk in made:
-        desk.announcer.stop()
+def noted() -> Noted:
+    """What the announcer said that arrived."""
+    return []
 
 
-def webhook(there: Receiver, secret: str | None = SECRET, patience: float = 0.5) -> WebhookReceiver:
-    return WebhookReceiver(there.url, secret, lambda: NOW, patience)
+@pytest.fixture
+def start(noted: Noted) -> Iterator[Start]:
+    """Starts an announcer to receivers, with short pauses."""
+    with ExitStack() as stack:
+
+        def start(*receivers: Receiver, pace: Pace = QUICK, delivered: Any = None) -> Announcer:
+            made = Announcer(receivers, delivered or (lambda who, what: noted.append((who, list(what)))), pace)
+            stack.callback(made.stop)
+            made.start()
+            return made
+
+        yield start
 
 
-def test_a_program_gets_the_changes_as_json_signed_as_standard_webhooks_are(there: Receiver) -> None:
-    webhook(there).deliver([change("a"), change("b", NOW + 1)])
-    ((headers, body),) = there.arrived
-    assert there.bodies() == [
-        {
-            "event": "verdict_changed",
-            "sent_at": "2023-12-07T10:30:00Z",
-            "changes": [
-                {
-                    "name": name,
-                    "version": "3",
-                    "model_type": "classifier",
-                    "verdict": "drifting",
-                    "before": "healthy",
-                    "since": since,
-                    "reasons": ["bad"],
-                    "monitor_run_id": f"run of {name}",
-                }
-                for name, since in (("a", "2023-12-07T10:30:00Z"), ("b", "2023-12-07T10:30:00.001Z"))
-            ],
-        }
-    ]
-    signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
-    expected = base64.b64encode(hmac.new(SECRET.encode(), signed, hashlib.sha256).digest()).decode()
+@pytest.fixture
+def lines() -> Iterator[list[str]]:
+    """What the service logs at its most talkative, as an operator sees it."""
+    found: list[str] = []
+
+    class Lines(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            found.append(self.format(record))
+
+    settings = logging_config("DEBUG", "text")
+    loggers = [logging.getLogger(name) for name in ("", *settings["loggers"])]
+    before = [(one, one.handlers[:], one.level, one.propagate) for one in loggers]
+    settings["handlers"]["stderr"] = {"()": Lines, "filters": ["request_id"], "formatter": "text"}
+    logging.config.dictConfig(settings)
+    yield found
+    for logger, handlers, level, propagate in before:
+        logger.handlers[:], logger.propagate = handlers, propagate
+        logger.setLevel(level)
+
+
+def owe(announcer: Announcer, changes: Sequence[VerdictChange]) -> None:
+    for receiver in announcer.receivers:
+        announcer.owe(receiver.id, changes)
+
+
+def test_a_change_arrives_as_json_that_says_it_all(start: Start, noted: Noted) -> None:
+    with receiving() as receiver:
+        announcer = start(webhook(receiver))
+        owe(announcer, [change(7)])
+        until(lambda: noted, 10)
+    ((path, headers, body),) = receiver.requests
+    assert path == "/services/path-token?key=query-token"
+    assert headers["Content-Type"] == "application/json"
+    assert json.loads(body) == {
+        "event": "verdict_changed",
+        "sent_at": "2026-11-23T22:38:34Z",
+        "changes": [
+            {
+                "name": "model-7", "version": "3", "model_type": "classifier", "verdict": "drifting",
+                "before": "healthy", "since": "2026-11-23T22:38:34.007Z", "reasons": ["accuracy fell"],
+                "monitor_run_id": "run-7",
+            }
+        ],
+        "more": 0,
+    }  # fmt: skip
+    assert noted == [(receiver_id(receiver.url), [change(7)])]
+
+
+@pytest.mark.parametrize(
+    ("secret", "key"),
+    [(SECRET, SECRET.encode()), ("whsec_" + base64.b64encode(b"\0\xff" * 12).decode(), b"\0\xff" * 12)],
+)
+def test_the_signature_is_that_of_the_standard_webhooks(start: Start, noted: Noted, secret: str, key: bytes) -> None:
+    with receiving() as receiver:
+        owe(start(webhook(receiver, secret=secret)), [change()])
+        until(lambda: noted, 10)
+    ((_, headers, body),) = receiver.requests
+    content = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
+    expected = base64.b64encode(hmac.new(key, content, hashlib.sha256).digest()).decode()
     assert headers["webhook-signature"] == f"v1,{expected}"
-    assert headers["webhook-timestamp"] == "1701945000"
+    assert headers["webhook-timestamp"] == str(START // 1000)
 
 
-def test_without_a_secret_nothing_is_signed_and_a_standard_secret_is_taken_out_of_its_base64() -> None:
-    assert "webhook-signature" not in signature_headers(None, "id", NOW, b"{}")
-    encoded = "whsec_" + base64.b64encode(b"0123456789abcdef").decode()
-    plain = signature_headers("0123456789abcdef", "id", NOW, b"{}")
-    assert signature_headers(encoded, "id", NOW, b"{}") == plain
-    assert signature_headers("whsec_not base64!", "id", NOW, b"{}")["webhook-signature"]
+def test_the_signature_is_that_of_the_standards_own_example() -> None:
+    # https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
+    secret, body = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", b'{"test": 2432232314}'
+    headers = signed(secret, "msg_p5jXN8AQM9LWM0D4loKWxJek", 1_614_265_330, body)
+    assert headers["webhook-signature"] == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
 
 
-def test_a_delivery_has_the_same_id_when_it_is_tried_again() -> None:
-    assert delivery_id([change("a")]) == delivery_id([change("a")]) != delivery_id([change("b")])
-    assert message([change("a")], NOW)["changes"] == message([change("a")], NOW + 5)["changes"]
+def test_the_code_of_the_readme_verifies_a_message(start: Start, noted: Noted) -> None:
+    (code,) = [block for block in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if "def verified" in block]
+    names: dict[str, Any] = {}
+    exec(code, names)  # noqa: S102 - what users are told to run
+    with receiving() as receiver:
+        made = WebhookReceiver(receiver.url, SECRET, lambda: time.time_ns() // 1_000_000)
+        owe(start(made), [change()])
+        until(lambda: noted, 10)
+    ((_, headers, body),) = receiver.requests
+    assert names["verified"](SECRET, headers, body)
+    assert not names["verified"](SECRET + "!", headers, body)
+    assert not names["verified"](SECRET, headers, body + b" ")
+    assert not names["verified"](SECRET, {**headers, "webhook-timestamp": str(START // 1000 - 9999)}, body)
 
 
-@pytest.mark.parametrize("status", [302, 400, 404, 500, 503])
-def test_what_is_not_taken_is_not_delivered_and_a_redirection_is_not_followed(there: Receiver, status: int) -> None:
-    there.status = status
-    with pytest.raises(NotDelivered, match=f"HTTP {status}"):
-        webhook(there).deliver([change()])
-    assert len(there.arrived) == 1
+def test_without_a_secret_nothing_is_signed() -> None:
+    assert set(signed(None, "msg_1", 1, b"{}")) == {"webhook-id", "webhook-timestamp"}
+
+
+def test_a_failed_message_is_tried_until_it_arrives_with_the_same_id(start: Start, noted: Noted) -> None:
+    with receiving(500) as receiver:
+        owe(start(webhook(receiver)), [change()])
+        until(lambda: len(receiver.requests) >= 3, 10)
+        assert noted == []
+        receiver.mode = 200
+        until(lambda: noted, 10)
+    assert len({headers["webhook-id"] for _, headers, _ in receiver.requests}) == 1
+
+
+def test_what_comes_while_a_receiver_fails_goes_out_together(start: Start, noted: Noted) -> None:
+    with receiving(503) as receiver:
+        announcer = start(webhook(receiver))
+        owe(announcer, [change(1)])
+        until(lambda: receiver.requests, 10)
+        owe(announcer, [change(2), change(3)])
+        receiver.mode = 200
+        until(lambda: sum(len(changes) for _, changes in noted) == 3, 10)
+    assert [row["name"] for row in receiver.messages[-1]["changes"]][-2:] == ["model-2", "model-3"]
+
+
+@pytest.mark.parametrize(
+    ("mode", "words"),
+    [
+        (500, "HTTP 500"), (404, "HTTP 404"), (302, "redirects are not followed"), (307, "redirects are not followed"),
+        ("hang", "no answer within"), ("drip", "no answer within"), ("close", "it cannot be reached"),
+        ("nonsense", "HTTP 500"),
+    ],
+)  # fmt: skip
+def test_what_a_receiver_does_wrong_is_told_in_words_without_its_address(mode: int | str, words: str) -> None:
+    with receiving(mode) as receiver:
+        with pytest.raises(DeliveryFailed) as failed:
+            webhook(receiver, 0.3 if mode in SILENT else 20).deliver([change()])
+        until(lambda: len(receiver.requests) == 1, 10)
+    assert words in failed.value.detail
+    assert "token" not in failed.value.detail
+
+
+def test_a_receiver_that_speaks_no_tls_is_told_as_such() -> None:
+    with receiving() as receiver, pytest.raises(DeliveryFailed) as failed:
+        WebhookReceiver(receiver.url.replace("http:", "https:"), SECRET, clock).deliver([change()])
+    assert "TLS failed" in failed.value.detail
+
+
+def test_a_proxy_that_fails_is_told_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", f"http://{HOST}:{free_port()}")
+    monkeypatch.setenv("no_proxy", "")
+    with pytest.raises(DeliveryFailed) as failed:
+        WebhookReceiver("http://hooks.example.org/path-token", SECRET, clock).deliver([change()])
+    assert "the proxy on the way fails" in failed.value.detail
+
+
+@pytest.mark.parametrize("status", [200, 201, 202, 204])
+def test_any_status_of_success_is_an_arrival(status: int) -> None:
+    with receiving(status) as receiver:
+        webhook(receiver).deliver([change()])
+
+
+@pytest.mark.parametrize("mode", [201, 500, 302, "hang", "drip", "close", "nonsense"])
+def test_the_log_tells_of_each_try_and_holds_no_secret(
+    start: Start, noted: Noted, lines: list[str], mode: int | str
+) -> None:
+    with receiving(mode, then=200) as receiver:
+        owe(start(webhook(receiver, 0.3 if mode in SILENT else 20)), [change()])
+        until(lambda: noted, 20)
+    told = [line for line in lines if "app.services.alerts" in line]
+    assert all(f"webhook {HOST}" in line for line in told)
+    assert ["failed" in line for line in told[:1]] == [mode != 201]
+    assert "Told webhook" in told[-1]
+    text = "\n".join(lines)
+    assert not [word for word in ("path-token", "query-token", "/services", SECRET) if word in text]
+
+
+def test_a_receiver_that_cannot_be_reached_is_told_later(start: Start, lines: list[str]) -> None:
+    url = f"http://{HOST}:{free_port()}/path-token"
+    owe(start(WebhookReceiver(url, SECRET, clock)), [change()])
+    until(lambda: [line for line in lines if "it cannot be reached; next try" in line], 10)
+    assert "path-token" not in "\n".join(lines)
 
 
 @pytest.mark.parametrize("mode", ["hang", "drip"])
-def test_a_receiver_that_hangs_or_drips_is_given_up_in_bounded_time(there: Receiver, mode: str) -> None:
-    there.mode = mode
-    with pytest.raises(NotDelivered, match=r"no answer within 0\.3 s"):
-        webhook(there, patience=0.3).deliver([change()])
+def test_a_receiver_that_hangs_delays_nobody_else(start: Start, noted: Noted, mode: str) -> None:
+    with receiving(mode) as stuck, receiving() as other:
+        owe(start(webhook(stuck, 30), webhook(other)), [change()])
+        until(lambda: noted, 10)
+        assert [who for who, _ in noted] == [receiver_id(other.url)]
+        assert other.names == ["model-0"]
 
 
-def test_nobody_there_is_not_delivered_and_the_address_is_not_repeated(there: Receiver) -> None:
-    there.close()
-    with pytest.raises(NotDelivered) as error:
-        webhook(there).deliver([change()])
-    assert "hidden-token" not in str(error.value)
+def test_a_receiver_that_lets_every_try_hang_has_few_of_them_open() -> None:
+    with receiving("drip") as receiver:
+        made = webhook(receiver, 0.1)
+        for _ in range(8):
+            with pytest.raises(DeliveryFailed) as failed:
+                made.deliver([change()])
+        assert "earlier attempts still hang" in failed.value.detail
+        until(lambda: len(receiver.requests) == 4, 10)
+        receiver.mode = 200
+        receiver.closing.set()
+        until(lambda: _arrives(made), 10)
 
 
-def test_apprise_delivers_for_people(there: Receiver) -> None:
-    AppriseReceiver(f"json://{there.address}/").deliver([change("digits")])
-    (body,) = there.bodies()
-    assert body["title"] == "digits v3 is drifting, was healthy"
-    assert "bad" in body["message"]
-    there.status = 500
-    with pytest.raises(NotDelivered):
-        AppriseReceiver(f"json://{there.address}/").deliver([change()])
-    with pytest.raises(NotDelivered):
-        AppriseReceiver("nonsense").deliver([change()])
+def _arrives(receiver: Receiver) -> bool:
+    try:
+        receiver.deliver([change()])
+    except DeliveryFailed:
+        return False
+    return True
 
 
-def test_the_name_of_a_model_mentions_nobody_and_breaks_no_line() -> None:
-    title, text = title_and_text([change("<!channel> @everyone\n\u202eevil", reasons=("x\ny",))])
-    assert "<!" not in title
-    assert "@everyone" not in title
-    assert "\n" not in title
-    assert "\u202e" not in title
-    assert text == "  x y"
+def test_a_flood_is_a_few_messages_and_nothing_of_it_is_lost(start: Start, noted: Noted) -> None:
+    flood = [change(number) for number in range(500)]
+    with receiving() as receiver:
+        announcer = start(webhook(receiver), pace=Pace(gather=0.3, between=0.1, first_retry=0.1))
+        for one in flood:
+            owe(announcer, [one])
+        until(lambda: sum(len(changes) for _, changes in noted) == 500, 20)
+    assert len(receiver.requests) <= 12
+    assert sorted(receiver.names) == sorted(one.name for one in flood)
+    assert all(len(found["changes"]) <= 100 for found in receiver.messages)
 
 
-def test_many_changes_are_one_digest_that_counts_the_newest_verdict_of_each_version() -> None:
-    many = [change(f"m{n}", NOW + n, "degraded" if n % 2 else "drifting") for n in range(60)]
-    title, text = title_and_text([*many, change("m1", NOW + 100, "healthy")])
-    assert title == "60 model versions changed: 30 drifting, 29 degraded, 1 healthy"
-    assert text.splitlines()[-1] == "and 41 changes before these"
+def test_a_message_has_at_most_a_hundred_changes_and_says_how_many_follow() -> None:
+    found = message([change(number) for number in range(130)], START)
+    assert ([row["name"] for row in found["changes"]][::99], found["more"]) == (["model-0", "model-99"], 30)
 
 
-def test_each_change_is_told_once_and_noted(there: Receiver, desks: list[Desk]) -> None:
-    desk = Desk(webhook(there))
-    desks.append(desk)
-    (receiver_id,) = desk.announcer.receivers
-    for _ in range(3):
-        desk.announcer.owe(receiver_id, [change("a"), change("b")])
-    until(lambda: len(desk.noted) == 2, 10)
-    desk.announcer.owe(receiver_id, [change("a"), change("c")])
-    until(lambda: len(desk.noted) == 3, 10)
-    assert sorted(there.changes()) == [("a", "drifting"), ("b", "drifting"), ("c", "drifting")]
+def test_the_newest_change_stands_last(start: Start, noted: Noted) -> None:
+    with receiving() as receiver:
+        owe(start(webhook(receiver)), [change(3), change(1), change(2)])
+        until(lambda: noted, 10)
+    assert receiver.names == ["model-1", "model-2", "model-3"]
 
 
-def test_a_flood_is_a_digest(there: Receiver, desks: list[Desk]) -> None:
-    desk = Desk(webhook(there))
-    desks.append(desk)
-    for n in range(500):
-        desk.announcer.owe(desk.announcer.receivers[0], [change(f"m{n}", NOW + n)])
-    until(lambda: len(desk.noted) == 500, 20)
-    assert len(there.arrived) <= 10
-    assert len(there.changes()) == 500
+def test_a_change_that_is_owed_again_is_told_once(start: Start, noted: Noted) -> None:
+    with receiving() as receiver:
+        announcer = start(webhook(receiver))
+        for _ in range(5):
+            owe(announcer, [change(1), change(1)])
+        until(lambda: noted, 10)
+        owe(announcer, [change(1), change(2)])
+        until(lambda: len(noted) == 2, 10)
+    assert receiver.names == ["model-1", "model-2"]
 
 
-def test_of_more_than_a_thousand_the_newest_are_told(there: Receiver, desks: list[Desk]) -> None:
-    desk = Desk(webhook(there))
-    desks.append(desk)
-    desk.announcer.owe(desk.announcer.receivers[0], [change(f"m{n}", NOW + n) for n in range(1200)])
-    until(lambda: len(desk.noted) == 1000, 20)
-    assert ("m1199", "drifting") in there.changes()
-    assert ("m199", "drifting") not in there.changes()
+def test_after_a_restart_what_is_owed_is_told_again_with_the_same_id(start: Start, noted: Noted) -> None:
+    with receiving() as receiver:
+        for runs in (1, 2):
+            owe(start(webhook(receiver)), [change()])
+            until(lambda runs=runs: len(noted) == runs, 10)
+    assert receiver.names == ["model-0", "model-0"]
+    assert len({headers["webhook-id"] for _, headers, _ in receiver.requests}) == 1
 
 
-def test_what_fails_is_tried_again_until_it_is_delivered_together_with_what_came_meanwhile(
-    there: Receiver, desks: list[Desk]
+def test_other_changes_are_another_message() -> None:
+    ids = {delivery_id(one) for one in ([change(1)], [change(2)], [change(1), change(2)], [change(1, at=START + 99)])}
+    assert len(ids) == 4
+
+
+def test_what_arrived_is_noted_again_when_that_failed_and_not_told_again(start: Start, lines: list[str]) -> None:
+    calls: list[list[VerdictChange]] = []
+
+    def delivered(_: str, changes: Sequence[VerdictChange]) -> None:
+        calls.append(list(changes))
+        if len(calls) < 3:
+            raise ConnectionError("http://ada:hunter2@mlflow/?token=path-token")
+
+    with receiving() as receiver:
+        announcer = start(webhook(receiver), delivered=delivered)
+        owe(announcer, [change(1)])
+        until(lambda: len(calls) == 3, 10)
+        owe(announcer, [change(1), change(2)])
+        until(lambda: len(calls) == 4, 10)
+    assert calls == [[change(1)], [change(1)], [change(1)], [change(2)]]
+    assert receiver.names == ["model-1", "model-2"]
+    assert "could not be noted: ConnectionError" in "\n".join(lines)
+    assert "path-token" not in "\n".join(lines)
+
+
+def test_of_a_receiver_that_takes_nothing_the_newest_changes_are_kept(
+    start: Start, noted: Noted, lines: list[str]
 ) -> None:
-    there.status = 500
-    desk = Desk(webhook(there))
-    desks.append(desk)
-    desk.announcer.owe(desk.announcer.receivers[0], [change("a")])
-    until(lambda: len(there.arrived) >= 3, 10)
-    desk.announcer.owe(desk.announcer.receivers[0], [change("b", NOW + 1)])
-    there.status = 200
-    until(lambda: len(desk.noted) == 2, 10)
-    assert [one["name"] for one in there.bodies()[-1]["changes"]] == ["a", "b"]
+    with receiving(500) as receiver:
+        announcer = start(webhook(receiver))
+        owe(announcer, [change(number) for number in range(MOST_OWED + 50)])
+        owe(announcer, [change(MOST_OWED + 50)])
+        until(lambda: receiver.requests, 10)
+        receiver.mode = 200
+        until(lambda: noted, 20)
+        # What was let go may be owed again.
+        owe(announcer, [change(0)])
+        until(lambda: len(noted) == 2, 10)
+    assert len(noted[0][1]) == MOST_OWED
+    assert noted[0][1][-1] == change(MOST_OWED + 50)
+    assert noted[1][1] == [change(0)]
+    assert len([line for line in lines if "is owed more than 1000 changes" in line]) == 1
 
 
-def test_a_receiver_that_hangs_delays_nobody_else(there: Receiver, desks: list[Desk]) -> None:
-    with receiver() as hanging:
-        hanging.mode = "hang"
-        desk = Desk(WebhookReceiver(hanging.url, None, lambda: NOW, 60), webhook(there))
-        desks.append(desk)
-        for one in desk.announcer.receivers:
-            desk.announcer.owe(one, [change("a")])
-        until(lambda: there.changes() == [("a", "drifting")], 10)
-        assert len(desk.noted) == 1
+def test_who_is_not_a_receiver_any_more_is_told_nothing(start: Start) -> None:
+    start().owe("0123456789abcdef", [change()])
 
 
-def test_where_mlflow_cannot_note_it_the_message_is_not_sent_again(there: Receiver, desks: list[Desk]) -> None:
-    desk = Desk(webhook(there))
-    desks.append(desk)
-    desk.failures = 3
-    desk.announcer.owe(desk.announcer.receivers[0], [change("a")])
-    until(lambda: desk.noted, 10)
-    assert there.changes() == [("a", "drifting")]
+def test_the_same_address_twice_is_one_receiver(start: Start, noted: Noted) -> None:
+    with receiving() as receiver:
+        announcer = start(webhook(receiver), webhook(receiver))
+        assert len(announcer.receivers) == 1
+        owe(announcer, [change()])
+        until(lambda: noted, 10)
+    assert receiver.names == ["model-0"]
 
 
-def test_no_address_and_no_secret_is_logged(
-    there: Receiver, desks: list[Desk], caplog: pytest.LogCaptureFixture
+def test_a_stopped_announcer_begins_nothing_more_and_its_threads_end() -> None:
+    with receiving(500) as receiver:
+        announcer = Announcer([webhook(receiver)], lambda *_: None, Pace(gather=0.01, first_retry=3600))
+        announcer.start()
+        owe(announcer, [change()])
+        until(lambda: receiver.requests, 10)
+        announcer.stop()
+        name = f"alerts-{receiver_id(receiver.url)}"
+        until(lambda: name not in [thread.name for thread in threading.enumerate()], 10)
+    assert len(receiver.requests) == 1
+
+
+@pytest.mark.parametrize(("failures", "seconds"), [(1, 5), (2, 10), (3, 20), (7, 320), (8, 600), (10_000, 600)])
+def test_the_pause_doubles_with_each_failure_up_to_ten_minutes(failures: int, seconds: float) -> None:
+    pace = Pace()
+    assert pace.last_of(failures) == seconds
+    assert 0.8 * seconds <= pace.retry(failures) <= 1.2 * seconds
+
+
+def apprise(receiver: HttpReceiver, more: str = "", seconds: float = 20) -> AppriseReceiver:
+    return AppriseReceiver(f"json://ada:hunter2@{HOST}:{receiver.port}/path-token{more}", seconds=seconds)
+
+
+def test_apprise_brings_title_text_and_severity(start: Start, noted: Noted, lines: list[str]) -> None:
+    with receiving() as receiver:
+        owe(start(apprise(receiver)), [change(7)])
+        until(lambda: noted, 20)
+        (found,) = receiver.messages
+    assert found["title"] == "model-7 v3 is drifting"
+    assert found["message"].splitlines() == [
+        "model-7 v3 is drifting, was healthy, since 2026-11-23T22:38:34.007Z", "- accuracy fell",
+    ]  # fmt: skip
+    assert found["type"] == "failure"
+    assert "Told json of 1 change of verdict" in lines[-1]
+
+
+@pytest.mark.parametrize("mode", [500, 302, "hang", "close"])
+@pytest.mark.parametrize("more", ["", "&optional=yes", "&retry=1&wait=0"])
+def test_what_apprise_cannot_deliver_is_a_failure_and_tells_no_secret(
+    lines: list[str], mode: int | str, more: str
 ) -> None:
-    # As the service runs, at its most talkative.
-    for name, one in logging_config("DEBUG", "text")["loggers"].items():
-        caplog.set_level(one["level"], logger=name)
-    caplog.set_level(logging.DEBUG)
-    there.status = 500
-    desk = Desk(webhook(there), AppriseReceiver(f"json://user:hidden-word@{there.address}/hidden-token"))
-    desks.append(desk)
-    for one in desk.announcer.receivers:
-        desk.announcer.owe(one, [change()])
-    until(lambda: caplog.text.count("was not told") >= 4, 20)
-    told = "".join(record.getMessage() for record in caplog.records if record.name.startswith("app."))
-    assert "json was not told of 1 changes" in told
-    for hidden in ("hidden-token", "hidden-word", SECRET, there.url):
-        assert hidden not in caplog.text
+    with receiving(mode) as receiver, pytest.raises(DeliveryFailed) as failed:
+        apprise(receiver, f"?rto={0.3 if mode in SILENT else 20}{more}").deliver([change()])
+    if isinstance(mode, int):
+        assert failed.value.detail == f"HTTP {mode}"
+    text = "\n".join([*lines, failed.value.detail])
+    assert not [word for word in ("path-token", "hunter2", HOST) if word in text]
 
 
-def test_addresses_are_separated_by_commas_and_blanks() -> None:
-    assert alert_urls("slack://a/b/c, mailto://x:y@z.org?to=a@b.org,c@d.org  json://h/") == [
-        "slack://a/b/c",
-        "mailto://x:y@z.org?to=a@b.org,c@d.org",
-        "json://h/",
+def test_apprise_is_bounded_by_the_clock_too(lines: list[str]) -> None:
+    with receiving("drip") as receiver:
+        made = apprise(receiver, seconds=-7.5)
+        with pytest.raises(DeliveryFailed) as failed:
+            made.deliver([change()])
+        assert "no answer within 0.5 s" in failed.value.detail
+    assert "hunter2" not in "\n".join(lines)
+
+
+def test_apprise_says_which_urls_it_cannot_use_in_a_process_of_its_own() -> None:
+    good = [
+        f"json://{HOST}/",
+        "slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ/#general",
+        "mailto://a:b@gmail.com",
     ]
-    assert alert_urls(" ") == []
+    assert not_understood(good) == []
+    assert not_understood([good[0], "nobody://x", good[1], "slack://short"]) == [2, 4]
 
 
-def test_an_address_that_apprise_does_not_understand_is_named_by_its_place() -> None:
-    refuse_bad_urls([])
-    refuse_bad_urls(["json://localhost/"])
-    with pytest.raises(InvalidInput) as error:
-        refuse_bad_urls(["json://localhost/", "nonsense://hidden-token"])
-    assert error.value.detail.startswith("address 2 of 2 ")
-    assert "hidden-token" not in error.value.detail
+def test_a_url_that_apprise_does_not_understand_is_told_as_such() -> None:
+    with pytest.raises(DeliveryFailed) as failed:
+        AppriseReceiver("nobody://path-token").deliver([change()])
+    assert failed.value.detail == "Apprise does not understand the URL"
+
+
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        ("slack://T1/A1/token/#general", "slack"), ("mailto://ada:hunter2@example.org", "mailto"),
+        ("https://hooks.slack.com/services/T1/A1/token", "hooks.slack.com"), ("JSONS://[x/", "jsons"),
+    ],
+)  # fmt: skip
+def test_the_name_of_a_receiver_holds_no_secret(url: str, name: str) -> None:
+    assert AppriseReceiver(url).name == name
+    assert len(AppriseReceiver(url).id) == 16

@@ -1,7 +1,7 @@
 """The checker: what it writes into MLflow, what it owes to whom, and that nothing newer is undone."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -18,11 +18,18 @@ from tests.fakes.memory_parts import memory_parts
 LOW = {"limits": {"accuracy": {"min": 0.9}}}
 
 
+@dataclass
+class Ear:
+    """A receiver."""
+
+    id: str
+
+
 class Ears:
     """Receivers that remember what they are owed."""
 
     def __init__(self, *receivers: str) -> None:
-        self.receivers = receivers
+        self.receivers = [Ear(one) for one in receivers]
         self.owed: list[tuple[str, str, str]] = []
         self.changes: list[VerdictChange] = []
 

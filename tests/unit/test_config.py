@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from app.wiring import public_config
+from app.wiring import check_alert_urls, public_config
 from config import EMBEDDED_STORE, BadSetting, Settings, load_settings
 
 
@@ -94,11 +94,22 @@ def test_lists_are_separated_by_commas(elsewhere: pytest.MonkeyPatch, text: str,
         ("MLFLOW_WEBHOOK_SECRET", "x" * 257, "(hidden)", "16 to 256"),
         ("MLFLOW_WEBHOOK_SECRET", "sixteen or more, ü", "(hidden)", "ASCII"),
         ("MLFLOW_WEBHOOK_SECRET", "sixteen or more\n,", "(hidden)", "ASCII"),
-        ("ALERT_WEBHOOK_URL", "hooks.example.org/hun-ter2", "(hidden)", "http:// or https://"),
-        ("ALERT_WEBHOOK_URL", "https:///hun-ter2", "(hidden)", "http:// or https://"),
-        ("ALERT_WEBHOOK_SECRET", "fifteen-hunter2", "(hidden)", "16 to 256"),
         ("CHECK_INTERVAL_MINUTES", "-1", "'-1'", "greater than or equal to 0"),
         ("MONITORING_EXPERIMENT", "x" * 251, "'xxx", "at most 250"),
+        ("ALERT_WEBHOOK_URL", "hooks.example.com/hunter2", "(hidden)", "must be an address"),
+        ("ALERT_WEBHOOK_URL", "ftp://hooks.example.com/hunter2", "(hidden)", "must be an address"),
+        ("ALERT_WEBHOOK_URL", "https:///hunter2", "(hidden)", "must be an address"),
+        ("ALERT_WEBHOOK_URL", "https://h:0/hunter2", "(hidden)", "must be an address"),
+        ("ALERT_WEBHOOK_URL", "https://[hunter2/", "(hidden)", "must be an address"),
+        ("ALERT_WEBHOOK_URL", "https://h/hunter2 b", "(hidden)", "must be an address"),
+        ("ALERT_WEBHOOK_URL", "https://h/hunter2\nb", "(hidden)", "must be an address"),
+        ("ALERT_WEBHOOK_SECRET", "fifteen-hunter2", "(hidden)", "16 to 256"),
+        ("ALERT_WEBHOOK_SECRET", "whsec_hunter2 hunter2", "(hidden)", "base64"),
+        ("ALERT_WEBHOOK_SECRET", "whsec_aHVudGVyMg==", "(hidden)", "16 bytes or more"),
+        ("ALERT_URLS", "hunter2", "(hidden)", "number 1 is no Apprise URL"),
+        ("ALERT_URLS", "slack://a/b/c, hunter2 mailto://x", "(hidden)", "number 2 is no Apprise URL"),
+        ("ALERT_URLS", "slack://a/b/c mailto://", "(hidden)", "number 2 is no Apprise URL"),
+        ("ALERT_URLS", "slack://hunter2\x07", "(hidden)", "number 1 is no Apprise URL"),
     ],
 )
 def test_a_value_that_cannot_be_used_stops_the_start_with_one_line(
@@ -141,18 +152,50 @@ def test_no_complaint_repeats_a_secret(elsewhere: pytest.MonkeyPatch) -> None:
         {"mlflow_tracking_password": "hunter2", "mlflow_tracking_token": "hunter2"},
         {"mlflow_tracking_password": "hunter2", "mlflow_webhook_secret": "hunter2 hunter2 hunter2"},
         {"mlflow_tracking_uri": "http://ada:hunter2@mlflow"},
-        {
-            "alert_webhook_url": "https://hunter2",
-            "alert_urls": "slack://hunter2",
-            "mlflow_tracking_password": "hunter2",
-        },
+        {"alert_webhook_url": "https://hooks/hunter2", "alert_webhook_secret": "hunter2 hunter2 hunter2"},
+        {"alert_urls": "slack://hunter2/hunter2/hunter2"},
     ],
 )
 def test_secrets_are_not_in_what_is_shown_of_the_settings(values: dict[str, Any]) -> None:
     found = load_settings(**values)
     assert "hunter2" not in str(public_config(found))
-    if "mlflow_tracking_password" in values:
+    if "mlflow_tracking_uri" not in values:
         assert "hunter2" not in repr(found) + str(found)
+
+
+@pytest.mark.parametrize(
+    ("text", "urls"),
+    [
+        ("slack://a/b/c", ("slack://a/b/c",)),
+        ("slack://a/b/c,mailto://u:p@h", ("slack://a/b/c", "mailto://u:p@h")),
+        (" slack://a/b/c\n  json://h:1/x , xml://h,", ("slack://a/b/c", "json://h:1/x", "xml://h")),
+        ("mailto://u:p@h?to=a@x,b@y, pagerduty://k@r", ("mailto://u:p@h?to=a@x,b@y", "pagerduty://k@r")),
+        ("https://hooks.slack.com/services/a/b/c", ("https://hooks.slack.com/services/a/b/c",)),
+        (" , ", ()),
+    ],
+)
+def test_urls_of_alerts_are_separated_by_commas_or_blanks(
+    elsewhere: pytest.MonkeyPatch, text: str, urls: tuple[str, ...]
+) -> None:
+    elsewhere.setenv("ALERT_URLS", text)
+    assert load_settings().apprise_urls == urls
+
+
+def test_without_settings_nobody_is_told_of_verdicts() -> None:
+    found = load_settings()
+    assert (found.alert_webhook_url, found.alert_webhook_secret, found.apprise_urls) == (None, None, ())
+
+
+@pytest.mark.parametrize("secret", ["sixteen or more.", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"])
+def test_secrets_of_alerts_are_text_or_as_the_standard_webhooks_write_them(secret: str) -> None:
+    assert load_settings(alert_webhook_secret=secret, alert_webhook_url="http://h:1/x?y=z").alert_webhook_secret
+
+
+def test_an_url_that_apprise_does_not_understand_stops_the_start_and_is_not_shown() -> None:
+    check_alert_urls(load_settings())
+    with pytest.raises(BadSetting) as stopped:
+        check_alert_urls(load_settings(alert_urls="json://h/ nobody://hunter2"))
+    assert str(stopped.value.code) == "ALERT_URLS=(hidden): Apprise does not understand number 2 of them"
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,8 @@
-"""Alerts: who is told of changes of verdict, how, and that each is told in the end."""
+"""Alerts: tells receivers of changes of verdict, each on a thread of its own."""
 
 from app.services.alerts.announcer import Announcer
-from app.services.alerts.receivers import AppriseReceiver, NotDelivered, Receiver, WebhookReceiver
-from app.services.alerts.urls import alert_urls, refuse_bad_urls
+from app.services.alerts.apprise_receiver import AppriseReceiver, kind_of, not_understood
+from app.services.alerts.outbox import Pace, Receiver
+from app.services.alerts.webhook_receiver import WebhookReceiver
 
-__all__ = [
-    "Announcer",
-    "AppriseReceiver",
-    "NotDelivered",
-    "Receiver",
-    "WebhookReceiver",
-    "alert_urls",
-    "refuse_bad_urls",
-]
+__all__ = ["Announcer", "AppriseReceiver", "Pace", "Receiver", "WebhookReceiver", "kind_of", "not_understood"]

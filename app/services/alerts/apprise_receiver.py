@@ -1,0 +1,116 @@
+"""Receivers that Apprise knows: Slack, Teams, Mattermost, PagerDuty, mail and a hundred others."""
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from app.domain.alert_texts import title_and_text, worst
+from app.domain.alerts import VerdictChange, receiver_id
+from app.domain.errors import DeliveryFailed
+from app.domain.verdicts import DEGRADED, DRIFTING, HEALTHY
+from app.services.alerts.attempts import Attempts
+
+if TYPE_CHECKING:
+    from apprise import NotifyBase
+
+_PROGRAM = Path(__file__).with_name("understood.py")
+_PROGRAM_SECONDS = 60
+# One URL may stand for many targets, which Apprise serves one after the other, with pauses.
+_SECONDS, _SECONDS_EACH, _MOST_SECONDS = 20.0, 8.0, 600.0
+_KINDS = {DRIFTING: "failure", DEGRADED: "warning", HEALTHY: "success"}
+_STATUS = re.compile(r"\berror=(\d{3})\b")
+
+
+class AppriseReceiver:
+    """Whatever stands behind one Apprise URL. Apprise is imported where it delivers: it takes 26 MB."""
+
+    def __init__(self, url: str, name: str | None = None, seconds: float = _SECONDS) -> None:
+        self.id = receiver_id(url)
+        self.name = name or kind_of(url)
+        self._url = url
+        self._seconds = seconds
+        self._attempts = Attempts(f"alert-{self.id}")
+        self._service: NotifyBase | None = None
+
+    def deliver(self, changes: Sequence[VerdictChange]) -> None:
+        """Send one text that tells of all of them. Raises `DeliveryFailed`."""
+        service = self._service or self._made()
+        each = service.request_rate_per_sec + _SECONDS_EACH
+        # What hangs goes on using the service that it has; another attempt makes another.
+        self._service = None
+        self._attempts.run(lambda: _notify(service, changes), min(self._seconds + len(service) * each, _MOST_SECONDS))
+        self._service = service
+
+    def _made(self) -> "NotifyBase":
+        from apprise import Apprise, AppriseAsset, OverflowMode  # noqa: PLC0415 - see above
+
+        asset = AppriseAsset(
+            app_id="Control Tower",
+            app_desc="MLOps Control Tower",
+            # Its logo lies on GitHub, and those who read would fetch it from there.
+            image_url_mask="",
+            image_url_logo="",
+            http_redirects=False,
+            storage_mode="memory",
+            pgp_autogen=False,
+            pem_autogen=False,
+            # Its own pool of threads would hold up the end of the process.
+            async_mode=False,
+            service_timeout=0,
+        )
+        service = Apprise.instantiate(self._url, asset=asset)
+        if service is None:
+            raise DeliveryFailed("Apprise does not understand the URL")
+        # A service that refuses long texts would refuse this one for ever.
+        service.overflow_mode = OverflowMode.TRUNCATE
+        # Of an optional one Apprise says that it succeeded, also where it did not.
+        service.optional = False
+        return service
+
+
+def kind_of(url: str) -> str:
+    """What may be shown of an Apprise URL: its scheme, or the host where it is the service's own https address."""
+    scheme = url.partition("://")[0].lower()
+    try:
+        host = urlsplit(url).hostname
+    except ValueError:
+        host = None
+    return host if host and scheme in ("http", "https") else scheme
+
+
+def not_understood(urls: Sequence[str]) -> list[int]:
+    """The places, from 1, of the URLs that Apprise cannot use, found by a process that ends: no memory stays here.
+
+    Raises `OSError` where the process fails.
+    """
+    done = subprocess.run(
+        # The settings do not go into arguments, which others may read.
+        [sys.executable, "-P", str(_PROGRAM)],
+        input=json.dumps(list(urls)).encode(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        timeout=_PROGRAM_SECONDS,
+        check=False,
+    )
+    if done.returncode:
+        raise OSError("Apprise cannot be loaded")
+    return [int(place) for place in json.loads(done.stdout)]
+
+
+def _notify(service: "NotifyBase", changes: Sequence[VerdictChange]) -> None:
+    from apprise import Apprise, NotifyFormat  # noqa: PLC0415 - see above
+
+    title, text = title_and_text(changes)
+    kind = _KINDS.get(worst(changes), "info")
+    result = Apprise(service, asset=service.asset).notify(
+        text, title=title, notify_type=kind, body_format=NotifyFormat.TEXT
+    )
+    if not result:
+        # Of Apprise's own words the status alone: the others may repeat the URL.
+        found = _STATUS.search(" ".join(entry.message for entry in result.logs()))
+        raise DeliveryFailed(f"HTTP {found[1]}" if found else "Apprise could not deliver it")
