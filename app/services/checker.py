@@ -35,7 +35,8 @@ class Store(Protocol):
 class Receiver(Protocol):
     """Somebody to tell, known in MLflow by an id."""
 
-    id: str
+    @property
+    def id(self) -> str: ...
 
 
 class Announcer(Protocol):

@@ -25,7 +25,7 @@ from tests.fakes.memory_mlflow import MemoryGateway
 
 ODD_NAMES = [
     "it's", 'a "quoted" one', "both ' and \"", "100%_sure", "back\\slash", " spaces ", "<script>alert(1)",
-    "Größe 🧬", "?#&=+", "line\nbreak",
+    "Größe 🧬", "?#&=+", "line\nbreak", "ends with \\", "it's \\",
 ]  # fmt: skip
 
 

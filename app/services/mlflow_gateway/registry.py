@@ -213,9 +213,9 @@ def _joined(row: ModelVersion, run: Run | None) -> ModelVersion:
 
 
 def _name_filter(name: str) -> str:
-    if "'" not in name:
+    if "\\" not in name and "'" not in name:
         return f"name = '{name}'"
-    if '"' not in name:
+    if "\\" not in name and '"' not in name:
         return f'name = "{name}"'
-    # Both quotes cannot be written in a filter: `_` stands for any character.
-    return "name LIKE '" + name.replace("'", "_") + "'"
+    # Both quotes cannot be written in a filter, nor a backslash at the end: `_` stands for any character.
+    return "name LIKE '" + re.sub(r"['\\]", "_", name) + "'"
