@@ -4,7 +4,7 @@ BIN := .venv/bin
 SOURCES := app bench config.py wsgi.py gunicorn.conf.py demo tests
 
 .DEFAULT_GOAL := help
-.PHONY: help install run demo test bench lint format lock clean
+.PHONY: help install run demo test screenshots bench lint format lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-9s %s\n", $$1, $$2 }'
@@ -21,6 +21,10 @@ demo: .venv/.installed ## Build the demo registry, or score the days that are mi
 test: .venv/.installed-dev ## Run every test, with coverage
 	@-scripts/need.sh promtool prometheus
 	$(BIN)/python -m pytest --cov --cov-report=term
+
+screenshots: .venv/.installed-dev ## Render every page of the demo fleet into docs/images
+	@scripts/need.sh chromium
+	$(BIN)/python -m tests.browser.screenshots
 
 bench: .venv/.installed-dev ## Measure what the README claims (half an hour; ARGS="rates --rounds 3" for less)
 	@scripts/need.sh wrk

@@ -53,6 +53,7 @@ class Settings(BaseSettings):
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least level that is logged.")
     log_format: Literal["text", "json"] = Field("text", description="One line an event, for people or for machines.")
+    mlflow_ui_url: str | None = Field(None, description="Where people open MLflow's own pages: http or https.")
     cors_origins: Names = Field((), description="Origins whose pages may call the API, separated by commas.")
     api_tokens_file: Path | None = Field(None, description="File of access keys; without it the service is open.")
 
@@ -109,6 +110,14 @@ class Settings(BaseSettings):
     @classmethod
     def _lower(cls, value: Any) -> Any:
         return value.strip().lower() if isinstance(value, str) else value
+
+    @field_validator("mlflow_ui_url")
+    @classmethod
+    def _is_for_people(cls, value: str | None) -> str | None:
+        # It stands in links of the pages: nothing but the web, and no password for everybody to read.
+        if value is not None and (not _is_http(value) or "@" in value):
+            raise ValueError("must be an http:// or https:// address without a user name")
+        return value.rstrip("/") if value else value
 
     @field_validator("mlflow_webhook_secret", "alert_webhook_secret")
     @classmethod

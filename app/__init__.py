@@ -7,8 +7,8 @@ from flask import Flask
 from flask.json.provider import JSONProvider
 from flask_cors import CORS
 
-from app.access import guard
-from app.blueprints import cache, dashboard, debug, experiments, metrics, models, monitoring, system, webhooks
+from app.access import guard, refuse_other_origins
+from app.blueprints import cache, dashboard, debug, experiments, metrics, models, monitoring, system, ui, webhooks
 from app.cli import register_commands
 from app.errors import TowerApi, register_errors
 from app.flask_app import ControlTower
@@ -53,12 +53,14 @@ def create_app(settings: Settings | None = None, parts: Parts | None = None) -> 
     app.url_map.strict_slashes = False
     app.extensions["control_tower"] = built
     register_hooks(app)
+    refuse_other_origins(app, settings.cors_origins)
     if built.keys:
         guard(app, built.keys)
     if settings.cors_origins:
         CORS(app, origins=list(settings.cors_origins), expose_headers="*")
     register_errors(app)
     _register_api(app, settings)
+    app.register_blueprint(ui.blp)
     register_commands(
         app, built.keys, built.gateway, settings.mlflow_webhook_secret, built.announcer.receivers, built.clock
     )

@@ -1,15 +1,21 @@
 """Access: every route declares the role it needs; Flask-HTTPAuth does the protocol."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from http import HTTPStatus
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
-from flask import Flask, Response, current_app, g, jsonify, request
+from flask import Flask, Response, current_app, g, jsonify, redirect, request, url_for
 from flask_httpauth import HTTPTokenAuth
+from werkzeug.datastructures import Authorization, Headers
+from werkzeug.wrappers import Response as AnyResponse
 
 from app.services.keys import Key, KeyRing
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+KEY_COOKIE = "control_tower_key"
+_WRITES = ("POST", "PUT", "PATCH", "DELETE")
 
 OPEN = "open"
 _ROLES = ("read", "write", "admin")
@@ -51,7 +57,7 @@ def who() -> str | None:
 
 def guard(app: Flask, ring: KeyRing) -> None:
     """Let requests in by their key. A route without a role is closed to everybody."""
-    auth = HTTPTokenAuth(scheme="Bearer", realm="MLOps Control Tower")
+    auth = _HeaderOrCookie(scheme="Bearer", realm="MLOps Control Tower")
 
     @auth.verify_token
     def find(token: str) -> Key | None:
@@ -64,7 +70,9 @@ def guard(app: Flask, ring: KeyRing) -> None:
         return key.roles
 
     @auth.error_handler
-    def refuse(status: int) -> tuple[Response, int]:
+    def refuse(status: int) -> tuple[AnyResponse, int]:
+        if status == HTTPStatus.UNAUTHORIZED and request.method == "GET" and wants_page():
+            return redirect(url_for("ui.sign_in", next=request.full_path.rstrip("?"))), 303
         if status == HTTPStatus.UNAUTHORIZED:
             return jsonify(detail="This needs an access key: send it as Authorization: Bearer KEY."), 401
         needed = role_of(current_app, request.endpoint or "")
@@ -78,6 +86,40 @@ def guard(app: Flask, ring: KeyRing) -> None:
             return None
         role = role_of(app, request.endpoint)
         return None if role == OPEN else checks[role or "admin"]()
+
+
+def refuse_other_origins(app: Flask, allowed: Collection[str]) -> None:
+    """A page of another origin, which the user's browser has a way in from, may not act."""
+
+    @app.before_request
+    def check() -> tuple[Response, int] | None:
+        if request.method not in _WRITES or not _is_foreign(request.headers, request.host, allowed):
+            return None
+        return jsonify(detail="A page of another origin may not do this. CORS_ORIGINS names those that may."), 403
+
+
+def _is_foreign(headers: Headers, host: str, allowed: Collection[str]) -> bool:
+    """Whether a browser says so; programs say nothing of the kind."""
+    origin, site = headers.get("Origin"), headers.get("Sec-Fetch-Site")
+    if origin in allowed:
+        return False
+    if site is not None:
+        return site not in ("same-origin", "none")
+    return origin is not None and urlsplit(origin).netloc != host
+
+
+def wants_page() -> bool:
+    """Whether a browser asks, which names HTML; programs take anything or name JSON."""
+    return "text/html" in request.headers.get("Accept", "")
+
+
+class _HeaderOrCookie(HTTPTokenAuth):  # type: ignore[misc]
+    """The header of programs, else the cookie that the sign-in page set."""
+
+    def get_auth(self) -> Authorization | None:
+        found: Authorization | None = super().get_auth()
+        token = request.cookies.get(KEY_COOKIE)
+        return Authorization("bearer", token=token) if found is None and token else found
 
 
 def default_registrant() -> str:

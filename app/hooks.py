@@ -58,7 +58,7 @@ def register_hooks(app: Flask) -> None:
         headers.add("X-Request-ID", request_id.get())
         headers.add("X-Content-Type-Options", "nosniff")
         if response.mimetype == "text/html":
-            headers["Content-Security-Policy"] = _CSP
+            headers.setdefault("Content-Security-Policy", _CSP)
             headers["Referrer-Policy"] = "no-referrer"
         if request.method in _WRITES:
             audit.info("%s %s %s: %d", who() or "anonymous", request.method, request.path, response.status_code)

@@ -339,7 +339,9 @@ def wire(settings: Settings, parts: Parts) -> Tower:
         checker.told(receiver_id, changes)
 
     announcer = Announcer(_receivers(settings, parts.clock), told)
-    checker = Checker(gateway, tracker, checks, announcer, parts.monitoring_locks, journal, parts.clock, timeout)
+    checker = Checker(
+        gateway, tracker, manager, checks, announcer, parts.monitoring_locks, journal, parts.clock, timeout
+    )
     health = Health(gateway, parts.cache, parts.refresh_locks, parts.clock)
     report = ReportOptions(
         settings.enable_cache_persistence,

@@ -8,7 +8,7 @@ import pytest
 from tests.seeding import seed
 from tests.servers import Proxy, Tower, mlflow_server, tower
 
-_ORDER = ("unit", "api", "demo", "contract", "integration")
+_ORDER = ("unit", "api", "demo", "contract", "integration", "browser")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

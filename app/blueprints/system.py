@@ -1,8 +1,9 @@
 """System: the root, health, liveness, readiness, configuration."""
 
-from flask import Response
+from flask import Response, redirect, url_for
+from werkzeug.wrappers import Response as AnyResponse
 
-from app.access import OPEN, requires
+from app.access import OPEN, requires, wants_page
 from app.errors import ErrorSchema
 from app.parsing import TowerBlueprint
 from app.replies import AGE_HEADERS, errors, live
@@ -18,10 +19,14 @@ _RETRY_SECONDS = "5"
 @blp.route("/")
 @requires("read")
 @errors(blp)
+@blp.alt_response(303, description="A browser is sent to the page", success=True)
 @blp.response(200, RootSchema, headers=AGE_HEADERS)
-def root() -> Response:
-    """Basic information."""
-    return live({"message": "LifeDNA MLOps Control Tower API", "status": "ready", "version": VERSION, "docs": "/docs"})
+def root() -> AnyResponse:
+    """Basic information; a browser is sent to the page."""
+    told = {"message": "LifeDNA MLOps Control Tower API", "status": "ready", "version": VERSION, "docs": "/docs"}
+    response = redirect(url_for("ui.fleet"), 303) if wants_page() else live(told)
+    response.vary.add("Accept")
+    return response
 
 
 @blp.route("/health")

@@ -69,7 +69,7 @@ def merged(known: Mapping[str, Any], patch: Any) -> dict[str, Any]:
     for name, value in patch.items():
         old = found.pop(name, None)
         made = _merge(old if name != "baseline" else None, value, _DEEPEST)
-        if made is not None and made != {}:
+        if made is not None and not (made == {} and name in _COLLECTIONS):
             found[name] = made
     check_settings(found)
     if len(settings_text(found)) > LONGEST:
@@ -102,7 +102,9 @@ def _merge(old: Any, new: Any, deeper: int) -> Any:
     found = dict(old) if isinstance(old, dict) else {}
     for name, value in new.items():
         made = _merge(found.pop(name, None), value, deeper - 1)
-        if made is not None:
+        # Limits of which the last was taken back are no limits.
+        emptied = made == {} and isinstance(value, dict) and None in value.values()
+        if made is not None and not emptied:
             found[name] = made
     return found
 
@@ -197,6 +199,8 @@ def _direction(value: Any) -> dict[str, Any]:
 
 
 _BOUNDS = ("min", "max")
+# Of these an empty one is the default.
+_COLLECTIONS = ("limits", "alarm", "direction")
 _PARTS: dict[str, Callable[[Any], dict[str, Any]]] = {
     "limits": _limits,
     "baseline": _baseline,

@@ -49,6 +49,7 @@ def metric_figures(one: MetricVerdict) -> dict[str, Any]:
         "last": value,
         "last_at": rfc3339(time),
         "points": one.points,
+        "recent": list(one.recent),
     }
 
 

@@ -1,5 +1,6 @@
 """Evidence: the points of a metric of a model version, and which of them are the series that is judged."""
 
+import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -53,7 +54,12 @@ def _series(metric: str, found: Iterable[MetricPoint]) -> Series:
 
 def _once(found: Iterable[MetricPoint]) -> Sequence[MetricPoint]:
     """By time; a point that MLflow holds both in a run and in a logged model is one point."""
-    seen: dict[tuple[str, int, float | None], MetricPoint] = {}
+    seen: dict[tuple[str, int, int, float | None], MetricPoint] = {}
     for point in sorted(found, key=lambda p: p.source == LOGGED_MODEL):
-        seen.setdefault((point.run_id, point.time, point.value), point)
-    return sorted(seen.values(), key=lambda p: (p.time, p.run_id, p.value is None, p.value or 0.0))
+        seen.setdefault((point.run_id, point.time, point.step, point.value), point)
+    return sorted(seen.values(), key=_place)
+
+
+def _place(point: MetricPoint) -> tuple[int, int, int]:
+    # MLflow keeps no order of what has one time and step. Their values must not make one, which would look like drift.
+    return point.time, point.step, zlib.crc32(f"{point.run_id} {point.value!r}".encode())

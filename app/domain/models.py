@@ -90,7 +90,8 @@ class Run:
 class MetricPoint:
     """One logged value of one metric. `time` in milliseconds; `value` is None for NaN and infinity.
 
-    `source` is where it was found: `source run`, `logged model`, `evaluation run` or `monitor run`.
+    `source` is where it was found: `source run`, `logged model`, `evaluation run` or `monitor run`. `step` orders
+    what was logged at one time.
     """
 
     run_id: str
@@ -98,6 +99,7 @@ class MetricPoint:
     time: int
     value: float | None
     source: str = "source run"
+    step: int = 0
 
 
 @dataclass(frozen=True, slots=True)

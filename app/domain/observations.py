@@ -40,7 +40,8 @@ def observations_of(body: Mapping[str, Any], now: int) -> list[Observation]:
     found: list[Observation] = []
     for index, row in enumerate(rows):
         place = f"observations[{index}]" if "observations" in body else ""
-        found += _observation(row, place, now, wrong)
+        # Those that come together without a time keep the order they were sent in.
+        found += _observation(row, place, now, now - (len(rows) - 1 - index), wrong)
     if wrong:
         more = len(wrong) - _MOST_TOLD
         raise InvalidInput("; ".join(wrong[:_MOST_TOLD]) + (f"; and {more} more" if more > 0 else ""))
@@ -51,13 +52,14 @@ def observations_of(body: Mapping[str, Any], now: int) -> list[Observation]:
     return found
 
 
-def _observation(row: Any, place: str, now: int, wrong: list[str]) -> list[Observation]:
+def _observation(row: Any, place: str, now: int, unnamed: int, wrong: list[str]) -> list[Observation]:
+    """The values of one observation; `unnamed` is its time where it names none."""
     dot = f"{place}." if place else ""
     if not isinstance(row, dict):
         wrong.append(f"{place}: Not an object.")
         return []
     wrong.extend(f"{dot}{name[:60]}: Unknown field." for name in row if name not in _FIELDS)
-    time = now
+    time = unnamed
     if row.get("timestamp") is not None:
         try:
             time = parse_rfc3339(row["timestamp"], f"{dot}timestamp")

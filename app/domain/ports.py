@@ -80,9 +80,13 @@ class Gateway(Protocol):
         ...
 
     def evidence(
-        self, versions: Sequence[ModelVersion], monitor_runs: Mapping[tuple[str, int], str], fresh: bool = True
+        self,
+        versions: Sequence[ModelVersion],
+        monitor_runs: Mapping[tuple[str, int], str],
+        fresh: bool = True,
+        metric: str | None = None,
     ) -> dict[tuple[str, int], list[MetricPoint]]:
-        """Every metric point of each version, by its name and number.
+        """Every metric point of each version, or those of one metric, by the version's name and number.
 
         Of its source run, of its logged model, of each run tagged `control_tower.evaluates`, and of its monitor run,
         which `monitor_runs` names. Unless `fresh`, a history whose last point is known may be up to an hour old.

@@ -48,12 +48,13 @@ def figures(values: Sequence[float]) -> BaselineFigures | None:
     n = len(values)
     if n < LEAST_BASELINE:
         return None
-    mean = math.fsum(value / n for value in values)
     try:
+        mean = math.fsum(values) / n
         std = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (n - 1))
     except OverflowError:
         return None
-    return BaselineFigures(mean, std, n) if math.isfinite(mean) and math.isfinite(std) else None
+    # Of equal values floating point leaves a little, which is no deviation.
+    return BaselineFigures(mean, std if std > abs(mean) * _EQUAL else 0.0, n)
 
 
 @lru_cache(maxsize=2048)

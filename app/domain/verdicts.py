@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from app.domain.check_settings import CheckSettings, Limits, settings_or_default
+from app.domain.check_settings import LEAST_BASELINE, CheckSettings, Limits, settings_or_default
 from app.domain.evidence import Series, series_by_metric
 from app.domain.models import MetricPoint, Registration
 from app.domain.rules import (
@@ -26,6 +26,8 @@ NO_METRIC = "No metric has been logged for this version. Send observations, or t
 _HOUR_MS = 3_600_000
 # Shown in full; of hundreds of metrics that say the same, these are enough.
 _MOST_REASONS = 20
+# What a small line shows.
+_RECENT = 20
 # MLflow's system metrics say how the machine does.
 _MACHINE = "system/"
 
@@ -34,7 +36,7 @@ _MACHINE = "system/"
 class MetricVerdict:
     """The verdict on one metric. `last` is the last value and its time in milliseconds; `points` how many are judged.
 
-    `fired` names, for each point of the series, the rules that fired there.
+    `fired` names, for each point of the series, the rules that fired there; `recent` are the last values.
     """
 
     verdict: str
@@ -44,6 +46,7 @@ class MetricVerdict:
     last: tuple[float, int] | None = None
     baseline: BaselineFigures | None = None
     fired: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
+    recent: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,15 +70,18 @@ def judge_version(
         metric: judge_metric(found, settings, now, _alike(found, reference.get(metric)) if by_version else None)
         for metric, found in series.items()
     }
+    unlogged = [
+        f"{metric}: no point yet, so its limit is not applied" for metric in settings.limits if metric not in metrics
+    ]
     if not metrics:
         quiet = _silence("No metric", since, settings, now)
-        return VersionVerdict(DEGRADED if quiet else INSUFFICIENT, (quiet or NO_METRIC,), {})
+        return VersionVerdict(DEGRADED if quiet else INSUFFICIENT, _cut([quiet or NO_METRIC, *unlogged]), {})
     verdict = max((one.verdict for one in metrics.values()), key=_WORSE.index)
     ordered = sorted(metrics.values(), key=lambda one: -_WORSE.index(one.verdict))
     told = [
         reason for one in ordered if one.verdict == verdict or _WORSE.index(one.verdict) > 1 for reason in one.reasons
     ]
-    return VersionVerdict(verdict, _cut(told), metrics)
+    return VersionVerdict(verdict, _cut([*told, *unlogged]), metrics)
 
 
 def judge_registration(
@@ -119,7 +125,8 @@ def judge_metric(
         found = _alarm(points[start:], sides, settings)
         if found:
             findings.append((found[0], f"{series.metric} {_short(values[-1])}, {against}, {found[1]}"))
-    quiet = _silence(series.metric, points[-1].time, settings, now)
+    newest = max(point.time for point in (*points, *series.reference))
+    quiet = _silence(series.metric, newest, settings, now)
     if quiet:
         findings.append((DEGRADED, quiet))
     last = (values[-1], points[-1].time)
@@ -128,10 +135,12 @@ def judge_metric(
         verdict = max((found for found, _ in findings), key=_WORSE.index)
         reasons = tuple(text for _, text in sorted(findings, key=lambda found: -_WORSE.index(found[0])))
     elif limits or base or settings.silence_hours:
-        verdict, reasons = HEALTHY, (f"{series.metric} {_short(values[-1])}, {_well(limits, base)}",)
+        verdict, reasons = HEALTHY, (f"{series.metric} {_short(values[-1])}, {_well(values[-1], limits, base)}",)
     else:
-        verdict, reasons = INSUFFICIENT, (f"{series.metric}: {_too_few(len(points), settings)}",)
-    return MetricVerdict(verdict, reasons, series.population, len(points), last, base, told)
+        why = _too_large(values, settings) or _too_few(len(points), settings)
+        verdict, reasons = INSUFFICIENT, (f"{series.metric}: {why}",)
+    recent = tuple(values[-_RECENT:])
+    return MetricVerdict(verdict, reasons, series.population, len(points), last, base, told, recent)
 
 
 def _alike(series: Series, reference: Series | None) -> list[float]:
@@ -189,7 +198,9 @@ def _silence(metric: str, last: int, settings: CheckSettings, now: int) -> str |
     hours = settings.silence_hours
     if hours is None or now - last <= hours * _HOUR_MS:
         return None
-    return f"{metric}: no new point since {rfc3339(last)}, for longer than {hours:g} hours"
+    return (
+        f"{metric}: no new point since {rfc3339(last)}, for longer than {hours:g} {'hour' if hours == 1 else 'hours'}"
+    )
 
 
 def _unjudged(series: Series) -> str:
@@ -198,16 +209,26 @@ def _unjudged(series: Series) -> str:
     return "a figure of the machine, which is not judged" if series.points else "no point yet"
 
 
+def _too_large(values: Sequence[float], settings: CheckSettings) -> str | None:
+    is_default = settings.baseline.version is None and settings.baseline.since is None
+    enough = len(values) >= LEAST_BASELINE + LEAST_LATER
+    return "its values are too large for a deviation to be computed" if is_default and enough else None
+
+
 def _too_few(count: int, settings: CheckSettings) -> str:
     if settings.baseline.version or settings.baseline.since is not None:
-        return f"its baseline has fewer than 10 points, or fewer than {LEAST_LATER} came after it"
+        which = f"version {settings.baseline.version}" if settings.baseline.version else "the period"
+        return f"its baseline, {which}, has fewer than 10 points of it, or fewer than {LEAST_LATER} came after"
     return f"{count} {'point' if count == 1 else 'points'}; a baseline needs 10, and {LEAST_LATER} later ones"
 
 
-def _well(limits: Limits | None, base: BaselineFigures | None) -> str:
-    told = [_limits_in_words(limits)] if limits else []
-    told += [_baseline_in_words(base)] if base else []
-    return " and ".join(["in line with " + " and ".join(told)] if told else ["logged in time"])
+def _well(last: float, limits: Limits | None, base: BaselineFigures | None) -> str:
+    told = [f"within its {_limits_in_words(limits)}"] if limits else []
+    if base:
+        # On the side that is no worse: the other one would have fired.
+        beyond = abs(last - base.mean) > max(base.reach, base.std)
+        told.append(f"{'better than' if beyond else 'in line with'} {_baseline_in_words(base)}")
+    return " and ".join(told) or "logged in time"
 
 
 def _limits_in_words(limits: Limits | None) -> str:

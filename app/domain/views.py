@@ -90,7 +90,7 @@ def drift_info(model: TrackedModel, judged: Judged, since: int, until: int) -> J
     }
 
 
-def series_info(model: TrackedModel, judged: Judged, metric: str | None, since: int) -> Json:
+def series_info(model: TrackedModel, judged: Judged, since: int) -> Json:
     """The answer of `/models/{name}/{version}/series`: points since a time in milliseconds."""
     series, found, registration = judged
     settings = settings_or_default(registration.settings)
@@ -107,7 +107,6 @@ def series_info(model: TrackedModel, judged: Judged, metric: str | None, since: 
                 "reference": _points(one.reference, since, {}),
             }
             for name, one in series.items()
-            if metric in (None, name)
         },
     }
 

@@ -138,6 +138,11 @@ class MetricVerdictSchema(Schema):
     last = real("Last value", 0.871, required=True, allow_none=True)
     last_at = moment("When that was", "2023-12-07T00:00:00Z", required=True, allow_none=True)
     points = number("How many points are judged", 30, required=True)
+    recent = fields.List(
+        fields.Float(),
+        required=True,
+        metadata=told("The last 20 of their values, the newest last", [0.94, 0.93, 0.871]),
+    )
 
 
 class MonitoredVersionSchema(Schema):
@@ -174,6 +179,7 @@ class MonitoredVersionSchema(Schema):
                     "last": 0.871,
                     "last_at": "2023-12-07T00:00:00Z",
                     "points": 30,
+                    "recent": [0.94, 0.93, 0.871],
                 }
             },
         ),
@@ -252,6 +258,7 @@ class SeriesSchema(Schema):
                     "direction": "higher",
                     "last": 0.871,
                     "last_at": "2023-12-07T00:00:00Z",
+                    "recent": [0.94, 0.93, 0.871],
                     "points": [_POINT],
                     "reference": [{**_POINT, "source": "source run", "fired": []}],
                 }

@@ -12,7 +12,7 @@ from app.domain.errors import LockTimeout, MlflowMissing, MlflowRefused, TowerEr
 from app.domain.fleet import Fleet
 from app.domain.models import ModelVersion
 from app.domain.monitor_runs import MonitorState, Verdict
-from app.domain.ports import Clock, Gateway, Journal, Locks, Mirror
+from app.domain.ports import Clock, Gateway, Journal, Locks, Mirror, Register
 from app.domain.verdicts import DEGRADED, DRIFTING, VersionVerdict, baseline_key, judge_registration
 from app.services.gatherer import Gatherer
 
@@ -64,6 +64,7 @@ class Checker:
         self,
         gateway: Gateway,
         mirror: Mirror,
+        register: Register,
         store: Store,
         announcer: Announcer,
         locks: Locks,
@@ -73,6 +74,7 @@ class Checker:
     ) -> None:
         self._gateway = gateway
         self._mirror = mirror
+        self._register = register
         self._store = store
         self._announcer = announcer
         self._locks = locks
@@ -187,12 +189,18 @@ class Checker:
                 return None, False
             if judged.state.since >= state.since:
                 state = judged.state
-            is_news = judged.found.verdict != state.verdict
+            is_news = judged.found.verdict != state.verdict and self._is_open(state)
             if is_news:
                 state = self._write(state, judged.found, now)
             self._newest[run_id] = (state, judged.read_at)
         self._announce(state)
         return state, is_news
+
+    def _is_open(self, state: MonitorState) -> bool:
+        """Whether it was not removed since the monitor runs were read."""
+        known = self._register.peek()
+        current = known.by_key.get(state.registration.key)
+        return known.stale or (current is not None and current.monitor_run_id == state.registration.monitor_run_id)
 
     def _write(self, state: MonitorState, found: VersionVerdict, now: int) -> MonitorState:
         # A receiver that was never told of this version is told from this change on.

@@ -25,7 +25,7 @@ class Drift:
         """Per version, highest first, its series of the last `days` days. Raises `NotFound`."""
         models = self._mirror.versions(name)
         now = self._clock()
-        judged = self._judged(models, models, now)
+        judged = self._judged(models, models, now, None)
         entries = (drift_info(model, judged[model.key], now - days * DAY_MS, now) for model in models)
         return [entry for entry in entries if entry is not None]
 
@@ -37,11 +37,11 @@ class Drift:
         if not found:
             raise NotFound("Model not found in MLflow")
         now = self._clock()
-        judged = self._judged(found, models, now)[found[0].key]
-        return series_info(found[0], judged, metric, now - days * DAY_MS)
+        judged = self._judged(found, models, now, metric)[found[0].key]
+        return series_info(found[0], judged, now - days * DAY_MS)
 
     def _judged(
-        self, models: Iterable[TrackedModel], others: Iterable[TrackedModel], now: int
+        self, models: Iterable[TrackedModel], others: Iterable[TrackedModel], now: int, metric: str | None
     ) -> dict[tuple[str, int], Judged]:
         """Each version by its registration's settings, or by the defaults where it is not monitored.
 
@@ -53,7 +53,7 @@ class Drift:
         rows = [model.row for model in others if model.key in wanted]
         monitor_runs = {key: one.monitor_run_id for key, one in known.by_key.items() if key in wanted}
         with self._gateway.within(self._gateway.patience):
-            evidence = self._gateway.evidence(rows, monitor_runs)
+            evidence = self._gateway.evidence(rows, monitor_runs, True, metric)
         return {one.key: (*judge_registration(one, evidence, now), one) for one in registrations}
 
 

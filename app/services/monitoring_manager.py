@@ -100,7 +100,7 @@ class MonitoringManager:
         self, name: str, version: str, model_type: str, registered_by: str, settings: Mapping[str, Any] | None = None
     ) -> Registration:
         """Open a monitor run. Raises `NotFound` and, when there is one or the settings are bad, `InvalidInput`."""
-        wanted_settings = merged({}, settings or {})
+        wanted_settings = {} if settings is None else merged({}, settings)
         row = self._existing(name, version)
         self._mirror.ensure_known(name, row.version, row.created)
         with self._one_at_a_time(name, row.version):

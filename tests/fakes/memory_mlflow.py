@@ -294,10 +294,17 @@ class MemoryGateway:
         return len(runs) + len(open_runs)
 
     def evidence(
-        self, versions: Sequence[ModelVersion], monitor_runs: Mapping[tuple[str, int], str], fresh: bool = True
+        self,
+        versions: Sequence[ModelVersion],
+        monitor_runs: Mapping[tuple[str, int], str],
+        fresh: bool = True,
+        metric: str | None = None,
     ) -> dict[tuple[str, int], list[MetricPoint]]:
         self._called("evidence")
-        return {(row.name, row.version): self._points(row, monitor_runs) for row in versions}
+        return {
+            (row.name, row.version): [p for p in self._points(row, monitor_runs) if metric in (None, p.metric)]
+            for row in versions
+        }
 
     def _points(self, row: ModelVersion, monitor_runs: Mapping[tuple[str, int], str]) -> list[MetricPoint]:
         world, key = self.world, (row.name, row.version)

@@ -50,6 +50,10 @@ BAD: list[tuple[Any, str]] = [
     ({"baseline": {"from": "2023-12-02T00:00:00Z", "to": "2023-12-01T00:00:00Z"}}, "baseline: from is after to."),
     ({"baseline": {"version": 3}}, "baseline.version: Not a version."),
     ({"baseline": {"version": "03"}}, "baseline.version: Not a version."),
+    ({"silence_hours": {}}, "silence_hours: Not a number."),
+    ({"silence_hours": {"a": None}}, "silence_hours: Not a number."),
+    ({"baseline": {}}, "baseline: give points, or from and to, or version."),
+    ({"limits": {"accuracy": {}}}, "limits.accuracy: needs min, max or both."),
     ({"silence_hours": 0}, "silence_hours: must be more than 0."),
     ({"silence_hours": -1}, "silence_hours: must be 0 to"),
     ({"silence_hours": "48"}, "silence_hours: Not a number."),
@@ -74,6 +78,10 @@ def test_a_change_leaves_what_it_does_not_name_and_null_restores_a_default() -> 
     found = merged(FULL, {"limits": {"f1": {"max": 2}, "accuracy": {"max": None}}})
     assert found["limits"] == {"accuracy": {"min": 0.9}, "f1": {"max": 2}}
     assert merged(FULL, {"limits": {"accuracy": None}}) == {k: v for k, v in FULL.items() if k != "limits"}
+    assert "limits" not in merged(FULL, {"limits": {"accuracy": {"min": None, "max": None}}})
+    assert merged({"limits": {"a": {"min": 1}, "b": {"max": 1}}}, {"limits": {"a": {"min": None}}}) == {
+        "limits": {"b": {"max": 1}}
+    }
     assert merged(FULL, {"alarm": {"m": 3}})["alarm"] == {"m": 3, "n": 4}
     assert merged(FULL, dict.fromkeys(FULL)) == {}
     assert merged(FULL, {}) == FULL

@@ -51,10 +51,10 @@ class Place:
 
     def checker(self, *receivers: str) -> tuple[Checker, Ears]:
         ears = Ears(*receivers)
-        tower = wire(self.tower.settings, self.parts)
-        return tower.checker.__class__(
-            self.gateway, tower.tracker, tower.checks, ears, self.locks, tower.checker._journal, self.parts.clock, 60
-        ), ears
+        made = wire(self.tower.settings, self.parts)
+        journal, clock = made.checker._journal, self.parts.clock
+        checker = Checker(self.gateway, made.tracker, made.manager, made.checks, ears, self.locks, journal, clock, 60)
+        return checker, ears
 
     def register(self, **settings: object) -> str:
         return self.tower.manager.register("m", "1", "classifier", "ada", settings or LOW).monitor_run_id
@@ -153,6 +153,23 @@ def test_with_mlflow_down_in_mid_round_the_next_round_finishes(place: Place, mon
     checker.round()
     assert [v.verdict for v in place.world.verdicts[run]] == ["degraded"]
     assert len(ears.owed) == 1
+
+
+def test_what_was_removed_while_it_was_judged_gets_no_verdict_any_more(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = place.register()
+    checker, ears = place.checker("slack")
+    read = place.gateway.evidence
+
+    def removing(*args: object, **more: object) -> object:
+        place.tower.manager.remove("m", "1", "ada")
+        return read(*args, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(place.gateway, "evidence", removing)
+    checker.round()
+    assert run not in place.world.verdicts
+    assert ears.owed == []
 
 
 def test_one_process_checks_at_a_time(place: Place) -> None:

@@ -1,10 +1,15 @@
 """Which points of a metric are its series, and which way it is better."""
 
+import random
+
 import pytest
 
+from app.domain.check_settings import CheckSettings
 from app.domain.directions import direction_of
 from app.domain.evidence import series_by_metric
-from tests.unit.series import points
+from app.domain.models import MetricPoint
+from app.domain.verdicts import judge_metric
+from tests.unit.series import START, points
 
 
 def test_what_was_logged_outside_the_source_run_is_the_series_and_the_source_run_a_reference() -> None:
@@ -46,6 +51,19 @@ def test_a_point_of_a_run_that_its_logged_model_has_too_is_one_point() -> None:
 def test_two_values_at_one_time_are_two_points() -> None:
     found = series_by_metric(points([0.9]) + points([0.8]) + points([0.9], run="another"))["accuracy"]
     assert len(found.points) == 3
+
+
+def test_what_was_logged_at_one_time_comes_by_its_step_and_never_by_its_value() -> None:
+    rng = random.Random(1)
+    values = [rng.gauss(1, 0.1) for _ in range(60)]
+    at_once = [MetricPoint("run", "rmse", START, value, "monitor run") for value in values]
+    found = series_by_metric(at_once)["rmse"]
+    told = [point.value for point in found.points]
+    assert told != sorted(values)
+    assert series_by_metric(reversed(at_once))["rmse"] == found
+    assert judge_metric(found, CheckSettings(), START).verdict == "healthy"
+    stepped = [MetricPoint("run", "loss", START, 1 / (n + 1), "source run", n) for n in range(20)]
+    assert [p.step for p in series_by_metric(reversed(stepped))["loss"].points] == list(range(20))
 
 
 def test_what_the_service_itself_logs_is_no_evidence() -> None:

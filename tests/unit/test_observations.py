@@ -33,6 +33,11 @@ def test_several_observations_have_times_of_their_own() -> None:
     assert [one.time for one in observations_of({"observations": rows}, NOW)] == [NOW, NOW + 250, 0, NOW + 300_000]
 
 
+def test_those_without_a_time_keep_the_order_they_were_sent_in() -> None:
+    found = observations_of({"observations": [{"metrics": {"a": n}} for n in range(3)]}, NOW)
+    assert [(one.value, one.time) for one in found] == [(0, NOW - 2), (1, NOW - 1), (2, NOW)]
+
+
 BAD_TIMES = ["2023-12-07", "2023-12-07T10:30:00", "yesterday", "", 1_701_945_000, True, [], "2023-02-30T00:00:00Z",
              "2023-12-07T10:35:01Z", "1969-12-31T23:59:59Z", "9999-12-31T23:59:59Z", "0001-01-01T00:00:00+23:59",
              "2023-12-07T10:30:00+99:00", "２０23-12-07T10:30:00Z"]  # fmt: skip

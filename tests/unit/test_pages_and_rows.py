@@ -151,8 +151,8 @@ def test_a_run_that_has_not_ended_has_no_end(status: str) -> None:
 
 
 def test_a_point_keeps_its_time_and_loses_what_is_no_number() -> None:
-    assert rows.metric_point("r", Row(key="a", timestamp="7", value="NaN"), "source run").value is None
-    assert rows.metric_point("r", Row(key="a", timestamp="7", value="0.5"), "source run").time == 7
+    assert rows.metric_point("r", Row(key="a", timestamp="7", step=0, value="NaN"), "source run").value is None
+    assert rows.metric_point("r", Row(key="a", timestamp="7", step=0, value="0.5"), "source run").time == 7
 
 
 def test_aliases_name_version_numbers_whichever_way_mlflow_writes_them() -> None:

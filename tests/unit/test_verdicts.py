@@ -83,6 +83,7 @@ def test_a_drop_that_is_over_is_forgotten() -> None:
 
 def test_a_metric_that_gets_better_is_healthy_and_one_of_unknown_direction_is_not() -> None:
     assert judged([*STEADY, *[0.99] * 5]).verdict == "healthy"
+    assert judged([*STEADY, *[0.99] * 5]).reasons == ("accuracy 0.990, better than baseline 0.940 ± 0.010",)
     assert judged([*STEADY, *[0.99] * 5], "rmse").verdict == "drifting"
     assert judged([*STEADY, *[0.80] * 5], "rmse").verdict == "healthy"
     assert judged([*STEADY, *[0.99] * 5], "my_score").verdict == "drifting"
@@ -126,6 +127,14 @@ def test_silence_is_degraded_and_never_drifting_and_counts_from_the_registration
     )
 
 
+def test_a_point_that_is_only_shown_beside_the_series_breaks_the_silence_too() -> None:
+    training = points(STEADY, source="source run", run="train")
+    found = series_by_metric([*training, *points([0.5], start=START + 300 * DAY_MS)])["accuracy"]
+    assert found.population == "training"
+    now = START + 300 * DAY_MS + HOUR_MS
+    assert judge_metric(found, check_settings({"silence_hours": 48}), now).verdict == "healthy"
+
+
 def test_m_of_n_can_be_set() -> None:
     assert judged([*STEADY, 0.94, 0.8], alarm={"m": 1, "n": 1}).verdict == "drifting"
     assert judged([*STEADY, 0.8, 0.94], alarm={"m": 1, "n": 1}).verdict == "healthy"
@@ -134,6 +143,7 @@ def test_m_of_n_can_be_set() -> None:
 
 def test_a_constant_series_is_healthy_and_any_other_value_is_not() -> None:
     assert judged([0.95] * 30).verdict == "healthy"
+    assert judged([0.9] * 30).reasons == ("accuracy 0.900, in line with baseline 0.900 ± 0.000",)
     assert judged([0.1 + 0.2, 0.3] * 15).verdict == "healthy"
     assert judged([0.95] * 20 + [0.94] * 3).verdict == "drifting"
     assert judged([0.0] * 30).verdict == "healthy"
@@ -149,7 +159,18 @@ def test_what_is_no_number_is_judged_by_no_rule() -> None:
 
 def test_values_too_large_to_be_squared_are_not_judged() -> None:
     assert judged([1e300 * (-1) ** n for n in range(30)]).verdict == "insufficient_data"
+    assert judged([1e300 * (-1) ** n for n in range(30)]).reasons == (
+        "accuracy: its values are too large for a deviation to be computed",
+    )
     assert judged([1.7e308] * 30).verdict in ("healthy", "insufficient_data")
+
+
+def test_a_limit_of_a_metric_that_nobody_logs_is_said_not_to_be_applied() -> None:
+    settings = check_settings({"limits": {"acuracy": {"min": 0.9}}})
+    found = judge_version(series_by_metric(points([*STEADY, 0.94, 0.94])), {}, settings, START, START + 30 * DAY_MS)
+    assert found.verdict == "healthy"
+    assert found.reasons[-1] == "acuracy: no point yet, so its limit is not applied"
+    assert judge_version({}, {}, settings, START, START).reasons[-1] == found.reasons[-1]
 
 
 def test_a_period_can_be_the_baseline() -> None:

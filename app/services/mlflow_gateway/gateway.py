@@ -174,9 +174,13 @@ class MlflowGateway:
         return sum(1 for _ in found)
 
     def evidence(
-        self, versions: Sequence[ModelVersion], monitor_runs: Mapping[tuple[str, int], str], fresh: bool = True
+        self,
+        versions: Sequence[ModelVersion],
+        monitor_runs: Mapping[tuple[str, int], str],
+        fresh: bool = True,
+        metric: str | None = None,
     ) -> dict[tuple[str, int], list[MetricPoint]]:
-        return self._history.evidence(versions, monitor_runs, fresh=fresh)
+        return self._history.evidence(versions, monitor_runs, fresh=fresh, metric=metric)
 
     def open_registrations(self) -> Sequence[Registration] | None:
         states = self._monitor_runs.all_open()

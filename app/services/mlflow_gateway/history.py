@@ -43,6 +43,7 @@ class _Kept:
     last: tuple[int, float | None]
     read_at: int
     times: "array[int]"
+    steps: "array[int]"
     values: "array[float]"
 
 
@@ -67,17 +68,22 @@ class History:
         self._kept: dict[tuple[str, str], _Kept] = {}
         self._kept_points = 0
 
-    def evidence(self, versions: Sequence[ModelVersion], monitor_runs: Mapping[Key, str], *, fresh: bool) -> Evidence:
-        """Every point of each version. Unless `fresh`, histories whose last point is known are not read again."""
+    def evidence(
+        self, versions: Sequence[ModelVersion], monitor_runs: Mapping[Key, str], *, fresh: bool, metric: str | None
+    ) -> Evidence:
+        """Every point of each version, or those of one metric.
+
+        Unless `fresh`, histories whose last point is known are not read again.
+        """
         found: Evidence = {(row.name, row.version): [] for row in versions}
         if not versions:
             return found
         experiments = self._registry.experiment_ids()
         owners = self._owners(versions, monitor_runs, experiments)
-        for owner, points in self._histories(owners, fresh):
+        for owner, points in self._histories(owners, fresh, metric):
             found[owner.key] += points
         for key, points in self._of_logged_models(versions, owners, experiments).items():
-            found[key] += points
+            found[key] += [point for point in points if metric in (None, point.metric)]
         return found
 
     def points(self, run_ids: Sequence[str], metric: str) -> list[MetricPoint]:
@@ -111,21 +117,23 @@ class History:
                 add(found, key_tagged, EVALUATION_RUN)
         return list(owners.values())
 
-    def _histories(self, owners: Sequence[_Owner], fresh: bool) -> Iterable[tuple[_Owner, list[MetricPoint]]]:
+    def _histories(
+        self, owners: Sequence[_Owner], fresh: bool, wanted: str | None
+    ) -> Iterable[tuple[_Owner, list[MetricPoint]]]:
         runs = {owner.run.run_id: owner.last for owner in owners}
-        points: dict[str, list[tuple[str, Iterable[int], Iterable[float]]]] = defaultdict(list)
-        for metric in sorted({name for last in runs.values() for name in last}):
+        points: dict[str, list[tuple[str, _Kept]]] = defaultdict(list)
+        for metric in sorted({name for last in runs.values() for name in last if wanted in (None, name)}):
             having = [run_id for run_id, last in runs.items() if metric in last]
             for run_id, kept in self._of_metric(having, metric, runs, fresh):
-                points[run_id].append((metric, kept.times, kept.values))
+                points[run_id].append((metric, kept))
         for owner in owners:
             run_id, source = owner.run.run_id, owner.source
             yield (
                 owner,
                 [
-                    MetricPoint(run_id, metric, time, None if math.isnan(value) else value, source)
-                    for metric, times, values in points[run_id]
-                    for time, value in zip(times, values, strict=True)
+                    MetricPoint(run_id, metric, time, None if math.isnan(value) else value, source, step)
+                    for metric, kept in points[run_id]
+                    for time, step, value in zip(kept.times, kept.steps, kept.values, strict=True)
                 ],
             )
 
@@ -145,7 +153,8 @@ class History:
             grouped[point.run_id].append(point)
         for run_id, points in grouped.items():
             values = array("d", [math.nan if point.value is None else point.value for point in points])
-            kept = _Kept(runs[run_id][metric], now, array("q", [point.time for point in points]), values)
+            times, steps = (array("q", found) for found in ([p.time for p in points], [p.step for p in points]))
+            kept = _Kept(runs[run_id][metric], now, times, steps, values)
             if not fresh:
                 self._keep((run_id, metric), kept)
             yield run_id, kept
@@ -213,6 +222,7 @@ class _Row:
         self.key = metric
         self.timestamp = int(row.get("timestamp") or 0)
         self.value = float(row.get("value") or 0)
+        self.step = int(row.get("step") or 0)
 
 
 def _sampled(points: list[MetricPoint]) -> set[str]:

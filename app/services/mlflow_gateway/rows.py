@@ -112,7 +112,7 @@ def last_logged(row: Any) -> dict[str, tuple[int, float | None]]:
 
 
 def metric_point(run_id: str, row: Any, source: str) -> MetricPoint:
-    return MetricPoint(run_id, _text(row.key), _time(row.timestamp), number(row.value), source)
+    return MetricPoint(run_id, _text(row.key), _time(row.timestamp), number(row.value), source, int(row.step or 0))
 
 
 def registration(row: Any) -> Registration:

@@ -1,0 +1,123 @@
+"""The pages: empty shells that the browser fills from the service's own JSON API."""
+
+from urllib.parse import urlsplit
+
+from flask import Blueprint, Response, g, jsonify, make_response, redirect, render_template, request, url_for
+from werkzeug.wrappers import Response as AnyResponse
+
+from app.access import KEY_COOKIE, OPEN, requires
+from app.domain.errors import InvalidInput, Unauthorized
+from app.domain.findings import FINDINGS
+from app.wiring import tower
+
+blp = Blueprint("ui", __name__)
+
+# Nothing inline and nothing from elsewhere; what MLflow holds is never markup.
+CSP = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+)
+_LONGEST_KEY = 200
+
+
+def _page(name: str, title: str, **told: str) -> Response:
+    keys = tower().keys
+    role = g.key.role if keys and g.get("key") else "admin"
+    shown = render_template(
+        f"ui/{name}.html",
+        title=title,
+        page=name,
+        role=role,
+        signed_in=keys is not None,
+        mlflow_ui=tower().settings.mlflow_ui_url or "",
+        told=told,
+        kinds=FINDINGS,
+    )
+    response = make_response(shown)
+    response.headers["Content-Security-Policy"] = CSP
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+@blp.route("/ui/")
+@requires("read")
+def fleet() -> Response:
+    """What there is, and what needs attention."""
+    return _page("fleet", "Fleet")
+
+
+@blp.route("/ui/model/<string:name>")
+@requires("read")
+def model(name: str) -> Response:
+    """One registered model: versions, charts, comparison, history."""
+    return _page("model", name, model=name)
+
+
+@blp.route("/ui/monitored")
+@requires("read")
+def monitored() -> Response:
+    """Every registration with its verdict."""
+    return _page("monitored", "Monitored")
+
+
+@blp.route("/ui/experiments")
+@requires("read")
+def experiments() -> Response:
+    """Experiments, and the runs of one."""
+    return _page("experiments", "Experiments")
+
+
+@blp.route("/ui/findings")
+@requires("read")
+def findings() -> Response:
+    """What is out of order in the registry."""
+    return _page("findings", "Findings")
+
+
+@blp.route("/ui/system")
+@requires("read")
+def system() -> Response:
+    """Freshness, cache and configuration."""
+    return _page("system", "System")
+
+
+@blp.route("/ui/sign-in")
+@requires(OPEN)
+def sign_in() -> AnyResponse:
+    """Asks for an access key, where the service has keys."""
+    if tower().keys is None:
+        return redirect(url_for("ui.fleet"), 303)
+    return _page("sign_in", "Sign in", next=_inside(request.args.get("next", "")))
+
+
+@blp.route("/ui/session", methods=["POST"])
+@requires(OPEN)
+def begin_session() -> Response:
+    """Keep an access key in a cookie that no script can read: body `{"key": "ct_…"}`."""
+    body = request.get_json(silent=True)
+    token = body.get("key") if isinstance(body, dict) else None
+    if not isinstance(token, str) or not 0 < len(token) <= _LONGEST_KEY:
+        raise InvalidInput("key: Send the access key as text.")
+    keys = tower().keys
+    key = keys.find(token.strip()) if keys and token.isascii() else None
+    if key is None:
+        raise Unauthorized("There is no such key. `flask tokens new NAME` makes one.")
+    response = jsonify(name=key.name, role=key.role)
+    response.set_cookie(KEY_COOKIE, token.strip(), httponly=True, samesite="Strict", secure=request.is_secure, path="/")
+    return response
+
+
+@blp.route("/ui/session", methods=["DELETE"])
+@requires(OPEN)
+def end_session() -> Response:
+    """Forget the key."""
+    response = jsonify(message="Signed out")
+    response.delete_cookie(KEY_COOKIE, httponly=True, samesite="Strict", path="/")
+    return response
+
+
+def _inside(address: str) -> str:
+    """An address of this service to go on to; the fleet's for any other."""
+    parts = urlsplit(address)
+    is_ours = not parts.scheme and not parts.netloc and address.startswith("/") and address[1:2] not in ("/", "\\")
+    return address if is_ours and address.isprintable() else url_for("ui.fleet")

@@ -1,0 +1,133 @@
+"""The pages' shells, their session, and who may not act from elsewhere."""
+
+import gzip
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from app.access import KEY_COOKIE
+from tests.api.service import Service
+from tests.fakes.memory_mlflow import MemoryWorld
+
+STATIC = Path(__file__).parents[2] / "app" / "static"
+PAGES = ["/ui/", "/ui/model/m", "/ui/monitored", "/ui/experiments", "/ui/findings", "/ui/system"]
+ELSEWHERE = ["https://evil.example", "//evil.example", "/\\evil.example", "javascript:alert(1)", ""]
+BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
+
+
+@pytest.fixture
+def guarded(start: Callable[..., Service], tmp_path: Path) -> tuple[Service, str]:
+    """A service with one key of the role `read`, and its token."""
+    service = start(api_tokens_file=tmp_path / "keys")
+    assert service.tower.keys is not None
+    return service, service.tower.keys.add("ann", "read")
+
+
+def test_a_browser_is_sent_to_the_page_and_a_program_gets_the_documented_json(shared: Service) -> None:
+    sent = shared.get("/", headers=BROWSER)
+    assert (sent.status_code, sent.location, sent.headers["Vary"]) == (303, "/ui/", "Accept")
+    for accept in ("*/*", "application/json", ""):
+        assert shared.get("/", headers={"Accept": accept}).json["docs"] == "/docs"
+
+
+@pytest.mark.parametrize(
+    "path", ["/ui/", "/ui/model/m", "/ui/monitored", "/ui/experiments", "/ui/findings", "/ui/system"]
+)
+def test_a_page_has_nothing_inline_and_its_policy_allows_nothing_else(shared: Service, path: str) -> None:
+    page = shared.get(path)
+    assert page.status_code == 200
+    assert page.headers["Content-Security-Policy"] == (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+        "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+    )
+    assert "style=" not in page.text
+    assert "<style" not in page.text
+    assert page.text.count("<script") == page.text.count("<script ") == page.text.count('src="/static/')
+
+
+def test_the_name_of_a_model_is_escaped_in_its_page(service: Service, world: MemoryWorld) -> None:
+    page = service.get("/ui/model/%3Cscript%3Ealert(1)%22%27")
+    assert "<script>alert" not in page.text
+    assert "&lt;script&gt;alert(1)&#34;&#39;" in page.text
+
+
+def test_the_first_page_weighs_at_most_60_kb_compressed(shared: Service) -> None:
+    scripts = [STATIC / "ui" / "js" / f"{name}.js" for name in ("fleet", "shell", "api", "dom", "verdict")]
+    files = [path.read_bytes() for path in (STATIC / "ui" / "app.css", STATIC / "icon.svg", *scripts)]
+    assert sum(len(gzip.compress(one)) for one in [shared.get("/ui/").data, *files]) <= 60_000
+
+
+def test_without_a_key_a_page_asks_for_one_and_the_api_says_401(guarded: tuple[Service, str]) -> None:
+    service, _ = guarded
+    sent = service.get("/ui/findings?name=a%20b", headers=BROWSER)
+    assert (sent.status_code, sent.location) == (303, "/ui/sign-in?next=/ui/findings?name%3Da%2520b")
+    assert service.get("/docs", headers=BROWSER).status_code == 303
+    assert service.get("/models").status_code == 401
+    assert service.get("/ui/sign-in").status_code == 200
+
+
+def test_a_session_keeps_the_key_where_no_script_reads_it(guarded: tuple[Service, str]) -> None:
+    service, token = guarded
+    began = service.post("/ui/session", json={"key": token})
+    assert (began.status_code, began.json) == (200, {"name": "ann", "role": "read"})
+    cookie = began.headers["Set-Cookie"]
+    assert cookie.startswith(f"{KEY_COOKIE}={token};")
+    assert {"HttpOnly", "SameSite=Strict", "Path=/"} <= set(cookie.split("; "))
+    assert service.get("/models").status_code == 200
+    assert service.delete("/models/m/1/monitor").status_code == 403
+    assert service.delete("/ui/session").status_code == 200
+    assert service.get("/models").status_code == 401
+
+
+@pytest.mark.parametrize("body", [None, [], {}, {"key": 5}, {"key": ""}, {"key": "x" * 1000}])
+def test_what_is_no_key_is_a_400(guarded: tuple[Service, str], body: object) -> None:
+    assert guarded[0].post("/ui/session", json=body).status_code == 400
+
+
+@pytest.mark.parametrize("key", ["ct_nobody", "ü", "x"])
+def test_an_unknown_key_is_a_401_without_a_cookie(guarded: tuple[Service, str], key: str) -> None:
+    refused = guarded[0].post("/ui/session", json={"key": key})
+    assert refused.status_code == 401
+    assert "Set-Cookie" not in refused.headers
+
+
+@pytest.mark.parametrize(
+    "address", ["https://evil.example", "//evil.example", "/\\\\evil.example", "javascript:alert(1)", ""]
+)
+def test_after_signing_in_nobody_is_sent_elsewhere(guarded: tuple[Service, str], address: str) -> None:
+    page = guarded[0].get("/ui/sign-in", query_string={"next": address})
+    assert 'data-next="/ui/"' in page.text
+
+
+def test_without_keys_there_is_nothing_to_sign_in_to(shared: Service) -> None:
+    assert shared.get("/ui/sign-in").location == "/ui/"
+    assert shared.post("/ui/session", json={"key": "ct_x"}).status_code == 401
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site", "Origin": "http://other.localhost"},
+        {"Origin": "https://evil.example"},
+        {"Origin": "null"},
+    ],
+)
+def test_a_page_of_another_origin_cannot_act(shared: Service, headers: dict[str, str]) -> None:
+    for method, path in (("POST", "/cache/refresh"), ("DELETE", "/models/m/1/monitor"), ("POST", "/ui/session")):
+        refused = shared.call(method, path, headers=headers)
+        assert refused.status_code == 403
+        assert "CORS_ORIGINS" in refused.json["detail"]
+    assert shared.get("/models", headers=headers).status_code == 200
+
+
+def test_the_page_itself_a_program_and_an_origin_that_was_named_may_act(start: Callable[..., Service]) -> None:
+    service = start(cors_origins="https://dashboards.example.com")
+    for headers in (
+        {},
+        {"Sec-Fetch-Site": "same-origin", "Origin": "http://localhost"},
+        {"Origin": "http://localhost"},
+        {"Sec-Fetch-Site": "cross-site", "Origin": "https://dashboards.example.com"},
+    ):
+        assert service.post("/cache/refresh", headers=headers).status_code == 200

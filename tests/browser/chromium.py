@@ -1,0 +1,33 @@
+"""A real Chromium without a window, as the tests and the screenshots use it."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from playwright.sync_api import Browser, sync_playwright
+
+# What it would load of its own accord would count as a request to another host.
+_FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+          "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage"]  # fmt: skip
+WIDE, NARROW = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
+PAGES = {
+    "fleet": "/ui/",
+    "model": "/ui/model/digit-recognition",
+    "monitored": "/ui/monitored",
+    "experiments": "/ui/experiments?experiment=1",
+    "findings": "/ui/findings",
+    "system": "/ui/system",
+}
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """A browser of Debian's package."""
+    found = shutil.which("chromium") or shutil.which("chromium-browser")
+    assert found, "chromium is not there. Install it (Debian: apt-get install chromium)."
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=found, args=_FLAGS)
+        try:
+            yield browser
+        finally:
+            browser.close()

@@ -1,0 +1,100 @@
+"""What the browser tests share: a Chromium, a tower with a fleet worth looking at, and pages that must not complain."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page
+
+from app.domain.times import DAY_MS, rfc3339
+from app.wiring import now_ms
+from tests.browser.chromium import WIDE, chromium
+from tests.contract.real_world import RealWorld
+from tests.servers import Tower, mlflow_server, tower, until
+
+HOSTILE = '<img src=x onerror="document.title=1">'
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    with chromium() as found:
+        yield found
+
+
+def observe(running: Tower, name: str, values: list[float]) -> None:
+    rows = [
+        {"metrics": {"accuracy": value}, "timestamp": rfc3339(now_ms() - (len(values) - n) * DAY_MS)}
+        for n, value in enumerate(values)
+    ]
+    assert running.post(f"/models/{name}/1/observations", json={"observations": rows}).status_code == 201
+
+
+@pytest.fixture(scope="session")
+def world_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with mlflow_server(tmp_path_factory.mktemp("browser-mlflow")) as url:
+        world = RealWorld(url)
+        world.add_version("digits", {"accuracy": 0.99}, stage="Production")
+        world.add_version("digits", {"accuracy": 0.95}, stage="Staging")
+        world.set_alias("digits", "champion", 1)
+        world.set_alias("digits", "challenger", 2)
+        world.add_version("steady", {"accuracy": 0.9}, stage="Production")
+        world.add_version("free", {"rmse": 1.5})
+        world.add_version("unwatched", {"rmse": 1.5}, stage="Production")
+        world.add_version(HOSTILE, {"accuracy": 0.9}, description=HOSTILE, tags={"x": HOSTILE})
+        yield url
+
+
+@pytest.fixture(scope="session")
+def served(tmp_path_factory: pytest.TempPathFactory, world_url: str) -> Iterator[Tower]:
+    """A tower with a drifting, a healthy, an unmonitored model, and one with a hostile name."""
+    settings = {"CHECK_INTERVAL_MINUTES": "0", "MLFLOW_UI_URL": "https://mlflow.example.com"}
+    with tower(tmp_path_factory.mktemp("browser"), world_url, workers=2, **settings) as running:
+        for name in ("digits", "steady"):
+            running.register(name)
+        observe(running, "digits", [0.94 + 0.01 * (-1) ** n for n in range(20)] + [0.7] * 5)
+        observe(running, "steady", [0.94 + 0.01 * (-1) ** n for n in range(25)])
+
+        def verdicts() -> set[str]:
+            return {row["verdict"] for row in running.get("/monitoring").json()}
+
+        until(lambda: verdicts() == {"drifting", "healthy"}, 60)
+        yield running
+
+
+class Watch:
+    """A page that collects what no page may do: complain in the console, or ask another host."""
+
+    def __init__(self, context: BrowserContext, base: str) -> None:
+        self.page: Page = context.new_page()
+        self.base = base
+        self.complaints: list[str] = []
+        self.page.on("console", lambda m: self.complaints.append(m.text) if m.type in ("error", "warning") else None)
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("request", lambda request: self._foreign(request.url))
+
+    def _foreign(self, url: str) -> None:
+        if not url.startswith((self.base, "data:")):
+            self.complaints.append(f"asked {url}")
+
+    def open(self, path: str) -> Page:
+        self.page.goto(self.base + path)
+        self.page.wait_for_load_state("networkidle")
+        return self.page
+
+
+@pytest.fixture
+def look(browser: Browser, served: Tower) -> Iterator[Callable[..., Watch]]:
+    """Opens windows; at the end none of them may have complained."""
+    opened: list[tuple[BrowserContext, Watch]] = []
+
+    def look(base: str = served.url, quiet: bool = True, **more: Any) -> Watch:
+        context = browser.new_context(**{"viewport": WIDE, **more})
+        made = Watch(context, base)
+        opened.append((context, made))
+        if not quiet:
+            made.complaints = []
+        return made
+
+    yield look
+    for context, _ in opened:
+        context.close()
