@@ -20,6 +20,7 @@ demo: .venv/.installed ## Build the demo registry, or score the days that are mi
 
 test: .venv/.installed-dev ## Run every test, with coverage
 	@-scripts/need.sh promtool prometheus
+	@-scripts/need.sh chromium
 	$(BIN)/python -m pytest --cov --cov-report=term
 
 screenshots: .venv/.installed-dev ## Render every page of the demo fleet into docs/images
@@ -28,6 +29,7 @@ screenshots: .venv/.installed-dev ## Render every page of the demo fleet into do
 
 bench: .venv/.installed-dev ## Measure what the README claims (half an hour; ARGS="rates --rounds 3" for less)
 	@scripts/need.sh wrk
+	@scripts/need.sh chromium
 	$(BIN)/python -m bench $(ARGS)
 
 lint: .venv/.installed-dev ## Check style, types and the walls between the layers

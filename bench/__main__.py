@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from bench import freshness, monitoring, report, serving
+from bench import freshness, monitoring, page, report, serving
 
 Measure = Callable[[int], list[report.Line]]
 _SIZES = [1_000, 5_000, 15_000, 50_000]
@@ -18,6 +18,7 @@ GOALS: dict[str, Measure] = {
     "push": lambda rounds: [*freshness.push(rounds, 262), *freshness.push(rounds, 5_000)],
     "poll": lambda rounds: freshness.poll(min(rounds, 3), 262),
     "link": freshness.link,
+    "page": lambda rounds: page.page(rounds, 3_334),
     "checks": lambda rounds: monitoring.checks(min(rounds, 3)),
     "cost": lambda rounds: freshness.cost(min(rounds, 3), _SIZES),
 }

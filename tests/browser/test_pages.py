@@ -182,6 +182,8 @@ def test_with_access_keys_people_sign_in_and_see_what_their_role_allows(
         page.goto(f"{running.url}/ui/model/digits")
         expect(page.locator("#versions")).to_contain_text("Production")
         assert page.get_by_role("button", name="Monitor").count() == page.locator("#refresh").count() == 0
+        page.goto(f"{running.url}/ui/system")
+        expect(page.locator("main")).to_contain_text("shown to keys with the role admin")
         page.get_by_role("button", name="Sign out").click()
         sign_in(page, "ct_bob")
         page.goto(f"{running.url}/ui/model/free")

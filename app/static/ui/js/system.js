@@ -8,7 +8,7 @@ const NAMES = { push: "Push", poll: "Poll", alias_poll: "Alias poll", sweep: "Sw
 const freshness = document.getElementById("freshness");
 const cache = document.getElementById("cache");
 
-page(freshness, async () => {
+async function drawFreshness() {
   const { body } = await get("/cache/info");
   show(freshness, table("Freshness", ["How", "On", "Last run", "Took", "MLflow requests", "Changed", "Last failure"],
     Object.entries(body.freshness).map(([kind, one]) => [
@@ -26,7 +26,7 @@ page(freshness, async () => {
     "Kept on disk": body.cache_info.persistence.enabled ? `${Math.round((body.cache_info.persistence.cache_file_size_bytes ?? 0) / 1024)} KiB` : "no",
     "MLflow": body.system_status.mlflow_connected ? "connected" : "not reachable",
   }));
-}, 5);
+}
 
 function list(values) {
   return h("dl", {}, Object.entries(values).map(([name, value]) => [h("dt", {}, name), h("dd", {}, value instanceof Element ? value : String(value))]));
@@ -48,4 +48,7 @@ async function drawConfiguration() {
   }
 }
 
-if (role === "admin") drawConfiguration();
+if (role === "admin") {
+  page(freshness, drawFreshness, 5);
+  drawConfiguration();
+}
