@@ -186,6 +186,7 @@ def test_with_access_keys_people_sign_in_and_see_what_their_role_allows(
         expect(page.locator("main")).to_contain_text("shown to keys with the role admin")
         page.get_by_role("button", name="Sign out").click()
         sign_in(page, "ct_bob")
+        expect(page).to_have_url(f"{running.url}/ui/")
         page.goto(f"{running.url}/ui/model/free")
         expect(page.get_by_role("button", name="Monitor version 1")).to_be_visible()
 
