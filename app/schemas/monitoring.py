@@ -283,6 +283,7 @@ class MonitoringQuerySchema(PageSchema):
     )
     type = fields.String(validate=validate.OneOf(MODEL_TYPES), metadata=told("The same as `model_type`", "classifier"))
     name = text("Part of the name, in any case", "dna")
+    stage = fields.String(validate=validate.OneOf(STAGES), metadata=told("Effective stage", "Production"))
 
     @post_load
     def _query(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:

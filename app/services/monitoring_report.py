@@ -78,6 +78,7 @@ class MonitoringReport:
             if query.model_type in (None, registrations[key].model_type)
             and verdict in (None, self._checks.of(registrations[key]).verdict)
             and (query.name is None or query.name.casefold() in key[0].casefold())
+            and query.stage in (None, self._stage(registrations[key]))
         ]
         return self._prepared(wanted, query)
 
@@ -87,5 +88,8 @@ class MonitoringReport:
         return Prepared(orjson.dumps(shown), self._clock(), pagination(page))
 
     def _info(self, registration: Registration) -> dict[str, Any]:
+        return registration_info(registration, self._checks.of(registration), self._stage(registration))
+
+    def _stage(self, registration: Registration) -> str | None:
         model = self._mirror.fleet().find(*registration.key)
-        return registration_info(registration, self._checks.of(registration), model.stage if model else None)
+        return model.stage if model else None

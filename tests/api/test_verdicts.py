@@ -191,6 +191,8 @@ def test_monitoring_lists_all_with_verdicts_and_filters_them(service: Service, w
     assert names("?type=regressor") == names("?model_type=regressor") == ["c"]
     assert names("?verdict=insufficient_data&type=classifier") == ["a"]
     assert names("?name=B") == ["b"]
+    assert names("?stage=None") == ["a", "b", "c"]
+    assert names("?stage=Production") == []
     assert names("?page=2&page_size=2") == ["c"]
     for bad in ("?verdict=bad", "?type=x", "?page=0", "?page_size=0"):
         assert service.get(f"/monitoring{bad}").status_code == 400

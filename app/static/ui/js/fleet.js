@@ -42,9 +42,8 @@ async function rows() {
     const found = await get(`/models/all${query({ ...rest, page: number, page_size: SIZE })}`);
     return { ...found, number };
   }
-  const found = await get(`/monitoring${query({ verdict, name: rest.name, page: number, page_size: SIZE })}`);
+  const found = await get(`/monitoring${query({ verdict, name: rest.name, stage: rest.stage, page: number, page_size: SIZE })}`);
   const body = found.body
-    .filter((row) => !rest.stage || row.stage === rest.stage)
     .map((row) => ({ name: row.model_name, version: row.model_version, stage: row.stage, model_type: row.model_type, aliases: null, metrics: {} }));
   return { ...found, body, number };
 }
@@ -63,7 +62,7 @@ function drawAttention(checked) {
   const bad = checked.filter((row) => row.verdict === "drifting" || row.verdict === "degraded")
     .sort((a, b) => ORDER.indexOf(a.verdict) - ORDER.indexOf(b.verdict) || b.since.localeCompare(a.since));
   if (!checked.length) {
-    show(place.attention, note("Nothing is monitored yet. Open a model, and register a version for monitoring."));
+    show(place.attention, note("Nothing is monitored yet. ", h("a", { href: "/ui/?stage=Production", "data-key": "begin" }, "Open a model in Production"), ", and register a version for monitoring."));
   } else if (!bad.length) {
     show(place.attention, note("Nothing: no monitored version is drifting or degraded."));
   } else {

@@ -15,7 +15,7 @@ const draw = page(list, async () => {
   ]);
   if (!found.body.length) {
     const { page: _, ...rest } = chosen();
-    show(list, note(Object.keys(rest).length ? "No registration matches the filters." : "Nothing is monitored yet. Open a model, and register a version for monitoring."));
+    show(list, note(Object.keys(rest).length ? "No registration matches the filters." : ["Nothing is monitored yet. ", h("a", { href: "/ui/?stage=Production", "data-key": "begin" }, "Open a model in Production"), ", and register a version for monitoring."]));
   } else {
     show(list,
       table("Monitored versions", ["Model", "Version", "Type", "Verdict", "Since", "Why", "Metric", "Against baseline", "Lately", "Checked", "Registered by"],
