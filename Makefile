@@ -47,7 +47,8 @@ lock: .venv/.installed-dev ## Pin the newest versions within the ranges, with ha
 	$(BIN)/uv pip compile --upgrade $(LOCK) --output-file requirements-dev.lock requirements-dev.txt
 
 # One file for every system and every Python from 3.11 on; it names no index.
-LOCK := --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url
+# Extras are named: an older pip takes the newest coverage for coverage[toml] whatever coverage is pinned to, and refuses it for want of a hash.
+LOCK := --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-strip-extras
 
 clean: ## Remove .venv, the cache, the embedded MLflow and what tests leave
 	rm -rf .venv cache var .coverage .coverage.* .hypothesis .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
