@@ -32,6 +32,7 @@ from app.services.comparison import Comparison
 from app.services.drift import Drift
 from app.services.file_cache import FileCache
 from app.services.file_locks import FileLocks, lock_directory
+from app.services.generations import Generations
 from app.services.health import Health
 from app.services.health_report import HealthReport
 from app.services.journal import Journal
@@ -329,11 +330,12 @@ def wire(settings: Settings, parts: Parts) -> Tower:
     manager = MonitoringManager(gateway, parts.cache, parts.monitoring_locks, parts.clock, source, cached, tracker)
     counter = RunCounter(gateway, parts.cache, parts.clock, source, cached)
     max_age = int(settings.cache_max_age_hours * _HOUR_MS)
-    lists = CatalogueOptions(settings.max_models_returned, max_age, rules, settings.stale_after_days)
-    catalogue = Catalogue(tracker, manager, counter, parts.clock, lists)
+    checks = Checks(parts.cache, parts.monitoring_locks, source)
+    generations = Generations(tracker, manager, checks, rules, settings.stale_after_days)
+    lists = CatalogueOptions(settings.max_models_returned, max_age)
+    catalogue = Catalogue(tracker, manager, generations, counter, parts.clock, lists)
     watcher = Watcher(gateway, snapshots, updater, journal, parts.clock, timeout)
     refresher = Refresher(updater, watcher if cached else None, manager, counter, parts.clock, timeout)
-    checks = Checks(parts.cache, parts.monitoring_locks, source)
 
     def told(receiver_id: str, changes: Sequence[VerdictChange]) -> None:
         checker.told(receiver_id, changes)
@@ -374,7 +376,9 @@ def wire(settings: Settings, parts: Parts) -> Tower:
         announcer=announcer,
         checker=checker,
         checks=checks,
-        monitoring=MonitoringReport(gateway, tracker, manager, checks, parts.clock, settings.max_models_returned),
+        monitoring=MonitoringReport(
+            gateway, tracker, manager, checks, generations, parts.clock, settings.max_models_returned
+        ),
         cache_report=CacheReport(snapshots, journal, tracker, catalogue, health, parts.clock, report),
         scheduler=Scheduler(),
         agent=agent,

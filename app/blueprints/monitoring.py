@@ -6,6 +6,7 @@ from flask import Response
 
 from app.access import default_registrant, requires
 from app.domain.observations import observations_of
+from app.domain.query import FleetQuery
 from app.domain.times import rfc3339
 from app.parsing import TowerBlueprint
 from app.replies import AGE_HEADERS, PAGE_HEADERS, answered, errors, live, not_modified
@@ -138,9 +139,9 @@ def series(query: dict[str, Any], model_name: str, model_version: str) -> Respon
 @not_modified(blp)
 @blp.arguments(MonitoringQuerySchema, location="query")
 @blp.response(200, MonitoredVersionSchema(many=True), headers=PAGE_HEADERS)
-def monitoring(query: dict[str, Any]) -> Response:
-    """Every registration with its verdict, by name, then by version, highest first."""
-    return answered(Answer(*tower().monitoring.listed(**query)))
+def monitoring(query: FleetQuery) -> Response:
+    """Every registration with its verdict, by name, then by version, highest first, unless `sort` says otherwise."""
+    return answered(Answer(*tower().monitoring.listed(query)))
 
 
 @blp.route("/monitoring/history")

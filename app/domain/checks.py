@@ -37,6 +37,11 @@ def unchecked(registration: Registration) -> Check:
     return Check(registration.monitor_run_id, INSUFFICIENT, registration.registered_at, 0, [NOT_YET])
 
 
+def last_check(checks: Mapping[str, Check], registration: Registration) -> Check:
+    """The last check of a registration, of the checks by monitor run, or that there was none yet."""
+    return checks.get(registration.monitor_run_id) or unchecked(registration)
+
+
 def metric_figures(one: MetricVerdict) -> dict[str, Any]:
     """The verdict on one metric, as JSON."""
     value, time = one.last or (None, None)

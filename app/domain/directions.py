@@ -1,6 +1,7 @@
 """Which way a metric is better: known by its name, or said in the settings."""
 
 import re
+from functools import lru_cache
 
 HIGHER, LOWER = "higher", "lower"
 DIRECTIONS = (HIGHER, LOWER)
@@ -22,6 +23,8 @@ _LOWER = _words(
 _WORDS = re.compile(r"[a-z]+[0-9]*", re.ASCII)
 
 
+# A fleet has few names of metrics, and a list of it shows each many times.
+@lru_cache(maxsize=4096)
 def direction_of(metric: str) -> str | None:
     """`higher` or `lower` is better, by the words of a metric's name; None where they do not tell.
 

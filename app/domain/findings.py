@@ -72,6 +72,15 @@ def matching(found: Sequence[Finding], query: FindingsQuery) -> Sequence[Finding
     return found
 
 
+def kinds_by_version(found: Iterable[Finding]) -> dict[tuple[str, int], list[str]]:
+    """The kinds of findings that name a version, sorted."""
+    kinds: dict[tuple[str, int], list[str]] = {}
+    for one in found:
+        if one.version is not None:
+            kinds.setdefault((one.name, one.version), []).append(one.finding)
+    return {key: sorted(named) for key, named in kinds.items()}
+
+
 def finding_info(one: Finding) -> dict[str, str | None]:
     """One entry of `/models/findings`."""
     version = None if one.version is None else str(one.version)

@@ -13,17 +13,50 @@ Places = Sequence[int]
 V = TypeVar("V", bound=Hashable)
 
 
+class Orders:
+    """Puts places in the orders that are asked for. `make` gives all places in an order; each is made once."""
+
+    def __init__(self, make: Callable[[str], list[int]]) -> None:
+        self._make = make
+        self._made: dict[str, tuple[list[int], list[int]]] = {}
+
+    def arranged(self, places: Places, sort: str) -> Places:
+        """Some of the places, in an order."""
+        order, rank = self._order(sort)
+        if len(places) == len(order):
+            return order
+        if len(places) * 8 < len(order):
+            return sorted(places, key=rank.__getitem__)
+        wanted = frozenset(places)
+        return [place for place in order if place in wanted]
+
+    def _order(self, sort: str) -> tuple[list[int], list[int]]:
+        """The places in an order, and for each place where it comes in that."""
+        made = self._made.get(sort)
+        if made is None:
+            order = self._make(sort)
+            rank = [0] * len(order)
+            for number, place in enumerate(order):
+                rank[place] = number
+            made = self._made[sort] = (order, rank)
+        return made
+
+
 class Index:
     """Finds versions by their places in `Fleet.models`. Each part is made when it is first asked for."""
 
     def __init__(self, fleet: Fleet, registrations: Registrations) -> None:
         self._fleet = fleet
-        self._models = fleet.models
+        self.models = fleet.models
         self._registrations = registrations
-        self._orders: dict[str, tuple[list[int], list[int]]] = {}
+        self._orders = Orders(self._in_order)
 
     def find(self, query: ListQuery, stage: str | None = None) -> Sequence[TrackedModel]:
         """The versions that a query matches, of one stage where it is named, in the query's order."""
+        return [self.models[place] for place in self.arranged(self.places(query, stage), query.sort)]
+
+    def places(self, query: ListQuery, stage: str | None = None) -> Places:
+        """Where those versions are, by name, then version, highest first."""
         found: list[Places] = []
         if stage is not None:
             found.append(self._by_stage.get(stage, ()))
@@ -36,37 +69,21 @@ class Index:
         found.extend(self._by_tag.get(tag, ()) for tag in query.tags)
         if query.name is not None:
             found.append(self._named(query.name))
-        models = self._models
-        return [models[place] for place in self._sorted(_common(found, len(models)), query.sort)]
+        return common(found, len(self.models))
+
+    def arranged(self, places: Places, sort: str | None) -> Places:
+        """Places in the order that a query asks for."""
+        return places if sort in (None, "name") else self._orders.arranged(places, sort)
 
     def _named(self, text: str) -> Places:
         needle = text.casefold()
         return [place for folded, places in self._names if needle in folded for place in places]
 
-    def _sorted(self, places: Places, sort: str | None) -> Places:
-        if sort is None or sort == "name":
-            return places
-        order, rank = self._order(sort)
-        if len(places) == len(order):
-            return order
-        if len(places) * 8 < len(order):
-            return sorted(places, key=rank.__getitem__)
-        wanted = frozenset(places)
-        return [place for place in order if place in wanted]
-
-    def _order(self, sort: str) -> tuple[list[int], list[int]]:
-        """The places in an order, and for each place where it comes in that."""
-        made = self._orders.get(sort)
-        if made is None:
-            key = _KEYS[sort.lstrip("-")]
-            values = [key(model) for model in self._models]
-            # A stable sort: equals stay by name, then by version, highest first.
-            order = sorted(range(len(values)), key=values.__getitem__, reverse=sort.startswith("-"))
-            rank = [0] * len(order)
-            for number, place in enumerate(order):
-                rank[place] = number
-            made = self._orders[sort] = (order, rank)
-        return made
+    def _in_order(self, sort: str) -> list[int]:
+        key = _KEYS[sort.lstrip("-")]
+        values = [key(model) for model in self.models]
+        # A stable sort: equals stay by name, then by version, highest first.
+        return sorted(range(len(values)), key=values.__getitem__, reverse=sort.startswith("-"))
 
     @cached_property
     def _names(self) -> list[tuple[str, range]]:
@@ -78,22 +95,22 @@ class Index:
 
     @cached_property
     def _by_stage(self) -> dict[str, list[int]]:
-        return _grouped((model.stage,) for model in self._models)
+        return grouped((model.stage,) for model in self.models)
 
     @cached_property
     def _by_alias(self) -> dict[str, list[int]]:
-        return _grouped(model.aliases for model in self._models)
+        return grouped(model.aliases for model in self.models)
 
     @cached_property
     def _by_tag(self) -> dict[tuple[str, str], list[int]]:
-        return _grouped(model.row.tags.items() for model in self._models)
+        return grouped(model.row.tags.items() for model in self.models)
 
     @cached_property
     def _by_type(self) -> dict[str | None, list[int]]:
         registered = self._registrations
-        return _grouped(
+        return grouped(
             (registered[model.key].model_type if model.key in registered else model.model_type,)
-            for model in self._models
+            for model in self.models
         )
 
 
@@ -104,7 +121,8 @@ _KEYS: dict[str, Callable[[TrackedModel], str | int]] = {
 }
 
 
-def _grouped(values: Iterable[Iterable[V]]) -> dict[V, list[int]]:
+def grouped(values: Iterable[Iterable[V]]) -> dict[V, list[int]]:
+    """The places of each value, of what each place holds."""
     places: dict[V, list[int]] = {}
     for place, held in enumerate(values):
         for value in held:
@@ -112,8 +130,8 @@ def _grouped(values: Iterable[Iterable[V]]) -> dict[V, list[int]]:
     return places
 
 
-def _common(found: list[Places], count: int) -> Places:
-    """The places that are in all of the lists, in order."""
+def common(found: list[Places], count: int) -> Places:
+    """The places that are in all of the lists, in order; all of `count` where there is no list."""
     if not found:
         return range(count)
     found.sort(key=len)

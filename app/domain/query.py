@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from app.domain.models import Registration, TrackedModel
 
 SORTS = ("name", "creation_timestamp", "last_updated_timestamp")
+VERDICT_SORTS = ("verdict", "since")
+"""Orders by what the last checks say; the first is worst first, then the newest change."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +22,15 @@ class ListQuery:
     model_type: str | None = None
     tags: tuple[tuple[str, str], ...] = ()
     sort: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FleetQuery(ListQuery):
+    """What a client asked of versions and their verdicts. `verdict` is one of the four, `finding` a kind of finding."""
+
+    verdict: str | None = None
+    monitored: bool | None = None
+    finding: str | None = None
 
 
 EVERYTHING = ListQuery()

@@ -32,6 +32,16 @@ _RECENT = 20
 _MACHINE = "system/"
 
 
+def severity(verdict: str) -> int:
+    """How bad a verdict is: the higher the worse."""
+    return _WORSE.index(verdict)
+
+
+def is_of_machine(metric: str) -> bool:
+    """Whether it is one of MLflow's system metrics, which no rule judges."""
+    return metric.startswith(_MACHINE)
+
+
 @dataclass(frozen=True, slots=True)
 class MetricVerdict:
     """The verdict on one metric. `last` is the last value and its time in milliseconds; `points` how many are judged.
@@ -76,11 +86,9 @@ def judge_version(
     if not metrics:
         quiet = _silence("No metric", since, settings, now)
         return VersionVerdict(DEGRADED if quiet else INSUFFICIENT, _cut([quiet or NO_METRIC, *unlogged]), {})
-    verdict = max((one.verdict for one in metrics.values()), key=_WORSE.index)
-    ordered = sorted(metrics.values(), key=lambda one: -_WORSE.index(one.verdict))
-    told = [
-        reason for one in ordered if one.verdict == verdict or _WORSE.index(one.verdict) > 1 for reason in one.reasons
-    ]
+    verdict = max((one.verdict for one in metrics.values()), key=severity)
+    ordered = sorted(metrics.values(), key=lambda one: -severity(one.verdict))
+    told = [reason for one in ordered if one.verdict == verdict or severity(one.verdict) > 1 for reason in one.reasons]
     return VersionVerdict(verdict, _cut([*told, *unlogged]), metrics)
 
 
@@ -108,7 +116,7 @@ def judge_metric(
 ) -> MetricVerdict:
     """Judge one metric. `reference` are the values of another version, where the settings name one as the baseline."""
     points = [point for point in series.points if point.value is not None]
-    if not points or series.metric.startswith(_MACHINE):
+    if not points or is_of_machine(series.metric):
         return MetricVerdict(INSUFFICIENT, (f"{series.metric}: {_unjudged(series)}",), series.population, len(points))
     values = [point.value for point in points if point.value is not None]
     limits = settings.limits.get(series.metric)
@@ -132,8 +140,8 @@ def judge_metric(
     last = (values[-1], points[-1].time)
     told = {place: tuple(rules) for place, rules in fired.items()}
     if findings:
-        verdict = max((found for found, _ in findings), key=_WORSE.index)
-        reasons = tuple(text for _, text in sorted(findings, key=lambda found: -_WORSE.index(found[0])))
+        verdict = max((found for found, _ in findings), key=severity)
+        reasons = tuple(text for _, text in sorted(findings, key=lambda found: -severity(found[0])))
     elif limits or base or settings.silence_hours:
         verdict, reasons = HEALTHY, (f"{series.metric} {_short(values[-1])}, {_well(values[-1], limits, base)}",)
     else:
@@ -204,7 +212,7 @@ def _silence(metric: str, last: int, settings: CheckSettings, now: int) -> str |
 
 
 def _unjudged(series: Series) -> str:
-    if series.points and not series.metric.startswith(_MACHINE):
+    if series.points and not is_of_machine(series.metric):
         return "no value of it is a finite number"
     return "a figure of the machine, which is not judged" if series.points else "no point yet"
 

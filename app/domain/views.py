@@ -6,6 +6,7 @@ from typing import Any
 from app.domain.check_settings import Limits, settings_or_default
 from app.domain.checks import Check, metric_figures
 from app.domain.evidence import Series
+from app.domain.key_metric import KeyMetric, key_metric
 from app.domain.models import Experiment, MetricPoint, Registration, Run, TrackedModel
 from app.domain.query import effective_type
 from app.domain.times import day_start, rfc3339
@@ -113,6 +114,7 @@ def series_info(model: TrackedModel, judged: Judged, since: int) -> Json:
 
 def registration_info(registration: Registration, check: Check, stage: str | None) -> Json:
     """One entry of `/monitoring`, and the answer of `GET …/monitor`."""
+    settings = settings_or_default(registration.settings)
     return {
         "model_name": registration.name,
         "model_version": str(registration.version),
@@ -126,7 +128,38 @@ def registration_info(registration: Registration, check: Check, stage: str | Non
         "since": rfc3339(check.since),
         "reasons": list(check.reasons),
         "checked_at": rfc3339(check.checked_at) if check.checked_at else None,
-        "metrics": dict(check.metrics),
+        # Not as it was at the check: the settings may have changed since, or the check is of an earlier version.
+        "metrics": {name: {**told, "direction": settings.direction_of(name)} for name, told in check.metrics.items()},
+    }
+
+
+def standing_info(
+    model: TrackedModel, registration: Registration | None, check: Check | None, findings: Sequence[str]
+) -> Json:
+    """What an entry of `/fleet` tells beside ModelInfo. `check` is None where the version is not monitored."""
+    settings = settings_or_default(registration.settings if registration else {})
+    key = key_metric(check.metrics if check else {}, model.row.metrics, settings.direction_of)
+    return {
+        "verdict": check.verdict if check else None,
+        "since": rfc3339(check.since) if check else None,
+        "reasons": list(check.reasons) if check else [],
+        "registered_by": registration.registered_by if registration else None,
+        "metric": _key_metric_info(key) if key else None,
+        "findings": list(findings),
+    }
+
+
+def _key_metric_info(key: KeyMetric) -> Json:
+    return {
+        "name": key.name,
+        "last": key.last,
+        "last_at": key.last_at,
+        "verdict": key.verdict,
+        "direction": key.direction,
+        "baseline": dict(key.baseline) if key.baseline else None,
+        "change": key.change,
+        "worse": key.worse,
+        "recent": list(key.recent),
     }
 
 

@@ -4,11 +4,11 @@ from marshmallow import Schema, ValidationError, fields, validate
 
 from app.domain.comparison import MOST_MARGIN
 from app.domain.differences import METHODS
-from app.domain.directions import DIRECTIONS
 from app.domain.evidence import PRODUCTION, TRAINING
 from app.domain.names import is_metric_name
 from app.domain.stages import STAGES
 from app.schemas.base import DecimalNumber, number, real, text, told
+from app.schemas.monitoring import direction_field
 
 # Of an alias, as MLflow has it.
 _LONGEST = 255
@@ -64,12 +64,7 @@ class MetricComparisonSchema(Schema):
     """One metric of the two versions."""
 
     metric = text("Name of the metric", "accuracy", required=True)
-    direction = fields.String(
-        required=True,
-        allow_none=True,
-        validate=validate.OneOf(DIRECTIONS),
-        metadata=told("Whether `higher` or `lower` is better; null where that is not known", "higher"),
-    )
+    direction = direction_field()
     population = fields.String(
         required=True,
         allow_none=True,

@@ -80,15 +80,21 @@ class ListQuerySchema(PageQuerySchema):
 
     @post_load
     def _query(self, data: dict[str, Any], **_: Any) -> ListQuery:
-        tags = tuple(tuple(tag.split(":", 1)) for tag in data.pop("tag", ()))
-        if "stage" in data:
-            try:
-                data["stage"] = _one_of_any_case(STAGES, data["stage"])
-            except ValidationError as error:
-                raise ValidationError({"stage": error.messages}) from None
-        found = ListQuery(**data, tags=tags)
+        found = ListQuery(**query_parts(data))
         # One object, by which a list that is kept whole is known at once.
         return EVERYTHING if found == EVERYTHING else found
+
+
+def query_parts(data: dict[str, Any]) -> dict[str, Any]:
+    """The parts of a `ListQuery`, of what a query of a list holds."""
+    parts = {**data, "tags": tuple(tuple(tag.split(":", 1)) for tag in data.get("tag", ()))}
+    parts.pop("tag", None)
+    if "stage" in parts:
+        try:
+            parts["stage"] = _one_of_any_case(STAGES, parts["stage"])
+        except ValidationError as error:
+            raise ValidationError({"stage": error.messages}) from None
+    return parts
 
 
 class DriftQuerySchema(Schema):

@@ -4,8 +4,9 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, post_load, validate
 
+from app.domain.directions import DIRECTIONS
 from app.domain.evidence import EVALUATION_RUN, LOGGED_MODEL, MONITOR_RUN, PRODUCTION, SOURCE_RUN, TRAINING
-from app.domain.query import ListQuery
+from app.domain.query import VERDICT_SORTS, FleetQuery, ListQuery
 from app.domain.stages import MODEL_TYPES, STAGES
 from app.domain.verdicts import VERDICTS
 from app.schemas.base import flag, moment, number, real, text, told
@@ -100,15 +101,32 @@ class StatusSchema(Schema):
     is_monitored = flag("Whether it is registered for monitoring", True, required=True)
 
 
-def _verdict(description: str, example: str = "drifting", **options: Any) -> fields.String:
+def verdict_field(description: str, example: str = "drifting", **options: Any) -> fields.String:
     return fields.String(validate=validate.OneOf(VERDICTS), metadata=told(description, example), **options)
 
 
 _REASONS = ["accuracy 0.871, baseline 0.940 ± 0.012, below for 4 of the last 5 points since 2023-12-03"]
 
 
-def _reasons(description: str) -> fields.List[str]:
+def reasons_field(description: str) -> fields.List[str]:
     return fields.List(fields.String(), required=True, metadata=told(description, _REASONS))
+
+
+def recent_field() -> fields.List[float]:
+    return fields.List(
+        fields.Float(),
+        required=True,
+        metadata=told("The last 20 values that are judged, the newest last", [0.94, 0.93, 0.871]),
+    )
+
+
+def direction_field() -> fields.String:
+    return fields.String(
+        required=True,
+        allow_none=True,
+        validate=validate.OneOf(DIRECTIONS),
+        metadata=told("Whether `higher` or `lower` is better; null where that is not known", "higher"),
+    )
 
 
 class BaselineSchema(Schema):
@@ -122,8 +140,8 @@ class BaselineSchema(Schema):
 class MetricVerdictSchema(Schema):
     """The verdict on one metric."""
 
-    verdict = _verdict("Verdict on the metric", required=True)
-    reasons = _reasons("Why, the worst first")
+    verdict = verdict_field("Verdict on the metric", required=True)
+    reasons = reasons_field("Why, the worst first")
     population = fields.String(
         required=True,
         validate=validate.OneOf([PRODUCTION, TRAINING]),
@@ -138,11 +156,8 @@ class MetricVerdictSchema(Schema):
     last = real("Last value", 0.871, required=True, allow_none=True)
     last_at = moment("When that was", "2023-12-07T00:00:00Z", required=True, allow_none=True)
     points = number("How many points are judged", 30, required=True)
-    recent = fields.List(
-        fields.Float(),
-        required=True,
-        metadata=told("The last 20 of their values, the newest last", [0.94, 0.93, 0.871]),
-    )
+    recent = recent_field()
+    direction = direction_field()
 
 
 class MonitoredVersionSchema(Schema):
@@ -160,16 +175,16 @@ class MonitoredVersionSchema(Schema):
         "The run in MLflow that holds registration, observations and verdicts", "b1946ac9", required=True
     )
     settings = _settings(_SETTINGS_TOLD, required=True)
-    verdict = _verdict("The verdict of its worst metric", required=True)
+    verdict = verdict_field("The verdict of its worst metric", required=True)
     since = moment("Since when it is that", "2023-12-06T10:15:00Z", required=True)
-    reasons = _reasons("Why, in words and figures, the worst first")
+    reasons = reasons_field("Why, in words and figures, the worst first")
     checked_at = moment("When it was checked last", "2023-12-07T10:15:00Z", required=True, allow_none=True)
     metrics = fields.Dict(
         keys=fields.String(),
         values=fields.Nested(MetricVerdictSchema),
         required=True,
         metadata=told(
-            "Per metric its verdict, baseline, last value and number of points",
+            "Per metric its verdict, baseline, last value, number of points and direction",
             {
                 "accuracy": {
                     "verdict": "drifting",
@@ -180,6 +195,7 @@ class MonitoredVersionSchema(Schema):
                     "last_at": "2023-12-07T00:00:00Z",
                     "points": 30,
                     "recent": [0.94, 0.93, 0.871],
+                    "direction": "higher",
                 }
             },
         ),
@@ -275,7 +291,7 @@ class PageSchema(Schema):
 
 
 class MonitoringQuerySchema(PageSchema):
-    """Filters and page of the registrations."""
+    """Filters, order and page of the registrations."""
 
     verdict = fields.String(validate=validate.OneOf(VERDICTS), metadata=told("A verdict", "drifting"))
     model_type = fields.String(
@@ -284,12 +300,19 @@ class MonitoringQuerySchema(PageSchema):
     type = fields.String(validate=validate.OneOf(MODEL_TYPES), metadata=told("The same as `model_type`", "classifier"))
     name = text("Part of the name, in any case", "dna")
     stage = fields.String(validate=validate.OneOf(STAGES), metadata=told("Effective stage", "Production"))
+    sort = fields.String(
+        validate=validate.OneOf(["name", *VERDICT_SORTS, *(f"-{sort}" for sort in VERDICT_SORTS)]),
+        metadata=told(
+            "Order: `name` (the default), `verdict` (the worst first, of equal ones the newest change), `since`; "
+            "`-` turns it round",
+            "verdict",
+        ),
+    )
 
     @post_load
-    def _query(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
-        verdict, short = data.pop("verdict", None), data.pop("type", None)
-        query = ListQuery(**{"model_type": short, **data})
-        return {"query": query, "verdict": verdict}
+    def _query(self, data: dict[str, Any], **_: Any) -> FleetQuery:
+        short = data.pop("type", None)
+        return FleetQuery(**{"model_type": short, **data}, monitored=True)
 
 
 class HistoryQuerySchema(PageSchema):
@@ -315,6 +338,6 @@ class EventSchema(Schema):
     version = text("Version", "1", required=True)
     monitor_run_id = text("The run in MLflow that holds the registration", "b1946ac9", required=True)
     by = text("Who", "control-tower", required=True, allow_none=True)
-    verdict = _verdict("The new verdict, of a change of it", required=True, allow_none=True)
-    before = _verdict("The verdict before, of a change of it", "degraded", required=True, allow_none=True)
-    reasons = _reasons("Why; of old changes of verdict the reasons are not kept")
+    verdict = verdict_field("The new verdict, of a change of it", required=True, allow_none=True)
+    before = verdict_field("The verdict before, of a change of it", "degraded", required=True, allow_none=True)
+    reasons = reasons_field("Why; of old changes of verdict the reasons are not kept")

@@ -4,7 +4,7 @@ import logging
 import threading
 from collections.abc import Collection, Iterable, Mapping
 
-from app.domain.checks import Check, checks_from, checks_value, unchecked
+from app.domain.checks import Check, checks_from, checks_value, last_check
 from app.domain.errors import LockTimeout
 from app.domain.models import Registration
 from app.domain.ports import Locks, SharedCache
@@ -37,7 +37,7 @@ class Checks:
         return self._known
 
     def of(self, registration: Registration) -> Check:
-        return self.all().get(registration.monitor_run_id) or unchecked(registration)
+        return last_check(self.all(), registration)
 
     def put(self, made: Iterable[Check], keep: Collection[str] | None = None) -> None:
         """Share checks, the newer of each; of the others those of the runs to keep, or all of them."""

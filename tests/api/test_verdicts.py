@@ -203,6 +203,47 @@ def test_monitoring_lists_all_with_verdicts_and_filters_them(service: Service, w
     assert service.get("/monitoring", headers={"If-None-Match": whole.headers["ETag"]}).status_code == 200
 
 
+def test_monitoring_is_sorted_by_verdict_and_by_the_time_of_the_last_change(
+    service: Service, world: MemoryWorld
+) -> None:
+    for name in ("a", "b", "c", "d"):
+        world.add_version(name, {"rmse": 0.5})
+        service.register(name)
+    for name in ("b", "d"):
+        service.patch(monitor(name), json={"settings": {"limits": {"rmse": {"max": 0.4}}}})
+        service.check()
+
+    def names(query: str) -> str:
+        return "".join(row["model_name"] for row in service.json(f"/monitoring?{query}"))
+
+    assert names("sort=name") == "abcd"
+    assert names("sort=verdict") == "dbca"
+    assert names("sort=-verdict") == "cadb"
+    assert names("sort=since") == "acbd"
+    assert names("sort=-since") == "dbca"
+    assert names("sort=-since&verdict=degraded&page=2&page_size=1") == "b"
+    for bad in ("sort=", "sort=-name", "sort=metrics"):
+        assert service.get(f"/monitoring?{bad}").status_code == 400
+
+
+def test_every_metric_says_which_way_it_is_better_also_one_that_was_checked_by_an_earlier_version(
+    service: Service, world: MemoryWorld
+) -> None:
+    world.add_version("m", {"rmse": 0.5, "score": 1.0, "odd": 1.0})
+    service.register("m", settings={"direction": {"score": "higher"}})
+    service.check()
+    told = {"rmse": "lower", "score": "higher", "odd": None}
+    assert all(
+        "direction" not in metric for one in service.tower.checks.all().values() for metric in one.metrics.values()
+    )
+    for metrics in (
+        service.verdict("m")["metrics"],
+        service.json("/monitoring")[0]["metrics"],
+        service.json(series("m"))["metrics"],
+    ):
+        assert {name: metric["direction"] for name, metric in metrics.items()} == told
+
+
 def test_the_history_tells_registrations_verdicts_and_removals_also_of_past_registrations(
     monitored: Service, world: MemoryWorld
 ) -> None:

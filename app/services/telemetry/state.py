@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from prometheus_client.core import GaugeMetricFamily
 
-from app.domain.checks import Check, unchecked
+from app.domain.checks import Check, last_check
 from app.domain.errors import InvalidInput
 from app.domain.fleet import Fleet
 from app.domain.models import Registration
@@ -93,7 +93,7 @@ class State:
         values = _gauge("model_metric", "Last value of a metric of a monitored version", (*_VERSION, "metric"))
         ages = _gauge("model_last_point_age_seconds", "Time since that value was logged", (*_VERSION, "metric"))
         for registration in registrations:
-            check = checks.get(registration.monitor_run_id) or unchecked(registration)
+            check = last_check(checks, registration)
             version = _label(registration.name), str(registration.version)
             _add_verdict(verdicts, (*version, _label(registration.model_type)), check)
             for metric, told in check.metrics.items():
