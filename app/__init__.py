@@ -8,7 +8,19 @@ from flask.json.provider import JSONProvider
 from flask_cors import CORS
 
 from app.access import guard, refuse_other_origins
-from app.blueprints import cache, dashboard, debug, experiments, metrics, models, monitoring, system, ui, webhooks
+from app.blueprints import (
+    cache,
+    dashboard,
+    debug,
+    experiments,
+    fleet,
+    metrics,
+    models,
+    monitoring,
+    system,
+    ui,
+    webhooks,
+)
 from app.cli import register_commands
 from app.errors import TowerApi, register_errors
 from app.flask_app import ControlTower
@@ -74,7 +86,7 @@ def _register_api(app: Flask, settings: Settings) -> None:
         "bearer",
         {"type": "http", "scheme": "bearer", "description": "An access key, where the service has keys"},
     )
-    areas = [system, models, monitoring, experiments, cache, dashboard, metrics]
+    areas = [system, models, fleet, monitoring, experiments, cache, dashboard, metrics]
     if settings.enable_debug_endpoints:
         areas.append(debug)
     if settings.mlflow_webhook_secret:

@@ -35,6 +35,8 @@ NEEDED = {
     "api-docs.openapi_json": "read",
     "api-docs.openapi_swagger_ui": "read",
     "api-docs.openapi_redoc": "read",
+    "fleet.fleet": "read",
+    "fleet.summary": "read",
     "models.production_models": "read",
     "models.production_models_detailed": "read",
     "models.staging_models": "read",

@@ -1,0 +1,114 @@
+"""The fleet: every version with its verdict, and the figures of all."""
+
+from typing import Any
+
+from marshmallow import Schema, fields, post_load, validate
+
+from app.domain.findings import FINDINGS, STALE
+from app.domain.query import SORTS, FleetQuery
+from app.domain.stages import STAGES
+from app.domain.verdicts import VERDICTS
+from app.schemas.base import flag, moment, number, real, text, told
+from app.schemas.models import ListQuerySchema, ModelInfoSchema, query_parts
+from app.schemas.monitoring import BaselineSchema, direction_field, reasons_field, recent_field, verdict_field
+
+_SORTS = (*SORTS, "verdict")
+
+
+class FleetQuerySchema(ListQuerySchema):
+    """Filters, order and page of the fleet: those of a list, and three of verdicts and findings."""
+
+    verdict = verdict_field("A verdict; what is not monitored has none")
+    monitored = fields.Boolean(
+        truthy={"true", "True"},
+        falsy={"false", "False"},
+        metadata=told("`true`: what is registered for monitoring; `false`: the others", True),
+    )
+    finding = fields.String(
+        validate=validate.OneOf(FINDINGS), metadata=told("A kind of finding that names the version", STALE)
+    )
+    sort = fields.String(
+        validate=validate.OneOf([*_SORTS, *(f"-{name}" for name in _SORTS)]),
+        metadata=told(
+            "Order; `-` for descending. `verdict` is the worst first, of equal ones the newest change first; "
+            "what is not monitored comes last",
+            "verdict",
+        ),
+    )
+
+    @post_load
+    def _query(self, data: dict[str, Any], **_: Any) -> FleetQuery:
+        return FleetQuery(**query_parts(data))
+
+
+class KeyMetricSchema(Schema):
+    """The metric to look at first."""
+
+    name = text("Name of the metric", "accuracy", required=True)
+    last = real("Last value; null for NaN and infinity", 0.871, required=True, allow_none=True)
+    last_at = moment("When that was; null before a check", "2023-12-07T00:00:00Z", required=True, allow_none=True)
+    verdict = verdict_field("Verdict on the metric; null before a check", required=True, allow_none=True)
+    direction = direction_field()
+    baseline = fields.Nested(
+        BaselineSchema,
+        required=True,
+        allow_none=True,
+        metadata={"description": "Null where there are too few points for one, and before a check"},
+    )
+    change = real("The last value less the baseline's mean", -0.069, required=True, allow_none=True)
+    worse = flag(
+        "Whether that is to the worse side; null where nothing changed or nobody knows which side that is",
+        True,
+        required=True,
+        allow_none=True,
+    )
+    recent = recent_field()
+
+
+class FleetRowSchema(ModelInfoSchema):
+    """One model version with what is known of it."""
+
+    verdict = verdict_field(
+        "The verdict of its worst metric; null where it is not monitored", required=True, allow_none=True
+    )
+    since = moment(
+        "Since when it is that; null where it is not monitored", "2023-12-06T10:15:00Z", required=True, allow_none=True
+    )
+    reasons = reasons_field("Why, in words and figures, the worst first; empty where it is not monitored")
+    registered_by = text(
+        "Who registered it for monitoring; null where it is not", "data_scientist_john", required=True, allow_none=True
+    )
+    metric = fields.Nested(
+        KeyMetricSchema,
+        required=True,
+        allow_none=True,
+        metadata={
+            "description": "Of the metrics that were checked the worst, then the best known; before a check the best "
+            "known of the source run's. Null where there is no metric"
+        },
+    )
+    findings = fields.List(
+        fields.String(validate=validate.OneOf(FINDINGS)),
+        required=True,
+        metadata=told("The kinds of findings that name this version, sorted", [STALE]),
+    )
+
+
+def _counts(names: tuple[str, ...], description: str, example: dict[str, int]) -> fields.Dict:
+    return fields.Dict(
+        keys=fields.String(validate=validate.OneOf(names)),
+        values=fields.Integer(),
+        required=True,
+        metadata=told(description, {**dict.fromkeys(names, 0), **example}),
+    )
+
+
+class FleetSummarySchema(Schema):
+    """The figures of the fleet."""
+
+    versions = number("Model versions", 15, required=True)
+    models = number("Registered models", 5, required=True)
+    monitored = number("Versions that are monitored", 3, required=True)
+    verdicts = _counts(VERDICTS, "Monitored versions by verdict", {"healthy": 2, "drifting": 1})
+    findings = _counts(FINDINGS, "Findings by kind, also those of a model as a whole", {STALE: 1})
+    stages = _counts(STAGES, "Versions by effective stage", {"None": 7, "Staging": 5, "Production": 3})
