@@ -109,6 +109,23 @@ def answered(answer: Answer) -> Response:
     return response
 
 
+def asset(prepared: Prepared, kind: str, lasts: bool) -> Response:
+    """A file of the pages, of the content type `kind`. One that lasts is never asked for again."""
+    environ = request.environ
+    coding = _accepted(environ.get("HTTP_ACCEPT_ENCODING", "")) if prepared.is_long() else None
+    body = prepared.coded(coding) if coding else prepared.body
+    headers = [
+        ("ETag", prepared.tag(coding)),
+        ("Vary", "Accept-Encoding"),
+        ("Cache-Control", "public, max-age=31536000, immutable" if lasts else "no-cache"),
+        ("X-Content-Type-Options", "nosniff"),
+    ]
+    known = environ.get("HTTP_IF_NONE_MATCH")
+    if known is not None and _has(known, prepared):
+        return Ready(304, headers, b"")
+    return Ready(200, _entity(kind, body, coding) + headers, body)
+
+
 @dataclass(frozen=True, slots=True)
 class _Head:
     """The headers of a prepared body in one coding."""
@@ -128,10 +145,12 @@ def _head_of(prepared: Prepared, coding: str | None) -> _Head:
     ]
     if prepared.pagination is not None:
         both.append(("X-Pagination", orjson.dumps(prepared.pagination).decode()))
-    entity = [("Content-Type", JSON), ("Content-Length", str(len(body)))]
-    if coding:
-        entity.append(("Content-Encoding", coding))
-    return _Head(entity + both, both)
+    return _Head(_entity(JSON, body, coding) + both, both)
+
+
+def _entity(kind: str, body: bytes, coding: str | None) -> list[tuple[str, str]]:
+    told = [("Content-Type", kind), ("Content-Length", str(len(body)))]
+    return [*told, ("Content-Encoding", coding)] if coding else told
 
 
 def _has(known: str, prepared: Prepared) -> bool:

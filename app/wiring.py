@@ -24,6 +24,7 @@ from app.domain.redact import without_userinfo
 from app.domain.stages import stage_rules
 from app.services.agent import Agent, Elsewhere, Keeper
 from app.services.alerts import Announcer, AppriseReceiver, Receiver, WebhookReceiver, kind_of, not_understood
+from app.services.assets import Assets
 from app.services.cache_report import CacheReport, ReportOptions
 from app.services.catalogue import Catalogue, CatalogueOptions
 from app.services.checker import Checker
@@ -51,7 +52,7 @@ from app.services.snapshots import Snapshots
 from app.services.telemetry.files import VARIABLE, reserve, shared_place
 from app.services.updater import Updater, UpdaterOptions
 from app.services.watcher import Watcher
-from config import VERSION, BadSetting, Settings
+from config import ROOT, VERSION, BadSetting, Settings
 
 if TYPE_CHECKING:
     from app.services.telemetry.exposition import Exposition
@@ -134,6 +135,7 @@ class Tower:
     agent: Agent
     keeper: Keeper | None
     keys: KeyRing | None
+    assets: Assets
     clock: Clock
     instruments: "Instruments"
     exposition: "Exposition"
@@ -384,6 +386,7 @@ def wire(settings: Settings, parts: Parts) -> Tower:
         agent=agent,
         keeper=_keeper(settings, parts.host) if parts.host else None,
         keys=KeyRing(settings.api_tokens_file) if settings.api_tokens_file else None,
+        assets=Assets(ROOT / "app" / "static"),
         clock=parts.clock,
         instruments=counting,
         exposition=_exposition(counting, tracker, manager, checks, journal, health, parts.clock, interval),

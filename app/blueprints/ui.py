@@ -5,9 +5,10 @@ from urllib.parse import urlsplit
 from flask import Blueprint, Response, g, jsonify, make_response, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
-from app.access import KEY_COOKIE, OPEN, requires
-from app.domain.errors import InvalidInput, Unauthorized
-from app.domain.findings import FINDINGS
+from app.access import KEY_COOKIE, OPEN, requires, who
+from app.domain.errors import InvalidInput, NotFound, Unauthorized
+from app.domain.findings import OF_VERSIONS
+from app.replies import asset
 from app.wiring import tower
 
 blp = Blueprint("ui", __name__)
@@ -18,6 +19,12 @@ CSP = (
     "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
 _LONGEST_KEY = 200
+_SHARED = ("ui/js/shell.js", "ui/js/api.js", "ui/js/dom.js", "vendor/morphdom/morphdom-esm.js")
+_MODULES = {
+    "fleet": ("verdict", "monitor"),
+    "model": ("verdict", "monitor", "chart", "timeline"),
+    "monitored": ("verdict", "monitor"),
+}
 
 
 def _page(name: str, title: str, **told: str) -> Response:
@@ -29,14 +36,31 @@ def _page(name: str, title: str, **told: str) -> Response:
         page=name,
         role=role,
         signed_in=keys is not None,
+        who=who() or "",
+        asset=_address,
         mlflow_ui=tower().settings.mlflow_ui_url or "",
         told=told,
-        kinds=FINDINGS,
+        modules=(*_SHARED, *(f"ui/js/{module}.js" for module in _MODULES.get(name, ()))),
+        kinds=OF_VERSIONS,
     )
     response = make_response(shown)
     response.headers["Content-Security-Policy"] = CSP
     response.headers["Cache-Control"] = "no-store"
     return response
+
+
+def _address(name: str) -> str:
+    return url_for("ui.file", digest=tower().assets.digest, name=name)
+
+
+@blp.route("/ui/assets/<string:digest>/<path:name>")
+@requires(OPEN)
+def file(digest: str, name: str) -> Response:
+    """A file of the pages. During an upgrade a page of the version before gets today's file, and keeps it for once."""
+    found = tower().assets.find(name)
+    if found is None:
+        raise NotFound("There is no such file.")
+    return asset(found.prepared, found.kind, lasts=digest == tower().assets.digest)
 
 
 @blp.route("/ui/")
@@ -50,7 +74,7 @@ def fleet() -> Response:
 @requires("read")
 def model(name: str) -> Response:
     """One registered model: versions, charts, comparison, history."""
-    return _page("model", name, model=name)
+    return _page("model", name)
 
 
 @blp.route("/ui/monitored")

@@ -13,6 +13,8 @@ from app.domain.times import DAY_MS, day_of
 WITHOUT_MONITOR, WITHOUT_RUN, STALE = "production_without_monitor", "production_without_run", "production_stale"
 SEVERAL, CONFLICT, NO_OWNER = "several_in_production", "stage_alias_conflict", "no_owner"
 FINDINGS = (WITHOUT_MONITOR, WITHOUT_RUN, STALE, SEVERAL, CONFLICT, NO_OWNER)
+# Those that name a version; the others are of a model as a whole.
+OF_VERSIONS = (WITHOUT_MONITOR, WITHOUT_RUN, STALE, CONFLICT)
 
 _PRODUCTION, _STAGING = "Production", "Staging"
 _ACTIONS = {

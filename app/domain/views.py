@@ -115,6 +115,7 @@ def series_info(model: TrackedModel, judged: Judged, since: int) -> Json:
 def registration_info(registration: Registration, check: Check, stage: str | None) -> Json:
     """One entry of `/monitoring`, and the answer of `GET …/monitor`."""
     settings = settings_or_default(registration.settings)
+    key = key_metric(check.metrics, {}, settings.direction_of)
     return {
         "model_name": registration.name,
         "model_version": str(registration.version),
@@ -128,6 +129,7 @@ def registration_info(registration: Registration, check: Check, stage: str | Non
         "since": rfc3339(check.since),
         "reasons": list(check.reasons),
         "checked_at": rfc3339(check.checked_at) if check.checked_at else None,
+        "metric": _key_metric_info(key) if key else None,
         # Not as it was at the check: the settings may have changed since, or the check is of an earlier version.
         "metrics": {name: {**told, "direction": settings.direction_of(name)} for name, told in check.metrics.items()},
     }

@@ -4,13 +4,13 @@ from typing import Any
 
 from marshmallow import Schema, fields, post_load, validate
 
-from app.domain.findings import FINDINGS, STALE
+from app.domain.findings import FINDINGS, OF_VERSIONS, STALE
 from app.domain.query import SORTS, FleetQuery
 from app.domain.stages import STAGES
 from app.domain.verdicts import VERDICTS
-from app.schemas.base import flag, moment, number, real, text, told
+from app.schemas.base import moment, number, text, told
 from app.schemas.models import ListQuerySchema, ModelInfoSchema, query_parts
-from app.schemas.monitoring import BaselineSchema, direction_field, reasons_field, recent_field, verdict_field
+from app.schemas.monitoring import KeyMetricSchema, reasons_field, verdict_field
 
 _SORTS = (*SORTS, "verdict")
 
@@ -25,7 +25,7 @@ class FleetQuerySchema(ListQuerySchema):
         metadata=told("`true`: what is registered for monitoring; `false`: the others", True),
     )
     finding = fields.String(
-        validate=validate.OneOf(FINDINGS), metadata=told("A kind of finding that names the version", STALE)
+        validate=validate.OneOf(OF_VERSIONS), metadata=told("A kind of finding that names the version", STALE)
     )
     sort = fields.String(
         validate=validate.OneOf([*_SORTS, *(f"-{name}" for name in _SORTS)]),
@@ -39,30 +39,6 @@ class FleetQuerySchema(ListQuerySchema):
     @post_load
     def _query(self, data: dict[str, Any], **_: Any) -> FleetQuery:
         return FleetQuery(**query_parts(data))
-
-
-class KeyMetricSchema(Schema):
-    """The metric to look at first."""
-
-    name = text("Name of the metric", "accuracy", required=True)
-    last = real("Last value; null for NaN and infinity", 0.871, required=True, allow_none=True)
-    last_at = moment("When that was; null before a check", "2023-12-07T00:00:00Z", required=True, allow_none=True)
-    verdict = verdict_field("Verdict on the metric; null before a check", required=True, allow_none=True)
-    direction = direction_field()
-    baseline = fields.Nested(
-        BaselineSchema,
-        required=True,
-        allow_none=True,
-        metadata={"description": "Null where there are too few points for one, and before a check"},
-    )
-    change = real("The last value less the baseline's mean", -0.069, required=True, allow_none=True)
-    worse = flag(
-        "Whether that is to the worse side; null where nothing changed or nobody knows which side that is",
-        True,
-        required=True,
-        allow_none=True,
-    )
-    recent = recent_field()
 
 
 class FleetRowSchema(ModelInfoSchema):
@@ -88,7 +64,7 @@ class FleetRowSchema(ModelInfoSchema):
         },
     )
     findings = fields.List(
-        fields.String(validate=validate.OneOf(FINDINGS)),
+        fields.String(validate=validate.OneOf(OF_VERSIONS)),
         required=True,
         metadata=told("The kinds of findings that name this version, sorted", [STALE]),
     )

@@ -160,6 +160,30 @@ class MetricVerdictSchema(Schema):
     direction = direction_field()
 
 
+class KeyMetricSchema(Schema):
+    """The metric to look at first."""
+
+    name = text("Name of the metric", "accuracy", required=True)
+    last = real("Last value; null for NaN and infinity", 0.871, required=True, allow_none=True)
+    last_at = moment("When that was; null before a check", "2023-12-07T00:00:00Z", required=True, allow_none=True)
+    verdict = verdict_field("Verdict on the metric; null before a check", required=True, allow_none=True)
+    direction = direction_field()
+    baseline = fields.Nested(
+        BaselineSchema,
+        required=True,
+        allow_none=True,
+        metadata={"description": "Null where there are too few points for one, and before a check"},
+    )
+    change = real("The last value less the baseline's mean", -0.069, required=True, allow_none=True)
+    worse = flag(
+        "Whether that is to the worse side; null where nothing changed or nobody knows which side that is",
+        True,
+        required=True,
+        allow_none=True,
+    )
+    recent = recent_field()
+
+
 class MonitoredVersionSchema(Schema):
     """A registration, and the verdict on its version."""
 
@@ -179,6 +203,12 @@ class MonitoredVersionSchema(Schema):
     since = moment("Since when it is that", "2023-12-06T10:15:00Z", required=True)
     reasons = reasons_field("Why, in words and figures, the worst first")
     checked_at = moment("When it was checked last", "2023-12-07T10:15:00Z", required=True, allow_none=True)
+    metric = fields.Nested(
+        KeyMetricSchema,
+        required=True,
+        allow_none=True,
+        metadata={"description": "Of its metrics the worst, then the best known; null before the first check"},
+    )
     metrics = fields.Dict(
         keys=fields.String(),
         values=fields.Nested(MetricVerdictSchema),

@@ -20,6 +20,7 @@ NEEDED = {
     "static": OPEN,
     "system.livez": OPEN,
     "system.readyz": OPEN,
+    "ui.file": OPEN,
     "ui.sign_in": OPEN,
     "ui.begin_session": OPEN,
     "ui.end_session": OPEN,
@@ -95,7 +96,8 @@ def guarded(_guarded: Service) -> Service:
 
 def rules(service: Service) -> list[tuple[str, str, str]]:
     """Method, path and endpoint of every route, with the model `m` in its place."""
-    values = {"model_name": "m", "model_version": "1", "experiment_id": "0", "filename": "icon.svg", "name": "m"}
+    models = {"model_name": "m", "model_version": "1", "experiment_id": "0", "name": "m"}
+    values = {**models, "filename": "icon.svg", "digest": "x"}
     return [
         (method, template_of(rule.rule).format(**values), rule.endpoint)
         for rule in service.app.url_map.iter_rules()

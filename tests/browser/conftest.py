@@ -12,7 +12,20 @@ from tests.browser.chromium import WIDE, chromium
 from tests.contract.real_world import RealWorld
 from tests.servers import Tower, mlflow_server, tower, until
 
-HOSTILE = '<img src=x onerror="document.title=1">'
+MARKUP = '<img src=x onerror="document.title=1">'
+# Each is a name that MLflow takes.
+HOSTILE = [
+    MARKUP,
+    "<script>document.title=1",
+    "\"'><b>x<b>${1}{{1}}",
+    " spaces at  the ends ",
+    "a%2Fb?c=d&e#f+g%",
+    "two\nlines\rand\ttabs",
+    "naïve 模型 🚀",
+    "back\\slash",
+    "__proto__",
+    "x" * 300,
+]
 
 
 @pytest.fixture(scope="session")
@@ -40,7 +53,9 @@ def world_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         world.add_version("steady", {"accuracy": 0.9}, stage="Production")
         world.add_version("free", {"rmse": 1.5})
         world.add_version("unwatched", {"rmse": 1.5}, stage="Production")
-        world.add_version(HOSTILE, {"accuracy": 0.9}, description=HOSTILE, tags={"x": HOSTILE})
+        for name in HOSTILE:
+            tags, run_tags = {"__proto__": MARKUP}, {"mlflow.runName": MARKUP}
+            world.add_version(name, {"accuracy": 0.9}, description=MARKUP, tags=tags, run_tags=run_tags)
         yield url
 
 
@@ -81,20 +96,24 @@ class Watch:
         self.page.wait_for_load_state("networkidle")
         return self.page
 
+    def passed(self, seconds: int = 11) -> None:
+        """Let the page think that time has passed: its next polls come now, and are awaited."""
+        self.page.clock.fast_forward(seconds * 1000)
+        self.page.wait_for_load_state("networkidle")
+
 
 @pytest.fixture
 def look(browser: Browser, served: Tower) -> Iterator[Callable[..., Watch]]:
-    """Opens windows; at the end none of them may have complained."""
-    opened: list[tuple[BrowserContext, Watch]] = []
+    """Opens windows, each with cookies of its own."""
+    opened: list[BrowserContext] = []
 
-    def look(base: str = served.url, quiet: bool = True, **more: Any) -> Watch:
+    def look(base: str = served.url, clock: bool = False, **more: Any) -> Watch:
         context = browser.new_context(**{"viewport": WIDE, **more})
-        made = Watch(context, base)
-        opened.append((context, made))
-        if not quiet:
-            made.complaints = []
-        return made
+        opened.append(context)
+        if clock:
+            context.clock.install()
+        return Watch(context, base)
 
     yield look
-    for context, _ in opened:
+    for context in opened:
         context.close()

@@ -1,26 +1,31 @@
-"""The pages in a real browser: what people see, what they may do, and that nothing foreign gets in or out."""
+"""The pages in a real browser: what people see, in every scheme and width, and that nothing foreign gets in or out."""
 
+import re
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import expect
 
 from tests.browser.chromium import NARROW, WIDE
-from tests.browser.conftest import HOSTILE, Watch
-from tests.servers import HOST, Proxy, Tower, mlflow_server, tower, until
+from tests.browser.conftest import HOSTILE, MARKUP, Watch
+from tests.servers import Proxy, Tower, mlflow_server, tower, until
 
 Look = Callable[..., Watch]
 PAGES = {
     "fleet": ("/ui/", "unwatched"),
-    "model": ("/ui/model/digits", "baseline 0.940"),
+    "model": ("/ui/model/digits?baseline=1&candidate=2", "baseline 0.940"),
     "monitored": ("/ui/monitored", "steady"),
-    "experiments": ("/ui/experiments?experiment=0", "FINISHED"),
+    "experiments": ("/ui/experiments?experiment=0", "finished"),
     "findings": ("/ui/findings", "unwatched"),
     "system": ("/ui/system", "Alias poll"),
 }
+
+
+MOVES = """() => [...document.querySelectorAll('*')].some((one) => getComputedStyle(one).transitionDuration !== '0s')"""
+FOCUSABLE = "[...document.querySelectorAll('a, button, select, input, summary')].filter((one) => one.checkVisibility())"
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -28,25 +33,60 @@ PAGES = {
 def test_every_page_shows_its_data_fits_every_width_and_is_accessible(look: Look, name: str, scheme: str) -> None:
     path, words = PAGES[name]
     for size in (WIDE, NARROW):
-        watch = look(viewport=size, color_scheme=scheme)
+        watch = look(viewport=size, color_scheme=scheme, reduced_motion="reduce")
         page = watch.open(path)
         expect(page.locator("main")).to_contain_text(words)
         assert not page.evaluate("() => document.documentElement.scrollWidth > innerWidth"), size
+        assert not page.evaluate(MOVES)
         found = Axe().run(page)
         assert found.violations_count == 0, found.generate_report()
         assert watch.complaints == []
 
 
-def test_what_mlflow_holds_is_text_and_never_markup(look: Look) -> None:
-    watch = look()
-    page = watch.open("/ui/?name=onerror")
-    page.get_by_role("link", name=HOSTILE).click()
+def test_a_browser_that_opens_the_root_sees_the_fleet(look: Look, served: Tower) -> None:
+    page = look().open("/")
+    expect(page).to_have_url(f"{served.url}/ui/")
+    expect(page).to_have_title("Fleet · Control Tower")
+
+
+def test_the_first_page_weighs_at_most_60_kb_on_the_wire_and_the_next_ones_bring_little(look: Look) -> None:
+    weight = "() => performance.getEntries().reduce((sum, one) => sum + (one.transferSize ?? 0), 0)"
+    page = look().open("/ui/")
+    assert 10_000 < page.evaluate(weight) <= 60_000
+    page.get_by_role("link", name="Findings", exact=True).click()
     page.wait_for_load_state("networkidle")
-    expect(page.locator("h1")).to_have_text(HOSTILE)
-    for path in ("/ui/findings", "/ui/monitored"):
-        watch.open(path)
-    assert page.locator("main img").count() == 0
+    assert page.evaluate(weight) < 15_000
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_model_of_any_name_is_text_everywhere_and_its_page_is_there(look: Look, name: str) -> None:
+    watch = look()
+    page = watch.open("/ui/?sort=-creation_timestamp")
+    links = page.locator("#versions tbody th a")
+    expect(links.first).to_be_visible()
+    at = links.evaluate_all("(all) => all.map((one) => one.textContent)").index(name)
+    links.nth(at).click()
+    page.wait_for_load_state("networkidle")
+    assert page.locator("h1").text_content() == name.replace("\r", "\n")
+    expect(page.locator("#versions tbody tr")).to_have_count(1)
+    page.get_by_text("more", exact=True).click()
+    expect(page.locator("#versions details")).to_contain_text(MARKUP)
+    page.get_by_role("button", name="Monitor ").click()
+    assert page.locator("dialog h2").text_content() == f"Monitor {name} v1"
+    page.keyboard.press("Escape")
+    expect(page.locator("#charts")).to_contain_text("accuracy")
+    assert page.locator("main img, main b").count() == 0
     assert page.title() != "1"
+    assert watch.complaints == []
+
+
+def test_what_experiments_hold_is_text(look: Look) -> None:
+    watch = look()
+    page = watch.open("/ui/experiments?experiment=0")
+    expect(page.locator("#runs")).to_contain_text(MARKUP)
+    watch.open("/ui/findings")
+    expect(page.locator("#list")).to_contain_text(MARKUP)
+    assert page.locator("main img").count() == 0
     assert watch.complaints == []
 
 
@@ -56,86 +96,169 @@ def test_what_drifts_comes_first_with_its_reason(look: Look) -> None:
     expect(card).to_contain_text("digits v1")
     expect(card).to_contain_text("✕ drifting")
     expect(card).to_contain_text("accuracy 0.700, baseline 0.940 ± 0.010, below for 5 of the last 5 points")
+    row = page.locator("#versions tr", has_text="digits").filter(has_text="champion")
+    expect(row).to_contain_text("−0.240 worse")
 
 
-def test_tiles_filter_filters_stand_in_the_address_and_the_back_button_takes_them_back(look: Look) -> None:
+def test_tiles_filter_and_combine_with_the_filters_in_the_address_and_the_back_button_takes_them_back(
+    look: Look,
+) -> None:
     page = look().open("/ui/")
-    rows = page.locator("#versions tbody tr")
+    rows, drifting = page.locator("#versions tbody tr"), page.locator(".tile.drifting")
     everything = rows.count()
-    page.locator(".tile.drifting").click()
+    expect(drifting).to_contain_text("1")
+    drifting.click()
     expect(rows).to_have_count(1)
     assert page.url.endswith("?verdict=drifting")
-    expect(page.locator(".tile.drifting")).to_have_attribute("aria-pressed", "true")
+    expect(drifting).to_have_attribute("aria-pressed", "true")
+    expect(page.locator("[name=verdict]")).to_have_value("drifting")
+    page.locator("[name=stage]").select_option("Staging")
+    expect(page.locator("#versions")).to_contain_text("Nothing matches the filters.")
+    page.go_back()
+    expect(rows).to_have_count(1)
     page.go_back()
     expect(rows).to_have_count(everything)
+    expect(drifting).to_have_attribute("aria-pressed", "false")
     page.locator("#filter").fill("steady")
     expect(rows).to_have_count(1)
     page.reload()
     expect(page.locator("#filter")).to_have_value("steady")
     expect(rows).to_have_count(1)
-    page.locator("#filter").fill("nobody")
-    expect(page.locator("#versions")).to_contain_text("No model version matches the filters.")
+    page.get_by_role("button", name="Clear").click()
+    expect(rows).to_have_count(everything)
+    page.locator(".tile.unwatched").click()
+    expect(rows).to_have_count(1)
+    expect(rows).to_contain_text("unwatched")
 
 
-def test_a_version_is_registered_with_settings_changed_and_removed_where_it_is_shown(look: Look) -> None:
+def test_a_filter_that_the_api_refuses_says_so_and_shows_no_rows_of_other_filters(look: Look) -> None:
     watch = look()
-    page = watch.open("/ui/model/free")
-    page.on("dialog", lambda dialog: dialog.accept())
-    page.get_by_role("button", name="Monitor version 1").click()
-    page.locator("dialog select").select_option("regressor")
-    page.locator("dialog textarea").fill('{"limits": {"rmse": 3}}')
-    page.get_by_role("button", name="Save").click()
-    expect(page.locator("dialog .error")).to_have_text("limits.rmse: Not an object.")
-    page.locator("dialog textarea").fill("{")
-    page.get_by_role("button", name="Save").click()
-    expect(page.locator("dialog .error")).to_contain_text("This is no JSON")
-    page.locator("dialog textarea").fill('{"limits": {"rmse": {"max": 1}}}')
-    page.get_by_role("button", name="Save").click()
-    expect(page.get_by_role("button", name="Settings of version 1")).to_be_visible()
-    page.get_by_role("button", name="Settings of version 1").click()
-    page.locator("dialog textarea").fill("{}")
-    page.get_by_role("button", name="Save").click()
-    expect(page.locator("dialog")).to_have_count(0)
-    page.get_by_role("button", name="Remove version 1 from monitoring").click()
-    expect(page.get_by_role("button", name="Monitor version 1")).to_be_visible()
-    expect(page.locator("#history")).to_contain_text("removed")
+    page = watch.open("/ui/")
+    page.locator("[name=tag]").fill("no colon")
+    page.keyboard.press("Enter")
+    expect(page.locator("section > .error, section div > .error")).to_contain_text("tag")
+    expect(page.locator("#versions tbody tr")).to_have_count(0)
+    page.get_by_role("button", name="Clear").click()
+    expect(page.locator("#versions tbody tr").first).to_be_visible()
+    expect(page.locator(".error")).to_have_count(0)
 
 
-def test_two_versions_are_compared_and_points_shown_as_a_table(look: Look) -> None:
+def test_a_page_past_the_end_leads_back(look: Look) -> None:
+    page = look().open("/ui/?page=99")
+    expect(page.locator("#versions")).to_contain_text("past its end")
+    page.get_by_role("button", name="Previous").click()
+    expect(page.locator("#versions tbody tr").first).to_be_visible()
+
+
+def test_what_is_drawn_and_compared_stands_in_the_address(look: Look) -> None:
     watch = look()
     page = watch.open("/ui/model/digits")
     expect(page.locator(".chart canvas").first).to_be_visible()
+    page.get_by_role("button", name="v2", exact=True).click()
+    expect(page.locator(".legend").first).to_contain_text("v2")
+    page.get_by_label("Candidate").select_option("challenger")
     page.get_by_role("button", name="Compare").click()
     expect(page.locator("#comparison")).to_contain_text("Version 2 against version 1")
     page.get_by_label("Show as table").check()
     expect(page.locator(".figure table")).to_contain_text("monitor run")
-    assert watch.complaints == []
+    page.reload()
+    expect(page.locator("#comparison")).to_contain_text("Version 2 against version 1")
+    expect(page.locator(".figure table")).to_contain_text("monitor run")
+    expect(page.get_by_role("button", name="v2", exact=True)).to_have_attribute("aria-pressed", "true")
+    page.get_by_label("Margin").fill("much")
+    page.get_by_role("button", name="Compare").click()
+    expect(page.locator("section", has=page.locator("#comparison")).locator(".error")).to_contain_text("margin")
+    for path in ("/ui/experiments", "/ui/findings"):
+        watch.open(path)
+        page.locator("#filter").fill("nobody")
+        expect(page.locator("main")).to_contain_text("Nothing matches the filters.")
+        assert page.url.endswith("?name=nobody")
 
 
-def test_a_refresh_says_when_it_is_done(look: Look) -> None:
-    page = look().open("/ui/")
-    page.get_by_role("button", name="Refresh").click()
-    expect(page.locator("#refresh")).to_have_text("Refreshed")
+def test_a_chart_has_band_limits_and_fired_points_and_tells_what_is_under_the_pointer(look: Look) -> None:
+    page = look().open("/ui/model/digits")
+    chart = page.locator(".chart").first
+    expect(chart).to_have_attribute("aria-label", "accuracy: version 1, 25 points, last 0.700, drifting")
+    expect(page.locator(".legend").first).to_contain_text("baseline 0.940 ± 0.010")
+    box = chart.bounding_box()
+    assert box
+    chart.hover(position={"x": box["width"] * 0.95, "y": box["height"] / 2})
+    expect(page.locator(".readout").first).to_contain_text("v1 0.700 (baseline)")
 
 
-def test_the_keyboard_reaches_all_and_a_poll_does_not_take_its_focus_away(look: Look) -> None:
-    page = look().open("/ui/")
-    page.keyboard.press("Tab")
-    expect(page.get_by_text("Skip to content")).to_be_focused()
-    page.keyboard.press("/")
-    expect(page.locator("#filter")).to_be_focused()
+def test_one_point_is_told_and_not_drawn(look: Look) -> None:
+    page = look().open("/ui/model/unwatched")
+    expect(page.locator("#charts")).to_contain_text("Fewer than 2 points: nothing to draw yet")
+    expect(page.locator("#charts")).to_contain_text("1.500")
+    assert page.locator(".chart").count() == 0
+
+
+def test_an_unknown_model_and_an_unknown_experiment_say_so(look: Look) -> None:
+    page = look().open("/ui/model/nobody")
+    expect(page.locator(".error").first).to_contain_text("Model not found in MLflow")
+    page = look().open("/ui/experiments?experiment=777")
+    expect(page.locator("#runs-section .error")).to_contain_text("Experiment not found")
+
+
+def test_a_poll_takes_neither_focus_nor_selection_nor_what_was_opened_away(look: Look) -> None:
+    watch = look(clock=True)
+    page = watch.open("/ui/model/digits")
+    page.get_by_text("more", exact=True).first.click()
+    summary = page.locator("#versions details summary").first
+    summary.focus()
+    canvas = page.locator(".chart canvas").first.element_handle()
+    with page.expect_response(lambda answer: answer.url.endswith("/model/digits/versions")) as poll:
+        watch.passed()
+    assert poll.value.status == 304
+    expect(summary).to_be_focused()
+    expect(page.locator("#versions details").first).to_have_attribute("open", "")
+    assert page.evaluate("(one) => one.isConnected", canvas)
+    watch.open("/ui/")
     link = page.locator("#versions tbody a").first
     link.focus()
-    with page.expect_response(lambda answer: "/models/all" in answer.url, timeout=30_000) as poll:
-        pass
+    with page.expect_response(lambda answer: "/fleet?" in answer.url) as poll:
+        watch.passed()
     assert poll.value.status == 304
     expect(link).to_be_focused()
 
 
+def test_nothing_is_asked_for_while_nobody_looks(look: Look) -> None:
+    watch = look(clock=True)
+    page = watch.open("/ui/")
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    hide = """(hidden) => { Object.defineProperty(document, 'hidden', { value: hidden, configurable: true });
+              document.dispatchEvent(new Event('visibilitychange')); }"""
+    page.evaluate(hide, True)
+    watch.passed(600)
+    assert asked == []
+    page.evaluate(hide, False)
+    page.wait_for_load_state("networkidle")
+    assert any("/fleet?" in url for url in asked)
+
+
+def test_the_keyboard_alone_reaches_everything(look: Look) -> None:
+    page = look().open("/ui/")
+    page.keyboard.press("Tab")
+    expect(page.get_by_text("Skip to content")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator("main")).to_be_focused()
+    page.keyboard.press("/")
+    expect(page.locator("#filter")).to_be_focused()
+    reached = set()
+    for _ in range(200):
+        page.keyboard.press("Tab")
+        reached.add(page.evaluate(f"() => {FOCUSABLE}.indexOf(document.activeElement)"))
+    assert len(reached - {-1}) == page.evaluate(f"() => {FOCUSABLE}.length")
+
+
 def test_links_lead_into_mlflow_where_its_address_is_set(look: Look) -> None:
     page = look().open("/ui/?name=steady")
-    link = page.locator("#versions").get_by_role("link", name="open")
+    link = page.get_by_role("link", name="steady version 1 in MLflow")
     expect(link).to_have_attribute("href", "https://mlflow.example.com/#/models/steady/versions/1")
+    page = look().open("/ui/experiments?experiment=0")
+    run = re.compile(r"^https://mlflow\.example\.com/#/experiments/0/runs/\w{32}$")
+    expect(page.locator("#runs tbody th a").first).to_have_attribute("href", run)
 
 
 def test_with_mlflow_down_the_data_stays_with_a_banner_that_tells_its_age(
@@ -146,64 +269,34 @@ def test_with_mlflow_down_the_data_stays_with_a_banner_that_tells_its_age(
         between.mode = "refuse"
         until(lambda: running.get("/health").json()["status"] == "degraded", 20)
         page = watch.open("/ui/")
-        expect(page.locator("#banner")).to_contain_text("MLflow does not answer. What you see was read")
+        expect(page.locator("#banner")).to_contain_text("MLflow does not answer. What you see was refreshed")
         expect(page.locator("#versions")).to_contain_text("unwatched")
         page.goto(f"{running.url}/ui/model/digits")
-        expect(page.locator("#versions .error")).to_contain_text("MLflow")
+        expect(page.locator("#versions")).to_contain_text("champion")
+        expect(page.locator("section", has=page.locator("#history")).locator(".error")).to_contain_text("MLflow")
+        expect(page.locator("section", has=page.locator("#charts")).locator(".error")).to_contain_text("MLflow")
+        page.get_by_role("button", name="Refresh").click()
+        expect(page.locator("#refresh-said .error")).to_contain_text("MLflow")
+        between.mode = "up"
+        until(lambda: running.get("/health").json()["status"] == "healthy", 20)
+        page.reload()
+        expect(page.locator("#banner")).to_be_empty()
 
 
 def test_an_empty_registry_says_so(look: Look, tmp_path: Path) -> None:
     with mlflow_server(tmp_path / "mlflow") as empty, tower(tmp_path / "tower", empty, workers=1) as running:
         watch = look(running.url)
         expect(watch.open("/ui/").locator("#versions")).to_contain_text("There is no model version in MLflow yet.")
-        expect(watch.page.locator("#attention")).to_contain_text("Nothing is monitored yet.")
+        expect(watch.page.locator("#attention")).to_contain_text("Nothing is monitored yet")
         expect(watch.open("/ui/monitored").locator("#list")).to_contain_text("Nothing is monitored yet.")
         expect(watch.open("/ui/findings").locator("#list")).to_contain_text("Nothing is out of order.")
+        assert watch.complaints == []
 
 
-def test_with_access_keys_people_sign_in_and_see_what_their_role_allows(
-    look: Look, browser: Browser, tmp_path: Path, world_url: str
-) -> None:
-    import hashlib
-
-    keys = tmp_path / "keys"
-    names = {"ann": "read", "bob": "write"}
-    keys.write_text("".join(f"{n} {r} {hashlib.sha256(f'ct_{n}'.encode()).hexdigest()}\n" for n, r in names.items()))
-    with tower(tmp_path, world_url, workers=1, ready=False, API_TOKENS_FILE=str(keys)) as running:
-        until(lambda: running.get("/readyz").status_code == 200, 60)
-        page = look(running.url).open("/ui/findings?name=un")
-        expect(page).to_have_url(f"{running.url}/ui/sign-in?next=/ui/findings?name%3Dun")
-        sign_in(page, "ct_nobody")
-        expect(page.locator("form .error")).to_contain_text("There is no such key.")
-        sign_in(page, "ct_ann")
-        expect(page).to_have_url(f"{running.url}/ui/findings?name=un")
-        (cookie,) = page.context.cookies()
-        assert (cookie["httpOnly"], cookie["sameSite"]) == (True, "Strict")
-        page.goto(f"{running.url}/ui/model/digits")
-        expect(page.locator("#versions")).to_contain_text("Production")
-        assert page.get_by_role("button", name="Monitor").count() == page.locator("#refresh").count() == 0
-        page.goto(f"{running.url}/ui/system")
-        expect(page.locator("main")).to_contain_text("shown to keys with the role admin")
-        page.get_by_role("button", name="Sign out").click()
-        sign_in(page, "ct_bob")
-        expect(page).to_have_url(f"{running.url}/ui/")
-        page.goto(f"{running.url}/ui/model/free")
-        expect(page.get_by_role("button", name="Monitor version 1")).to_be_visible()
-
-
-def sign_in(page: Page, key: str) -> None:
-    page.get_by_label("Access key").fill(key)
-    page.get_by_role("button", name="Sign in").click()
-
-
-def test_a_page_of_another_origin_cannot_act(look: Look, served: Tower) -> None:
-    watch = look("http://localhost")
-    page = watch.page
-    page.goto(f"{served.url.replace(HOST, 'localhost')}/livez")
-    status = page.evaluate(
-        """async (url) => { try { await fetch(url, { method: 'POST', mode: 'no-cors' }); return 'sent'; }
-           catch { return 'blocked'; } }""",
-        f"{served.url}/cache/refresh",
-    )
-    assert status in ("sent", "blocked")
-    until(lambda: "POST /cache/refresh 403" in served.text() or "POST /cache/refresh: 403" in served.text(), 10)
+def test_without_mlflow_from_the_start_sample_data_says_what_it_is(look: Look, tmp_path: Path) -> None:
+    nowhere, sample = "http://127.0.0.1:9", {"ENABLE_MOCK_DATA": "true"}
+    with tower(tmp_path, nowhere, workers=1, ready=False, **sample) as running:
+        until(lambda: running.get("/models").headers.get("X-Data-Source") == "mock", 60)
+        page = look(running.url).open("/ui/")
+        expect(page.locator("#versions")).to_contain_text("This is sample data")
+        expect(page.locator("#banner")).to_contain_text("MLflow does not answer")

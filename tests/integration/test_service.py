@@ -162,3 +162,12 @@ def test_a_body_that_is_too_large_is_answered(shared_tower: Tower) -> None:
     assert (answer.status_code, answer.json()["detail"][:33]) == (400, "The request body is too large: at")
     chunked = shared_tower.post("/models/nope/1/monitor", data=iter([b" " * 65536] * 32))
     assert (chunked.status_code, "too large" in chunked.json()["detail"]) == (400, True)
+
+
+def test_a_stop_does_not_wait_for_clients_that_keep_their_connections_open(tmp_path: Path, seeded_url: str) -> None:
+    with tower(tmp_path, seeded_url, workers=2) as running:
+        clients = [requests.Session() for _ in range(8)]
+        assert all(client.get(f"{running.url}/models", timeout=30).ok for client in clients)
+        running.process.terminate()
+        # gunicorn's own worker waits for them as long as for a request that is being answered.
+        assert running.process.wait(8) == 0

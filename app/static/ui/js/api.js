@@ -1,28 +1,43 @@
 // The service's JSON API: what was read is kept with its ETag, so that a poll that brings nothing new costs nothing.
 
+const MOST_KEPT = 100;
 const kept = new Map();
 
-export class Refused extends Error {}
+// An answer that is no success, in the words of the API; `status` 0 where there was none.
+export class Refused extends Error {
+  constructor(message, status = 0) {
+    super(message);
+    this.status = status;
+  }
+}
 
-export async function get(path) {
+export async function get(path, signal) {
   const known = kept.get(path);
-  const answer = await ask(path, { headers: known ? { "If-None-Match": known.tag } : {} });
-  if (answer.status === 304) return known;
+  const answer = await ask(path, { signal, headers: known ? { "If-None-Match": known.tag } : {} });
+  if (answer.status === 304) {
+    // What is neither in the body nor part of its tag may be another now.
+    return Object.assign(known, age(answer));
+  }
   await complain(answer);
-  const body = await answer.json();
   const pages = answer.headers.get("X-Pagination");
   const found = {
-    body,
+    body: await answer.json(),
     tag: answer.headers.get("ETag") ?? "",
     pages: pages ? JSON.parse(pages) : null,
-    asOf: answer.headers.get("X-Data-As-Of"),
-    stale: answer.headers.get("X-Data-Stale") === "true",
-    mock: answer.headers.get("X-Data-Source") === "mock",
+    hasMore: answer.headers.has("X-Next-Page-Token"),
+    ...age(answer),
   };
-  if (kept.size > 200) kept.clear();
+  kept.delete(path);
   if (found.tag) kept.set(path, found);
+  if (kept.size > MOST_KEPT) kept.delete(kept.keys().next().value);
   return found;
 }
+
+const age = (answer) => ({
+  asOf: answer.headers.get("X-Data-As-Of"),
+  stale: answer.headers.get("X-Data-Stale") === "true",
+  mock: answer.headers.get("X-Data-Source") === "mock",
+});
 
 export async function send(method, path, body) {
   const answer = await ask(path, {
@@ -38,46 +53,42 @@ async function ask(path, options) {
   try {
     // The cache is ours: the browser's would hide a 304 from us.
     return await fetch(path, { cache: "no-store", credentials: "same-origin", ...options });
-  } catch {
-    throw new Refused("The service does not answer. Check that it runs.");
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Refused("The service does not answer. Check that it runs, and your connection to it.");
   }
 }
 
 async function complain(answer) {
   if (answer.ok) return;
-  let detail = `HTTP ${answer.status}`;
+  let detail = `The service answered with the status ${answer.status}.`;
   try {
     detail = (await answer.json()).detail ?? detail;
-  } catch { /* not the service's own answer */ }
+  } catch { /* what answered is something between us and the service */ }
   if (answer.status === 401 && document.body.dataset.page !== "sign_in") {
     location.assign(`/ui/sign-in?next=${encodeURIComponent(location.pathname + location.search)}`);
   }
-  throw new Refused(detail);
+  throw new Refused(detail, answer.status);
 }
 
-// Draw now, and again every so often while somebody looks. Who asks while it draws gets it drawn once more.
-export function poll(draw, seconds = 10) {
+// Draw now, and again every so often while somebody looks. Asked anew while it still reads, it ends that reading.
+export function poll(draw, seconds) {
   let timer;
-  let running = false;
-  let again = false;
+  let reading;
   const turn = async () => {
     clearTimeout(timer);
-    if (running) {
-      again = true;
-      return;
-    }
-    running = true;
-    try {
-      do {
-        again = false;
-        if (!document.hidden) await draw();
-      } while (again);
-    } finally {
-      running = false;
-      timer = setTimeout(turn, seconds * 1000);
-    }
+    reading?.abort();
+    const mine = new AbortController();
+    reading = mine;
+    await draw(mine.signal);
+    if (reading !== mine) return;
+    reading = undefined;
+    if (!document.hidden) timer = setTimeout(turn, seconds * 1000);
   };
-  document.addEventListener("visibilitychange", () => { if (!document.hidden) turn(); });
+  document.addEventListener("visibilitychange", () => {
+    clearTimeout(timer);
+    if (!document.hidden && !reading) turn();
+  });
   turn();
   return turn;
 }

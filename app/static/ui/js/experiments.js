@@ -1,46 +1,76 @@
 // Experiments, and the runs of one.
 
 import { get, query } from "./api.js";
-import { ago, h, head, note, number, show, table } from "./dom.js";
-import { failed, filters, goTo, mlflow, page } from "./shell.js";
+import { ago, h, none, note, number, show, table } from "./dom.js";
+import { aged, ask, chosen, filters, inMlflow, part } from "./shell.js";
 
-const SHOWN = 200;
+const SIZE = 50;
+const MOST_PAIRS = 6;
 const list = document.getElementById("experiments");
 const runs = document.getElementById("runs");
 const section = document.getElementById("runs-section");
-const chosen = filters(document.getElementById("filters"), () => draw());
-const draw = page(list, async () => {
-  const { name = "", lifecycle_stage, experiment } = chosen();
-  const { body } = await get(`/experiments${query({ lifecycle_stage })}`);
-  const found = body.filter((one) => one.name.toLowerCase().includes(name.toLowerCase()));
-  if (!found.length) {
-    show(list, note(body.length ? "No experiment matches the filters." : "There is no experiment."));
-  } else {
-    show(list, table("Experiments", ["Name", "Id", "State", "Made", "Last changed", "Links"], found.slice(0, SHOWN).map((one) => [
-      head(one.name), one.experiment_id, one.lifecycle_stage, ago(one.creation_time), ago(one.last_update_time),
-      [h("button", { type: "button", "data-key": `runs-${one.experiment_id}`, "aria-label": `Runs of ${one.name}`, onclick: () => goTo("experiment", one.experiment_id) }, "Runs"),
-        " ", mlflow(`experiments/${encodeURIComponent(one.experiment_id)}/runs?workflowType=machine_learning`, "MLflow")],
-    ])), found.length > SHOWN && note(`and ${found.length - SHOWN} more: filter by name`));
-  }
-  await drawRuns(experiment, body.find((one) => one.experiment_id === experiment));
-}, 15);
+let rows = SIZE;
 
-async function drawRuns(id, experiment) {
-  section.hidden = !id;
-  if (!id) return;
-  document.getElementById("runs-title").textContent = experiment ? `Runs of ${experiment.name}` : `Runs of experiment ${id}`;
-  try {
-    const { body } = await get(`/runs/${encodeURIComponent(id)}?limit=50`);
-    show(runs, body.length ? table("Runs", ["Run", "State", "Started", "Metrics", "Parameters"], body.map((run) => [
-      head(mlflow(`experiments/${encodeURIComponent(id)}/runs/${encodeURIComponent(run.run_id)}`, run.run_id.slice(0, 8)) ?? run.run_id.slice(0, 8)),
-      run.status, ago(run.start_time), pairs(run.metrics, number), pairs(run.params, String),
-    ])) : note("No run in this experiment."));
-  } catch (error) {
-    failed(runs, error);
+filters(document.getElementById("filters"));
+const drawList = part(list, async (signal) => drawExperiments(await get(`/experiments${query({ lifecycle_stage: chosen().lifecycle_stage })}`, signal)));
+// Runs are read from MLflow, so they are not asked for as often.
+const drawRuns = part(runs, async (signal) => {
+  const { experiment, limit = SIZE } = chosen();
+  section.hidden = !experiment;
+  if (experiment) drawTable(experiment, Number(limit), await get(`/runs/${encodeURIComponent(experiment)}${query({ limit })}`, signal));
+}, { seconds: 60, of: () => query({ experiment: chosen().experiment }) });
+let asked = location.search;
+addEventListener("asked", () => {
+  drawList();
+  if (asked !== location.search) drawRuns();
+  asked = location.search;
+});
+
+function drawExperiments(found) {
+  const { name = "", experiment } = chosen();
+  const shown = found.body.filter((one) => one.name.toLowerCase().includes(name.toLowerCase()));
+  const open = found.body.find((one) => one.experiment_id === experiment);
+  document.getElementById("runs-title").textContent = `Runs of ${open?.name ?? `experiment ${experiment}`}`;
+  if (!shown.length) {
+    show(list, aged(found), note(found.body.length ? "Nothing matches the filters." : "There is no such experiment."));
+    return;
   }
+  show(list, aged(found),
+    table("Experiments", ["Name", "Id", "State", "Made", "Last changed", "Links"], shown.slice(0, rows).map((one) => ({
+      key: one.experiment_id,
+      cells: [
+        h("span", { class: "name" }, one.name), one.experiment_id, one.lifecycle_stage, ago(one.creation_time), ago(one.last_update_time),
+        h("div", { class: "row" },
+          h("button", { type: "button", "aria-label": `Runs of ${one.name}`, "aria-pressed": String(one.experiment_id === experiment), onclick: () => { ask({ experiment: one.experiment_id, limit: "" }); section.scrollIntoView({ block: "start" }); } }, "Runs"),
+          inMlflow.experiment(one.experiment_id, one.name)),
+      ],
+    }))),
+    shown.length > rows && h("button", { type: "button", class: "more", onclick: () => { rows += 4 * SIZE; drawExperiments(found); } }, `Show more of ${shown.length}`));
 }
 
+function drawTable(experiment, limit, { body, hasMore }) {
+  show(runs, body.length ? table("Runs", ["Run", "State", "Started", "Took", "Metrics", "Parameters"], body.map((run) => ({
+    key: run.run_id,
+    cells: [
+      inMlflow.run(experiment, run.run_id, title(run)) ?? title(run), run.status.toLowerCase(), ago(run.start_time), took(run), pairs(run.metrics, number), pairs(run.params, String),
+    ],
+  }))) : note("No run in this experiment."),
+  hasMore && h("button", { type: "button", class: "more", onclick: () => ask({ limit: String(limit + 2 * SIZE) }, true) }, "Show more"));
+}
+
+const title = (run) => h("span", {}, run.tags["mlflow.runName"] ?? "", " ", h("code", {}, run.run_id.slice(0, 8)));
+
+function took(run) {
+  if (!run.end_time || !run.start_time) return none();
+  const seconds = (new Date(run.end_time) - new Date(run.start_time)) / 1000;
+  if (seconds < 100) return `${number(Math.round(seconds * 10) / 10)} s`;
+  return seconds < 6000 ? `${Math.round(seconds / 60)} min` : `${(seconds / 3600).toFixed(1)} h`;
+}
+
+// The first few; the others on demand.
 function pairs(values, words) {
-  const found = Object.entries(values);
-  return found.slice(0, 6).map(([name, value]) => `${name} ${words(value)}`).join(", ") + (found.length > 6 ? ` and ${found.length - 6} more` : "") || "–";
+  const found = Object.entries(values).map(([name, value]) => h("span", { class: "pair" }, h("span", { class: "quiet" }, `${name} `), words(value)));
+  if (!found.length) return none();
+  const rest = found.slice(MOST_PAIRS);
+  return [found.slice(0, MOST_PAIRS), rest.length > 0 && h("details", {}, h("summary", {}, `and ${rest.length} more`), rest)];
 }

@@ -1,23 +1,32 @@
 // What is out of order in the registry.
 
 import { get, path, query } from "./api.js";
-import { h, head, note, show, table } from "./dom.js";
-import { filters, goTo, page, pager } from "./shell.js";
+import { h, show, table } from "./dom.js";
+import { aged, ask, chosen, empty, filters, pager, part } from "./shell.js";
 
+const SIZE = 50;
 const list = document.getElementById("list");
-const chosen = filters(document.getElementById("filters"), () => draw());
-const draw = page(list, async () => {
-  const at = Number(chosen().page) || 1;
-  const { body, pages } = await get(`/models/findings${query({ ...chosen(), page: at, page_size: 50 })}`);
-  if (!body.length) {
-    const { page: _, ...rest } = chosen();
-    show(list, note(Object.keys(rest).length ? "No finding matches the filters." : "Nothing is out of order."));
-    return;
-  }
-  show(list,
-    table("Findings", ["Model", "Version", "Finding", "What was found", "What to do"],
-      body.map((row) => [
-        head(h("a", { href: path.model(row.name), "data-key": `${row.name} ${row.version} ${row.finding}` }, row.name)), row.version ?? "–", row.finding.replaceAll("_", " "), row.detail, row.action,
-      ])),
-    pager(pages, at, (target) => goTo("page", target === 1 ? "" : String(target))));
-}, 30);
+const kinds = document.getElementById("kinds");
+
+filters(document.getElementById("filters"));
+const drawKinds = part(kinds, async (signal) => {
+  const { body } = await get("/fleet/summary", signal);
+  const { finding } = chosen();
+  show(kinds, Object.entries(body.findings).map(([kind, count]) => h("button", {
+    type: "button", class: "chip", "aria-pressed": String(kind === finding), onclick: () => ask({ finding: kind === finding ? "" : kind }),
+  }, `${kind.replaceAll("_", " ")} `, h("strong", {}, String(count)))));
+}, { seconds: 30, of: () => "" });
+const drawList = part(list, async (signal) => {
+  const found = await get(`/models/findings${query({ ...chosen(), page_size: SIZE })}`, signal);
+  const { page: _, ...others } = chosen();
+  show(list, aged(found), found.body.length
+    ? [table("Findings", ["Model", "Version", "Finding", "What was found", "What to do"], found.body.map((row) => ({
+      key: `${row.finding} ${row.version} ${row.name}`,
+      cells: [h("a", { href: path.model(row.name), class: "name" }, row.name), row.version ?? "all", row.finding.replaceAll("_", " "), row.detail, row.action],
+    }))), pager(found.pages)]
+    : empty(found.pages, Object.keys(others).length > 0, "Nothing is out of order."));
+}, { seconds: 30 });
+addEventListener("asked", () => {
+  drawKinds();
+  drawList();
+});

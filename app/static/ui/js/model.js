@@ -1,158 +1,213 @@
 // One registered model: its versions, what they measure, how they compare, what happened.
 
-import { get, path, query, send } from "./api.js";
-import { ago, h, head, note, number, show, table } from "./dom.js";
-import { chart } from "./chart.js";
-import { failed, mayWrite, mlflow, page } from "./shell.js";
-import { badge, events, reasons } from "./verdict.js";
+import { get, path, query } from "./api.js";
+import { draw, summary } from "./chart.js";
+import { ago, h, many, none, note, number, pairs, show, table } from "./dom.js";
+import { edit, monitorButton, remove } from "./monitor.js";
+import { aged, ask, chosen, filters, inMlflow, mayWrite, part } from "./shell.js";
+import { badge, events, isBad, reasons } from "./verdict.js";
+import { timeline } from "./timeline.js";
 
-const name = document.body.dataset.model;
-const place = Object.fromEntries(["versions", "charts", "comparison", "history"].map((id) => [id, document.getElementById(id)]));
-const choice = document.getElementById("choice");
-const compare = document.getElementById("compare");
+// As the address has it: markup would change some of what a name may hold.
+const name = decodeURIComponent(location.pathname.split("/")[3]);
+const place = Object.fromEntries(["versions", "lines", "charts", "comparison", "history"].map((id) => [id, document.getElementById(id)]));
+const STEP = 20;
+const MOST_LINES = 5;
+const MOST_CHIPS = 20;
+const MOST_EVENTS = 200;
+const FIRST_METRICS = 8;
+// What is drawn is read from MLflow: when it was checked anew, when asked otherwise, and now and then.
+const READ_AGAIN_MS = 120_000;
+
+// The parts that are the same whatever is asked for.
+const alike = () => "";
+
+let drawnOf = "";
+let versions = [];
 let registered = new Map();
-let drawn = "";
+let rows = STEP;
+let metrics = FIRST_METRICS;
 
-const draw = page(place.versions, async () => {
-  const [{ body: versions }, { body: watched }, { body: happened }] = await Promise.all([
-    get(path.of(name, "versions")), get(`/monitoring${query({ name, page_size: 1000 })}`), get(`/monitoring/history${query({ name, page_size: 50 })}`),
-  ]);
-  registered = new Map(watched.filter((row) => row.model_name === name).map((row) => [row.model_version, row]));
-  drawVersions(versions);
-  fillChoices(versions);
-  show(place.history, happened.length ? h("ul", { class: "events" }, events(happened)) : note("No version of this model was ever monitored."));
-  await drawCharts(versions);
-});
+filters(document.getElementById("choice"));
+filters(document.getElementById("compare"));
 
-choice.addEventListener("change", () => { drawn = ""; draw(); });
+const drawTable = part(place.versions, async (signal) => {
+  const [found, watched] = await Promise.all([get(path.of(name, "versions"), signal), get(`/monitoring${query({ name, page_size: 1000 })}`, signal)]);
+  versions = found.body;
+  registered = new Map(watched.body.filter((row) => row.model_name === name).map((row) => [row.model_version, row]));
+  drawVersions(found);
+  fillChoices();
+  drawLines();
+  const state = found.tag + watched.tag;
+  if (state === drawnOf) return;
+  if (drawnOf) drawHistory();
+  drawnOf = state;
+  drawCharts();
+}, { of: alike });
 
-function drawVersions(versions) {
+const drawHistory = part(place.history, async (signal) => {
+  const { body, pages } = await get(`/monitoring/history${query({ name, page_size: MOST_EVENTS })}`, signal);
+  show(place.history, body.length
+    ? [timeline(body), events(body, (event) => h("strong", {}, `v${event.version}`)), pages.total > body.length && note(`and ${pages.total - body.length} before`)]
+    : note("No version of this model was ever monitored."));
+}, { seconds: READ_AGAIN_MS / 1000, of: alike });
+
+const changed = () => {
+  drawTable();
+  drawHistory();
+};
+
+function drawVersions(found) {
   if (!versions.length) {
     show(place.versions, note("This model has no version yet."));
     return;
   }
-  show(place.versions, table("Versions", ["Version", "Stage", "Aliases", "Type", "Made", "Verdict", "Why", "Monitoring", "Links"],
-    versions.map((row) => {
-      const watched = registered.get(row.version);
-      const address = `models/${encodeURIComponent(name)}/versions/${row.version}`;
-      return [
-        head(row.version), row.stage, row.aliases.join(", ") || "–", row.model_type ?? "–", ago(row.creation_timestamp),
-        watched ? badge(watched.verdict) : h("span", { class: "quiet" }, "not monitored"),
-        watched ? reasons(watched.reasons, watched.verdict === "healthy" || watched.verdict === "insufficient_data") : "–", action(row, watched), mlflow(address, "MLflow") ?? "",
-      ];
-    })));
+  show(place.versions, aged(found),
+    table("Versions", ["Version", "Stage", "Aliases", "Type", "Made", "Verdict", "Why", "More", ...(mayWrite ? ["Monitoring"] : [])], versions.slice(0, rows).map(line)),
+    versions.length > rows && h("button", { type: "button", class: "more", onclick: () => { rows += 5 * STEP; drawVersions(found); } }, `Show more of ${versions.length}`));
 }
 
-function action(row, watched) {
-  if (!mayWrite) return watched ? "monitored" : "–";
-  const said = h("span", { class: "error", role: "alert" });
-  if (!watched) {
-    return h("div", {}, h("button", { type: "button", "data-key": `add-${row.version}`, "aria-label": `Monitor version ${row.version}`, onclick: () => edit(row, null) }, "Monitor …"), said);
+function line(row) {
+  const watched = registered.get(row.version);
+  return {
+    key: row.version,
+    cells: [
+      `v${row.version}`, row.stage === "None" ? none() : row.stage, row.aliases.join(", ") || none(), row.model_type ?? none(), ago(row.creation_timestamp),
+      watched ? [badge(watched.verdict), " ", h("span", { class: "quiet" }, ago(watched.since))] : badge(null),
+      watched ? reasons(watched.reasons, watched.verdict) : none(), details(row, watched),
+      ...(mayWrite ? [watched
+        ? h("div", { class: "row" },
+          h("button", { type: "button", "aria-label": `Settings of version ${row.version}`, onclick: () => edit(name, row, watched, changed) }, "Settings …"),
+          h("button", { type: "button", "aria-label": `Remove version ${row.version} from monitoring`, onclick: () => remove(name, row.version, changed) }, "Remove …"))
+        : monitorButton(name, row, changed)] : []),
+    ],
+  };
+}
+
+function details(row, watched) {
+  return h("details", {}, h("summary", { "aria-label": `More of version ${row.version}` }, "more"), pairs({
+    ...(row.description ? { "Description": row.description } : {}),
+    "Last changed": ago(row.last_updated_timestamp),
+    "Source run": row.run_id ?? "none",
+    ...(row.stage === "None" ? {} : { "Stage by": row.stage_source }),
+    ...(Object.keys(row.metrics).length ? { "Metrics of the source run": Object.entries(row.metrics).map(([metric, value]) => h("div", {}, `${metric} ${number(value)}`)) } : {}),
+    ...(Object.keys(row.tags).length ? { "Tags": Object.entries(row.tags).map(([key, value]) => h("div", {}, `${key}: ${value}`)) } : {}),
+    ...(watched ? { "Registered by": [watched.registered_by, ", ", ago(watched.registered_at)], "Settings": Object.keys(watched.settings).length ? h("code", {}, JSON.stringify(watched.settings)) : "the defaults" } : {}),
+  }), inMlflow.version(name, row.version, "open in MLflow"));
+}
+
+// The versions to draw: those asked for, else the monitored ones, else the newest.
+function drawnVersions() {
+  const asked = (chosen().draw ?? "").split(",").filter((version) => versions.some((row) => row.version === version));
+  const usual = registered.size ? versions.filter((row) => registered.has(row.version)) : versions.slice(0, 1);
+  return (asked.length ? asked : usual.map((row) => row.version)).slice(0, MOST_LINES);
+}
+
+function drawLines() {
+  const shown = drawnVersions();
+  const offered = [...new Set([...shown, ...versions.filter((row) => registered.has(row.version)).map((row) => row.version), ...versions.slice(0, MOST_CHIPS).map((row) => row.version)])]
+    .slice(0, MOST_CHIPS).sort((a, b) => b - a);
+  const toggle = (version) => ask({ draw: (shown.includes(version) ? shown.filter((one) => one !== version) : [...shown, version].slice(-MOST_LINES)).join(",") });
+  show(place.lines, offered.map((version) => h("button", { type: "button", class: "chip", "data-key": version, "aria-pressed": String(shown.includes(version)), onclick: () => toggle(version) }, `v${version}`)));
+}
+
+let read = { state: "", at: 0, found: [] };
+
+const drawCharts = part(place.charts, async (signal) => {
+  // What there is to draw is known when the versions are.
+  if (!drawnOf) return;
+  const shown = drawnVersions();
+  const { days = "90" } = chosen();
+  const state = JSON.stringify([shown, days, drawnOf]);
+  if (state !== read.state || Date.now() - read.at > READ_AGAIN_MS) {
+    const found = await Promise.all(shown.map((version) => get(path.version(name, version, `series${query({ days })}`), signal)));
+    read = { state, at: Date.now(), found: found.map(({ body }) => body) };
   }
-  return h("div", { class: "row" },
-    h("button", { type: "button", "data-key": `set-${row.version}`, "aria-label": `Settings of version ${row.version}`, onclick: () => edit(row, watched) }, "Settings …"),
-    h("button", {
-      type: "button", "data-key": `remove-${row.version}`, "aria-label": `Remove version ${row.version} from monitoring`,
-      onclick: async () => {
-        if (!confirm(`Remove ${name} v${row.version} from monitoring?`)) return;
-        try {
-          await send("DELETE", path.version(name, row.version, "monitor"));
-          draw();
-        } catch (error) {
-          said.textContent = error.message;
-        }
-      },
-    }, "Remove"), said);
-}
+  drawMetrics();
+}, { seconds: 30, of: () => query({ draw: chosen().draw, days: chosen().days }) });
 
-// The same form registers and changes settings: settings are JSON, as the API takes them.
-function edit(row, watched) {
-  const said = h("p", { class: "error", role: "alert" });
-  const kind = h("select", { name: "model_type" }, ["classifier", "regressor"].map((one) => h("option", { selected: row.model_type === one }, one)));
-  const settings = h("textarea", { name: "settings", rows: "8", spellcheck: "false" });
-  settings.value = JSON.stringify(watched?.settings ?? {}, null, 2);
-  const dialog = h("dialog", { "aria-labelledby": "dialog-title" },
-    h("form", { method: "dialog", class: "panel" },
-      h("h2", { id: "dialog-title" }, `${watched ? "Settings of" : "Monitor"} ${name} v${row.version}`),
-      watched ? null : h("label", {}, "Type ", kind),
-      h("label", {}, "Settings (JSON) ", settings),
-      h("p", { class: "note" }, "For example ", h("code", {}, '{"limits": {"accuracy": {"min": 0.9}}, "silence_hours": 48}'), ". Empty means the defaults."),
-      said,
-      h("div", { class: "row" }, h("button", { value: "save" }, "Save"), h("button", { value: "cancel", formnovalidate: true }, "Cancel"))));
-  dialog.addEventListener("close", () => dialog.remove());
-  dialog.querySelector("form").addEventListener("submit", async (event) => {
-    if (event.submitter?.value !== "save") return;
-    event.preventDefault();
-    said.textContent = "";
-    try {
-      const given = JSON.parse(settings.value.trim() || "{}");
-      // What was taken out of the text is to go back to its default.
-      const patch = watched ? { ...Object.fromEntries(Object.keys(watched.settings).map((key) => [key, null])), ...given } : given;
-      const to = path.version(name, row.version, "monitor");
-      if (watched) await send("PATCH", to, { settings: patch });
-      else await send("POST", to, { model_type: kind.value, settings: patch });
-      dialog.close();
-      draw();
-    } catch (error) {
-      said.textContent = error instanceof SyntaxError ? `This is no JSON: ${error.message}` : error.message;
-    }
-  });
-  document.body.append(dialog);
-  dialog.showModal();
-}
-
-function fillChoices(versions) {
-  const names = [...new Set(versions.flatMap((row) => row.aliases)), ...versions.map((row) => row.version)];
-  for (const [field, wanted] of [["baseline", "champion"], ["candidate", "challenger"]]) {
-    const select = compare.elements[field];
-    if (select.length === names.length) continue;
-    const chosen = select.value || (names.includes(wanted) ? wanted : names[field === "baseline" ? 0 : names.length - 1]);
-    select.replaceChildren(...names.map((one) => h("option", { value: one, selected: one === chosen }, /^\d+$/.test(one) ? `version ${one}` : one)));
-  }
-}
-
-compare.addEventListener("submit", async (event) => {
-  event.preventDefault();
-  try {
-    const { body } = await get(path.of(name, "compare") + query(Object.fromEntries(new FormData(compare))));
-    const answer = { true: "not worse", false: "worse, or not shown to be as good" }[body.non_inferior] ?? "cannot be told";
-    show(place.comparison,
-      h("p", {}, `Version ${body.candidate.version} against version ${body.baseline.version}: `, h("strong", {}, answer), ` (margin ${body.margin})`),
-      body.metrics.length ? table("Comparison", ["Metric", "Baseline", "Candidate", "Difference", "Better", "Not worse", "Why"], body.metrics.map((row) => [
-        head(row.metric), number(row.baseline), number(row.candidate), number(row.difference),
-        { true: "yes", false: "no" }[row.better] ?? "–", { true: "yes", false: "no" }[row.non_inferior] ?? "–", row.reason,
-      ])) : note("Neither version has a metric."));
-  } catch (error) {
-    failed(place.comparison, error);
-  }
+addEventListener("asked", () => {
+  drawLines();
+  drawCharts();
+  compare();
 });
 
-// Charts of the monitored versions, else of the newest: more lines tell less.
-async function drawCharts(versions) {
-  const shown = (registered.size ? versions.filter((row) => registered.has(row.version)) : versions).slice(0, 5);
-  const { days, table: asTable } = choice.elements;
-  const found = await Promise.all(shown.map((row) => get(path.version(name, row.version, `series?days=${days.value}`))));
-  const state = JSON.stringify([days.value, asTable.checked, found.map(({ body }) => body.metrics)]);
-  if (state === drawn) return;
-  drawn = state;
-  const metrics = [...new Set(found.flatMap(({ body }) => Object.keys(body.metrics)))].sort();
-  if (!metrics.length) {
-    show(place.charts, note("No metric was logged in these days."));
+const RANK = ["drifting", "degraded", "healthy", "insufficient_data"];
+
+function drawMetrics() {
+  const lines = new Map();
+  for (const { model_version: version, metrics: of } of read.found) {
+    for (const [metric, one] of Object.entries(of)) {
+      if (one.points.length) lines.set(metric, [...(lines.get(metric) ?? []), { ...one, version, metric }]);
+    }
+  }
+  const rank = (metric) => Math.min(...lines.get(metric).map((one) => RANK.indexOf(one.verdict)));
+  const names = [...lines.keys()].sort((a, b) => rank(a) - rank(b) || a.localeCompare(b));
+  const isLine = (metric) => lines.get(metric).some((one) => one.points.length > 1);
+  const shown = names.filter(isLine);
+  const single = names.filter((metric) => !isLine(metric)).flatMap((metric) => lines.get(metric));
+  const asTable = chosen().table === "yes";
+  show(place.charts,
+    !names.length && note("No metric was logged in these days."),
+    shown.length > 0 && !asTable && note("The band is the baseline and what is in line with it, a dashed line is a limit, and ✕ is a point where a rule fired. Times are in UTC."),
+    shown.slice(0, metrics).map((metric) => figure(metric, lines.get(metric), asTable)),
+    shown.length > metrics && h("button", { type: "button", class: "more", onclick: () => { metrics += FIRST_METRICS; drawMetrics(); } }, `Show more of ${many(shown.length, "metric")}`),
+    single.length > 0 && [h("h3", {}, "Fewer than 2 points: nothing to draw yet"), points("Single values", single)]);
+  for (const metric of asTable ? [] : shown.slice(0, metrics)) {
+    const chart = place.charts.querySelector(`[data-metric="${CSS.escape(metric)}"]`);
+    const now = JSON.stringify(lines.get(metric));
+    if (chart.drawnOf !== now) {
+      draw(chart, lines.get(metric));
+      chart.drawnOf = now;
+    }
+  }
+}
+
+// A chart is drawn into its place by uPlot: what is there stays.
+function figure(metric, lines, asTable) {
+  return h("figure", { class: "figure", "data-key": `${asTable ? "table" : "chart"} ${metric}` },
+    h("figcaption", {}, h("h3", {}, metric), h("ul", { class: "legend" }, lines.map((one, at) => h("li", {}, h("span", { class: `swatch ink-line-${at % 5}`, "aria-hidden": "true" }, ["━", "╍", "┅", "╌", "┄"][at % 5]), ` v${one.version} `, badge(one.verdict),
+      ` ${number(one.last)}`, h("span", { class: "quiet" }, [
+        one.baseline && `baseline ${number(one.baseline.mean)} ± ${number(one.baseline.std)}`, limits(one.limits), one.population,
+      ].filter(Boolean).map((words) => ` · ${words}`)))))),
+    asTable ? points(metric, lines) : [h("div", { class: "chart", "data-kept": true, "data-metric": metric, role: "img", "aria-label": summary(metric, lines) }), h("p", { class: "readout", "aria-hidden": "true", "data-kept": true }, " ")]);
+}
+
+function limits(of) {
+  if (!of) return "";
+  return [of.min !== null && `at least ${number(of.min)}`, of.max !== null && `at most ${number(of.max)}`].filter(Boolean).join(", ");
+}
+
+function points(title, lines) {
+  const found = lines.flatMap((one) => one.points.slice(-100).reverse().map((point, at) => ({ ...point, metric: one.metric, version: one.version, at })));
+  return table(title, ["Metric", "Version", "Time", "Value", "Source", "Rules that fired"],
+    found.map((point) => ({ key: `${point.metric} ${point.version} ${point.at}`, cells: [point.metric, `v${point.version}`, point.time, number(point.value), point.source, point.fired.join(", ") || none()] })));
+}
+
+const form = document.getElementById("compare");
+
+function fillChoices() {
+  const names = [...new Set(versions.flatMap((row) => row.aliases)), ...versions.map((row) => row.version)];
+  for (const [field, wanted] of [["baseline", "champion"], ["candidate", "challenger"]]) {
+    const select = form.elements[field];
+    if ([...select.options].map((option) => option.value).join() === names.join()) continue;
+    const asked = chosen()[field] || select.value || (names.includes(wanted) ? wanted : versions[field === "baseline" ? 1 : 0]?.version ?? names[0]);
+    select.replaceChildren(...names.map((one) => h("option", { value: one, selected: one === asked }, /^\d+$/.test(one) ? `version ${one}` : one)));
+  }
+}
+
+const compare = part(place.comparison, async (signal) => {
+  const { baseline, candidate, margin } = chosen();
+  if (!baseline || !candidate) {
+    show(place.comparison);
     return;
   }
-  const lines = (metric) => found.map(({ body }) => ({ version: body.model_version, ...body.metrics[metric] })).filter((line) => line.points?.length);
-  const isLine = (metric) => lines(metric).some((line) => line.points.length > 1);
-  const single = metrics.filter((metric) => !isLine(metric));
-  place.charts.replaceChildren(
-    ...metrics.filter(isLine).map((metric) => h("figure", { class: "figure" },
-      h("figcaption", {}, h("h3", {}, metric), h("ul", { class: "legend" }, lines(metric).map((line) => h("li", {}, `v${line.version} `, badge(line.verdict), ` ${number(line.last)} · ${line.population}`)))),
-      asTable.checked ? rows(metric, lines(metric)) : chart(metric, lines(metric)))),
-    ...(single.length ? [h("h3", {}, "Fewer than 2 points: nothing to draw yet"),
-      rows("Single values", single.flatMap((metric) => lines(metric).map((line) => ({ ...line, metric }))))] : []));
-}
-
-function rows(title, lines) {
-  return table(title, ["Metric", "Version", "Time", "Value", "Source", "Rules that fired"],
-    lines.flatMap((line) => line.points.slice(-100).reverse().map((point) => [head(line.metric ?? title), `v${line.version}`, point.time, number(point.value), point.source, point.fired.join(", ") || "–"])));
-}
-
+  const { body } = await get(path.of(name, "compare") + query({ baseline, candidate, margin }), signal);
+  const answer = { true: "not worse", false: "worse, or not shown to be as good" }[body.non_inferior] ?? "cannot be told";
+  const told = (value) => ({ true: "yes", false: "no" }[value] ?? none());
+  show(place.comparison,
+    h("p", {}, `Version ${body.candidate.version} against version ${body.baseline.version}: `, h("strong", {}, answer), ` (margin ${body.margin})`),
+    body.metrics.length ? table("Comparison", ["Metric", "Baseline", "Candidate", "Difference", "Better", "Not worse", "Why"], body.metrics.map((row) => ({
+      key: row.metric, cells: [row.metric, number(row.baseline), number(row.candidate), number(row.difference), told(row.better), told(row.non_inferior), row.reason],
+    }))) : note("Neither version has a metric."));
+}, { seconds: READ_AGAIN_MS / 1000, of: () => query({ baseline: chosen().baseline, candidate: chosen().candidate, margin: chosen().margin }) });

@@ -1,17 +1,18 @@
 // Asks for an access key; the cookie that keeps it is out of every script's reach.
 
 import { send } from "./api.js";
+import { h, show } from "./dom.js";
 
 const form = document.getElementById("sign-in");
+const said = document.getElementById("said");
 form.addEventListener("submit", async (event) => {
   event.preventDefault();
-  const said = form.querySelector(".error");
-  said.textContent = "";
+  show(said);
   try {
     await send("POST", "/ui/session", { key: form.elements.key.value.trim() });
     location.assign(document.body.dataset.next);
   } catch (error) {
-    said.textContent = error.message;
+    show(said, h("p", { class: "error", role: "alert" }, error.message));
     form.elements.key.focus();
   }
 });

@@ -1,0 +1,202 @@
+"""What people do from the pages: register, change, remove, refresh; and what the API says of it, where it was done."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from playwright.sync_api import Page, expect
+
+from app.domain.check_settings import merged
+from tests.browser.conftest import MARKUP, Watch
+from tests.servers import Tower, tower
+
+Look = Callable[..., Watch]
+
+
+@pytest.fixture
+def free(look: Look, served: Tower) -> Iterator[Page]:
+    """The page of a model that nobody monitors, and that is so again at the end."""
+    yield look().open("/ui/model/free")
+    served.delete("/models/free/1/monitor")
+
+
+def stored(running: Tower) -> dict[str, object]:
+    found: dict[str, object] = running.get("/models/free/1/monitor").json()["settings"]
+    return found
+
+
+def test_a_version_is_registered_with_settings_and_the_api_s_words_stand_in_the_form(free: Page, served: Tower) -> None:
+    free.get_by_role("button", name="Monitor free version 1").click()
+    form = free.get_by_role("dialog", name="Monitor free v1")
+    form.get_by_label("Type").select_option("regressor")
+    form.get_by_label("Registered by").fill("ada")
+    form.get_by_text("Settings (each has a default)").click()
+    form.get_by_label("Metric").fill("rmse")
+    form.get_by_label("Most").fill("three")
+    form.get_by_role("button", name="Monitor").click()
+    expect(form.get_by_role("alert")).to_have_text("limits.rmse.max: Not a number.")
+    form.get_by_label("Most").fill("3")
+    form.get_by_label("at this many").fill("7")
+    form.get_by_label("of the last").fill("2")
+    form.get_by_role("button", name="Monitor").click()
+    expect(form.get_by_role("alert")).to_have_text("alarm: m is more than n.")
+    form.get_by_label("at this many").fill("2")
+    form.get_by_label("of the last").fill("")
+    form.get_by_role("button", name="Monitor").click()
+    expect(form).to_have_count(0)
+    expect(free.locator("#versions")).to_contain_text("no data")
+    expect(free.locator("#history")).to_contain_text("registered by ada")
+    assert stored(served) == {"limits": {"rmse": {"max": 3}}, "alarm": {"m": 2}}
+    assert served.get("/models/free/1/monitor").json()["model_type"] == "regressor"
+
+
+def test_settings_are_changed_and_what_is_emptied_goes_back_to_its_default(free: Page, served: Tower) -> None:
+    limits = {"rmse": {"min": 1, "max": 3}, "mae": {"max": 2}}
+    before = {"limits": limits, "silence_hours": 48, "direction": {"rmse": "lower"}}
+    served.post("/models/free/1/monitor", json={"model_type": "regressor", "settings": before})
+    free.reload()
+    free.get_by_role("button", name="Settings of version 1").click()
+    form = free.get_by_role("dialog", name="Settings of free v1")
+    form.get_by_label("Least rmse").fill("")
+    form.get_by_label("Most mae").fill("")
+    form.get_by_label("Degraded when nothing was logged").fill("")
+    form.get_by_label("Baseline").select_option("another version")
+    form.get_by_role("textbox", name="Version").fill("x")
+    form.get_by_role("button", name="Save").click()
+    expect(form.get_by_role("alert")).to_contain_text("baseline.version: Not a version.")
+    form.get_by_label("Baseline").select_option("its first points")
+    form.get_by_label("How many").fill("30")
+    form.get_by_role("button", name="Save").click()
+    expect(form).to_have_count(0)
+    after = {"limits": {"rmse": {"max": 3}}, "baseline": {"points": 30}, "direction": {"rmse": "lower"}}
+    assert stored(served) == after
+
+
+def test_a_version_is_removed_after_a_question_and_the_history_says_so(free: Page, served: Tower) -> None:
+    served.register("free", model_type="regressor")
+    free.reload()
+    free.get_by_role("button", name="Remove version 1 from monitoring").click()
+    free.get_by_role("button", name="Cancel").click()
+    expect(free.get_by_role("dialog")).to_have_count(0)
+    free.get_by_role("button", name="Remove version 1 from monitoring").click()
+    free.get_by_role("button", name="Remove", exact=True).click()
+    expect(free.get_by_role("button", name="Monitor free version 1")).to_be_visible()
+    expect(free.locator("#history")).to_contain_text("removed")
+    assert not served.get("/models/free/1/monitor/status").json()["is_monitored"]
+
+
+def test_what_somebody_else_did_meanwhile_is_said_where_one_acts(free: Page, served: Tower) -> None:
+    free.get_by_role("button", name="Monitor free version 1").click()
+    served.register("free", model_type="regressor")
+    free.get_by_role("button", name="Monitor", exact=True).click()
+    expect(free.get_by_role("dialog").get_by_role("alert")).to_have_text("Model is already being monitored")
+    free.keyboard.press("Escape")
+    expect(free.get_by_role("dialog")).to_have_count(0)
+    free.reload()
+    free.get_by_role("button", name="Remove version 1 from monitoring").click()
+    served.delete("/models/free/1/monitor")
+    free.get_by_role("button", name="Remove", exact=True).click()
+    expect(free.get_by_role("dialog").get_by_role("alert")).to_have_text("Model is not being monitored")
+
+
+def test_the_keyboard_alone_registers_and_the_focus_comes_back(free: Page) -> None:
+    button = free.get_by_role("button", name="Monitor free version 1")
+    button.focus()
+    free.keyboard.press("Enter")
+    expect(free.get_by_label("Type")).to_be_focused()
+    free.keyboard.press("Escape")
+    expect(button).to_be_focused()
+    free.keyboard.press("Enter")
+    free.keyboard.press("Tab")
+    free.keyboard.type("grace")
+    free.keyboard.press("Enter")
+    expect(free.locator("#history")).to_contain_text("registered by grace")
+
+
+def test_a_version_is_changed_and_removed_from_the_list_of_what_is_monitored(look: Look, served: Tower) -> None:
+    served.register(MARKUP)
+    watch = look()
+    page = watch.open("/ui/monitored?name=onerror")
+    page.get_by_role("button", name="Settings of").click()
+    page.get_by_label("Degraded when nothing was logged").fill("12")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    page.get_by_role("button", name="Remove <img").click()
+    page.get_by_role("button", name="Remove", exact=True).click()
+    expect(page.locator("#list")).to_contain_text("Nothing matches the filters.")
+    assert watch.complaints == []
+
+
+def test_where_nothing_is_monitored_the_first_registration_is_a_click_away(
+    look: Look, tmp_path: Path, world_url: str
+) -> None:
+    with tower(tmp_path, world_url, workers=1, MONITORING_EXPERIMENT="another-tower") as running:
+        page = look(running.url).open("/ui/")
+        expect(page.locator("#attention")).to_contain_text("Nothing is monitored yet.")
+        page.locator("#attention").get_by_role("button", name="Monitor unwatched version 1").click()
+        page.get_by_role("dialog").get_by_label("Type").select_option("regressor")
+        page.get_by_role("button", name="Monitor", exact=True).click()
+        expect(page.locator("#attention")).to_contain_text("no monitored version is drifting or degraded")
+        assert running.get("/models/unwatched/1/monitor/status").json()["is_monitored"]
+
+
+def test_a_refresh_shows_its_progress_and_what_it_read(look: Look) -> None:
+    page = look().open("/ui/")
+    page.route("**/cache/refresh", lambda route: (page.wait_for_timeout(1000), route.continue_()))
+    page.get_by_role("button", name="Refresh").click()
+    expect(page.get_by_role("progressbar", name="Refresh")).to_be_visible()
+    expect(page.locator("#refresh")).to_contain_text("Refreshing, ")
+    expect(page.locator("#refresh-said")).to_contain_text("model versions read")
+    expect(page.locator("#refresh")).to_have_text("Refresh")
+    expect(page.get_by_role("progressbar", name="Refresh")).to_be_hidden()
+
+
+def test_a_refresh_that_is_refused_says_why_beside_the_button(look: Look, tmp_path: Path, world_url: str) -> None:
+    with tower(tmp_path, world_url, workers=1, ENABLE_CACHE="false") as running:
+        page = look(running.url, clock=True).open("/ui/")
+        page.get_by_role("button", name="Refresh").click()
+        expect(page.locator("#refresh-said .error")).to_contain_text("The cache is off. Set ENABLE_CACHE=true")
+        page.clock.fast_forward(30_000)
+        page.wait_for_load_state("networkidle")
+        expect(page.locator("#refresh-said .error")).to_contain_text("The cache is off.")
+
+
+numbers = st.integers(1, 50)
+bounds = st.dictionaries(st.sampled_from(["min", "max"]), numbers, min_size=1).filter(
+    lambda of: of.get("min", 0) <= of.get("max", 99)
+)
+metrics = st.sampled_from(["rmse", "mae", "__proto__"])
+any_settings = st.fixed_dictionaries(
+    {},
+    optional={
+        "limits": st.dictionaries(metrics, bounds, min_size=1),
+        "direction": st.dictionaries(metrics, st.sampled_from(["higher", "lower"]), min_size=1),
+        "silence_hours": numbers,
+        "alarm": st.fixed_dictionaries({"n": st.integers(10, 50)}, optional={"m": st.integers(1, 10)}),
+        "baseline": st.one_of(st.fixed_dictionaries({"points": st.integers(10, 99)}), st.just({"version": "2"})),
+    },
+)
+
+
+@pytest.fixture(scope="module")
+def script(browser: object, served: Tower) -> Iterator[Page]:
+    """A page of the service's with the form's module."""
+    page = browser.new_page()  # type: ignore[attr-defined]
+    page.goto(f"{served.url}/ui/system")
+    page.evaluate("""async () => { const own = document.querySelector('script[type=module]').src;
+                     window.difference = (await import(own.replace('system.js', 'monitor.js'))).difference; }""")
+    yield page
+    page.close()
+
+
+@given(before=any_settings, after=any_settings)
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_the_form_is_changed_to_that_is_what_the_settings_become(
+    script: Page, before: dict[str, object], after: dict[str, object]
+) -> None:
+    changed = "(texts) => JSON.stringify(difference(...texts.map((text) => JSON.parse(text))))"
+    patch = script.evaluate(changed, [json.dumps(before), json.dumps(after)])
+    assert merged(before, json.loads(patch)) == after
