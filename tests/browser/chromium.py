@@ -12,7 +12,7 @@ _FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "
 WIDE, NARROW = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 PAGES = {
     "fleet": "/ui/",
-    "model": "/ui/model/digit-recognition",
+    "model": "/ui/model/digit-recognition?draw=3,2",
     "monitored": "/ui/monitored",
     "experiments": "/ui/experiments?experiment=1",
     "findings": "/ui/findings",

@@ -32,7 +32,8 @@ def main() -> None:
                         page.goto(running.url + path)
                         page.wait_for_load_state("networkidle")
                         page.screenshot(
-                            path=IMAGES / f"{page_name}-{scheme}-{width}.png", full_page=page_name != "fleet"
+                            path=IMAGES / f"{page_name}-{scheme}-{width}.png",
+                            full_page=page_name not in ("fleet", "model"),
                         )
                         page.close()
                     context.close()
