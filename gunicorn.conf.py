@@ -12,7 +12,7 @@ _host = f"[{_settings.api_host}]" if ":" in _settings.api_host else _settings.ap
 
 bind = f"{_host}:{_settings.api_port}"
 workers = _settings.web_concurrency
-# gthread, which stops at once.
+# gthread that stops at once.
 worker_class = "app.worker.Worker"
 # More than the gateway's calls at once (64): with MLflow hanging on all of them, others are left to answer.
 threads = 96

@@ -353,8 +353,8 @@ def wire(settings: Settings, parts: Parts) -> Tower:
         settings.cache_max_age_hours,
         {
             "push": settings.mlflow_webhook_secret is not None,
-            "changes": settings.change_poll_seconds > 0,
-            "aliases": settings.alias_poll_seconds > 0,
+            "changes": cached and settings.change_poll_seconds > 0,
+            "aliases": cached and settings.alias_poll_seconds > 0,
             "sweep": cached,
             "checks": settings.check_interval_minutes > 0,
         },

@@ -130,7 +130,7 @@ def observe(body: dict[str, Any], model_name: str, model_version: str) -> Respon
 @blp.response(200, SeriesSchema, headers=AGE_HEADERS)
 def series(query: dict[str, Any], model_name: str, model_version: str) -> Response:
     """The points of a version's metrics, and where which rule fired: for those who draw."""
-    return live(tower().drift.series(model_name, model_version, query.get("metric"), query["days"]))
+    return live(tower().drift.series(model_name, model_version, query["metric"], query["days"]))
 
 
 @blp.route("/monitoring")

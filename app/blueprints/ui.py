@@ -24,12 +24,14 @@ _MODULES = {
     "fleet": ("verdict", "monitor"),
     "model": ("verdict", "monitor", "chart", "timeline"),
     "monitored": ("verdict", "monitor"),
+    "findings": ("monitor",),
 }
 
 
 def _page(name: str, title: str, **told: str) -> Response:
     keys = tower().keys
-    role = g.key.role if keys and g.get("key") else "admin"
+    key = g.get("key")
+    role = key.role if key else "" if keys else "admin"
     shown = render_template(
         f"ui/{name}.html",
         title=title,
@@ -38,7 +40,9 @@ def _page(name: str, title: str, **told: str) -> Response:
         signed_in=keys is not None,
         who=who() or "",
         asset=_address,
-        mlflow_ui=tower().settings.mlflow_ui_url or "",
+        # Who has not signed in yet is told nothing.
+        mlflow_ui=(tower().settings.mlflow_ui_url or "") if role else "",
+        cached=tower().settings.enable_cache,
         told=told,
         modules=(*_SHARED, *(f"ui/js/{module}.js" for module in _MODULES.get(name, ()))),
         kinds=OF_VERSIONS,
@@ -119,9 +123,9 @@ def sign_in() -> AnyResponse:
 def begin_session() -> Response:
     """Keep an access key in a cookie that no script can read: body `{"key": "ct_…"}`."""
     body = request.get_json(silent=True)
-    token = body.get("key") if isinstance(body, dict) else None
+    token = body["key"] if isinstance(body, dict) and body.keys() == {"key"} else None
     if not isinstance(token, str) or not 0 < len(token) <= _LONGEST_KEY:
-        raise InvalidInput("key: Send the access key as text.")
+        raise InvalidInput('Send the access key as text: {"key": "ct_..."}.')
     keys = tower().keys
     key = keys.find(token.strip()) if keys and token.isascii() else None
     if key is None:

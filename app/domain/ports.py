@@ -1,6 +1,6 @@
 """What services need of each other and of the world, as interfaces. Wiring hands in what fits."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
@@ -84,9 +84,9 @@ class Gateway(Protocol):
         versions: Sequence[ModelVersion],
         monitor_runs: Mapping[tuple[str, int], str],
         fresh: bool = True,
-        metric: str | None = None,
+        metrics: Collection[str] = (),
     ) -> dict[tuple[str, int], list[MetricPoint]]:
-        """Every metric point of each version, or those of one metric, by the version's name and number.
+        """Every metric point of each version, or those of some metrics, by the version's name and number.
 
         Of its source run, of its logged model, of each run tagged `control_tower.evaluates`, and of its monitor run,
         which `monitor_runs` names. Unless `fresh`, a history whose last point is known may be up to an hour old.

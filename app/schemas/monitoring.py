@@ -267,7 +267,11 @@ class AcceptedSchema(Schema):
 class SeriesQuerySchema(Schema):
     """Which points."""
 
-    metric = text("One metric; by default all", "accuracy")
+    metric = fields.List(
+        fields.String(),
+        load_default=(),
+        metadata=told("A metric, may be repeated; by default all. Each costs a request to MLflow", ["accuracy"]),
+    )
     days = number("Days to look back, 1 to 3650", 90, load_default=3650, validate=validate.Range(1, 3650))
 
 

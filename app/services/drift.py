@@ -1,6 +1,6 @@
 """The metric history of a model: the points that MLflow holds, and what the rules say of them."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from app.domain.errors import NotFound
@@ -25,23 +25,23 @@ class Drift:
         """Per version, highest first, its series of the last `days` days. Raises `NotFound`."""
         models = self._mirror.versions(name)
         now = self._clock()
-        judged = self._judged(models, models, now, None)
+        judged = self._judged(models, models, now, ())
         entries = (drift_info(model, judged[model.key], now - days * DAY_MS, now) for model in models)
         return [entry for entry in entries if entry is not None]
 
-    def series(self, name: str, version: str, metric: str | None, days: int) -> dict[str, Any]:
-        """The series of each metric of a version, or of one, in the last `days` days. Raises `NotFound`."""
+    def series(self, name: str, version: str, metrics: Collection[str], days: int) -> dict[str, Any]:
+        """The series of each metric of a version, or of some, in the last `days` days. Raises `NotFound`."""
         number = version_number(version)
         models = self._mirror.versions(name)
         found = [model for model in models if model.row.version == number]
         if not found:
             raise NotFound("Model not found in MLflow")
         now = self._clock()
-        judged = self._judged(found, models, now, metric)[found[0].key]
+        judged = self._judged(found, models, now, metrics)[found[0].key]
         return series_info(found[0], judged, now - days * DAY_MS)
 
     def _judged(
-        self, models: Iterable[TrackedModel], others: Iterable[TrackedModel], now: int, metric: str | None
+        self, models: Iterable[TrackedModel], others: Iterable[TrackedModel], now: int, metrics: Collection[str]
     ) -> dict[tuple[str, int], Judged]:
         """Each version by its registration's settings, or by the defaults where it is not monitored.
 
@@ -53,7 +53,7 @@ class Drift:
         rows = [model.row for model in others if model.key in wanted]
         monitor_runs = {key: one.monitor_run_id for key, one in known.by_key.items() if key in wanted}
         with self._gateway.within(self._gateway.patience):
-            evidence = self._gateway.evidence(rows, monitor_runs, True, metric)
+            evidence = self._gateway.evidence(rows, monitor_runs, True, metrics)
         return {one.key: (*judge_registration(one, evidence, now), one) for one in registrations}
 
 

@@ -107,7 +107,9 @@ def test_a_session_keeps_the_key_where_no_script_reads_it(guarded: tuple[Service
     assert service.get("/models").status_code == 401
 
 
-@pytest.mark.parametrize("body", [None, [], {}, {"key": 5}, {"key": ""}, {"key": "x" * 1000}])
+@pytest.mark.parametrize(
+    "body", [None, [], {}, {"key": 5}, {"key": ""}, {"key": "x" * 1000}, {"key": "ct_x", "more": 1}]
+)
 def test_what_is_no_key_is_a_400(guarded: tuple[Service, str], body: object) -> None:
     assert guarded[0].post("/ui/session", json=body).status_code == 400
 

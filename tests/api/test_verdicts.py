@@ -151,6 +151,7 @@ def test_the_series_of_one_metric_and_of_some_days(monitored: Service) -> None:
     assert set(monitored.json(series("m"))["metrics"]) == {"accuracy", "f1"}
     assert set(monitored.json(series("m") + "?metric=f1")["metrics"]) == {"f1"}
     assert [p["value"] for p in monitored.json(series("m") + "?metric=f1")["metrics"]["f1"]["points"]] == [0.7, 0.8]
+    assert set(monitored.json(series("m") + "?metric=f1&metric=accuracy")["metrics"]) == {"accuracy", "f1"}
     one = monitored.json(series("m") + "?metric=f1&days=30")["metrics"]["f1"]
     assert [p["value"] for p in one["points"]] == [0.8]
     assert monitored.json(series("m") + "?metric=other")["metrics"] == {}

@@ -114,6 +114,8 @@ def test_the_keyboard_alone_registers_and_the_focus_comes_back(free: Page) -> No
     free.keyboard.type("grace")
     free.keyboard.press("Enter")
     expect(free.locator("#history")).to_contain_text("registered by grace")
+    expect(free.get_by_role("status").filter(has_text="free version 1 is monitored.")).to_have_count(1)
+    expect(free.locator("#versions tbody tr").first.locator(":focus")).to_have_count(1)
 
 
 def test_a_version_is_changed_and_removed_from_the_list_of_what_is_monitored(look: Look, served: Tower) -> None:
@@ -154,14 +156,50 @@ def test_a_refresh_shows_its_progress_and_what_it_read(look: Look) -> None:
     expect(page.get_by_role("progressbar", name="Refresh")).to_be_hidden()
 
 
-def test_a_refresh_that_is_refused_says_why_beside_the_button(look: Look, tmp_path: Path, world_url: str) -> None:
+def test_without_a_cache_there_is_nothing_to_refresh(look: Look, tmp_path: Path, world_url: str) -> None:
     with tower(tmp_path, world_url, workers=1, ENABLE_CACHE="false") as running:
-        page = look(running.url, clock=True).open("/ui/")
-        page.get_by_role("button", name="Refresh").click()
-        expect(page.locator("#refresh-said .error")).to_contain_text("The cache is off. Set ENABLE_CACHE=true")
-        page.clock.fast_forward(30_000)
-        page.wait_for_load_state("networkidle")
-        expect(page.locator("#refresh-said .error")).to_contain_text("The cache is off.")
+        page = look(running.url).open("/ui/")
+        expect(page.locator("#versions")).to_contain_text("unwatched")
+        assert page.get_by_role("button", name="Refresh").count() == 0
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"Degraded when nothing was logged": "1e309"}, "silence_hours: Not a number."),
+        ({"Metric": "rmse", "Least": "Infinity"}, "limits.rmse.min: Not a number."),
+        ({"Metric": "rmse"}, "limits.rmse: needs min, max or both."),
+        ({"Least": "1"}, "limits: '' is no name of a metric."),
+        ({"of the last": "0,5"}, "alarm.n: Not a whole number."),
+    ],
+)
+def test_nothing_that_was_typed_is_dropped_in_silence(free: Page, fields: dict[str, str], told: str) -> None:
+    free.get_by_role("button", name="Monitor free version 1").click()
+    form = free.get_by_role("dialog")
+    form.get_by_text("Settings (each has a default)").click()
+    for label, value in fields.items():
+        form.get_by_label(label, exact=label == "Metric").fill(value)
+    form.get_by_role("button", name="Monitor").click()
+    expect(form.get_by_role("alert")).to_have_text(told)
+
+
+def test_a_baseline_without_its_period_and_a_metric_named_twice_are_refused(free: Page) -> None:
+    free.get_by_role("button", name="Monitor free version 1").click()
+    form = free.get_by_role("dialog")
+    form.get_by_text("Settings (each has a default)").click()
+    form.get_by_label("Baseline").select_option("its points of a period")
+    form.get_by_role("button", name="Monitor").click()
+    expect(form.get_by_role("alert")).to_contain_text("baseline.from")
+    form.get_by_label("Baseline").select_option("its first points")
+    form.get_by_role("button", name="Add a metric").click()
+    for row in (0, 1):
+        form.get_by_label("Metric", exact=True).nth(row).fill("rmse")
+        form.get_by_label("Most").nth(row).fill("3")
+    form.get_by_role("button", name="Monitor").click()
+    expect(form.get_by_role("alert")).to_have_text("limits: rmse stands there twice.")
+    form.get_by_role("button", name="Take this row out").first.click()
+    form.get_by_role("button", name="Monitor").click()
+    expect(form).to_have_count(0)
 
 
 numbers = st.integers(1, 50)

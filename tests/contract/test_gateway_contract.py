@@ -298,7 +298,7 @@ def test_points_come_from_the_source_run_and_from_the_runs_that_evaluate_the_ver
     assert (1_700_000_000_000, "loss", None) in of_source
     assert len(of_source) == 3
     assert {p.source for p in points[name, 1]} == {"source run", "evaluation run"}
-    only = case.gateway.evidence(rows, {}, True, "loss")
+    only = case.gateway.evidence(rows, {}, True, ["loss", "other"])
     assert [(p.metric, p.value) for p in only[name, 1]] == [("loss", None)]
 
 

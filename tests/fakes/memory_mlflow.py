@@ -3,7 +3,7 @@
 import base64
 import itertools
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -298,11 +298,11 @@ class MemoryGateway:
         versions: Sequence[ModelVersion],
         monitor_runs: Mapping[tuple[str, int], str],
         fresh: bool = True,
-        metric: str | None = None,
+        metrics: Collection[str] = (),
     ) -> dict[tuple[str, int], list[MetricPoint]]:
         self._called("evidence")
         return {
-            (row.name, row.version): [p for p in self._points(row, monitor_runs) if metric in (None, p.metric)]
+            (row.name, row.version): [p for p in self._points(row, monitor_runs) if not metrics or p.metric in metrics]
             for row in versions
         }
 

@@ -1,7 +1,7 @@
 """MlflowGateway: what the tower reads from MLflow and writes to it, in few, large calls."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any
@@ -178,9 +178,9 @@ class MlflowGateway:
         versions: Sequence[ModelVersion],
         monitor_runs: Mapping[tuple[str, int], str],
         fresh: bool = True,
-        metric: str | None = None,
+        metrics: Collection[str] = (),
     ) -> dict[tuple[str, int], list[MetricPoint]]:
-        return self._history.evidence(versions, monitor_runs, fresh=fresh, metric=metric)
+        return self._history.evidence(versions, monitor_runs, fresh=fresh, metrics=metrics)
 
     def open_registrations(self) -> Sequence[Registration] | None:
         states = self._monitor_runs.all_open()

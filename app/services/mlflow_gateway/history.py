@@ -8,7 +8,7 @@ import math
 import re
 from array import array
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,9 +69,14 @@ class History:
         self._kept_points = 0
 
     def evidence(
-        self, versions: Sequence[ModelVersion], monitor_runs: Mapping[Key, str], *, fresh: bool, metric: str | None
+        self,
+        versions: Sequence[ModelVersion],
+        monitor_runs: Mapping[Key, str],
+        *,
+        fresh: bool,
+        metrics: Collection[str],
     ) -> Evidence:
-        """Every point of each version, or those of one metric.
+        """Every point of each version, or those of some metrics.
 
         Unless `fresh`, histories whose last point is known are not read again.
         """
@@ -80,10 +85,10 @@ class History:
             return found
         experiments = self._registry.experiment_ids()
         owners = self._owners(versions, monitor_runs, experiments)
-        for owner, points in self._histories(owners, fresh, metric):
+        for owner, points in self._histories(owners, fresh, metrics):
             found[owner.key] += points
         for key, points in self._of_logged_models(versions, owners, experiments).items():
-            found[key] += [point for point in points if metric in (None, point.metric)]
+            found[key] += [point for point in points if not metrics or point.metric in metrics]
         return found
 
     def points(self, run_ids: Sequence[str], metric: str) -> list[MetricPoint]:
@@ -118,11 +123,11 @@ class History:
         return list(owners.values())
 
     def _histories(
-        self, owners: Sequence[_Owner], fresh: bool, wanted: str | None
+        self, owners: Sequence[_Owner], fresh: bool, wanted: Collection[str]
     ) -> Iterable[tuple[_Owner, list[MetricPoint]]]:
         runs = {owner.run.run_id: owner.last for owner in owners}
         points: dict[str, list[tuple[str, _Kept]]] = defaultdict(list)
-        for metric in sorted({name for last in runs.values() for name in last if wanted in (None, name)}):
+        for metric in sorted({name for last in runs.values() for name in last if not wanted or name in wanted}):
             having = [run_id for run_id, last in runs.items() if metric in last]
             for run_id, kept in self._of_metric(having, metric, runs, fresh):
                 points[run_id].append((metric, kept))

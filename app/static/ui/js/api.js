@@ -49,10 +49,19 @@ export async function send(method, path, body) {
   return answer.json();
 }
 
+// How far this machine's clock is before the service's.
+let ahead = 0;
+
+// The service's time, in milliseconds: ages are told by it, and not by a clock that may be an hour wrong.
+export const now = () => Date.now() - ahead;
+
 async function ask(path, options) {
   try {
     // The cache is ours: the browser's would hide a 304 from us.
-    return await fetch(path, { cache: "no-store", credentials: "same-origin", ...options });
+    const answer = await fetch(path, { cache: "no-store", credentials: "same-origin", ...options });
+    const told = Date.parse(answer.headers.get("Date"));
+    if (told) ahead = Math.abs(Date.now() - told) < 2000 ? 0 : Date.now() - told;
+    return answer;
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new Refused("The service does not answer. Check that it runs, and your connection to it.");

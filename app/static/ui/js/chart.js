@@ -56,7 +56,7 @@ export function draw(place, lines) {
     scales: { y: { range: (_, low, high) => reach(lines, low, high) } },
     axes: [{ ...axis, size: 30, values: (_, ticks, __, ___, step) => ticks.map((tick) => moment(tick, step)) }, { ...axis, size: 64, values: (_, ticks) => ticks.map(number) }],
     series: [{}, ...lines.map((line, index) => ({
-      label: `v${line.version}`, stroke: colour(`line-${index % 5}`), width: 2, dash: DASHES[index % 5], spanGaps: true, points: { show: times.length < 60, size: 5 },
+      label: `v${line.version}`, stroke: colour(`line-${index % 5}`), width: 2, dash: DASHES[index % 5], points: { show: times.length < 60, size: 5 },
     }))],
     hooks: {
       drawClear: [(plot) => beneath(plot, lines)],
@@ -86,6 +86,9 @@ function said(time, index, columns, lines) {
   });
   return [`${new Date(time * 1000).toISOString().slice(0, 16).replace("T", " ")} UTC: ${values.join(", ")}`];
 }
+
+// What a screen can show: the difference of two numbers beyond it is none.
+export const isDrawable = (lines) => lines.every((line) => line.points.every((point) => point.value === null || Math.abs(point.value) < 1e300));
 
 export function summary(metric, lines) {
   return `${metric}: ${lines.map((line) => `version ${line.version}, ${line.points.length} points, last ${number(line.last)}, ${line.verdict.replace("_", " ")}`).join("; ")}`;

@@ -1,5 +1,6 @@
 // Elements made by hand: text is set as text, so nothing that MLflow holds is ever markup.
 
+import { now } from "./api.js";
 import morphdom from "../../vendor/morphdom/morphdom-esm.js";
 
 const SVG = "http://www.w3.org/2000/svg";
@@ -64,9 +65,9 @@ export const many = (count, one, more = `${one}s`) => `${count} ${count === 1 ? 
 const UNITS = [["year", 31557600], ["month", 2629800], ["day", 86400], ["hour", 3600], ["minute", 60]];
 const WORDS = new Intl.RelativeTimeFormat("en", { numeric: "always" });
 
-// How long ago that was. A clock that is a little behind the service's does not make it the future.
+// How long ago that was; what MLflow dates into the future is so.
 function since(text) {
-  const seconds = (new Date(text) - Date.now()) / 1000;
+  const seconds = (new Date(text) - now()) / 1000;
   if (Math.abs(seconds) < 60) return seconds > -5 ? "just now" : `${Math.round(-seconds / 5) * 5} seconds ago`;
   const [unit, size] = UNITS.find(([, each]) => Math.abs(seconds) >= each);
   return WORDS.format(Math.round(seconds / size), unit);
@@ -95,6 +96,9 @@ export function table(caption, columns, rows) {
       h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, columns.map((column) => h("th", { role: "columnheader", scope: "col" }, column)))),
       h("tbody", { role: "rowgroup" }, rows.map(({ key, cells }) => h("tr", { role: "row", "data-key": key }, cells.map(cell))))));
 }
+
+// A name keeps its direction of writing to itself.
+export const named = (name, more = "") => h("span", { class: "name" }, h("bdi", {}, name), more);
 
 export function note(...children) {
   return h("p", { class: "note" }, children);

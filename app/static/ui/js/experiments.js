@@ -1,8 +1,8 @@
 // Experiments, and the runs of one.
 
 import { get, query } from "./api.js";
-import { ago, h, none, note, number, show, table } from "./dom.js";
-import { aged, ask, chosen, filters, inMlflow, part } from "./shell.js";
+import { ago, h, named, none, note, number, show, table } from "./dom.js";
+import { aged, ask, chosen, filters, hasMlflow, inMlflow, part } from "./shell.js";
 
 const SIZE = 50;
 const MOST_PAIRS = 6;
@@ -29,23 +29,29 @@ addEventListener("asked", () => {
 function drawExperiments(found) {
   const { name = "", experiment } = chosen();
   const shown = found.body.filter((one) => one.name.toLowerCase().includes(name.toLowerCase()));
-  const open = found.body.find((one) => one.experiment_id === experiment);
-  document.getElementById("runs-title").textContent = `Runs of ${open?.name ?? `experiment ${experiment}`}`;
+  const opened = found.body.find((one) => one.experiment_id === experiment);
+  document.getElementById("runs-title").textContent = `Runs of ${opened?.name ?? `experiment ${experiment}`}`;
   if (!shown.length) {
     show(list, aged(found), note(found.body.length ? "Nothing matches the filters." : "There is no such experiment."));
     return;
   }
   show(list, aged(found),
-    table("Experiments", ["Name", "Id", "State", "Made", "Last changed", "Links"], shown.slice(0, rows).map((one) => ({
+    table("Experiments", ["Name", "Id", "State", "Made", "Last changed", ...(hasMlflow ? ["MLflow"] : [])], shown.slice(0, rows).map((one) => ({
       key: one.experiment_id,
       cells: [
-        h("span", { class: "name" }, one.name), one.experiment_id, one.lifecycle_stage, ago(one.creation_time), ago(one.last_update_time),
-        h("div", { class: "row" },
-          h("button", { type: "button", "aria-label": `Runs of ${one.name}`, "aria-pressed": String(one.experiment_id === experiment), onclick: () => { ask({ experiment: one.experiment_id, limit: "" }); section.scrollIntoView({ block: "start" }); } }, "Runs"),
-          inMlflow.experiment(one.experiment_id, one.name)),
+        h("a", { href: `/ui/experiments?experiment=${encodeURIComponent(one.experiment_id)}`, "aria-current": one.experiment_id === experiment ? "true" : null, onclick: (event) => open(event, one.experiment_id) }, named(one.name)), one.experiment_id, one.lifecycle_stage, ago(one.creation_time), ago(one.last_update_time),
+        ...(hasMlflow ? [inMlflow.experiment(one.experiment_id, one.name)] : []),
       ],
     }))),
     shown.length > rows && h("button", { type: "button", class: "more", onclick: () => { rows += 4 * SIZE; drawExperiments(found); } }, `Show more of ${shown.length}`));
+}
+
+// In its place, where the browser is not asked for another tab.
+function open(event, experiment) {
+  if (event.ctrlKey || event.metaKey || event.shiftKey) return;
+  event.preventDefault();
+  ask({ experiment, limit: "" });
+  section.scrollIntoView({ block: "start" });
 }
 
 function drawTable(experiment, limit, { body, hasMore }) {

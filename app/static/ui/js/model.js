@@ -1,11 +1,11 @@
 // One registered model: its versions, what they measure, how they compare, what happened.
 
 import { get, path, query } from "./api.js";
-import { draw, summary } from "./chart.js";
-import { ago, h, many, none, note, number, pairs, show, table } from "./dom.js";
+import { draw, isDrawable, summary } from "./chart.js";
+import { ago, h, none, note, number, pairs, show, table } from "./dom.js";
 import { edit, monitorButton, remove } from "./monitor.js";
 import { aged, ask, chosen, filters, inMlflow, mayWrite, part } from "./shell.js";
-import { badge, events, isBad, reasons } from "./verdict.js";
+import { VERDICTS, badge, events, reasons } from "./verdict.js";
 import { timeline } from "./timeline.js";
 
 // As the address has it: markup would change some of what a name may hold.
@@ -15,7 +15,12 @@ const STEP = 20;
 const MOST_LINES = 5;
 const MOST_CHIPS = 20;
 const MOST_EVENTS = 200;
-const FIRST_METRICS = 8;
+const MOST_POINTS = 100;
+// Charts at first, and with each press of the button. Each metric is a request to MLflow, so that of more no more are read.
+const STEP_METRICS = 8;
+const FEW_METRICS = 24;
+// What of an address the service takes, less what surrounds the names.
+const LONGEST_QUERY = 6000;
 // What is drawn is read from MLflow: when it was checked anew, when asked otherwise, and now and then.
 const READ_AGAIN_MS = 120_000;
 
@@ -23,10 +28,11 @@ const READ_AGAIN_MS = 120_000;
 const alike = () => "";
 
 let drawnOf = "";
+let mock = false;
 let versions = [];
 let registered = new Map();
 let rows = STEP;
-let metrics = FIRST_METRICS;
+let metrics = STEP_METRICS;
 
 filters(document.getElementById("choice"));
 filters(document.getElementById("compare"));
@@ -36,6 +42,7 @@ const drawTable = part(place.versions, async (signal) => {
   versions = found.body;
   registered = new Map(watched.body.filter((row) => row.model_name === name).map((row) => [row.model_version, row]));
   drawVersions(found);
+  document.getElementById("compare-section").hidden = versions.length < 2;
   fillChoices();
   drawLines();
   const state = found.tag + watched.tag;
@@ -52,19 +59,24 @@ const drawHistory = part(place.history, async (signal) => {
     : note("No version of this model was ever monitored."));
 }, { seconds: READ_AGAIN_MS / 1000, of: alike });
 
-const changed = () => {
-  drawTable();
-  drawHistory();
-};
+const changed = () => Promise.all([drawTable(), drawHistory()]);
 
 function drawVersions(found) {
   if (!versions.length) {
     show(place.versions, note("This model has no version yet."));
     return;
   }
+  mock = found.mock;
   show(place.versions, aged(found),
-    table("Versions", ["Version", "Stage", "Aliases", "Type", "Made", "Verdict", "Why", "More", ...(mayWrite ? ["Monitoring"] : [])], versions.slice(0, rows).map(line)),
+    table("Versions", ["Version", "Stage", "Aliases", "Type", "Made", "Verdict", "Why", "More", ...(mayWrite ? ["Monitoring"] : [])], inOrder().slice(0, rows).map(line)),
     versions.length > rows && h("button", { type: "button", class: "more", onclick: () => { rows += 5 * STEP; drawVersions(found); } }, `Show more of ${versions.length}`));
+}
+
+// The newest first; of many, those that serve or are watched come before.
+function inOrder() {
+  if (versions.length <= STEP) return versions;
+  const matters = (row) => registered.has(row.version) || row.aliases.length > 0 || row.stage === "Production" || row.stage === "Staging";
+  return [...versions.filter(matters), ...versions.filter((row) => !matters(row))];
 }
 
 function line(row) {
@@ -79,7 +91,7 @@ function line(row) {
         ? h("div", { class: "row" },
           h("button", { type: "button", "aria-label": `Settings of version ${row.version}`, onclick: () => edit(name, row, watched, changed) }, "Settings …"),
           h("button", { type: "button", "aria-label": `Remove version ${row.version} from monitoring`, onclick: () => remove(name, row.version, changed) }, "Remove …"))
-        : monitorButton(name, row, changed)] : []),
+        : mock ? none() : monitorButton(name, row, changed)] : []),
     ],
   };
 }
@@ -92,7 +104,7 @@ function details(row, watched) {
     ...(row.stage === "None" ? {} : { "Stage by": row.stage_source }),
     ...(Object.keys(row.metrics).length ? { "Metrics of the source run": Object.entries(row.metrics).map(([metric, value]) => h("div", {}, `${metric} ${number(value)}`)) } : {}),
     ...(Object.keys(row.tags).length ? { "Tags": Object.entries(row.tags).map(([key, value]) => h("div", {}, `${key}: ${value}`)) } : {}),
-    ...(watched ? { "Registered by": [watched.registered_by, ", ", ago(watched.registered_at)], "Settings": Object.keys(watched.settings).length ? h("code", {}, JSON.stringify(watched.settings)) : "the defaults" } : {}),
+    ...(watched ? { "Registered by": [h("bdi", {}, watched.registered_by), ", ", ago(watched.registered_at)], "Settings": Object.keys(watched.settings).length ? h("code", {}, JSON.stringify(watched.settings)) : "the defaults" } : {}),
   }), inMlflow.version(name, row.version, "open in MLflow"));
 }
 
@@ -108,20 +120,44 @@ function drawLines() {
   const offered = [...new Set([...shown, ...versions.filter((row) => registered.has(row.version)).map((row) => row.version), ...versions.slice(0, MOST_CHIPS).map((row) => row.version)])]
     .slice(0, MOST_CHIPS).sort((a, b) => b - a);
   const toggle = (version) => ask({ draw: (shown.includes(version) ? shown.filter((one) => one !== version) : [...shown, version].slice(-MOST_LINES)).join(",") });
-  show(place.lines, offered.map((version) => h("button", { type: "button", class: "chip", "data-key": version, "aria-pressed": String(shown.includes(version)), onclick: () => toggle(version) }, `v${version}`)));
+  show(place.lines, offered.map((version) => h("button", { type: "button", class: "chip", "data-key": version, "aria-pressed": String(shown.includes(version)), onclick: () => toggle(version) }, `v${version}`)),
+    (chosen().draw ?? "").split(",").length > MOST_LINES && h("span", { class: "quiet" }, `${MOST_LINES} at most are drawn`));
 }
 
-let read = { state: "", at: 0, found: [] };
+let read = { state: "", at: 0, found: [], all: 0 };
+
+// The metrics that are known of the versions to draw, the worst first. Runs that evaluate a version may have more.
+function known(shown) {
+  const ranks = new Map();
+  for (const version of shown) {
+    const checked = registered.get(version)?.metrics ?? {};
+    for (const metric of Object.keys(versions.find((row) => row.version === version).metrics)) ranks.set(metric, Math.min(ranks.get(metric) ?? VERDICTS.length, VERDICTS.length));
+    for (const [metric, { verdict }] of Object.entries(checked)) ranks.set(metric, Math.min(ranks.get(metric) ?? VERDICTS.length, VERDICTS.indexOf(verdict)));
+  }
+  return [...ranks.keys()].sort((a, b) => ranks.get(a) - ranks.get(b) || a.localeCompare(b));
+}
+
+async function series(version, days, names, signal) {
+  const parts = [[]];
+  for (const name of names) {
+    if (new URLSearchParams([...parts.at(-1), name].map((one) => ["metric", one])).toString().length > LONGEST_QUERY) parts.push([]);
+    parts.at(-1).push(name);
+  }
+  const found = await Promise.all(parts.map((part) => get(`${path.version(name, version, "series")}?${new URLSearchParams([["days", days], ...part.map((one) => ["metric", one])])}`, signal)));
+  return { version, metrics: found.flatMap(({ body }) => Object.entries(body.metrics)) };
+}
 
 const drawCharts = part(place.charts, async (signal) => {
   // What there is to draw is known when the versions are.
   if (!drawnOf) return;
   const shown = drawnVersions();
   const { days = "90" } = chosen();
-  const state = JSON.stringify([shown, days, drawnOf]);
+  const names = known(shown);
+  const asked = names.length > FEW_METRICS ? names.slice(0, metrics) : [];
+  const state = JSON.stringify([shown, days, asked, drawnOf]);
   if (state !== read.state || Date.now() - read.at > READ_AGAIN_MS) {
-    const found = await Promise.all(shown.map((version) => get(path.version(name, version, `series${query({ days })}`), signal)));
-    read = { state, at: Date.now(), found: found.map(({ body }) => body) };
+    const found = await Promise.all(shown.map((version) => series(version, days, asked, signal)));
+    read = { state, at: Date.now(), found, all: asked.length ? names.length : 0 };
   }
   drawMetrics();
 }, { seconds: 30, of: () => query({ draw: chosen().draw, days: chosen().days }) });
@@ -132,28 +168,28 @@ addEventListener("asked", () => {
   compare();
 });
 
-const RANK = ["drifting", "degraded", "healthy", "insufficient_data"];
-
 function drawMetrics() {
   const lines = new Map();
-  for (const { model_version: version, metrics: of } of read.found) {
-    for (const [metric, one] of Object.entries(of)) {
+  for (const { version, metrics: of } of read.found) {
+    for (const [metric, one] of of) {
       if (one.points.length) lines.set(metric, [...(lines.get(metric) ?? []), { ...one, version, metric }]);
     }
   }
-  const rank = (metric) => Math.min(...lines.get(metric).map((one) => RANK.indexOf(one.verdict)));
+  const rank = (metric) => Math.min(...lines.get(metric).map((one) => VERDICTS.indexOf(one.verdict)));
   const names = [...lines.keys()].sort((a, b) => rank(a) - rank(b) || a.localeCompare(b));
   const isLine = (metric) => lines.get(metric).some((one) => one.points.length > 1);
-  const shown = names.filter(isLine);
+  const many = names.filter(isLine);
+  const shown = many.slice(0, metrics);
   const single = names.filter((metric) => !isLine(metric)).flatMap((metric) => lines.get(metric));
-  const asTable = chosen().table === "yes";
+  const isChart = (metric) => chosen().table !== "yes" && isDrawable(lines.get(metric));
+  const all = read.all || many.length;
   show(place.charts,
     !names.length && note("No metric was logged in these days."),
-    shown.length > 0 && !asTable && note("The band is the baseline and what is in line with it, a dashed line is a limit, and ✕ is a point where a rule fired. Times are in UTC."),
-    shown.slice(0, metrics).map((metric) => figure(metric, lines.get(metric), asTable)),
-    shown.length > metrics && h("button", { type: "button", class: "more", onclick: () => { metrics += FIRST_METRICS; drawMetrics(); } }, `Show more of ${many(shown.length, "metric")}`),
-    single.length > 0 && [h("h3", {}, "Fewer than 2 points: nothing to draw yet"), points("Single values", single)]);
-  for (const metric of asTable ? [] : shown.slice(0, metrics)) {
+    shown.some(isChart) && note("The band is the baseline and what is in line with it, a dashed line is a limit, and ✕ is a point where a rule fired. Times are in UTC."),
+    shown.map((metric) => figure(metric, lines.get(metric), isChart(metric))),
+    single.length > 0 && [h("h3", {}, "Fewer than 2 points: nothing to draw yet"), points("Single values", single)],
+    all > metrics && h("button", { type: "button", class: "more", onclick: () => { metrics += STEP_METRICS; drawCharts(); } }, `Show more of ${all} metrics`));
+  for (const metric of shown.filter(isChart)) {
     const chart = place.charts.querySelector(`[data-metric="${CSS.escape(metric)}"]`);
     const now = JSON.stringify(lines.get(metric));
     if (chart.drawnOf !== now) {
@@ -164,13 +200,13 @@ function drawMetrics() {
 }
 
 // A chart is drawn into its place by uPlot: what is there stays.
-function figure(metric, lines, asTable) {
-  return h("figure", { class: "figure", "data-key": `${asTable ? "table" : "chart"} ${metric}` },
-    h("figcaption", {}, h("h3", {}, metric), h("ul", { class: "legend" }, lines.map((one, at) => h("li", {}, h("span", { class: `swatch ink-line-${at % 5}`, "aria-hidden": "true" }, ["━", "╍", "┅", "╌", "┄"][at % 5]), ` v${one.version} `, badge(one.verdict),
+function figure(metric, lines, isChart) {
+  return h("figure", { class: "figure", "data-key": `${isChart ? "chart" : "table"} ${metric}` },
+    h("figcaption", {}, h("h3", {}, metric), h("ul", { class: "legend" }, lines.map((one, at) => h("li", {}, h("span", { class: `swatch ink-line-${at % 5}`, "aria-hidden": "true" }, ["━", "╍", "┅", "╌", "┄"][at % 5]), ` v${one.version} `, badge(one.verdict), !registered.has(one.version) && h("span", { class: "quiet" }, " if it were monitored"),
       ` ${number(one.last)}`, h("span", { class: "quiet" }, [
         one.baseline && `baseline ${number(one.baseline.mean)} ± ${number(one.baseline.std)}`, limits(one.limits), one.population,
       ].filter(Boolean).map((words) => ` · ${words}`)))))),
-    asTable ? points(metric, lines) : [h("div", { class: "chart", "data-kept": true, "data-metric": metric, role: "img", "aria-label": summary(metric, lines) }), h("p", { class: "readout", "aria-hidden": "true", "data-kept": true }, " ")]);
+    !isChart ? points(metric, lines) : [h("div", { class: "chart", "data-kept": true, "data-metric": metric, role: "img", "aria-label": summary(metric, lines) }), h("p", { class: "readout", "aria-hidden": "true", "data-kept": true }, " ")]);
 }
 
 function limits(of) {
@@ -179,7 +215,8 @@ function limits(of) {
 }
 
 function points(title, lines) {
-  const found = lines.flatMap((one) => one.points.slice(-100).reverse().map((point, at) => ({ ...point, metric: one.metric, version: one.version, at })));
+  const left = Math.max(...lines.map((one) => one.points.length)) - MOST_POINTS;
+  const found = lines.flatMap((one) => one.points.slice(-MOST_POINTS).reverse().map((point, at) => ({ ...point, metric: one.metric, version: one.version, at })));
   return table(title, ["Metric", "Version", "Time", "Value", "Source", "Rules that fired"],
     found.map((point) => ({ key: `${point.metric} ${point.version} ${point.at}`, cells: [point.metric, `v${point.version}`, point.time, number(point.value), point.source, point.fired.join(", ") || none()] })));
 }

@@ -1,28 +1,36 @@
 // Registering a version for monitoring, changing its settings, and removing it: dialogs that say what the API says.
 
 import { path, send } from "./api.js";
-import { h, show } from "./dom.js";
-import { mayWrite, wrong } from "./shell.js";
+import { h, named, show } from "./dom.js";
+import { mayWrite, tell, wrong } from "./shell.js";
 
 // What is in the way of a click is asked in a dialog; it closes when what it was for is done.
-function dialog(title, content, verb, act) {
+function dialog(title, content, verb, act, done) {
+  // What opened it may be another button when it is done: the focus then goes to one beside.
+  const place = document.activeElement.closest("tr, li") ?? document.getElementById("main");
   const said = h("div");
+  const button = h("button", { class: "main" }, verb);
   const form = h("form", { class: "panel" },
     h("h2", { id: "dialog-title" }, title), content, said,
-    h("div", { class: "row" }, h("button", { class: "main" }, verb), h("button", { type: "button", onclick: () => opened.close() }, "Cancel")));
+    h("div", { class: "row" }, button, h("button", { type: "button", onclick: () => opened.close() }, "Cancel")));
   const opened = h("dialog", { "aria-labelledby": "dialog-title" }, form);
   let acting = false;
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     if (acting) return;
     acting = true;
+    button.textContent = `${verb} …`;
     show(said);
     try {
-      await act(form);
+      const told = await act(form);
       opened.close();
+      tell(told);
+      await done();
+      if (document.activeElement === document.body) ((place.isConnected && place.querySelector("button")) || document.getElementById("main")).focus({ preventScroll: true });
     } catch (error) {
       show(said, wrong(error));
     }
+    button.textContent = verb;
     acting = false;
   });
   opened.addEventListener("close", () => opened.remove());
@@ -31,12 +39,12 @@ function dialog(title, content, verb, act) {
   return form;
 }
 
-const labelled = (label, field, hint) => h("label", {}, label, field, hint && h("span", { class: "quiet" }, hint));
+const labelled = (label, field) => h("label", {}, label, field);
 const text = (name, value, more = {}) => h("input", { name, value: value ?? "", autocomplete: "off", ...more });
 const choice = (name, chosen, options) => h("select", { name }, options.map(([value, words]) => h("option", { value, selected: value === chosen }, words)));
 
-// What is a number is sent as one; of anything else the API says what is wrong.
-const given = (value) => (value.trim() === "" || Number.isNaN(Number(value)) ? value.trim() : Number(value));
+// What is a number is sent as one; of anything else the API says what is wrong. JSON knows no infinity.
+const given = (value) => (value.trim() !== "" && Number.isFinite(Number(value)) ? Number(value) : value.trim());
 
 const isEmpty = (value) => value !== null && typeof value === "object" && Object.keys(value).length === 0;
 
@@ -64,7 +72,8 @@ function settingsForm(settings, metrics) {
     h("td", {}, text("min", own(limits, metric)?.min, { inputmode: "decimal", "aria-label": `Least ${metric}`, size: 6 })),
     h("td", {}, text("max", own(limits, metric)?.max, { inputmode: "decimal", "aria-label": `Most ${metric}`, size: 6 })),
     h("td", {}, h("select", { name: "better", "aria-label": `Which ${metric} is better` },
-      [["", "by its name"], ["higher", "higher"], ["lower", "lower"]].map(([value, words]) => h("option", { value, selected: value === (own(direction, metric) ?? "") }, words))))));
+      [["", "by its name"], ["higher", "higher"], ["lower", "lower"]].map(([value, words]) => h("option", { value, selected: value === (own(direction, metric) ?? "") }, words)))),
+    h("td", {}, h("button", { type: "button", "aria-label": `Take ${metric || "this row"} out`, onclick: (event) => event.target.closest("tr").remove() }, "✕"))));
   const known = [...new Set([...Object.keys(limits), ...Object.keys(direction)])];
   known.forEach((metric) => add(metric));
   if (!known.length) add();
@@ -82,7 +91,7 @@ function settingsForm(settings, metrics) {
       labelled("at this many", text("m", alarm.m, { inputmode: "numeric", placeholder: "3", size: 4 })), labelled("of the last", text("n", alarm.n, { inputmode: "numeric", placeholder: "5", size: 4 })))),
     labelled("Degraded when nothing was logged for more than (hours)", text("silence_hours", silence, { inputmode: "decimal", placeholder: "never" })),
     h("fieldset", {}, h("legend", {}, "Limits"),
-      h("table", { class: "limits" }, h("thead", {}, h("tr", {}, ["Metric", "Least", "Most", "Better"].map((one) => h("th", { scope: "col" }, one)))), rows),
+      h("table", { class: "limits" }, h("thead", {}, h("tr", {}, ["Metric", "Least", "Most", "Better", ""].map((one) => h(one ? "th" : "td", one ? { scope: "col" } : {}, one)))), rows),
       h("datalist", { id: "metrics" }, metrics.map((metric) => h("option", { value: metric }))),
       h("button", { type: "button", onclick: () => { add(); rows.lastChild.querySelector("input").focus(); } }, "Add a metric")),
   ];
@@ -91,12 +100,16 @@ function settingsForm(settings, metrics) {
 function settingsOf(form) {
   const raw = (name) => (form.elements[name]?.value ?? "").trim();
   const value = (name) => given(raw(name));
-  const rows = [...form.querySelectorAll(".limits tbody tr")].map((row) => [...row.querySelectorAll("input, select")].map((field) => field.value.trim()));
-  const limits = rows.map(([metric, min, max]) => [metric, some({ min: given(min), max: given(max) })]).filter(([, bounds]) => !isEmpty(bounds));
+  const rows = [...form.querySelectorAll(".limits tbody tr")].map((row) => [...row.querySelectorAll("input, select")].map((field) => field.value.trim()))
+    .filter(([metric, min, max]) => metric || min || max);
+  const twice = rows.map(([metric]) => metric).find((metric, at, all) => all.indexOf(metric) < at);
+  if (twice !== undefined) throw new Error(`limits: ${twice} stands there twice.`);
+  // A metric of which nothing is said is an oversight: the API says so.
+  const limits = rows.filter(([, min, max, better]) => min || max || !better).map(([metric, min, max]) => [metric, some({ min: given(min), max: given(max) })]);
   const direction = rows.map(([metric, , , better]) => [metric, better]).filter(([, better]) => better);
-  const baseline = { points: { points: value("points") }, period: { from: raw("from"), to: raw("to") }, version: { version: raw("version") } }[raw("baseline")];
+  const baseline = { points: some({ points: value("points") }), period: { from: raw("from"), to: raw("to") }, version: { version: raw("version") } }[raw("baseline")];
   return some({
-    limits: Object.fromEntries(limits), direction: Object.fromEntries(direction), alarm: some({ m: value("m"), n: value("n") }), baseline: some(baseline), silence_hours: value("silence_hours"),
+    limits: Object.fromEntries(limits), direction: Object.fromEntries(direction), alarm: some({ m: value("m"), n: value("n") }), baseline, silence_hours: value("silence_hours"),
   });
 }
 
@@ -106,15 +119,15 @@ const WHO = "control-tower.registered-by";
 export function edit(name, row, registration, done) {
   const metrics = Object.keys({ ...row.metrics, ...registration?.metrics }).sort();
   const to = path.version(name, row.version, "monitor");
-  const version = `${name} v${row.version}`;
+  const version = named(name, ` v${row.version}`);
   if (registration) {
-    dialog(`Settings of ${version}`, settingsForm(registration.settings, metrics), "Save", async (form) => {
+    dialog(["Settings of ", version], settingsForm(registration.settings, metrics), "Save", async (form) => {
       await send("PATCH", to, { settings: difference(registration.settings, settingsOf(form)) });
-      done();
-    });
+      return `The settings of ${name} version ${row.version} are saved.`;
+    }, done);
     return;
   }
-  dialog(`Monitor ${version}`, [
+  dialog(["Monitor ", version], [
     labelled("Type", choice("model_type", row.model_type, [["classifier", "classifier"], ["regressor", "regressor"]])),
     labelled("Registered by", text("registered_by", localStorage.getItem(WHO), { placeholder: document.body.dataset.who || "anonymous" })),
     h("details", {}, h("summary", {}, "Settings (each has a default)"), h("div", { class: "panel" }, settingsForm({}, metrics))),
@@ -122,15 +135,15 @@ export function edit(name, row, registration, done) {
     const by = form.elements.registered_by.value.trim();
     await send("POST", to, { model_type: form.elements.model_type.value, ...(by ? { registered_by: by } : {}), settings: settingsOf(form) });
     if (by) localStorage.setItem(WHO, by);
-    done();
-  });
+    return `${name} version ${row.version} is monitored.`;
+  }, done);
 }
 
 export function remove(name, version, done) {
-  dialog(`Remove ${name} v${version} from monitoring?`, h("p", {}, "It is checked no more. What was found of it stays in MLflow."), "Remove", async () => {
+  dialog(["Remove ", named(name, ` v${version}`), " from monitoring?"], h("p", {}, "It is checked no more. What was found of it stays in MLflow."), "Remove", async () => {
     await send("DELETE", path.version(name, version, "monitor"));
-    done();
-  });
+    return `${name} version ${version} is not monitored any more.`;
+  }, done);
 }
 
 // The way to register a version, for who may.

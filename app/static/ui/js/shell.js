@@ -24,6 +24,9 @@ export const inMlflow = {
   run: (experiment, run, text) => mlflow(`experiments/${encodeURIComponent(experiment)}/runs/${encodeURIComponent(run)}`, `Run ${run} in MLflow`, text),
 };
 
+// After so long one wants to know that something goes on.
+const PATIENCE_MS = 500;
+const GONE = 404;
 const parts = [];
 
 // A part of a page, that is read and drawn by itself, and again with each poll. Where that fails, what stood there stays
@@ -35,14 +38,17 @@ export function part(place, draw, { seconds = 10, of = () => location.search } =
   const turn = poll(async (signal) => {
     const asked = of();
     if (shown !== asked) place.setAttribute("aria-busy", "true");
+    const waiting = setTimeout(() => { if (shown !== asked) show(said, note("Reading …")); }, PATIENCE_MS);
     try {
       await draw(signal);
       shown = asked;
       show(said);
     } catch (error) {
       if (signal.aborted) return;
-      if (shown !== asked) show(place);
+      if (shown !== asked || error.status === GONE) show(place);
       show(said, wrong(error));
+    } finally {
+      clearTimeout(waiting);
     }
     place.removeAttribute("aria-busy");
   }, seconds);
@@ -50,9 +56,14 @@ export function part(place, draw, { seconds = 10, of = () => location.search } =
   return turn;
 }
 
-export const redraw = () => parts.forEach((turn) => turn());
+export const redraw = () => Promise.all(parts.map((turn) => turn()));
 
 export const wrong = (error) => h("p", { class: "error", role: "alert" }, error.message);
+
+// Say what was done to those who do not see it.
+export function tell(words) {
+  document.getElementById("told").textContent = words;
+}
 
 // What is to be said of the age of what was read.
 export function aged({ stale, mock }) {
@@ -61,22 +72,33 @@ export function aged({ stale, mock }) {
 }
 
 let lastRefresh = null;
+let wasDown = false;
 
 async function drawState() {
   try {
     const { body } = await get("/health");
     lastRefresh = body.cache_status?.last_refresh ?? lastRefresh;
     const down = body.mlflow_connection !== "connected";
+    // What failed for want of MLflow is drawn anew when it is back.
+    if (wasDown && !down) recovered();
+    wasDown = down;
     show(connection,
       h("span", { class: `word ${down ? "degraded" : "healthy"}` }, down ? "! MLflow unreachable" : "✓ MLflow connected"),
-      h("span", { class: "quiet" }, body.cache_status?.is_refreshing ? " refreshing …" : [" refreshed ", ago(lastRefresh)]));
+      h("span", { class: "quiet" }, body.cache_status?.is_refreshing ? " refreshing …" : lastRefresh && [" refreshed ", ago(lastRefresh)]));
     show(banner, down && h("p", {}, lastRefresh
       ? ["MLflow does not answer. What you see was refreshed ", ago(lastRefresh), "."]
       : "MLflow does not answer, and nothing was read from it yet."));
   } catch (error) {
+    wasDown = true;
     show(connection, h("span", { class: "word drifting" }, "✕ No answer"));
     show(banner, h("p", {}, error.message, lastRefresh && [" What you see was refreshed ", ago(lastRefresh), "."]));
   }
+}
+
+function recovered() {
+  const said = document.getElementById("refresh-said");
+  if (said) show(said);
+  redraw();
 }
 
 const asked = () => new URLSearchParams(location.search);
@@ -110,13 +132,29 @@ export function filters(form) {
     for (const field of fields) {
       const given = found.get(field.name) ?? "";
       const choices = field.options && [...field.options].map((option) => option.value);
+      // What the API takes and the list does not offer: another way to write it, or a choice of its own.
+      if (choices && given !== "" && !choices.includes(given)) {
+        const same = choices.find((choice) => choice.toLowerCase() === given.toLowerCase());
+        if (same === undefined) field.append(h("option", { value: given }, given));
+        field.value = same ?? given;
+        continue;
+      }
       if (field.type === "checkbox") field.checked = given === field.value;
       // Nothing asked for: a list without a choice for that stays as it is.
       else if (choices && given === "" && !choices.includes("")) continue;
       else if (document.activeElement !== field || field.value.trim() !== given) field.value = given;
     }
   };
-  const read = (replace) => ask(Object.fromEntries(fields.map((field) => [field.name, field.type === "checkbox" && !field.checked ? "" : field.value.trim()])), replace);
+  // A field that shows what the address has leaves it as it is there.
+  const read = (replace) => {
+    const found = asked();
+    const valueOf = (field) => (field.type === "checkbox" && !field.checked ? "" : field.value.trim());
+    const isThere = (field) => {
+      const [shown, there] = [valueOf(field), found.get(field.name) ?? ""];
+      return field.options ? shown.toLowerCase() === there.toLowerCase() : shown === there;
+    };
+    ask(Object.fromEntries(fields.filter((field) => !isThere(field)).map((field) => [field.name, valueOf(field)])), replace);
+  };
   let resting;
   form.addEventListener("input", (event) => {
     clearTimeout(resting);
@@ -139,7 +177,7 @@ export function pager(pages) {
   if (last < 2 && page <= last) return null;
   const to = (target, word) => h("button", { type: "button", disabled: target < 1 || target > last, onclick: () => ask({ page: target === 1 ? "" : String(target) }) }, word);
   return h("nav", { class: "pager", "aria-label": "Pages of the list" },
-    to(Math.min(page - 1, last), "Previous"), h("span", {}, `page ${page} of ${last}, ${pages.total} in all`), to(page + 1, "Next"));
+    to(Math.min(page - 1, last), "Previous"), h("span", {}, page > last ? `past the end of ${many(last, "page")}` : `page ${page} of ${last}, ${pages.total} in all`), to(page + 1, "Next"));
 }
 
 // A list that holds nothing: because of the filters, because of the page, or at all.

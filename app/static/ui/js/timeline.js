@@ -1,5 +1,6 @@
 // The verdicts of monitored versions over time, a bar a version; the list of events says the same in words.
 
+import { now as clock } from "./api.js";
 import { h, svg } from "./dom.js";
 import { word } from "./verdict.js";
 
@@ -25,7 +26,7 @@ export function stretches(events, now) {
 
 const moment = (time) => `${new Date(time).toISOString().slice(0, 16).replace("T", " ")} UTC`;
 
-export function timeline(events, now = Date.now()) {
+export function timeline(events, now = clock()) {
   const versions = [...new Set(events.map((event) => event.version))].sort((a, b) => b - a);
   const began = Math.min(...events.map((event) => Date.parse(event.at)), now - MINUTE_MS);
   const x = (time) => ((time - began) / (now - began)) * WIDTH;

@@ -30,10 +30,12 @@ export function spark(values, verdict) {
   const height = 26;
   const found = (values ?? []).filter((value) => value !== null);
   if (found.length < 2) return none();
-  const least = Math.min(...found);
-  const range = Math.max(...found) - least || 1;
+  // The difference of two numbers can be too large for a number.
+  const most = Math.max(...found.map(Math.abs)) || 1;
+  const least = Math.min(...found) / most;
+  const range = Math.max(...found) / most - least || 1;
   const x = (at) => (4 + (at / (found.length - 1)) * (width - 8)).toFixed(1);
-  const y = (value) => (height - 4 - ((value - least) / range) * (height - 8)).toFixed(1);
+  const y = (value) => (height - 4 - ((value / most - least) / range) * (height - 8)).toFixed(1);
   const last = found.length - 1;
   return svg("svg", { class: `spark ${isBad(verdict) ? verdict : ""}`, viewBox: `0 0 ${width} ${height}`, width, height, "aria-hidden": "true", focusable: "false" },
     svg("polyline", { points: found.map((value, at) => `${x(at)},${y(value)}`).join(" ") }),
@@ -56,6 +58,6 @@ export function events(list, link) {
     h("div", {},
       h("span", {}, link(event), " ", event.event === "verdict"
         ? [h("span", { class: "quiet" }, `was ${word(event.before)}, is `), badge(event.verdict)]
-        : [event.event, event.by ? h("span", { class: "quiet" }, ` by ${event.by}`) : null]),
+        : [event.event, event.by ? h("span", { class: "quiet" }, " by ", h("bdi", {}, event.by)) : null]),
       event.reasons.length ? h("div", { class: "quiet" }, reasons(event.reasons, event.verdict)) : null))));
 }
