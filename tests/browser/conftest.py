@@ -77,6 +77,11 @@ def served(tmp_path_factory: pytest.TempPathFactory, world_url: str) -> Iterator
         yield running
 
 
+# Every part of the page is drawn, or says why it is not; the sign-in page has none.
+DRAWN = """() => !document.querySelector('[aria-busy=true]')
+                 && !!(document.querySelector('#sign-in') ?? document.querySelector('#connection > *'))"""
+
+
 class Watch:
     """A page that collects what no page may do: complain in the console, or ask another host."""
 
@@ -94,7 +99,7 @@ class Watch:
 
     def open(self, path: str) -> Page:
         self.page.goto(self.base + path)
-        self.page.wait_for_load_state("networkidle")
+        self.page.wait_for_function(DRAWN)
         return self.page
 
     def passed(self, seconds: int = 11) -> None:

@@ -53,6 +53,7 @@ def test_a_browser_that_opens_the_root_sees_the_fleet(look: Look, served: Tower)
 def test_the_first_page_weighs_at_most_60_kb_on_the_wire_and_the_next_ones_bring_little(look: Look) -> None:
     weight = "() => performance.getEntries().reduce((sum, one) => sum + (one.transferSize ?? 0), 0)"
     page = look().open("/ui/")
+    page.wait_for_load_state("networkidle")
     assert 10_000 < page.evaluate(weight) <= 60_000
     page.get_by_role("link", name="Findings", exact=True).click()
     page.wait_for_load_state("networkidle")
