@@ -21,7 +21,8 @@ demo: .venv/.installed ## Build the demo registry, or score the days that are mi
 test: .venv/.installed-dev ## Run every test, with coverage
 	@-scripts/need.sh promtool prometheus
 	@-scripts/need.sh chromium
-	$(BIN)/python -m pytest --cov --cov-report=term
+	$(BIN)/python -m pytest tests/unit tests/api -n auto --maxprocesses 4 --cov --cov-report= --cov-fail-under 0
+	$(BIN)/python -m pytest --ignore tests/unit --ignore tests/api --cov --cov-append --cov-report=term
 
 screenshots: .venv/.installed-dev ## Render every page of the demo fleet into docs/images
 	@scripts/need.sh chromium

@@ -217,6 +217,18 @@ def test_ages_are_told_by_the_service_s_clock_and_not_by_one_that_is_wrong(look:
         )
 
 
+def test_a_table_of_points_says_where_the_rest_of_them_is(look: Look, served: Tower) -> None:
+    served.register("free", model_type="regressor")
+    try:
+        observe(served, "free", [0.5] * 120)
+        page = look().open("/ui/model/free?table=yes&days=365")
+        expect(page.locator("#charts tbody tr", has_text="monitor run")).to_have_count(100)
+        told = "The newest 100 points of a version. 20 more are in the API: /models/free/1/series?metric=accuracy"
+        expect(page.locator("#charts")).to_contain_text(told)
+    finally:
+        served.delete("/models/free/1/monitor")
+
+
 def test_numbers_too_large_to_draw_are_told_as_a_table(look: Look, served: Tower) -> None:
     served.register("free", model_type="regressor")
     try:

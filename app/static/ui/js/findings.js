@@ -23,7 +23,7 @@ const drawList = part(list, async (signal) => {
   show(list, aged(found), found.body.length
     ? [table("Findings", ["Model", "Version", "Finding", "What was found", "What to do"], found.body.map((row) => ({
       key: `${row.finding} ${row.version} ${row.name}`,
-      cells: [h("a", { href: path.model(row.name) }, named(row.name)), row.version ?? "all", row.finding.replaceAll("_", " "), row.detail, [row.action, row.finding === "production_without_monitor" && h("div", {}, monitorButton(row.name, { version: row.version, metrics: {} }, redraw))]],
+      cells: [h("a", { href: path.model(row.name) }, named(row.name)), row.version ?? "all", row.finding.replaceAll("_", " "), row.detail, [row.action, row.finding === "production_without_monitor" && !found.mock && h("div", {}, monitorButton(row.name, { version: row.version, metrics: {} }, redraw))]],
     }))), pager(found.pages)]
     : empty(found.pages, Object.keys(others).length > 0, "Nothing is out of order."));
 }, { seconds: 30 });

@@ -121,7 +121,7 @@ function drawLines() {
     .slice(0, MOST_CHIPS).sort((a, b) => b - a);
   const toggle = (version) => ask({ draw: (shown.includes(version) ? shown.filter((one) => one !== version) : [...shown, version].slice(-MOST_LINES)).join(",") });
   show(place.lines, offered.map((version) => h("button", { type: "button", class: "chip", "data-key": version, "aria-pressed": String(shown.includes(version)), onclick: () => toggle(version) }, `v${version}`)),
-    (chosen().draw ?? "").split(",").length > MOST_LINES && h("span", { class: "quiet" }, `${MOST_LINES} at most are drawn`));
+    shown.length === MOST_LINES && h("span", { class: "quiet" }, `${MOST_LINES} at most are drawn`));
 }
 
 let read = { state: "", at: 0, found: [], all: 0 };
@@ -217,8 +217,11 @@ function limits(of) {
 function points(title, lines) {
   const left = Math.max(...lines.map((one) => one.points.length)) - MOST_POINTS;
   const found = lines.flatMap((one) => one.points.slice(-MOST_POINTS).reverse().map((point, at) => ({ ...point, metric: one.metric, version: one.version, at })));
-  return table(title, ["Metric", "Version", "Time", "Value", "Source", "Rules that fired"],
-    found.map((point) => ({ key: `${point.metric} ${point.version} ${point.at}`, cells: [point.metric, `v${point.version}`, point.time, number(point.value), point.source, point.fired.join(", ") || none()] })));
+  return [
+    table(title, ["Metric", "Version", "Time", "Value", "Source", "Rules that fired"],
+      found.map((point) => ({ key: `${point.metric} ${point.version} ${point.at}`, cells: [point.metric, `v${point.version}`, point.time, number(point.value), point.source, point.fired.join(", ") || none()] }))),
+    left > 0 && note(`The newest ${MOST_POINTS} points of a version. ${left} more are in the API: `, h("code", {}, `${path.version(name, lines[0].version, "series")}${query({ metric: lines[0].metric })}`)),
+  ];
 }
 
 const form = document.getElementById("compare");

@@ -36,7 +36,6 @@ function dialog(title, content, verb, act, done) {
   opened.addEventListener("close", () => opened.remove());
   document.body.append(opened);
   opened.showModal();
-  return form;
 }
 
 const labelled = (label, field) => h("label", {}, label, field);
