@@ -22,7 +22,8 @@ test: .venv/.installed-dev ## Run every test, with coverage
 	@-scripts/need.sh promtool prometheus
 	@-scripts/need.sh chromium
 	$(BIN)/python -m pytest tests/unit tests/api -n auto --maxprocesses 4 --cov --cov-report= --cov-fail-under 0
-	$(BIN)/python -m pytest --ignore tests/unit --ignore tests/api --cov --cov-append --cov-report=term
+	$(BIN)/python -m pytest --ignore tests/unit --ignore tests/api --ignore tests/browser --cov --cov-append --cov-report=term
+	$(BIN)/python -m pytest tests/browser
 
 screenshots: .venv/.installed-dev ## Render every page of the demo fleet into docs/images
 	@scripts/need.sh chromium
