@@ -130,8 +130,7 @@ def _arrives(receiver: Receiver, now: int) -> bool:
     except TowerError as error:
         click.echo(f"{receiver.name}: failed: {error.detail}")
         return False
-    # A library's own text may repeat the URL.
-    except Exception as error:  # noqa: BLE001
+    except Exception as error:  # noqa: BLE001 - whatever it is, a library's own text may repeat the URL
         click.echo(f"{receiver.name}: failed: {type(error).__name__}")
         return False
     click.echo(f"{receiver.name}: arrived")

@@ -4,7 +4,7 @@ const MOST_KEPT = 100;
 const kept = new Map();
 
 // An answer that is no success, in the words of the API; `status` 0 where there was none.
-export class Refused extends Error {
+class Refused extends Error {
   constructor(message, status = 0) {
     super(message);
     this.status = status;

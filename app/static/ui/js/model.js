@@ -129,10 +129,10 @@ let read = { state: "", at: 0, found: [], all: 0 };
 // The metrics that are known of the versions to draw, the worst first. Runs that evaluate a version may have more.
 function known(shown) {
   const ranks = new Map();
+  const add = (metric, rank) => ranks.set(metric, Math.min(ranks.get(metric) ?? rank, rank));
   for (const version of shown) {
-    const checked = registered.get(version)?.metrics ?? {};
-    for (const metric of Object.keys(versions.find((row) => row.version === version).metrics)) ranks.set(metric, Math.min(ranks.get(metric) ?? VERDICTS.length, VERDICTS.length));
-    for (const [metric, { verdict }] of Object.entries(checked)) ranks.set(metric, Math.min(ranks.get(metric) ?? VERDICTS.length, VERDICTS.indexOf(verdict)));
+    for (const metric of Object.keys(versions.find((row) => row.version === version).metrics)) add(metric, VERDICTS.length);
+    for (const [metric, { verdict }] of Object.entries(registered.get(version)?.metrics ?? {})) add(metric, VERDICTS.indexOf(verdict));
   }
   return [...ranks.keys()].sort((a, b) => ranks.get(a) - ranks.get(b) || a.localeCompare(b));
 }

@@ -14,7 +14,7 @@ const base = document.body.dataset.mlflow;
 export const hasMlflow = base !== "";
 
 // A link into MLflow's own pages, where their address is known.
-export function mlflow(address, label, ...children) {
+function mlflow(address, label, ...children) {
   return hasMlflow ? h("a", { href: `${base}/#/${address}`, rel: "noreferrer", "aria-label": label }, children) : null;
 }
 

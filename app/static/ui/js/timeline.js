@@ -8,7 +8,7 @@ const WIDTH = 1000;
 const MINUTE_MS = 60_000;
 
 // Events, newest first, as stretches of one verdict: `{from, to, verdict}`, times in milliseconds.
-export function stretches(events, now) {
+function stretches(events, now) {
   const found = [];
   let open = null;
   const close = (at) => {
