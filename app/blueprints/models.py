@@ -107,7 +107,7 @@ def model_versions(model_name: str) -> Response:
 @blp.response(200, DriftSchema(many=True), headers=AGE_HEADERS)
 def model_drift(query: dict[str, Any], model_name: str) -> Response:
     """Per version the metrics of each day, as MLflow's metric history has them."""
-    return live(tower().drift.of(model_name, query["days"]))
+    return live(tower().drift.of(model_name, query["metric"], query["days"]))
 
 
 @blp.route("/model/<string:model_name>/compare")

@@ -61,6 +61,15 @@ def metrics(description: str = "Last value of each metric; null for NaN and infi
     )
 
 
+def metric_choice() -> fields.List[str]:
+    """Which metrics to read of a version's history."""
+    return fields.List(
+        fields.String(),
+        load_default=(),
+        metadata=told("A metric, may be repeated; by default all. Each costs a request to MLflow", ["accuracy"]),
+    )
+
+
 def words(description: str, example: dict[str, str]) -> fields.Dict:
     """A dictionary of texts: tags, parameters."""
     return fields.Dict(keys=fields.String(), values=fields.String(), metadata=told(description, example))

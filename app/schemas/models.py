@@ -7,7 +7,7 @@ from marshmallow import Schema, ValidationError, fields, post_load, validate
 from app.domain.query import EVERYTHING, SORTS, ListQuery
 from app.domain.stages import STAGES
 from app.domain.verdicts import VERDICTS
-from app.schemas.base import flag, metrics, moment, number, text, told, words
+from app.schemas.base import flag, metric_choice, metrics, moment, number, text, told, words
 
 _MOST_PAGES = 1_000_000_000
 
@@ -98,8 +98,9 @@ def query_parts(data: dict[str, Any]) -> dict[str, Any]:
 
 
 class DriftQuerySchema(Schema):
-    """How far back to look."""
+    """Which metrics, and how far back to look."""
 
+    metric = metric_choice()
     days = number("Days to look back, 1 to 3650", 30, load_default=30, validate=validate.Range(1, 3650))
 
 
@@ -117,7 +118,9 @@ class DriftSchema(Schema):
         ),
     )
     verdict = fields.String(
-        required=True, validate=validate.OneOf(VERDICTS), metadata=told("Verdict of its worst metric", "healthy")
+        required=True,
+        validate=validate.OneOf(VERDICTS),
+        metadata=told("Verdict of the worst metric that was asked for", "healthy"),
     )
     verdicts = words("The verdict on each metric", {"accuracy": "healthy"})
     populations = words(

@@ -9,7 +9,7 @@ from app.domain.evidence import EVALUATION_RUN, LOGGED_MODEL, MONITOR_RUN, PRODU
 from app.domain.query import VERDICT_SORTS, FleetQuery, ListQuery
 from app.domain.stages import MODEL_TYPES, STAGES
 from app.domain.verdicts import VERDICTS
-from app.schemas.base import flag, moment, number, real, text, told
+from app.schemas.base import flag, metric_choice, moment, number, real, text, told
 
 INVALID_TYPE = "Invalid model type. Must be classifier or regressor"
 _LONGEST_NAME = 250
@@ -267,11 +267,7 @@ class AcceptedSchema(Schema):
 class SeriesQuerySchema(Schema):
     """Which points."""
 
-    metric = fields.List(
-        fields.String(),
-        load_default=(),
-        metadata=told("A metric, may be repeated; by default all. Each costs a request to MLflow", ["accuracy"]),
-    )
+    metric = metric_choice()
     days = number("Days to look back, 1 to 3650", 90, load_default=3650, validate=validate.Range(1, 3650))
 
 

@@ -21,11 +21,14 @@ class Drift:
         self._register = register
         self._clock = clock
 
-    def of(self, name: str, days: int) -> list[dict[str, Any]]:
-        """Per version, highest first, its series of the last `days` days. Raises `NotFound`."""
+    def of(self, name: str, metrics: Collection[str], days: int) -> list[dict[str, Any]]:
+        """Per version, highest first, the series of its metrics, or of some, in the last `days` days.
+
+        Raises `NotFound`.
+        """
         models = self._mirror.versions(name)
         now = self._clock()
-        judged = self._judged(models, models, now, ())
+        judged = self._judged(models, models, now, metrics)
         entries = (drift_info(model, judged[model.key], now - days * DAY_MS, now) for model in models)
         return [entry for entry in entries if entry is not None]
 

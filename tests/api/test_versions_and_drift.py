@@ -1,5 +1,6 @@
 """One model: its versions, and its metrics day by day."""
 
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -94,6 +95,27 @@ def test_a_day_has_the_last_value_of_each_metric_and_versions_come_highest_first
             "populations": {"rmse": "training"},
         },
     ]
+
+
+def test_drift_of_some_metrics_asks_mlflow_for_no_other(
+    service: Service, world: MemoryWorld, gateway: MemoryGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[object] = []
+    evidence = gateway.evidence
+
+    def noting(*given: Any) -> Any:
+        asked.append(list(given[3]))
+        return evidence(*given)
+
+    monkeypatch.setattr(gateway, "evidence", noting)
+    world.add_version("m", {"accuracy": 0.9, "f1": 0.8, "loss": 0.1})
+    world.add_version("m", {"loss": 0.2})
+    (entry,) = service.json(f"{drift('m')}?metric=f1&metric=accuracy")
+    assert (entry["version"], set(entry["verdicts"])) == ("1", {"accuracy", "f1"})
+    assert entry["metrics_over_time"] == [{"date": "2023-11-14T00:00:00Z", "accuracy": 0.9, "f1": 0.8}]
+    assert service.json(f"{drift('m')}?metric=unknown") == service.json(f"{drift('m')}?metric=") == []
+    assert [row["version"] for row in service.json(drift("m"))] == ["2", "1"]
+    assert asked == [["f1", "accuracy"], ["unknown"], [""], []]
 
 
 def test_a_version_without_points_in_the_window_has_no_entry(service: Service, world: MemoryWorld) -> None:
