@@ -1,17 +1,30 @@
-"""MLflow's page tokens, checked before MLflow is asked: a broken one makes its server fail."""
+"""MLflow's page tokens: base64 of `{"offset": n}`, in some lists with more beside the offset."""
 
 import base64
 import binascii
 import json
+from typing import Any
 
 _MOST = 1 << 62
 
 
 def page_token_offset(token: str) -> int | None:
-    """The offset in a page token, base64 of `{"offset": n}`; None for anything else."""
-    try:
-        parsed = json.loads(base64.b64decode(token, validate=True))
-    except (binascii.Error, ValueError, RecursionError):
-        return None
-    offset = parsed.get("offset") if isinstance(parsed, dict) else None
+    """The offset in a page token; None for anything else. A broken token makes MLflow's server fail."""
+    found = _parsed(token)
+    offset = found.get("offset") if found else None
     return offset if type(offset) is int and 0 < offset < _MOST else None
+
+
+def page_token_at(token: str, offset: int) -> str | None:
+    """The token of the same list that stands at another offset; None at its start, where no token is needed."""
+    if offset <= 0:
+        return None
+    return base64.b64encode(json.dumps({**_parsed(token), "offset": offset}).encode()).decode()
+
+
+def _parsed(token: str) -> dict[str, Any]:
+    try:
+        found = json.loads(base64.b64decode(token, validate=True))
+    except (binascii.Error, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -1,6 +1,9 @@
 """Reading long lists in pages, and making our rows of MLflow's."""
 
+import base64
+import json
 import math
+from collections.abc import Callable, Iterable
 from types import SimpleNamespace as Row
 from typing import Any
 
@@ -10,59 +13,181 @@ from hypothesis import strategies as st
 
 from app.domain.errors import MlflowTooSlow, MlflowUnavailable
 from app.domain.models import Registration
+from app.domain.page_token import page_token_offset
 from app.services.mlflow_gateway import rows
 from app.services.mlflow_gateway.calls import Calls
-from app.services.mlflow_gateway.pages import read_all
+from app.services.mlflow_gateway.pages import Pages, read_all
 
 
 class Page(list[int]):
     """A page as MLflow's client gives it."""
 
-    token: str | None = None
+    token: str | bytes | None = None
+
+
+def token(offset: int) -> str:
+    return base64.b64encode(json.dumps({"offset": offset, "filter_string": "x"}).encode()).decode()
 
 
 class Server:
-    """Pages of the numbers below `total`, slow for pages above `fast`; its last token is `end`."""
+    """Pages of a sorted list, as MLflow makes them: tokens are offsets.
 
-    def __init__(self, total: int, fast: int = 10**9, end: str | None = None) -> None:
-        self._total, self._fast, self._end = total, fast, end
-        self.asked: list[tuple[int, str | None]] = []
+    Slow for pages above `fast`, never gives more than `most` rows, ends with `end`. Before every page but the first,
+    `meanwhile` may change the list.
+    """
+
+    def __init__(
+        self,
+        rows: Iterable[int],
+        fast: int = 10**9,
+        most: int = 10**9,
+        end: str | None = None,
+        meanwhile: Callable[[list[int]], None] = lambda rows: None,
+    ) -> None:
+        self.list = list(rows)
+        self._fast, self._most, self._end, self._meanwhile = fast, most, end, meanwhile
+        self.asked: list[tuple[int, int]] = []
 
     def search(self, max_results: int, page_token: str | None, **_: Any) -> Page:
-        self.asked.append((max_results, page_token))
+        start = (page_token_offset(page_token) or 0) if page_token else 0
+        if self.asked:
+            self._meanwhile(self.list)
+        self.asked.append((max_results, start))
         if max_results > self._fast:
             raise RuntimeError("Read timed out.")
-        start = int(page_token or 0)
-        page = Page(range(start, min(start + max_results, self._total)))
-        page.token = str(start + max_results) if start + max_results < self._total else self._end
+        end = start + min(max_results, self._most)
+        page = Page(self.list[start:end])
+        page.token = token(end) if end < len(self.list) else self._end
         return page
 
 
-@given(st.integers(0, 60), st.integers(1, 20), st.sampled_from(["", None]))
-def test_every_row_is_read_once_in_as_few_pages_as_there_are(total: int, size: int, end: str | None) -> None:
-    server = Server(total, end=end)
-    assert list(read_all(Calls(5), server.search, size)) == list(range(total))
-    assert len(server.asked) == max(1, -(-total // size))
+def same(row: int) -> int:
+    return row
+
+
+def read(server: Server, size: int, **more: Any) -> list[int]:
+    return list(read_all(Calls(5).call, server.search, size, same, **more))
+
+
+@given(st.integers(0, 60), st.integers(1, 20), st.integers(1, 20), st.sampled_from(["", None]))
+def test_every_row_is_read_once_in_few_pages(total: int, size: int, most: int, end: str | None) -> None:
+    server = Server(range(total), most=most, end=end)
+    assert read(server, size) == list(range(total))
+    got = min(size, most)
+    # A tenth of each page, a row at least, is read again to see that nothing lies between two pages.
+    assert len(server.asked) <= 1 + max(0, -(-(total - got) // max(1, got - max(1, got // 10))))
+
+
+@given(
+    rows=st.sets(st.integers(0, 200), max_size=60),
+    changes=st.lists(st.lists(st.integers(0, 200), max_size=25), max_size=30),
+    size=st.integers(2, 20),
+    most=st.none() | st.integers(1, 50),
+)
+def test_while_rows_come_and_go_those_that_stay_are_each_read_once(
+    rows: set[int], changes: list[list[int]], size: int, most: int | None
+) -> None:
+    """Between two pages any rows come and go; a row that was there all the time is neither missed nor doubled."""
+    stayed, there, pending = set(rows), set(rows), iter(changes)
+
+    def meanwhile(listed: list[int]) -> None:
+        for row in next(pending, []):
+            there.symmetric_difference_update({row})
+            stayed.discard(row)
+        listed[:] = sorted(there)
+
+    server = Server(sorted(rows), meanwhile=meanwhile)
+    found = list(Pages(Calls(5).call, server.search, size, same).rows(most))
+    assert len(found) == len(set(found))
+    if most is None or len(found) < most:
+        assert stayed <= set(found)
+    else:
+        assert len(found) == most
+        assert {row for row in stayed if row <= max(found)} <= set(found)
+
+
+@given(st.integers(0, 60), st.integers(1, 20), st.integers(1, 25))
+def test_what_comes_after_the_most_that_was_asked_for_is_where_the_next_token_leads(
+    total: int, size: int, most: int
+) -> None:
+    server, found, next_token = Server(range(total)), [], None
+    while True:
+        pages = Pages(Calls(5).call, server.search, size, same, token=next_token)
+        some = list(pages.rows(most))
+        found += some
+        next_token = pages.next_token
+        if next_token is None:
+            break
+        assert len(some) == most
+    assert found == list(range(total))
+
+
+def test_of_a_row_that_comes_again_with_the_next_page_the_later_reading_counts() -> None:
+    class Changing(Server):
+        def search(self, max_results: int, page_token: str | None, **more: Any) -> Page:
+            page = super().search(max_results, page_token, **more)
+            page[:] = [row + 1000 * len(self.asked) for row in page]
+            return page
+
+    server = Changing(range(8))
+    found = list(read_all(Calls(5).call, server.search, 5, lambda row: row % 1000))
+    assert found == [1000, 1001, 1002, 1003, 2004, 2005, 2006, 2007]
+
+
+@pytest.mark.parametrize("given_token", [token(5), "of another kind"])
+def test_a_token_that_leads_nowhere_is_an_error_and_not_an_endless_reading(given_token: str) -> None:
+    asked = []
+
+    def search(page_token: str | None, **_: Any) -> Page:
+        asked.append(page_token)
+        page = Page(range(5))
+        page.token = given_token
+        return page
+
+    with pytest.raises(MlflowUnavailable, match="do not come to an end"):
+        list(read_all(Calls(5).call, search, 5, same))
+    assert len(asked) <= 3
+
+
+def test_tokens_of_another_kind_are_given_back_as_they_came() -> None:
+    def search(page_token: str | None, **_: Any) -> Page:
+        page = Page({None: [1, 2], "b": [2, 3], "c": [4]}[page_token])
+        page.token = {None: "b", "b": b"c", "c": ""}[page_token]
+        return page
+
+    assert list(read_all(Calls(5).call, search, 2, same)) == [1, 2, 3, 4]
+
+
+def test_a_user_from_whom_rows_are_hidden_reads_the_others_in_as_many_pages_as_there_are() -> None:
+    class Hiding(Server):
+        def search(self, max_results: int, page_token: str | None, **more: Any) -> Page:
+            page = super().search(max_results, page_token, **more)
+            page[:] = [row for row in page if row % 7 == 0]
+            return page
+
+    server = Hiding(range(100))
+    assert read(server, 10) == list(range(0, 100, 7))
+    assert len(server.asked) == 10
 
 
 def test_a_page_that_takes_too_long_is_asked_for_again_at_half_its_size() -> None:
-    server = Server(1000, fast=250)
-    assert list(read_all(Calls(5), server.search, 1000)) == list(range(1000))
-    assert server.asked[:3] == [(1000, None), (500, None), (250, None)]
+    server = Server(range(1000), fast=250)
+    assert read(server, 1000) == list(range(1000))
+    assert server.asked[:3] == [(1000, 0), (500, 0), (250, 0)]
     assert {size for size, _ in server.asked[2:]} == {250}
 
 
 def test_a_server_that_is_too_slow_for_an_eighth_counts_as_hanging() -> None:
-    server = Server(1000, fast=1)
+    server = Server(range(1000), fast=1)
     with pytest.raises(MlflowTooSlow):
-        list(read_all(Calls(5), server.search, 1000))
+        read(server, 1000)
     assert [size for size, _ in server.asked] == [1000, 500, 250, 125]
 
 
 def test_the_first_read_of_a_sweep_is_not_tried_again() -> None:
-    server = Server(1000, fast=1)
+    server = Server(range(1000), fast=1)
     with pytest.raises(MlflowTooSlow):
-        list(read_all(Calls(5), server.search, 1000, shrink=False))
+        read(server, 1000, shrink=False)
     assert len(server.asked) == 1
 
 
@@ -71,7 +196,7 @@ def test_a_failure_other_than_slowness_is_not_tried_again() -> None:
         raise ConnectionError("refused")
 
     with pytest.raises(MlflowUnavailable):
-        list(read_all(Calls(5), fail, 1000))
+        list(read_all(Calls(5).call, fail, 1000, same))
 
 
 @pytest.mark.parametrize(

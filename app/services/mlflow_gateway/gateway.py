@@ -141,21 +141,17 @@ class MlflowGateway:
     def list_runs(self, experiment_id: str, limit: int, page_token: str | None) -> tuple[Sequence[Run], str | None]:
         if page_token is not None and page_token_offset(page_token) is None:
             raise InvalidInput("page_token: not a token of this list. Take it from the header X-Next-Page-Token.")
-        found: list[Run] = []
-        token = page_token
-        while len(found) < limit:
-            page = self._calls.call(
-                self._connection.client().search_runs,
-                [experiment_id],
-                max_results=min(pages.RUNS, limit - len(found)),
-                order_by=["attributes.start_time DESC"],
-                page_token=token,
-            )
-            found.extend(rows.readable(rows.run, page, "run")[0])
-            token = _text(page.token)
-            if not token:
-                return found, None
-        return found, token
+        reading = pages.Pages(
+            self._calls.call,
+            self._connection.client().search_runs,
+            pages.RUNS,
+            rows.RUN_KEY,
+            token=page_token,
+            experiment_ids=[experiment_id],
+            order_by=["attributes.start_time DESC"],
+        )
+        found, _ = rows.readable(rows.run, reading.rows(limit), "run")
+        return found, reading.next_token
 
     def count_runs(self, started_after: int | None = None) -> int:
         experiments = self._registry.experiment_ids()
@@ -164,9 +160,10 @@ class MlflowGateway:
         condition = "" if started_after is None else f"attributes.start_time > {int(started_after)}"
         search = self._connection.client().search_runs
         found = pages.read_all(
-            self._calls,
+            self._calls.call,
             search,
             pages.RUNS,
+            rows.RUN_KEY,
             experiment_ids=experiments,
             filter_string=condition,
             run_view_type=_ACTIVE,
@@ -233,8 +230,3 @@ class MlflowGateway:
 
     def test_webhook(self, subscription_id: str) -> tuple[bool, str]:
         return self._webhooks.test(subscription_id)
-
-
-def _text(token: str | bytes | None) -> str | None:
-    """A page token as text: over HTTP it is, from a database it is bytes."""
-    return token.decode() if isinstance(token, bytes) else token

@@ -110,9 +110,10 @@ class MonitorRuns:
         """Monitor runs, the one that counts first: the earlier start, then the lower run id."""
         search = self._connection.client().search_runs
         found = pages.read_all(
-            self._calls,
+            self._calls.call,
             search,
             pages.RUNS,
+            rows.RUN_KEY,
             experiment_ids=[experiment_id],
             filter_string=condition,
             run_view_type=view,

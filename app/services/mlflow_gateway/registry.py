@@ -1,7 +1,7 @@
 """Reading the registry: models, versions, the last metrics of their runs, experiments."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -35,7 +35,7 @@ class Registry:
     def experiments(self) -> tuple[list[Experiment], int]:
         # The first read of a sweep, and the sign of life: it is not tried again with smaller pages.
         search = self._connection.client().search_experiments
-        found = pages.read_all(self._calls, search, pages.EXPERIMENTS, shrink=False, view_type=_ALL)
+        found = self._all(search, pages.EXPERIMENTS, rows.EXPERIMENT_KEY, shrink=False, view_type=_ALL)
         return rows.readable(rows.experiment, found, "experiment")
 
     def experiment_ids(self) -> list[str]:
@@ -43,13 +43,12 @@ class Registry:
 
     def models(self) -> tuple[list[RegisteredModel], int]:
         search = self._connection.client().search_registered_models
-        found = pages.read_all(self._calls, search, pages.MODELS, order_by=["name ASC"])
+        found = self._all(search, pages.MODELS, rows.MODEL_KEY, order_by=["name ASC"])
         return rows.readable(rows.registered_model, found, "registered model")
 
     def versions(self) -> tuple[list[ModelVersion], int]:
         search = self._connection.client().search_model_versions
-        # Pages are offsets: in the order of names a change in mid-read moves few rows.
-        found = pages.read_all(self._calls, search, pages.VERSIONS, order_by=["name ASC"])
+        found = self._all(search, pages.VERSIONS, rows.VERSION_KEY, order_by=["name ASC"])
         return rows.readable(rows.model_version, found, "model version")
 
     def newest(self, limit: int) -> tuple[list[RegisteredModel], list[ModelVersion]]:
@@ -69,7 +68,7 @@ class Registry:
         found = {
             model.name: model
             for model in rows.readable(
-                rows.registered_model, self._of_names(search, pages.MODELS, names), "registered model"
+                rows.registered_model, self._of_names(search, pages.MODELS, rows.MODEL_KEY, names), "registered model"
             )[0]
         }
         for name in names:
@@ -80,20 +79,25 @@ class Registry:
     def versions_of(self, names: Sequence[str]) -> tuple[list[ModelVersion], int]:
         """All versions of some registered models."""
         search = self._connection.client().search_model_versions
-        return rows.readable(rows.model_version, self._of_names(search, pages.VERSIONS, names), "model version")
+        found = self._of_names(search, pages.VERSIONS, rows.VERSION_KEY, names)
+        return rows.readable(rows.model_version, found, "model version")
 
-    def _of_names(self, search: Callable[..., Any], size: int, names: Sequence[str]) -> Iterator[Any]:
+    def _all(self, search: Callable[..., Any], size: int, key: Callable[[Any], Hashable], **more: Any) -> Iterator[Any]:
+        return pages.read_all(self._calls.call, search, size, key, **more)
+
+    def _of_names(
+        self, search: Callable[..., Any], size: int, key: Callable[[Any], Hashable], names: Sequence[str]
+    ) -> Iterator[Any]:
         """The rows of a search whose name is one of these."""
-        wanted = frozenset(names)
         plain = [name for name in names if _PLAIN.match(name)]
-        conditions = [_name_filter(name) for name in names if not _PLAIN.match(name)]
+        conditions = [(_name_filter(name), {name}) for name in names if not _PLAIN.match(name)]
         for start in range(0, len(plain), _NAMES_A_CALL):
             some = plain[start : start + _NAMES_A_CALL]
             listed = ",".join(f"'{name}'" for name in some)
-            conditions.append(f"name IN ({listed})" if len(some) > 1 else _name_filter(some[0]))
-        for condition in conditions:
+            conditions.append((f"name IN ({listed})" if len(some) > 1 else _name_filter(some[0]), set(some)))
+        for condition, wanted in conditions:
             # Compared again here: a pattern finds more than one name, and MySQL ignores case.
-            found = pages.read_all(self._calls, search, size, filter_string=condition)
+            found = self._all(search, size, key, filter_string=condition, order_by=["name ASC"])
             yield from (row for row in found if row.name in wanted)
 
     def _exists(self, name: str) -> bool:
@@ -169,10 +173,10 @@ class Registry:
     ) -> tuple[list[T], int]:
         # Without experiments MLflow silently finds nothing.
         search = self._connection.client().search_runs
-        found = pages.read_all(
-            self._calls,
+        found = self._all(
             search,
             pages.RUNS,
+            rows.RUN_KEY,
             experiment_ids=list(experiments),
             filter_string=condition,
             run_view_type=view,
@@ -183,18 +187,23 @@ class Registry:
         """Runs that say they evaluate a version of these models, or of any; the caller compares the tag's text."""
         # Quotes and backslashes cannot be written in a filter: `_` stands for any character.
         patterns = ["%"] if names is None else [re.sub(r"['\"\\]", "_", name) + "/%" for name in names]
-        found: list[tuple[Run, LastLogged]] = []
+        found: dict[str, tuple[Run, LastLogged]] = {}
         for pattern in patterns:
             # Who deletes an evaluation takes it back.
-            found += self._search_dated(f"tags.`{EVALUATES}` LIKE 'models:/{pattern}'", experiments, _ACTIVE)
-        return found
+            dated = self._search_dated(f"tags.`{EVALUATES}` LIKE 'models:/{pattern}'", experiments, _ACTIVE)
+            found.update((run.run_id, (run, last)) for run, last in dated)
+        return list(found.values())
 
     def logged_models(self, ids: Iterable[str], experiments: Sequence[str]) -> Iterator[Any]:
         """Logged models by id, each with every point of its metrics."""
         search = self._connection.client().search_logged_models
         for condition in _listed("model_id", sorted(ids), _MODELS_A_CALL):
-            yield from pages.read_all(
-                self._calls, search, _MODELS_A_CALL, experiment_ids=list(experiments), filter_string=condition
+            yield from self._all(
+                search,
+                _MODELS_A_CALL,
+                rows.LOGGED_MODEL_KEY,
+                experiment_ids=list(experiments),
+                filter_string=condition,
             )
 
 

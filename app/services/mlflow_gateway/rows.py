@@ -3,6 +3,7 @@
 import logging
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import attrgetter
 from typing import Any, TypeVar
 
 import orjson
@@ -20,6 +21,9 @@ T = TypeVar("T")
 # SQLite keeps infinity as the largest double; MLflow hands that back.
 _INFINITE = 1.797e308
 _TAG = "control_tower."
+# What tells one of MLflow's entities from the others of its kind.
+MODEL_KEY, VERSION_KEY, RUN_KEY = attrgetter("name"), attrgetter("name", "version"), attrgetter("info.run_id")
+EXPERIMENT_KEY, LOGGED_MODEL_KEY, WEBHOOK_KEY = map(attrgetter, ("experiment_id", "model_id", "webhook_id"))
 _SETTINGS, _VERDICTS, _TOLD = _TAG + "settings", _TAG + "verdicts", _TAG + "told."
 
 

@@ -8,7 +8,7 @@ from app.domain.errors import InvalidInput, MlflowRefused, MlflowUnavailable, No
 from app.domain.models import Subscription
 from app.domain.redact import redact
 from app.domain.webhook import EVENTS, WEBHOOK_NAME
-from app.services.mlflow_gateway import rows
+from app.services.mlflow_gateway import pages, rows
 from app.services.mlflow_gateway.calls import NOT_THERE, UNEXPLAINED, Calls
 from app.services.mlflow_gateway.client import Connection
 
@@ -59,7 +59,7 @@ class Webhooks:
 
     def list(self) -> Sequence[Subscription]:
         """Every webhook, the tower's and others, the newest first."""
-        return [rows.subscription(row) for row in self._rows()]
+        return rows.readable(rows.subscription, self._rows(), "webhook")[0]
 
     def remove(self, subscription_id: str) -> None:
         self._call(self._connection.client().delete_webhook, self._own(subscription_id).id)
@@ -83,15 +83,7 @@ class Webhooks:
 
     def _rows(self) -> Sequence[Any]:
         """Every webhook as MLflow has it, so that addresses can be compared with what they hold."""
-        client = self._connection.client()
-        found: list[Any] = []
-        token: str | None = None
-        while True:
-            page = self._call(client.list_webhooks, max_results=_PAGE, page_token=token)
-            found.extend(page)
-            token = page.token
-            if not token:
-                return found
+        return list(pages.read_all(self._call, self._connection.client().list_webhooks, _PAGE, rows.WEBHOOK_KEY))
 
     def _call(self, function: Callable[..., T], /, *args: Any, **kwargs: Any) -> T:
         try:
