@@ -4,10 +4,10 @@ BIN := .venv/bin
 SOURCES := app bench config.py wsgi.py gunicorn.conf.py demo tests
 
 .DEFAULT_GOAL := help
-.PHONY: help install run demo test screenshots bench lint format lock clean
+.PHONY: help install run demo test test-long screenshots bench lint format lock clean
 
 help: ## List the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-9s %s\n", $$1, $$2 }'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-11s %s\n", $$1, $$2 }'
 
 install: .venv/.installed ## Make .venv with what the service needs
 
@@ -18,12 +18,16 @@ run: .venv/.installed ## Serve; without MLFLOW_TRACKING_URI on an embedded MLflo
 demo: .venv/.installed ## Build the demo registry, or score the days that are missing
 	@$(BIN)/python -m demo
 
-test: .venv/.installed-dev ## Run every test, with coverage
+test: .venv/.installed-dev ## Run every test but the long ones, with coverage
 	@-scripts/need.sh promtool prometheus
 	@-scripts/need.sh chromium
 	$(BIN)/python -m pytest tests/unit tests/api -n auto --maxprocesses 4 --cov --cov-report= --cov-fail-under 0
-	$(BIN)/python -m pytest --ignore tests/unit --ignore tests/api --ignore tests/browser --cov --cov-append --cov-report=term
+	$(BIN)/python -m pytest tests/contract tests/demo tests/integration -n auto --maxprocesses 2 --dist loadfile --cov --cov-append --cov-report=term
 	$(BIN)/python -m pytest tests/browser
+	@echo "The storms, the races and the soak are not among these: make test-long"
+
+test-long: .venv/.installed-dev ## Storms of kill -9, races, a soak (10 minutes; ARGS="--minutes 10" for longer ones)
+	$(BIN)/python -m pytest tests/long -s $(ARGS)
 
 screenshots: .venv/.installed-dev ## Render every page of the demo fleet into docs/images
 	@scripts/need.sh chromium

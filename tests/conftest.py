@@ -1,14 +1,14 @@
 """What all tests share. Servers start when the first test asks for them; fast tests run first."""
 
 from collections.abc import Iterator
-from pathlib import Path
+from contextlib import closing
 
 import pytest
 
 from tests.seeding import seed
-from tests.servers import Proxy, Tower, mlflow_server, tower
+from tests.servers import QUIET, Proxy, Tower, mlflow_server, tower, until
 
-_ORDER = ("unit", "api", "demo", "contract", "integration", "browser")
+_ORDER = ("unit", "api", "demo", "contract", "integration", "browser", "long")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -35,19 +35,32 @@ def seeded_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield url
 
 
-@pytest.fixture
-def proxy(seeded_url: str) -> Iterator[Proxy]:
-    """A proxy before the seeded MLflow."""
-    made = Proxy(seeded_url)
-    yield made
-    made.close()
+@pytest.fixture(scope="session")
+def proxy_of_all(seeded_url: str) -> Iterator[Proxy]:
+    """A proxy before the seeded MLflow, for towers that several tests share."""
+    with closing(Proxy(seeded_url)) as made:
+        yield made
 
 
 @pytest.fixture
-def proxied(tmp_path: Path, proxy: Proxy) -> Iterator[Tower]:
-    """A tower of four workers whose MLflow stands behind the proxy, with short time-outs."""
-    with tower(tmp_path, proxy.url, MLFLOW_REQUEST_TIMEOUT_SECONDS="1", MLFLOW_REQUEST_MAX_RETRIES="1") as running:
+def proxy(proxy_of_all: Proxy) -> Iterator[Proxy]:
+    """That proxy, which lets everything pass again at the end."""
+    yield proxy_of_all
+    proxy_of_all.mode, proxy_of_all.delay = "up", 0.0
+    proxy_of_all.gate.set()
+
+
+@pytest.fixture(scope="session")
+def tower_behind_proxy(tmp_path_factory: pytest.TempPathFactory, proxy_of_all: Proxy) -> Iterator[Tower]:
+    with tower(tmp_path_factory.mktemp("proxied"), proxy_of_all.url, **QUIET) as running:
         yield running
+
+
+@pytest.fixture
+def proxied(tower_behind_proxy: Tower) -> Tower:
+    """A tower of four workers behind the proxy that is through with its start, and asks nothing of its own accord."""
+    until(lambda: tower_behind_proxy.get("/dashboard/summary").json()["total_runs"] is not None)
+    return tower_behind_proxy
 
 
 @pytest.fixture(scope="session")

@@ -2,10 +2,12 @@
 
 import http.client
 import os
+import random
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,26 +17,54 @@ from pathlib import Path
 from typing import Any
 
 import requests
+from filelock import FileLock, Timeout
 
 ROOT = Path(__file__).resolve().parents[1]
 HOST = "127.0.0.1"
+# What could hang fails after this long, and nothing else does: a busy machine takes its time. How fast things are is
+# measured by `make bench`.
+HANGS_AFTER_SECONDS = 180
+# Longer than anything that is tested may wait for MLflow.
+_HELD_AT_MOST_SECONDS = 300
+# Below those that the system gives to whoever asks for any.
+PORTS = (20_000, 32_000)
+# Nothing asks MLflow of its own accord but the first sweep, so that requests can be counted.
+QUIET = {
+    "CHANGE_POLL_SECONDS": "0",
+    "ALIAS_POLL_SECONDS": "0",
+    "CHECK_INTERVAL_MINUTES": "0",
+    "CACHE_REFRESH_INTERVAL_MINUTES": "600",
+}
 
 
-def until(condition: Callable[[], Any], seconds: float = 60, what: str = "condition") -> Any:
+def until(condition: Callable[[], Any], what: str = "condition") -> Any:
     """Poll until the condition holds, and give what it gave."""
-    end = time.monotonic() + seconds
+    end = time.monotonic() + HANGS_AFTER_SECONDS
     while time.monotonic() < end:
         found = condition()
         if found:
             return found
         time.sleep(0.05)
-    raise AssertionError(f"{what} did not come about in {seconds} s")
+    raise AssertionError(f"{what} did not come about in {HANGS_AFTER_SECONDS} s")
+
+
+# Held until this process ends: tests that run beside it get others.
+_claims: list[FileLock] = []
 
 
 def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind((HOST, 0))
-        return int(sock.getsockname()[1])
+    """A port that nothing listens on, and that the system gives nobody who asks for any."""
+    folder = Path(tempfile.gettempdir()) / f"control-tower-tests-{os.getuid()}"
+    folder.mkdir(exist_ok=True)
+    while True:
+        port = random.randrange(*PORTS)
+        claim = FileLock(folder / f"port-{port}.lock")
+        with socket.socket() as tried, suppress(OSError, Timeout):
+            tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            tried.bind((HOST, port))
+            claim.acquire(timeout=0)
+            _claims.append(claim)
+            return port
 
 
 def answers(url: str, status: int = 200) -> bool:
@@ -83,7 +113,7 @@ def mlflow_server(folder: Path, **more: str) -> Iterator[str]:
         "--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--artifacts-destination", str(folder / "artifacts"),
     ]  # fmt: skip
     with process(command, folder / "mlflow.log", folder, env):
-        until(lambda: answers(f"http://{HOST}:{port}/health"), 90, "MLflow")
+        until(lambda: answers(f"http://{HOST}:{port}/health"), "MLflow")
         yield f"http://{HOST}:{port}"
 
 
@@ -97,13 +127,13 @@ class Tower:
         self.cache = cache
 
     def get(self, path: str, **more: Any) -> requests.Response:
-        return requests.get(self.url + path, timeout=60, **more)
+        return requests.get(self.url + path, timeout=HANGS_AFTER_SECONDS, **more)
 
     def post(self, path: str, **more: Any) -> requests.Response:
-        return requests.post(self.url + path, timeout=120, **more)
+        return requests.post(self.url + path, timeout=HANGS_AFTER_SECONDS, **more)
 
     def delete(self, path: str, **more: Any) -> requests.Response:
-        return requests.delete(self.url + path, timeout=60, **more)
+        return requests.delete(self.url + path, timeout=HANGS_AFTER_SECONDS, **more)
 
     def register(self, name: str, version: int | str = 1, model_type: str = "classifier") -> requests.Response:
         return self.post(f"/models/{name}/{version}/monitor", json={"model_type": model_type})
@@ -117,10 +147,12 @@ class Tower:
 
 
 @contextmanager
-def tower(folder: Path, mlflow: str | None, workers: int = 4, ready: bool = True, **settings: str) -> Iterator[Tower]:
+def tower(
+    folder: Path, mlflow: str | None, workers: int = 4, ready: bool = True, port: int | None = None, **settings: str
+) -> Iterator[Tower]:
     """The tower under gunicorn; with `ready` it has read MLflow when this returns."""
     folder.mkdir(parents=True, exist_ok=True)
-    port = free_port()
+    port = port or free_port()
     cache = Path(settings.get("CACHE_DIRECTORY", str(folder / "cache")))
     log = folder / f"tower-{port}.log"
     env = clean_environment(
@@ -133,7 +165,7 @@ def tower(folder: Path, mlflow: str | None, workers: int = 4, ready: bool = True
     with process(command, log, folder, env) as started:
         running = Tower(started, port, log, cache)
         page = "/readyz" if ready else "/livez"
-        until(lambda: answers(running.url + page) or started.poll() is not None, 60, f"tower {page}")
+        until(lambda: answers(running.url + page) or started.poll() is not None, f"tower {page}")
         assert started.poll() is None, running.text()
         yield running
 
@@ -147,6 +179,10 @@ class Proxy:
         self.delay = 0.0
         self.paths: list[str] = []
         self.closing = threading.Event()
+        # While a test keeps it closed, every request waits before it.
+        self.gate = threading.Event()
+        self.gate.set()
+        self._held: set[object] = set()
         proxy = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -169,17 +205,41 @@ class Proxy:
 
     def close(self) -> None:
         self.closing.set()
+        self.gate.set()
         self.server.shutdown()
         self.server.server_close()
+
+    @property
+    def held(self) -> int:
+        """How many requests wait for their answer now: who has one was not held by MLflow."""
+        return len(self._held)
+
+    def count(self, part: str) -> int:
+        """How many requests of this kind have come."""
+        return sum(part in path for path in list(self.paths))
+
+    @contextmanager
+    def holding(self) -> Iterator[None]:
+        mark = object()
+        self._held.add(mark)
+        try:
+            yield
+        finally:
+            self._held.discard(mark)
 
     def handle(self, request: BaseHTTPRequestHandler) -> None:
         body = request.rfile.read(int(request.headers.get("Content-Length") or 0))
         self.paths.append(f"{request.command} {request.path.partition('?')[0]}")
+        if not self.gate.is_set():
+            with self.holding():
+                self.gate.wait(_HELD_AT_MOST_SECONDS)
         self.closing.wait(self.delay)
         if self.mode == "hang":
-            self.closing.wait(300)
+            with self.holding():
+                self.closing.wait(_HELD_AT_MOST_SECONDS)
         elif self.mode == "drip":
-            self.drip(request)
+            with self.holding():
+                self.drip(request)
         elif self.mode == "refuse":
             self.answer(request, 503, b"")
         elif self.mode == "empty":
@@ -210,8 +270,7 @@ class Proxy:
         request.send_response(200)
         request.send_header("Content-Length", "100000")
         request.end_headers()
-        while not self.closing.wait(0.2):
-            try:
-                request.wfile.write(b" ")
-            except OSError:
+        for _ in range(5 * _HELD_AT_MOST_SECONDS):
+            if self.closing.wait(0.2):
                 return
+            request.wfile.write(b" ")

@@ -68,7 +68,7 @@ def test_the_process_that_talks_to_mlflow_tells_the_receivers_of_the_settings(st
         try:
             (found,) = tower.announcer.receivers
             tower.announcer.owe(found.id, [change()])
-            until(lambda: receiver.requests, 10)
+            until(lambda: receiver.requests)
         finally:
             tower.stop()
     assert receiver.names == ["model-0"]

@@ -58,9 +58,9 @@ def test_a_delivery_is_taken_at_once_and_the_model_that_it_names_is_read(
     world.add_version("m")
     answer = deliver(receiving, event("m"))
     assert (answer.status_code, answer.json) == (202, {"message": "Delivery accepted", "model": "m"})
-    until(lambda: ("m", "2") in receiving.keys("/models/all"), 10)
+    until(lambda: ("m", "2") in receiving.keys("/models/all"))
     assert "read_inventory" not in receiving.gateway.calls
-    until(lambda: receiving.json("/cache/info")["freshness"]["push"]["models_changed"] == 1, 10)
+    until(lambda: receiving.json("/cache/info")["freshness"]["push"]["models_changed"] == 1)
     push = receiving.json("/cache/info")["freshness"]["push"]
     assert (push["enabled"], push["last_error"]) == (True, None)
     assert push["mlflow_requests"] <= 4
@@ -68,11 +68,11 @@ def test_a_delivery_is_taken_at_once_and_the_model_that_it_names_is_read(
 
 def test_one_that_came_before_is_accepted_and_changes_nothing(receiving: Service) -> None:
     deliver(receiving, event("m"))
-    until(lambda: receiving.gateway.calls.count("read_models") == 1, 10)
+    until(lambda: receiving.gateway.calls.count("read_models") == 1)
     again = deliver(receiving, event("m"))
     assert (again.status_code, again.json["message"]) == (202, "Delivery accepted before")  # type: ignore[index]
     assert deliver(receiving, event("m"), "d2").status_code == 202
-    until(lambda: receiving.gateway.calls.count("read_models") == 2, 10)
+    until(lambda: receiving.gateway.calls.count("read_models") == 2)
 
 
 @pytest.mark.parametrize("changed", [
@@ -119,7 +119,7 @@ def test_a_reading_that_fails_is_told_of_and_mended_by_the_next(receiving: Servi
     world.add_version("m")
     receiving.gateway.failure = MlflowUnavailable("MLflow is down.")
     deliver(receiving, event("m"))
-    until(lambda: receiving.json("/cache/info")["freshness"]["push"]["last_error"] == "MLflow is down.", 10)
+    until(lambda: receiving.json("/cache/info")["freshness"]["push"]["last_error"] == "MLflow is down.")
     receiving.gateway.failure = None
     deliver(receiving, event("m"), "d2")
-    until(lambda: ("m", "2") in receiving.keys("/models/all"), 10)
+    until(lambda: ("m", "2") in receiving.keys("/models/all"))

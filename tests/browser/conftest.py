@@ -4,13 +4,17 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from app.domain.times import DAY_MS, rfc3339
 from app.wiring import now_ms
 from tests.browser.chromium import WIDE, chromium
 from tests.contract.real_world import RealWorld
-from tests.servers import Tower, mlflow_server, tower, until
+from tests.servers import HANGS_AFTER_SECONDS, Tower, mlflow_server, tower, until
+
+# What could hang fails after this long; its own 5 s are a stopwatch held to a busy machine.
+HANGS_AFTER_MS = HANGS_AFTER_SECONDS * 1000
+expect.set_options(timeout=HANGS_AFTER_MS)
 
 MARKUP = '<img src=x onerror="document.title=1">'
 # Each is a name that MLflow takes.
@@ -73,7 +77,7 @@ def served(tmp_path_factory: pytest.TempPathFactory, world_url: str) -> Iterator
         def verdicts() -> set[str]:
             return {row["verdict"] for row in running.get("/monitoring").json()}
 
-        until(lambda: verdicts() == {"drifting", "healthy"}, 60)
+        until(lambda: verdicts() == {"drifting", "healthy"})
         yield running
 
 
@@ -115,6 +119,7 @@ def look(browser: Browser, served: Tower) -> Iterator[Callable[..., Watch]]:
 
     def look(base: str = served.url, clock: bool = False, **more: Any) -> Watch:
         context = browser.new_context(**{"viewport": WIDE, **more})
+        context.set_default_timeout(HANGS_AFTER_MS)
         opened.append(context)
         if clock:
             context.clock.install()

@@ -30,7 +30,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory, world_url: str) -> Iterato
     keys = folder / "keys"
     write_keys(keys, **ROLES)
     with tower(folder, world_url, workers=1, ready=False, API_TOKENS_FILE=str(keys)) as running:
-        until(lambda: running.get("/readyz").status_code == 200, 60)
+        until(lambda: running.get("/readyz").status_code == 200)
         yield running, keys
         assert "ct_" not in running.text()
 
@@ -40,7 +40,7 @@ def keyed(guarded: tuple[Tower, Path]) -> Tower:
     """That tower, with all its keys in force."""
     running, keys = guarded
     write_keys(keys, **ROLES)
-    until(lambda: all(running.get("/models", headers=bearer(name)).status_code == 200 for name in ROLES), 20)
+    until(lambda: all(running.get("/models", headers=bearer(name)).status_code == 200 for name in ROLES))
     return running
 
 
@@ -104,7 +104,7 @@ def test_a_key_that_is_revoked_sends_an_open_page_to_sign_in_and_back(
     sign_in(page, "ct_ann")
     expect(page.locator("#versions tbody tr")).to_have_count(1)
     write_keys(guarded[1], bob="write")
-    until(lambda: keyed.get("/models", headers=bearer("ann")).status_code == 401, 20)
+    until(lambda: keyed.get("/models", headers=bearer("ann")).status_code == 401)
     page.clock.fast_forward(11_000)
     expect(page.get_by_label("Access key")).to_be_visible()
     sign_in(page, "ct_bob")
@@ -118,4 +118,4 @@ def test_a_page_of_another_origin_cannot_act(look: Look, served: Tower) -> None:
         """async (url) => { try { await fetch(url, { method: 'POST', mode: 'no-cors' }); } catch { /* as well */ } }""",
         f"{served.url}/cache/refresh",
     )
-    until(lambda: "POST /cache/refresh: 403" in served.text(), 10)
+    until(lambda: "POST /cache/refresh: 403" in served.text())

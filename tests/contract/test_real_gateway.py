@@ -1,6 +1,5 @@
 """What only the real gateway can show: MLflow refusing, hanging, dripping, failing, lying."""
 
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -8,7 +7,7 @@ import pytest
 from app.domain.errors import MlflowTooSlow, MlflowUnavailable
 from app.services.mlflow_gateway import MlflowGateway
 from app.wiring import now_ms
-from tests.servers import Proxy, free_port
+from tests.servers import Proxy, free_port, until
 
 SECRET = "s3cr3t-pw"
 
@@ -30,21 +29,27 @@ def faulty(mlflow_url: str) -> Iterator[Proxy]:
 def test_a_call_ends_within_its_time_whatever_mlflow_does(faulty: Proxy, mode: str) -> None:
     reader = gateway(faulty.url)
     faulty.mode = mode
-    began = time.monotonic()
     with pytest.raises(MlflowUnavailable):
         reader.read_inventory()
-    assert time.monotonic() - began < reader.patience + 1
+    # It did not wait until MLflow let it go.
+    assert faulty.held or mode == "refuse"
     faulty.mode = "up"
-    assert reader.read_inventory().experiments
+    until(lambda: reads(reader))
+
+
+def reads(reader: MlflowGateway) -> bool:
+    try:
+        return bool(reader.read_inventory().experiments)
+    except MlflowUnavailable:  # a machine that is busy may need more than this second
+        return False
 
 
 def test_calls_bounded_together_end_together(faulty: Proxy) -> None:
-    reader = gateway(faulty.url, timeout=10)
+    reader = gateway(faulty.url, timeout=600)
     faulty.mode = "hang"
-    began = time.monotonic()
     with pytest.raises(MlflowTooSlow), reader.within(0.5):
         reader.ping()
-    assert time.monotonic() - began < 2
+    assert faulty.held == 1
 
 
 def test_a_refused_connection_is_told_at_once_and_without_the_password(caplog: pytest.LogCaptureFixture) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from app.domain.names import EVALUATES
 from app.domain.times import DAY_MS
-from tests.servers import ROOT, clean_environment, tower
+from tests.servers import HANGS_AFTER_SECONDS, ROOT, clean_environment, tower
 
 NAME = 'chäm\'p "x"'
 STABLE = [0.92, 0.91, 0.93, 0.92, 0.90, 0.92]
@@ -33,7 +33,7 @@ def test_endpoint_and_gate_say_the_same_of_versions_scored_on_the_same_days(tmp_
         margin: subprocess.run(
             [sys.executable, "-m", "flask", "--app", str(ROOT / "wsgi.py"), "gate", NAME, "--baseline", "champion",
              "--candidate", "challenger", "--margin", margin],
-            check=False, cwd=tmp_path, capture_output=True, text=True, timeout=60,
+            check=False, cwd=tmp_path, capture_output=True, text=True, timeout=HANGS_AFTER_SECONDS,
             env=clean_environment(MLFLOW_TRACKING_URI=mlflow_url, PYTHONPATH=str(ROOT)),
         )
         for margin in ("0.01", "0.009")

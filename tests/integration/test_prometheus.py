@@ -123,12 +123,12 @@ def test_a_killed_worker_and_a_killed_agent_take_no_count_with_them_and_leave_no
         for _ in range(3):
             for process in children(master):
                 os.kill(process, signal.SIGKILL)
-            until(lambda: "control_tower_mlflow_up 1" in metrics_of(running), 60, "the tower after kill -9")
-            until(lambda: running.get("/runs/0?limit=5").status_code == 200, 60, "the agent")
-        after = until(lambda: grown(running, before), 30, "the counts of those that were killed")
+            until(lambda: "control_tower_mlflow_up 1" in metrics_of(running), what="the tower after kill -9")
+            until(lambda: running.get("/runs/0?limit=5").status_code == 200, what="the agent")
+        after = until(lambda: grown(running, before), what="the counts of those that were killed")
         assert requests_to(after, "/models/staging") == 20
         # Those of nobody, the master, two workers and the agent: agents that lost their keeper end within 10 s.
-        until(lambda: scraped(running) and len(list(counted.glob("counter_*.db"))) <= 5, 30, "files folded")
+        until(lambda: scraped(running) and len(list(counted.glob("counter_*.db"))) <= 5, what="files folded")
     assert counted.is_dir()
 
 

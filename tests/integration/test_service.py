@@ -8,7 +8,18 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.servers import HOST, ROOT, Tower, answers, clean_environment, free_port, process, tower, until
+from tests.servers import (
+    HANGS_AFTER_SECONDS,
+    HOST,
+    ROOT,
+    Tower,
+    answers,
+    clean_environment,
+    free_port,
+    process,
+    tower,
+    until,
+)
 
 SECRET = "s3cr3t-pw"
 
@@ -21,7 +32,7 @@ def run(*command: str, cwd: Path, **env: str) -> subprocess.CompletedProcess[str
         env=clean_environment(**env),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=HANGS_AFTER_SECONDS,
     )
 
 
@@ -93,7 +104,7 @@ def test_the_script_serves_the_same_application_and_shows_its_configuration(tmp_
     port = free_port()
     command = [sys.executable, str(ROOT / "wsgi.py"), "--host", HOST, "--port", str(port)]
     with process(command, tmp_path / "log", ROOT, clean_environment(**env)):
-        until(lambda: answers(f"http://{HOST}:{port}/readyz"), 60, "python wsgi.py")
+        until(lambda: answers(f"http://{HOST}:{port}/readyz"), "python wsgi.py")
 
 
 def test_no_answer_and_no_log_line_holds_a_credential(tmp_path: Path, seeded_url: str) -> None:
@@ -117,7 +128,7 @@ def test_every_event_is_one_line_with_the_requests_id(tmp_path: Path, seeded_url
         running.get("/models/evil%0A2026-01-01%20ERROR%20forged/1/monitor/status", headers={"X-Request-ID": "abc-1"})
         echoed = running.get("/livez", headers={"X-Request-ID": "my-own-id"}).headers["X-Request-ID"]
         assert echoed == "my-own-id"
-        until(lambda: "my-own-id" in running.text(), 10)
+        until(lambda: "my-own-id" in running.text())
         events = [json.loads(line) for line in running.text().splitlines()]
     forged = [event for event in events if "forged" in event["message"]]
     assert [event["request_id"] for event in forged] == ["abc-1"]
@@ -127,7 +138,7 @@ def test_every_event_is_one_line_with_the_requests_id(tmp_path: Path, seeded_url
 def test_a_text_log_cannot_be_forged_by_a_name(tmp_path: Path, seeded_url: str) -> None:
     with tower(tmp_path, seeded_url, workers=1) as running:
         running.get("/models/evil%0AERROR%20forged/1/monitor/status")
-        until(lambda: "forged" in running.text(), 10)
+        until(lambda: "forged" in running.text())
         assert not any(line.startswith("ERROR") for line in running.text().splitlines())
 
 
@@ -152,7 +163,10 @@ def test_a_request_that_is_refused_does_not_hold_up_the_next_one_on_its_connecti
         for number in range(60):
             method = ("PATCH", "PUT", "POST")[number % 3]
             answer = session.request(
-                method, f"{shared_tower.url}/models/nope/{number}/monitor", json={"model_type": "x" * 3000}, timeout=10
+                method,
+                f"{shared_tower.url}/models/nope/{number}/monitor",
+                json={"model_type": "x" * 3000},
+                timeout=HANGS_AFTER_SECONDS,
             )
             assert answer.status_code == (405 if method == "PUT" else 400)
 
@@ -165,9 +179,10 @@ def test_a_body_that_is_too_large_is_answered(shared_tower: Tower) -> None:
 
 
 def test_a_stop_does_not_wait_for_clients_that_keep_their_connections_open(tmp_path: Path, seeded_url: str) -> None:
-    with tower(tmp_path, seeded_url, workers=2) as running:
+    patient = {"GUNICORN_CMD_ARGS": "--graceful-timeout 600"}
+    with tower(tmp_path, seeded_url, workers=2, **patient) as running:
         clients = [requests.Session() for _ in range(8)]
-        assert all(client.get(f"{running.url}/models", timeout=30).ok for client in clients)
+        assert all(client.get(f"{running.url}/models", timeout=HANGS_AFTER_SECONDS).ok for client in clients)
         running.process.terminate()
         # gunicorn's own worker waits for them as long as for a request that is being answered.
-        assert running.process.wait(8) == 0
+        assert running.process.wait(HANGS_AFTER_SECONDS) == 0

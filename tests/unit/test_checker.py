@@ -10,10 +10,12 @@ from app.domain.alerts import VerdictChange
 from app.domain.errors import MlflowUnavailable
 from app.domain.ports import Locks
 from app.services.checker import Checker
+from app.services.journal import Journal
 from app.wiring import wire
 from tests.api.service import settings_of
 from tests.fakes.memory_mlflow import MemoryGateway, MemoryWorld
 from tests.fakes.memory_parts import memory_parts
+from tests.servers import until
 
 LOW = {"limits": {"accuracy": {"min": 0.9}}}
 
@@ -52,7 +54,7 @@ class Place:
     def checker(self, *receivers: str) -> tuple[Checker, Ears]:
         ears = Ears(*receivers)
         made = wire(self.tower.settings, self.parts)
-        journal, clock = made.checker._journal, self.parts.clock
+        journal, clock = Journal(self.parts.cache, self.parts.clock, 60), self.parts.clock
         checker = Checker(self.gateway, made.tracker, made.manager, made.checks, ears, self.locks, journal, clock, 60)
         return checker, ears
 
@@ -130,7 +132,10 @@ def test_a_check_of_older_evidence_does_not_undo_a_later_one(place: Place, monke
 
     def observed() -> None:
         place.world.log_metric(place.world.run_of("m", 1), "accuracy", 0.1, place.world.now)
-        assert checker._check_observed([("m", 1)])
+        checker.start()
+        checker.observed("m", 1)
+        until(lambda: run in place.tower.checks.all())
+        checker.stop()
 
     monkeypatch.setattr(place.gateway, "evidence", slow)
     between.append(observed)

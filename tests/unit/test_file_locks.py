@@ -13,8 +13,8 @@ import pytest
 
 from app.domain.errors import LockTimeout
 from app.services.file_locks import FileLocks, lock_directory
+from tests.servers import HANGS_AFTER_SECONDS, ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 HOLDER = """
 import sys, time
 from pathlib import Path
@@ -29,7 +29,7 @@ from pathlib import Path
 from app.services.file_locks import FileLocks
 locks, counter = FileLocks(Path(sys.argv[1]), "scope"), Path(sys.argv[2])
 for _ in range(50):
-    with locks.hold("counter", 30):
+    with locks.hold("counter", 180):
         counter.write_text(str(int(counter.read_text()) + 1))
 """
 
@@ -87,7 +87,7 @@ def test_threads_and_processes_take_turns(locks: FileLocks, tmp_path: Path) -> N
 
     def add() -> None:
         for _ in range(50):
-            with locks.hold("counter", 30):
+            with locks.hold("counter", 180):
                 counter.write_text(str(int(counter.read_text()) + 1))
 
     threads = [threading.Thread(target=add) for _ in range(3)]
@@ -99,7 +99,7 @@ def test_threads_and_processes_take_turns(locks: FileLocks, tmp_path: Path) -> N
             thread.start()
         for thread in threads:
             thread.join()
-        assert (one.wait(60), two.wait(60)) == (0, 0)
+        assert (one.wait(HANGS_AFTER_SECONDS), two.wait(HANGS_AFTER_SECONDS)) == (0, 0)
     assert counter.read_text() == "250"
 
 
@@ -110,8 +110,8 @@ def test_a_lock_ends_with_the_process_that_held_it_even_by_kill(locks: FileLocks
         with pytest.raises(LockTimeout), locks.hold("name", 0):
             raise AssertionError("held twice")
         holder.kill()
-        with locks.hold("name", 5):
-            assert holder.wait(5) == -9
+        with locks.hold("name", HANGS_AFTER_SECONDS):
+            assert holder.wait(HANGS_AFTER_SECONDS) == -9
 
 
 def test_the_directory_of_locks_is_private_and_always_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

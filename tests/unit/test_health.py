@@ -1,8 +1,8 @@
 """The sign of life: asked at most once in five seconds, by everybody together, and never waited for long."""
 
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -13,7 +13,7 @@ from app.domain.errors import MlflowUnavailable
 from app.services.file_cache import FileCache
 from app.services.file_locks import FileLocks
 from app.services.health import Health
-from tests.fakes.memory_mlflow import MemoryGateway
+from tests.fakes.memory_mlflow import MemoryGateway, Spent
 
 DOWN = MlflowUnavailable("MLflow is down.")
 
@@ -79,18 +79,45 @@ def test_many_at_once_ask_mlflow_once(worker: Callable[[MemoryGateway], Health])
     assert gateway.calls == ["ping"]
 
 
-def test_while_somebody_else_is_asking_the_last_answer_is_told_within_two_seconds(
-    worker: Callable[[MemoryGateway], Health], now: Now, tmp_path: Path
-) -> None:
-    gateway = MemoryGateway()
-    health = worker(gateway)
+class Waits(FileLocks):
+    """Locks that note how long they are waited for."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory, "")
+        self.bounds: list[float] = []
+
+    @contextmanager
+    def hold(self, name: str, timeout: float) -> Iterator[None]:
+        self.bounds.append(timeout)
+        with super().hold(name, timeout):
+            yield
+
+
+def test_while_somebody_else_is_asking_the_last_answer_is_told_within_two_seconds(tmp_path: Path, now: Now) -> None:
+    gateway, locks = MemoryGateway(), Waits(tmp_path / "locks")
+    health = Health(gateway, FileCache(tmp_path / "cache"), locks, now)
     assert health.mlflow() == (True, 1)
     now.ms += 60_000
-    began = time.monotonic()
     with FileLocks(tmp_path / "locks", "").hold("probe", 0):
         assert health.mlflow() == (True, 1)
-    assert time.monotonic() - began < 2
     assert gateway.calls == ["ping"]
+    assert max(locks.bounds) < 2
+
+
+def test_mlflow_is_given_less_than_two_seconds_for_a_sign_of_life(tmp_path: Path, now: Now) -> None:
+    bounds: list[float] = []
+
+    class Bounded(MemoryGateway):
+        @contextmanager
+        def within(self, seconds: float) -> Iterator[Spent]:
+            bounds.append(seconds)
+            with super().within(seconds) as spent:
+                yield spent
+
+    gateway = Bounded()
+    Health(gateway, FileCache(tmp_path / "cache"), FileLocks(tmp_path / "locks", ""), now).mlflow()
+    assert (gateway.calls, len(bounds)) == (["ping"], 1)
+    assert bounds[0] < 2
 
 
 def test_where_nothing_can_be_shared_each_worker_asks_for_itself_as_rarely(tmp_path: Path, now: Now) -> None:

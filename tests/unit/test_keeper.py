@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
-from app.services.agent import Keeper, keeper
+from app.domain.errors import TowerError
+from app.services.agent import Agent, Keeper, keeper
+from app.services.agent.server import SIGN_OF_LIFE
 from app.services.file_locks import FileLocks
-from tests.servers import until
+from tests.servers import HANGS_AFTER_SECONDS, until
 
 # An agent that reads what is handed over, answers signs of life until its input ends, and nothing else.
 AGENT = """
@@ -52,7 +54,7 @@ def pair(
     one.stop()
     two.stop()
     for agent in started:
-        agent.wait(20)
+        agent.wait(HANGS_AFTER_SECONDS)
 
 
 def test_of_two_workers_one_keeps_the_agent_and_the_other_when_that_one_is_gone(
@@ -64,7 +66,7 @@ def test_of_two_workers_one_keeps_the_agent_and_the_other_when_that_one_is_gone(
         two.tick()
     assert len(started) == 1
     one.stop()
-    assert started[0].wait(20) == 0
+    assert started[0].wait(HANGS_AFTER_SECONDS) == 0
     one.tick()
     two.tick()
     assert len(started) == 2
@@ -73,22 +75,32 @@ def test_of_two_workers_one_keeps_the_agent_and_the_other_when_that_one_is_gone(
 def test_an_agent_that_died_is_replaced(pair: tuple[Keeper, Keeper], started: list[subprocess.Popen[bytes]]) -> None:
     pair[0].tick()
     started[0].kill()
-    started[0].wait(20)
+    started[0].wait(HANGS_AFTER_SECONDS)
     pair[0].tick()
     assert len(started) == 2
+
+
+def answers(keeper: Keeper) -> bool:
+    agent = Agent()
+    agent.use(keeper.address())
+    try:
+        with agent.within(HANGS_AFTER_SECONDS):
+            return bool(agent.ask(*SIGN_OF_LIFE))
+    except TowerError:
+        return False
 
 
 def test_an_agent_that_is_stuck_is_killed_and_replaced(
     pair: tuple[Keeper, Keeper], started: list[subprocess.Popen[bytes]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pair[0].tick()
-    until(pair[0]._answers, 30, "the agent")
+    until(lambda: answers(pair[0]), "the agent")
     pair[0].tick()
     assert started[0].poll() is None
     started[0].send_signal(signal.SIGSTOP)
     monkeypatch.setattr(keeper, "_SILENCE_SECONDS", 0.0)
     pair[0].tick()
-    assert started[0].wait(20) == -signal.SIGKILL
+    assert started[0].wait(HANGS_AFTER_SECONDS) == -signal.SIGKILL
     monkeypatch.setattr(keeper, "_SILENCE_SECONDS", 30.0)
     pair[0].tick()
     assert len(started) == 2

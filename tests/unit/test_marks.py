@@ -65,11 +65,11 @@ def test_marks_are_shared_by_processes_also_after_their_file_is_gone(tmp_path: P
     before = marks.of("key")
     process = get_context("fork").Process(target=_change, args=(path,))
     process.start()
-    process.join(30)
+    process.join()
     assert marks.of("key") != before
     path.unlink()
     now = marks.of("key")
     child = get_context("fork").Process(target=marks.change, args=("key",))
     child.start()
-    child.join(30)
+    child.join()
     assert marks.of("key") != now

@@ -18,6 +18,7 @@ from app.services.model_tracker import ModelTracker, TrackerOptions
 from app.services.snapshots import Snapshots
 from app.services.updater import Updater, UpdaterOptions
 from tests.fakes.memory_mlflow import MemoryGateway
+from tests.servers import HANGS_AFTER_SECONDS
 
 DOWN = MlflowUnavailable("MLflow is down.")
 RULES = stage_rules([], [])
@@ -53,7 +54,7 @@ class SlowGateway(MemoryGateway):
 
     def read_inventory(self) -> Inventory:
         self.reached.release()
-        assert self.gate.wait(30)
+        assert self.gate.wait(HANGS_AFTER_SECONDS)
         return super().read_inventory()
 
 
@@ -77,7 +78,10 @@ def make(tmp_path: Path, gateway: SlowGateway, locks: FileLocks) -> Make:
     """Makes workers over one directory; the clock goes on by a millisecond each time that it is read."""
 
     def made(
-        interval: float = 60, timeout: float = 30, cached: bool = True, clock: Callable[[], int] | None = None
+        interval: float = 60,
+        timeout: float = 2 * HANGS_AFTER_SECONDS,
+        cached: bool = True,
+        clock: Callable[[], int] | None = None,
     ) -> Worker:
         options = UpdaterOptions(interval, timeout, cached)
         return Worker(gateway, FileCache(tmp_path / "cache"), locks, clock or gateway.world.tick, options)
@@ -104,12 +108,12 @@ def test_whoever_asks_for_a_refresh_while_one_runs_gets_its_outcome(
     gateway.failure = failure
     with ThreadPoolExecutor(2) as pool:
         one = pool.submit(first.updater.sweep)
-        assert gateway.reached.acquire(timeout=10)
+        assert gateway.reached.acquire(timeout=HANGS_AFTER_SECONDS)
         two = pool.submit(second.updater.sweep)
-        assert asked.acquire(timeout=10)
+        assert asked.acquire(timeout=HANGS_AFTER_SECONDS)
         assert second.journal.is_refreshing()
         gateway.gate.set()
-        outcomes = [one.exception(30), two.exception(30)]
+        outcomes = [one.exception(), two.exception()]
     if failure:
         assert [str(error) for error in outcomes] == ["MLflow is down."] * 2
     else:

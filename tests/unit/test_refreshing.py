@@ -16,6 +16,7 @@ from app.wiring import Tower, wire
 from tests.api.service import settings_of
 from tests.fakes.memory_mlflow import MemoryGateway
 from tests.fakes.memory_parts import memory_parts
+from tests.servers import HANGS_AFTER_SECONDS
 
 DOWN = MlflowUnavailable("MLflow is down.")
 
@@ -124,7 +125,7 @@ def test_the_scheduler_ticks_as_soon_as_it_is_started_and_ends_when_it_is_stoppe
     never = threading.Event()
     scheduler.start({ticked.set: 5, never.set: 0})
     try:
-        assert ticked.wait(10)
+        assert ticked.wait(HANGS_AFTER_SECONDS)
         assert not never.is_set()
     finally:
         scheduler.stop()
@@ -142,7 +143,7 @@ def test_a_worker_starts_ticking_and_lets_go_of_mlflow_when_it_ends(tower: Tower
     gateway.count_runs = counted  # type: ignore[method-assign]
     tower.start()
     try:
-        assert seen.wait(10)
+        assert seen.wait(HANGS_AFTER_SECONDS)
     finally:
         tower.stop()
     assert gateway.stopped

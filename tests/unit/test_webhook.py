@@ -1,8 +1,10 @@
 """Deliveries of MLflow's webhooks: who sent them, how old they are, and what they say."""
 
+import gc
 import json
 import string
 import threading
+import weakref
 from contextlib import suppress
 from typing import Any
 
@@ -21,6 +23,7 @@ from app.domain.webhook import (
     receiver_url,
     signature,
 )
+from tests.servers import HANGS_AFTER_SECONDS
 
 SECRET = "a secret of some length"
 ID = "e029072d-fc13-449d-a2e2-8c332b4f04f6"
@@ -260,22 +263,42 @@ def test_a_delivery_is_new_once() -> None:
     assert known.is_new("b", NOW, NOW)
 
 
+class Id(str):
+    """An id of a delivery whose end can be seen."""
+
+
+class Ids:
+    """Makes ids, and tells which of them are still in memory."""
+
+    def __init__(self) -> None:
+        self._made: weakref.WeakSet[Id] = weakref.WeakSet()
+
+    def made(self, text: str) -> Id:
+        made = Id(text)
+        self._made.add(made)
+        return made
+
+    def in_memory(self) -> set[str]:
+        gc.collect()
+        return {str(one) for one in self._made}
+
+
 def test_what_is_too_old_to_be_accepted_is_forgotten_and_not_new() -> None:
-    known = Deliveries()
-    assert known.is_new("a", NOW, NOW)
+    known, ids = Deliveries(), Ids()
+    assert known.is_new(ids.made("a"), NOW, NOW)
     assert not known.is_new("a", NOW, NOW + MOST_AGE + 1)
-    assert not known.is_new("late", NOW, NOW + MOST_AGE + 1)
-    assert known.is_new("b", NOW + MOST_AGE, NOW + MOST_AGE + 1)
-    assert len(known._known) == len(known._by_age) == 1
+    assert not known.is_new(ids.made("late"), NOW, NOW + MOST_AGE + 1)
+    assert known.is_new(ids.made("b"), NOW + MOST_AGE, NOW + MOST_AGE + 1)
+    assert ids.in_memory() == {"b"}
 
 
 def test_beyond_the_bound_the_oldest_are_forgotten() -> None:
-    known = Deliveries(most=3)
+    known, ids = Deliveries(most=3), Ids()
     for place, delivery_id in enumerate("cabd"):
-        assert known.is_new(delivery_id, NOW + place, NOW)
+        assert known.is_new(ids.made(delivery_id), NOW + place, NOW)
+    assert ids.in_memory() == {"a", "b", "d"}
     assert not any(known.is_new(delivery_id, NOW, NOW) for delivery_id in "abd")
     assert known.is_new("c", NOW + 9, NOW)
-    assert len(known._known) == len(known._by_age) == 3
 
 
 @given(
@@ -302,14 +325,14 @@ def test_of_many_threads_with_one_delivery_one_has_it_new() -> None:
     new: list[bool] = []
 
     def bring() -> None:
-        barrier.wait(10)
+        barrier.wait(HANGS_AFTER_SECONDS)
         new.extend(known.is_new(str(number), NOW, NOW) for number in range(200))
 
     threads = [threading.Thread(target=bring) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join()
     assert (len(new), sum(new)) == (1600, 200)
 
 
