@@ -12,7 +12,7 @@ from mlflow.exceptions import MlflowException
 from app.domain.errors import InvalidInput, MlflowRefused, NotFound
 from app.domain.evidence import series_by_metric
 from app.domain.models import ModelReading, ModelVersion, RegisteredModel, Registration
-from app.domain.monitor_runs import MonitorState, Verdict
+from app.domain.monitor_runs import VERDICT_METRIC, MonitorState, Verdict
 from app.domain.names import EVALUATES, is_metric_name
 from app.domain.observations import Observation
 from app.domain.webhook import EVENTS
@@ -356,6 +356,41 @@ def test_observations_are_written_to_the_monitor_run_all_or_none(case: Case) -> 
     case.world.delete_experiment(case.experiment)
     with pytest.raises(MlflowRefused):
         case.gateway.log_observations(made.monitor_run_id, values[:1])
+
+
+@pytest.mark.parametrize("server", ["sqlite_uri", "mlflow_url"])
+def test_mlflow_draws_what_the_tower_logs_over_time_and_shows_the_newest_as_the_last(
+    request: pytest.FixtureRequest, server: str
+) -> None:
+    case = real(request.getfixturevalue(server))
+    name, start = case.name(), 1_700_000_000_000
+    case.world.add_version(name)
+    run = case.register(name, 1).monitor_run_id
+    for value, hour in ((0.7, 2), (0.9, 3), (0.5, 1)):
+        case.gateway.log_observations(run, [Observation("accuracy", start + hour * 3_600_000, value)])
+        verdict = Verdict(start + hour * 3_600_000, {0.7: "degraded", 0.9: "drifting", 0.5: "healthy"}[value], ())
+        case.gateway.write_verdict(run, [verdict], {})
+    for metric, values in (("accuracy", [0.5, 0.7, 0.9]), (VERDICT_METRIC, [0, 1, 2])):
+        drawn = sorted(case.world.client.get_metric_history(run, metric), key=lambda point: point.step)
+        assert [point.value for point in drawn] == values
+        assert len({point.step for point in drawn}) == len(values)
+        assert case.world.client.get_run(run).data.metrics[metric] == values[-1]
+
+
+@pytest.mark.parametrize("server", ["sqlite_uri", "mlflow_url"])
+def test_an_observation_sent_again_is_one_point_also_where_an_older_tower_wrote_it_without_a_step(
+    request: pytest.FixtureRequest, server: str
+) -> None:
+    case = real(request.getfixturevalue(server))
+    name, times = case.name(), [1_700_000_000_000 + n * 400 for n in range(6)]
+    case.world.add_version(name)
+    run = case.register(name, 1).monitor_run_id
+    for at in times[:4]:
+        case.world.log_metric(run, "accuracy", 0.5, at)
+    for _ in range(2):
+        case.gateway.log_observations(run, [Observation("accuracy", at, 0.5) for at in times[2:]])
+    found = case.gateway.evidence([case.gateway.find_version(name, 1)], {(name, 1): run})[name, 1]
+    assert [point.time for point in series_by_metric(found)["accuracy"].points] == times
 
 
 def test_a_monitor_run_keeps_settings_verdicts_and_who_was_told(case: Case) -> None:

@@ -136,11 +136,14 @@ class History:
             yield (
                 owner,
                 [
-                    MetricPoint(run_id, metric, time, None if math.isnan(value) else value, source, step)
+                    MetricPoint(
+                        run_id, metric, time, None if math.isnan(value) else value, source,
+                        rows.own_step(step, time) if source == MONITOR_RUN else step,
+                    )
                     for metric, kept in points[run_id]
                     for time, step, value in zip(kept.times, kept.steps, kept.values, strict=True)
                 ],
-            )
+            )  # fmt: skip
 
     def _of_metric(
         self, run_ids: Sequence[str], metric: str, runs: Mapping[str, LastLogged], fresh: bool

@@ -83,8 +83,7 @@ class MonitorRuns:
         client = self._connection.client()
         from mlflow.entities import Metric, RunTag  # noqa: PLC0415
 
-        # What MLflow takes for the last value goes by the step first, then by the time.
-        metrics = [Metric(name, value, time, 0) for name, value, time in points]
+        metrics = [Metric(name, value, time, rows.step_of(time)) for name, value, time in points]
         self._calls.call(client.log_batch, run_id, metrics, tags=[RunTag(key, value) for key, value in tags.items()])
 
     def _experiment(self) -> Any:

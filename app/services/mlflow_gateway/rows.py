@@ -119,6 +119,22 @@ def metric_point(run_id: str, row: Any, source: str) -> MetricPoint:
     return MetricPoint(run_id, _text(row.key), _time(row.timestamp), number(row.value), source, int(row.step or 0))
 
 
+def step_of(time: int) -> int:
+    """The step that the tower writes with a point of a time in milliseconds: the seconds since 1970.
+
+    MLflow draws its charts by step, and takes the point of the highest step, then the latest, for the last one.
+    """
+    return time // 1000
+
+
+def own_step(step: int, time: int) -> int:
+    """The step of a point of a monitor run, 0 where it only repeats the time.
+
+    Older versions of the tower wrote no step: a point that was sent before an upgrade and again after it is one point.
+    """
+    return 0 if step == step_of(time) else step
+
+
 def registration(row: Any) -> Registration:
     """A monitor run as a registration; a run without the tags is somebody else's."""
     tags = row.data.tags
