@@ -21,6 +21,10 @@ class MlflowUnavailable(TowerError):
     """MLflow cannot be reached, hangs, refuses or fails."""
 
 
+class MlflowDenied(MlflowUnavailable):
+    """MLflow answered, and denies the permission: whether there is such a thing is not known."""
+
+
 class MlflowTooSlow(MlflowUnavailable):
     """MLflow did not answer within the time it was given."""
 

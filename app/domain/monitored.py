@@ -25,11 +25,20 @@ class Monitored:
         }
 
 
+def precedence(registration: Registration) -> tuple[int, int, str]:
+    """The order in which open runs for one version count.
+
+    The version as it was made last, then the earlier start, then the lower run id.
+    """
+    return -registration.version_created, registration.registered_at, registration.monitor_run_id
+
+
 def first_of_each(found: Sequence[Registration]) -> tuple[Registrations, list[Registration]]:
-    """Of several open runs for one version the earlier start, then the lower run id, counts; and the others."""
+    """Of several open runs for one version the one that counts; and the others. A run listed twice is one run."""
     kept: Registrations = {}
     double: list[Registration] = []
-    for registration in sorted(found, key=lambda r: (r.registered_at, r.monitor_run_id)):
+    runs = {registration.monitor_run_id: registration for registration in found}
+    for registration in sorted(runs.values(), key=precedence):
         if registration.key in kept:
             double.append(registration)
         else:

@@ -3,7 +3,7 @@
 import hashlib
 import logging
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -13,7 +13,7 @@ from app.domain.codec import registrations_from, registrations_value
 from app.domain.errors import InvalidInput, MlflowMissing, MlflowRefused, NotFound, TowerError
 from app.domain.fleet import Fleet
 from app.domain.models import ModelVersion, Registration
-from app.domain.monitored import Monitored, first_of_each
+from app.domain.monitored import Monitored, Registrations, first_of_each
 from app.domain.names import version_number
 from app.domain.observations import Observation
 from app.domain.ports import Clock, Gateway, Locks, Mirror, SharedCache
@@ -24,7 +24,7 @@ _LIST = "monitored"
 _SELF = "control-tower"
 # Two versions may share a lock, and wait for each other; a lock file for each that ever was would be litter.
 _STRIPES = 256
-# How many vanished versions one reconcile asks MLflow about.
+# How many vanished versions, and how many registrations that a list lacks, one reconcile asks MLflow about.
 _CHECKED_AT_ONCE = 20
 _RETRY_MS = 15_000
 NOT_FOUND = "Model not found in MLflow"
@@ -54,6 +54,7 @@ class MonitoringManager:
         self._known: Monitored | None = None
         self._mark: object | None = None
         self._failed_at = 0
+        self._turn = 0
         self._adopting = threading.Lock()
 
     def peek(self) -> Monitored:
@@ -110,7 +111,7 @@ class MonitoringManager:
             )
             with self._writing():
                 registration = self._gateway.open_monitor_run(wanted)
-            self._change(registration, present=True)
+            self._enlist(registration)
         return registration
 
     def change_settings(self, name: str, version: str, patch: Mapping[str, Any] | None) -> Registration:
@@ -123,7 +124,7 @@ class MonitoringManager:
             with self._writing():
                 self._gateway.change_settings(registration.monitor_run_id, settings)
             changed = replace(registration, settings=settings)
-            self._change(changed, present=True)
+            self._enlist(changed)
         return changed
 
     def observe(self, name: str, version: str, found: Sequence[Observation]) -> Registration:
@@ -152,14 +153,17 @@ class MonitoringManager:
             for registration in open_runs:
                 with self._writing():
                     self._gateway.end_monitor_run(registration.monitor_run_id, removed_by, "removed from monitoring")
-            listed = open_runs[0] if open_runs else known
-            if listed is None:
+            gone = [*open_runs, known] if known else open_runs
+            if not gone:
                 raise NotFound(NOT_MONITORED)
-            self._change(listed, present=False)
+            self._strike((name, number), {registration.monitor_run_id for registration in gone})
         return self._clock()
 
     def reconcile(self, fleet: Fleet) -> None:
-        """Bring the list in line with MLflow, and end runs that are double or whose version is gone."""
+        """Bring the list in line with MLflow, and end runs that are double or whose version is gone.
+
+        MLflow's list is not taken at its word for that: each is asked for by itself. One that fails holds up no other.
+        """
         with self._listing():
             found = self._gateway.open_registrations()
             if found is None:
@@ -167,13 +171,11 @@ class MonitoringManager:
                 self._share(Monitored(known.by_key, stale=True) if known and known.by_key else Monitored({}))
                 return
             kept, double = first_of_each(found)
+            kept |= self._overlooked(kept)
             self._share(Monitored(kept))
-        for registration in double:
-            first = kept[registration.key].monitor_run_id
-            self._gateway.end_monitor_run(registration.monitor_run_id, _SELF, f"registered twice: run {first} counts")
+        self._each({one.key: one for one in double}.values(), self._end_doubles)
         current = Monitored(kept).of(fleet)
-        for registration in [r for key, r in kept.items() if key not in current][:_CHECKED_AT_ONCE]:
-            self._end_if_gone(registration)
+        self._each(self._in_turn([one for key, one in kept.items() if key not in current]), self._end_if_gone)
 
     def _is_current(self, registration: Registration) -> bool:
         """Whether it was made for the version that the mirror has, and not for one deleted and made anew since."""
@@ -204,19 +206,58 @@ class MonitoringManager:
             raise InvalidInput("Model is already being monitored")
         for registration in self._gateway.find_registrations(row.name, row.version):
             if registration.version_created == row.created:
-                self._change(registration, present=True)
+                self._enlist(registration)
                 raise InvalidInput("Model is already being monitored")
             self._gateway.end_monitor_run(
                 registration.monitor_run_id, _SELF, "the model version was deleted and made again"
             )
+
+    def _overlooked(self, listed: Registrations) -> Registrations:
+        """Registrations that are known and that MLflow's list lacks, less those that MLflow, asked for, has no more."""
+        known = self._latest()
+        missing = [one for key, one in known.by_key.items() if key not in listed] if known else []
+        kept: Registrations = {}
+        for registration in missing[:_CHECKED_AT_ONCE]:
+            try:
+                open_runs = self._gateway.find_registrations(*registration.key)
+            except TowerError as error:
+                log.warning("Whether %s v%d is monitored is not known: %s", *registration.key, error.detail)
+                open_runs = [registration]
+            if open_runs:
+                kept[registration.key] = open_runs[0]
+        if kept:
+            # A list that lacks one may lack others.
+            kept |= {one.key: one for one in missing[_CHECKED_AT_ONCE:]}
+        return kept
+
+    def _in_turn(self, vanished: Sequence[Registration]) -> Sequence[Registration]:
+        """Some of them, others the next time: those whose versions may not be read are vanished for long."""
+        start = self._turn % len(vanished) if vanished else 0
+        self._turn += _CHECKED_AT_ONCE
+        return [*vanished[start:], *vanished[:start]][:_CHECKED_AT_ONCE]
+
+    def _each(self, registrations: Iterable[Registration], work: Callable[[Registration], None]) -> None:
+        for registration in registrations:
+            try:
+                work(registration)
+            except TowerError as error:
+                log.warning("The registration of %s v%d stays as it is: %s", *registration.key, error.detail)
+
+    def _end_doubles(self, double: Registration) -> None:
+        first, *others = self._gateway.find_registrations(*double.key) or [double]
+        for registration in others:
+            reason = f"registered twice: run {first.monitor_run_id} counts"
+            with self._writing():
+                self._gateway.end_monitor_run(registration.monitor_run_id, _SELF, reason)
 
     def _end_if_gone(self, registration: Registration) -> None:
         # The fleet may be older than the registration: MLflow itself is asked.
         row = self._gateway.find_version(registration.name, registration.version)
         if row is None or row.created != registration.version_created:
             reason = "the model version no longer exists in MLflow"
-            self._gateway.end_monitor_run(registration.monitor_run_id, _SELF, reason)
-            self._change(registration, present=False)
+            with self._writing():
+                self._gateway.end_monitor_run(registration.monitor_run_id, _SELF, reason)
+            self._strike(registration.key, {registration.monitor_run_id})
 
     @contextmanager
     def _one_at_a_time(self, name: str, version: int) -> Iterator[None]:
@@ -238,17 +279,27 @@ class MonitoringManager:
         with self._locks.hold(_LIST, self._gateway.patience), self._gateway.within(self._gateway.patience):
             yield
 
-    def _change(self, registration: Registration, *, present: bool) -> None:
-        """Add to the list or take from it. MLflow has the change already: a failure here is mended by a reconcile."""
+    def _enlist(self, registration: Registration) -> None:
+        """Add to the list, or replace what it has of the version."""
+        self._change(lambda by_key: by_key.update({registration.key: registration}))
+
+    def _strike(self, key: tuple[str, int], ended: Collection[str]) -> None:
+        """Take from the list what it has of a version, where that is one of the runs that ended."""
+
+        def strike(by_key: Registrations) -> None:
+            if key in by_key and by_key[key].monitor_run_id in ended:
+                del by_key[key]
+
+        self._change(strike)
+
+    def _change(self, change: Callable[[Registrations], None]) -> None:
+        """Change the list. MLflow has the change already: a failure here is mended by a reconcile."""
         if not self._cached:
             return
         try:
             with self._listing():
                 by_key = dict(self._for_change().by_key)
-                if present:
-                    by_key[registration.key] = registration
-                else:
-                    by_key.pop(registration.key, None)
+                change(by_key)
                 self._share(Monitored(by_key))
         except TowerError as error:
             log.warning("The list of registrations is behind until the next refresh: %s", error.detail)

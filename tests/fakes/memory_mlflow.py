@@ -3,12 +3,12 @@
 import base64
 import itertools
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from app.domain.errors import InvalidInput, MlflowRefused, MlflowUnavailable, NotFound
+from app.domain.errors import InvalidInput, MlflowRefused, MlflowUnavailable, NotFound, TowerError
 from app.domain.evidence import EVALUATION_RUN, LOGGED_MODEL, MONITOR_RUN, SOURCE_RUN
 from app.domain.models import (
     Experiment,
@@ -23,6 +23,7 @@ from app.domain.models import (
     Subscription,
 )
 from app.domain.monitor_runs import MonitorState, Verdict
+from app.domain.monitored import precedence
 from app.domain.names import EVALUATES
 from app.domain.observations import Observation
 from app.domain.page_token import page_token_offset
@@ -194,7 +195,10 @@ class Spent:
 
 
 class MemoryGateway:
-    """A Gateway to a MemoryWorld. Set `failure` to have every call fail with it."""
+    """A Gateway to a MemoryWorld. Set `failure` to have every call fail with it.
+
+    `refusals` maps a method to what it raises when it is asked about a version, or about a name.
+    """
 
     patience = 5.0
 
@@ -206,6 +210,7 @@ class MemoryGateway:
         self.stopped = False
         self.delivers = (True, "HTTP 200")
         self.refused_runs: set[str] = set()
+        self.refusals: dict[str, dict[object, TowerError]] = {}
         self._experiment = monitoring_experiment
 
     @contextmanager
@@ -217,10 +222,12 @@ class MemoryGateway:
     def stop(self) -> None:
         self.stopped = True
 
-    def _called(self, what: str) -> None:
+    def _called(self, what: str, about: object = None) -> None:
         self.calls.append(what)
         if self.failure:
             raise self.failure
+        if about in self.refusals.get(what, {}):
+            raise self.refusals[what][about]
 
     def ping(self) -> int:
         self._called("ping")
@@ -268,7 +275,7 @@ class MemoryGateway:
         return ModelReading(read_at, model, tuple(rows))
 
     def find_version(self, name: str, version: int) -> ModelVersion | None:
-        self._called("find_version")
+        self._called("find_version", (name, version))
         return self.world.versions.get((name, version))
 
     def find_experiment(self, experiment_id: str) -> Experiment | None:
@@ -372,9 +379,9 @@ class MemoryGateway:
         return self._sorted(self.world.registrations.values())
 
     def find_registrations(self, name: str, version: int) -> Sequence[Registration]:
-        self._called("find_registrations")
+        self._called("find_registrations", (name, version))
         self._restore()
-        return self._sorted(r for r in self.world.registrations.values() if r.key == (name, version))
+        return sorted((r for r in self.world.registrations.values() if r.key == (name, version)), key=precedence)
 
     def open_monitor_run(self, wanted: Registration) -> Registration:
         self._called("open_monitor_run")
@@ -437,5 +444,5 @@ class MemoryGateway:
         return replace(row, metrics=stored.run.metrics, run_model_type=stored.run.tags.get("model_type"))
 
     @staticmethod
-    def _sorted(found: object) -> list[Registration]:
-        return sorted(found, key=lambda r: (r.registered_at, r.monitor_run_id))  # type: ignore[call-overload,no-any-return]
+    def _sorted(found: Iterable[Registration]) -> list[Registration]:
+        return sorted(found, key=lambda r: (r.registered_at, r.monitor_run_id))

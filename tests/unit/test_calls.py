@@ -8,6 +8,7 @@ import pytest
 
 from app.domain.errors import (
     InvalidInput,
+    MlflowDenied,
     MlflowMissing,
     MlflowRefused,
     MlflowTooSlow,
@@ -157,7 +158,7 @@ def test_a_thread_that_cannot_be_started_costs_no_place(calls: Calls, monkeypatc
         (Failure("INVALID_PARAMETER_VALUE"), MlflowRefused, "INVALID_PARAMETER_VALUE"),
         (Failure("RESOURCE_ALREADY_EXISTS"), MlflowRefused, "RESOURCE_ALREADY_EXISTS"),
         (Failure("UNAUTHENTICATED"), MlflowUnavailable, "MLFLOW_TRACKING_PASSWORD"),
-        (Failure("PERMISSION_DENIED"), MlflowUnavailable, "permission"),
+        (Failure("PERMISSION_DENIED"), MlflowDenied, "permission"),
         (Failure("ENDPOINT_NOT_FOUND"), MlflowUnavailable, "MLFLOW_TRACKING_URI"),
         (Failure("INTERNAL_ERROR"), MlflowUnavailable, "cannot be reached or failed"),
         (Failure("INTERNAL_ERROR", "Read timed out. (http://ada:hunter2@h)"), MlflowTooSlow, "in time"),

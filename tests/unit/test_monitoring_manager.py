@@ -1,13 +1,14 @@
 """Registrations under contention: what happens when the list, the lock or MLflow is not to be had."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from app.domain.codec import Source
-from app.domain.errors import InvalidInput, LockTimeout, MlflowRefused, MlflowUnavailable
+from app.domain.errors import InvalidInput, LockTimeout, MlflowDenied, MlflowRefused, MlflowUnavailable, TowerError
 from app.domain.fleet import Fleet, swept
-from app.domain.models import Registration
+from app.domain.models import Inventory, Registration
 from app.domain.stages import stage_rules
 from app.services.file_cache import FileCache
 from app.services.file_locks import FileLocks
@@ -19,6 +20,8 @@ from app.services.updater import Updater, UpdaterOptions
 from tests.fakes.memory_mlflow import MemoryGateway
 
 DOWN = MlflowUnavailable("MLflow is down.")
+DENIED = MlflowDenied("MLflow denies the permission.")
+REFUSED = MlflowRefused("MLflow refused the request.")
 
 
 @pytest.fixture
@@ -151,3 +154,74 @@ def test_a_stored_list_that_is_not_understood_is_read_from_mlflow(
     cache.set("monitored", value)
     anew = MonitoringManager(gateway, cache, locks, gateway.world.tick, "here", True, mirror_of(gateway, locks))
     assert listed(anew) == listed(manager) == [1]
+
+
+def test_a_run_that_the_list_shows_twice_is_not_its_own_double(
+    manager: MonitoringManager, gateway: MemoryGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = [manager.register("m", version, "classifier", "ada") for version in ("1", "2")]
+    monkeypatch.setattr(gateway, "open_registrations", lambda: [made[0], *made, made[1]])
+    manager.reconcile(fleet_of(gateway))
+    assert gateway.world.ended == {}
+    assert listed(manager) == [1, 2]
+
+
+def test_before_a_double_is_ended_mlflow_is_asked_about_that_version_by_itself(
+    manager: MonitoringManager, gateway: MemoryGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = manager.register("m", "1", "classifier", "ada")
+    # Of a list read a while ago; another host has ended it since.
+    double = replace(made, monitor_run_id="ended since", registered_at=made.registered_at - 1)
+    monkeypatch.setattr(gateway, "open_registrations", lambda: [made, double])
+    manager.reconcile(fleet_of(gateway))
+    assert gateway.world.ended == {}
+    monkeypatch.undo()
+    second = gateway.open_monitor_run(replace(made, registered_at=made.registered_at + 1))
+    manager.reconcile(fleet_of(gateway))
+    assert set(gateway.world.ended) == {second.monitor_run_id}
+
+
+def test_of_two_runs_for_a_version_that_was_made_again_that_of_the_new_one_counts(
+    manager: MonitoringManager, gateway: MemoryGateway
+) -> None:
+    current = manager.register("m", "1", "classifier", "ada")
+    old = gateway.open_monitor_run(replace(current, version_created=1, registered_at=1))
+    manager.reconcile(fleet_of(gateway))
+    assert set(gateway.world.ended) == {old.monitor_run_id}
+    assert manager.is_monitored("m", "1")
+
+
+@pytest.mark.parametrize("answer", ["open", "not known"])
+def test_a_registration_that_a_list_lacks_stays_unless_mlflow_says_that_it_is_none(
+    manager: MonitoringManager, gateway: MemoryGateway, monkeypatch: pytest.MonkeyPatch, answer: str
+) -> None:
+    for version in ("1", "2"):
+        manager.register("m", version, "classifier", "ada")
+    complete = gateway.open_registrations()
+    assert complete is not None
+    monkeypatch.setattr(gateway, "open_registrations", lambda: complete[:1])
+    if answer == "not known":
+        gateway.refusals["find_registrations"] = {("m", 2): DENIED}
+    manager.reconcile(fleet_of(gateway))
+    assert listed(manager) == [1, 2]
+    gateway.refusals.clear()
+    gateway.end_monitor_run(complete[1].monitor_run_id, "bob", "removed on another host")
+    manager.reconcile(fleet_of(gateway))
+    assert listed(manager) == [1]
+
+
+@pytest.mark.parametrize("refusal", [DENIED, REFUSED, DOWN])
+def test_a_version_that_mlflow_says_nothing_of_is_not_gone_and_holds_up_no_other(
+    manager: MonitoringManager, gateway: MemoryGateway, refusal: TowerError
+) -> None:
+    for number in range(30):
+        gateway.world.add_version(f"{number:02d}")
+        manager.register(f"{number:02d}", "1", "classifier", "ada")
+    # None of them is in what the service may read; of all but the last MLflow says nothing at all.
+    empty = swept(None, Inventory(gateway.world.tick()), stage_rules([], []))
+    gateway.world.delete_model("29")
+    gateway.refusals["find_version"] = {(f"{number:02d}", 1): refusal for number in range(29)}
+    for _ in range(2):
+        manager.reconcile(empty)
+    assert [gateway.world.past[run].registration.name for run in gateway.world.ended] == ["29"]
+    assert len(listed(manager)) == 29

@@ -9,7 +9,7 @@ from contextvars import ContextVar, copy_context
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from app.domain.errors import MlflowMissing, MlflowRefused, MlflowTooSlow, MlflowUnavailable, TowerError
+from app.domain.errors import MlflowDenied, MlflowMissing, MlflowRefused, MlflowTooSlow, MlflowUnavailable, TowerError
 from app.domain.ports import Telemetry
 from app.domain.redact import redact
 
@@ -149,7 +149,6 @@ NOT_THERE = "There is no MLflow at MLFLOW_TRACKING_URI. Check the address."
 _UNAVAILABLE = {
     "UNAUTHENTICATED": _LOGIN,
     "CUSTOMER_UNAUTHORIZED": _LOGIN,
-    "PERMISSION_DENIED": "MLflow denies this service the permission. Give its user access in MLflow.",
     "ENDPOINT_NOT_FOUND": NOT_THERE,
 }
 UNEXPLAINED = "MLflow cannot be reached or failed. Check that it runs and that MLFLOW_TRACKING_URI is right."
@@ -165,6 +164,8 @@ def in_our_words(error: BaseException) -> TowerError:
     if code in _REFUSED:
         return MlflowRefused(f"MLflow refused the request ({code}).")
     log.warning("MLflow failed: %s: %s", type(error).__name__, redact(str(error))[:2000])
+    if code == "PERMISSION_DENIED":
+        return MlflowDenied("MLflow denies this service the permission. Give its user access in MLflow.")
     if "timed out" in str(error).lower():
         return MlflowTooSlow("MLflow did not answer in time. Try again later.")
     return MlflowUnavailable(_UNAVAILABLE.get(str(code), UNEXPLAINED))

@@ -7,6 +7,7 @@ from typing import Any
 from app.domain.errors import MlflowRefused, MlflowUnavailable
 from app.domain.models import Registration
 from app.domain.monitor_runs import MonitorState
+from app.domain.monitored import precedence
 from app.domain.names import registration_key
 from app.services.mlflow_gateway import pages, rows
 from app.services.mlflow_gateway.calls import Calls
@@ -56,7 +57,8 @@ class MonitorRuns:
         found = self._search(
             experiment.experiment_id, f"attributes.status = 'RUNNING' and tags.`control_tower.key` = '{key}'"
         )
-        return [state.registration for state in found if state.registration.key == (name, version)]
+        open_runs = [state.registration for state in found if state.registration.key == (name, version)]
+        return sorted(open_runs, key=precedence)
 
     def open(self, wanted: Registration) -> Registration:
         client = self._connection.client()
@@ -106,7 +108,7 @@ class MonitorRuns:
         return str(experiment.experiment_id)
 
     def _search(self, experiment_id: str, condition: str, view: int = _ACTIVE) -> list[MonitorState]:
-        """Monitor runs, the one that counts first: the earlier start, then the lower run id."""
+        """Monitor runs, in the order in which they were opened."""
         search = self._connection.client().search_runs
         found = pages.read_all(
             self._calls.call,
