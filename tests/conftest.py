@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import closing
 
 import pytest
+from cryptography.fernet import Fernet
 
 from tests.seeding import seed
 from tests.servers import QUIET, Proxy, Tower, mlflow_server, tower, until
@@ -23,6 +24,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def mlflow_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A real MLflow that tests write to, under names of their own."""
     with mlflow_server(tmp_path_factory.mktemp("mlflow"), MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS="true") as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def delivering_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real MLflow that delivers to plain and private addresses."""
+    with mlflow_server(
+        tmp_path_factory.mktemp("delivering"),
+        MLFLOW_WEBHOOK_ALLOWED_SCHEMES="http,https",
+        MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS="true",
+        MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY=Fernet.generate_key().decode(),
+    ) as url:
         yield url
 
 

@@ -12,7 +12,7 @@ from playwright.sync_api import expect
 from app.wiring import now_ms
 from tests.browser.chromium import NARROW, WIDE
 from tests.browser.conftest import HOSTILE, MARKUP, Watch, observe
-from tests.servers import Proxy, Tower, mlflow_server, tower, until
+from tests.servers import Proxy, Tower, tower, until
 
 Look = Callable[..., Watch]
 PAGES = {
@@ -335,7 +335,7 @@ def test_with_mlflow_down_the_data_stays_with_a_banner_that_tells_its_age(
 
 
 def test_an_empty_registry_says_so(look: Look, tmp_path: Path) -> None:
-    with mlflow_server(tmp_path / "mlflow") as empty, tower(tmp_path / "tower", empty, workers=1) as running:
+    with tower(tmp_path / "tower", f"sqlite:///{tmp_path}/mlflow.db", workers=1) as running:
         watch = look(running.url)
         expect(watch.open("/ui/").locator("#versions")).to_contain_text("There is no model version in MLflow yet.")
         expect(watch.page.locator("#attention")).to_contain_text("Nothing is monitored yet")

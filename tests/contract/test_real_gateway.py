@@ -7,7 +7,7 @@ import pytest
 from app.domain.errors import MlflowTooSlow, MlflowUnavailable
 from app.services.mlflow_gateway import MlflowGateway
 from app.wiring import now_ms
-from tests.servers import Proxy, free_port, until
+from tests.servers import HANGS_AFTER_SECONDS, Proxy, free_port, until
 
 SECRET = "s3cr3t-pw"
 
@@ -70,20 +70,20 @@ def test_a_user_name_and_password_in_the_address_are_sent_to_mlflow(faulty: Prox
         forward(request, body)  # type: ignore[arg-type]
 
     faulty.forward = spy  # type: ignore[method-assign,assignment]
-    gateway(faulty.url.replace("http://", f"http://ada:{SECRET}@")).ping()
+    gateway(faulty.url.replace("http://", f"http://ada:{SECRET}@"), timeout=60).ping()
     assert seen
     assert all(header and header.startswith("Basic ") for header in seen)
 
 
 def test_a_slow_server_is_asked_for_smaller_pages(faulty: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
-    reader = gateway(faulty.url, retries=0)
+    reader = gateway(faulty.url, timeout=5, retries=0)
     answer = faulty.forward
     refused: list[str] = []
 
     def only_small_pages(request: object, body: bytes) -> None:
         if "model-versions/search" in request.path and "max_results=10000" in request.path:  # type: ignore[attr-defined]
             refused.append(request.path)  # type: ignore[attr-defined]
-            faulty.closing.wait(3)
+            faulty.closing.wait(HANGS_AFTER_SECONDS)
             return
         answer(request, body)  # type: ignore[arg-type]
 

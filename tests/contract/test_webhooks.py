@@ -22,7 +22,6 @@ from app.wiring import now_ms
 from tests.servers import HOST, free_port, mlflow_server, until
 
 SECRET = "the secret of the first day"
-LOCAL = {"MLFLOW_WEBHOOK_ALLOWED_SCHEMES": "http,https", "MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS": "true"}
 
 
 def gateway(uri: str) -> MlflowGateway:
@@ -73,18 +72,10 @@ def receiver() -> Iterator[Receiver]:
         yield made
 
 
-@pytest.fixture(scope="module")
-def telling_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """An MLflow that delivers to this host."""
-    key = Fernet.generate_key().decode()
-    with mlflow_server(tmp_path_factory.mktemp("telling"), **LOCAL, MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY=key) as url:
-        yield url
-
-
 def test_each_change_of_the_registry_is_delivered_signed_and_again_under_the_same_id(
-    telling_url: str, receiver: Receiver
+    delivering_url: str, receiver: Receiver
 ) -> None:
-    asked, client = gateway(telling_url), MlflowClient(telling_url, telling_url)
+    asked, client = gateway(delivering_url), MlflowClient(delivering_url, delivering_url)
     made = asked.register_webhook(receiver.url, SECRET)
 
     # Before any event: MLflow reads its subscribers at the first, and again after a minute.
@@ -116,8 +107,8 @@ def test_each_change_of_the_registry_is_delivered_signed_and_again_under_the_sam
     asked.remove_webhook(made.id)
 
 
-def test_with_the_secret_registered_again_it_is_that_which_signs(telling_url: str, receiver: Receiver) -> None:
-    asked = gateway(telling_url)
+def test_with_the_secret_registered_again_it_is_that_which_signs(delivering_url: str, receiver: Receiver) -> None:
+    asked = gateway(delivering_url)
     asked.register_webhook(receiver.url, "the secret of the day before")
     made = asked.register_webhook(receiver.url, SECRET)
     assert asked.test_webhook(made.id) == (True, "HTTP 200")
@@ -125,13 +116,13 @@ def test_with_the_secret_registered_again_it_is_that_which_signs(telling_url: st
     asked.remove_webhook(made.id)
 
 
-def test_a_delivery_that_reaches_nobody_is_told_without_the_password(telling_url: str) -> None:
-    asked = gateway(telling_url)
+def test_a_delivery_that_reaches_nobody_is_told_without_the_password(delivering_url: str) -> None:
+    asked = gateway(delivering_url)
     made = asked.register_webhook(f"http://ada:s3cr3t@{HOST}:{free_port()}/webhooks/mlflow", SECRET)
     # MLflow tries again and again, for longer than it is given here.
     with pytest.raises(MlflowUnavailable) as caught:
         MlflowGateway.connect(
-            telling_url, monitoring_experiment="control-tower", clock=now_ms, timeout=1, retries=0
+            delivering_url, monitoring_experiment="control-tower", clock=now_ms, timeout=1, retries=0
         ).test_webhook(made.id)
     assert "s3cr3t" not in caught.value.detail
     asked.remove_webhook(made.id)

@@ -200,7 +200,7 @@ class MemoryGateway:
     `refusals` maps a method to what it raises when it is asked about a version, or about a name.
     """
 
-    patience = 5.0
+    patience = 60.0
 
     def __init__(self, world: MemoryWorld | None = None, monitoring_experiment: str = "control-tower") -> None:
         self.world = world or MemoryWorld()

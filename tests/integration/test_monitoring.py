@@ -133,7 +133,8 @@ def test_observations_sent_at_once_are_all_taken_and_none_is_lost(tmp_path: Path
 def test_with_mlflow_hanging_an_observation_is_a_500_and_the_verdict_stays(tmp_path: Path, mlflow_url: str) -> None:
     RealWorld(mlflow_url).add_version("hung", {"accuracy": 0.5})
     with closing(Proxy(mlflow_url)) as between:
-        settings = {"MLFLOW_REQUEST_TIMEOUT_SECONDS": "1", "MONITORING_EXPERIMENT": "hanging"}
+        settings = {"MLFLOW_REQUEST_TIMEOUT_SECONDS": "5", "MLFLOW_REQUEST_MAX_RETRIES": "0"}
+        settings["MONITORING_EXPERIMENT"] = "hanging"
         with tower(tmp_path, between.url, workers=2, CHECK_INTERVAL_MINUTES="0.02", **settings) as running:
             body = {"model_type": "classifier", "settings": {"limits": {"accuracy": {"min": 0.9}}}}
             assert running.post("/models/hung/1/monitor", json=body).status_code == 201
