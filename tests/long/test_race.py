@@ -26,7 +26,7 @@ def raced(pool: ThreadPoolExecutor, towers: list[Tower], ask: Callable[[Tower], 
     return Counter(pool.map(one, range(AT_ONCE)))
 
 
-def test_of_many_who_register_or_remove_one_version_at_once_one_does(
+def test_of_many_who_register_one_version_at_once_one_does_and_removals_leave_none(
     tmp_path: Path, seeded_url: str, seconds: float
 ) -> None:
     settings = {**QUIET, "MONITORING_EXPERIMENT": "race", "MLFLOW_REQUEST_TIMEOUT_SECONDS": "60"}
@@ -44,7 +44,8 @@ def test_of_many_who_register_or_remove_one_version_at_once_one_does(
             experiment = client.get_experiment_by_name("race").experiment_id
             assert len(client.search_runs([experiment], "attributes.status = 'RUNNING'")) == 1
             removed = raced(pool, [one, two], lambda running: running.delete(PATH).status_code)
-            assert removed[200] == 1
+            # Each instance strikes it off its own list once, whichever of them ended the run.
+            assert 1 <= removed[200] <= len([one, two])
             assert removed[200] + removed[404] == AT_ONCE
             assert len(client.search_runs([experiment], "attributes.status = 'RUNNING'")) == 0
             assert len(client.search_runs([experiment])) == rounds
