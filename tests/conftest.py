@@ -27,9 +27,12 @@ def mlflow_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield url
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def delivering_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A real MLflow that delivers to plain and private addresses."""
+    """A real MLflow that delivers to plain and private addresses.
+
+    Each module has its own: what reaches nobody is delivered again and again, for minutes.
+    """
     with mlflow_server(
         tmp_path_factory.mktemp("delivering"),
         MLFLOW_WEBHOOK_ALLOWED_SCHEMES="http,https",
