@@ -27,9 +27,10 @@ SETTINGS = {
     "MONITORING_EXPERIMENT": "soak",
 }
 READS = (
-    "/models", "/models/all?sort=-version&page_size=50", "/models/monitored", "/fleet?page_size=50", "/monitoring",
-    "/monitoring/history?page_size=30", "/models/findings", "/model/seed-00001/versions", "/health", "/metrics",
-    "/dashboard/summary", "/experiments", "/runs/0?limit=20", "/models/seed-00001/1/series", "/model/nobody/versions",
+    "/models", "/models/all?sort=-creation_timestamp&page_size=50", "/models/monitored", "/fleet?page_size=50",
+    "/monitoring", "/monitoring/history?page_size=30", "/models/findings", "/model/seed-00001/versions", "/health",
+    "/metrics", "/dashboard/summary", "/experiments", "/runs/0?limit=20", "/models/seed-00001/1/series",
+    "/model/nobody/versions",
 )  # fmt: skip
 
 
