@@ -21,6 +21,10 @@ preload_app = True
 keepalive = 30
 graceful_timeout = 10
 limit_request_line = 8190
+# gunicorn trusts what comes from loopback, so every client of a proxy on this host: none of their headers may move the
+# application to another path. The scheme is told by the one header that such a proxy always sets itself.
+forwarder_headers = ""
+secure_scheme_headers = {"X-FORWARDED-PROTO": "https"}
 # It listens in the home directory by default; nobody asked for it.
 control_socket_disable = True
 

@@ -13,12 +13,6 @@ from app.domain.redact import redact
 request_id: ContextVar[str] = ContextVar("request_id", default="-")
 
 _TEXT = "%(asctime)s %(levelname)s %(process)d %(name)s [%(request_id)s] %(message)s"
-# What would break a line, or colour a terminal, when it comes out of a name or a path.
-_CONTROL = {code: f"\\x{code:02x}" for code in [*range(32), *range(127, 160), 0x2028, 0x2029]} | {
-    10: "\\n",
-    13: "\\r",
-    9: " ",
-}
 
 
 class RequestId(logging.Filter):
@@ -49,7 +43,14 @@ class OneLine(_Utc):
 
     def format(self, record: logging.LogRecord) -> str:
         line = redact(super().format(record))
-        return line if line.isprintable() else line.translate(_CONTROL)
+        return line if line.isprintable() else "".join(map(_spelled, line))
+
+
+def _spelled(char: str) -> str:
+    """A character that is not shown as itself, spelled out: it could break a line, colour or turn it, or hide in it."""
+    if char == "\t":
+        return " "
+    return char if char.isprintable() else char.encode("unicode_escape").decode()
 
 
 class OneJsonLine(_Utc, JsonFormatter):

@@ -169,7 +169,8 @@ class Tower:
             return
         self.instruments.begin()
         self.agent.use(self.keeper.address())
-        self.scheduler.start({self.keeper.tick: 1, self.cache.look: 1, self.tracker.catch_up: TICK_SECONDS})
+        looks = {self.keys.look: 1} if self.keys else {}
+        self.scheduler.start({self.keeper.tick: 1, self.cache.look: 1, self.tracker.catch_up: TICK_SECONDS, **looks})
 
     def start(self) -> None:
         """In the process that talks to MLflow."""

@@ -6,7 +6,10 @@ import logging
 import os
 import re
 import secrets
+import stat
 import threading
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +19,8 @@ ROLES = ("read", "write", "admin")
 _NAME = re.compile(r"[A-Za-z0-9_.@-]{1,64}\Z", re.ASCII)
 _DIGEST = re.compile(r"[0-9a-f]{64}\Z", re.ASCII)
 _PREFIX = "ct_"
+# A file that is written anew in its place is empty first, and then grows.
+_BEING_WRITTEN_SECONDS = 2.0
 
 
 class BadKeyFile(ValueError):
@@ -39,25 +44,54 @@ class Key:
 class KeyRing:
     """The keys of one file. A file that breaks while the service runs leaves the last good keys in force."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, now: Callable[[], float] = time.monotonic) -> None:
         self._path = path
+        self._now = now
         self._keys: tuple[Key, ...] = ()
         self._seen: object | None = None
+        self._text, self._inode = "", 0
+        self._changed_at = 0.0
+        self._short_since: float | None = None
+        self._warned: str | None = None
         self._lock = threading.Lock()
 
     def check(self) -> int:
         """How many keys there are. Raises `BadKeyFile` when the file cannot be used."""
-        return len(read_keys(self._path))
+        count = len(read_keys(self._path))
+        self._warn()
+        return count
 
     def find(self, token: str) -> Key | None:
         """The key that this token is for. Every key is compared, in constant time."""
-        self._reload()
+        self.look()
         digest = _digest(token)
         found = None
         for key in self._keys:
             if hmac.compare_digest(key.digest, digest):
                 found = key
         return found
+
+    def look(self) -> None:
+        """Read the file again where it has changed: at every request, and every second in between."""
+        now, seen = self._now(), _mark(self._path)
+        # What is written twice within one tick of the file system's clock keeps its mark.
+        if seen == self._seen and now - self._changed_at > _BEING_WRITTEN_SECONDS and self._short_since is None:
+            return
+        with self._lock:
+            is_new = seen != self._seen
+            if is_new:
+                self._seen, self._changed_at = seen, now
+                self._warn()
+            try:
+                text, inode = _text(self._path)
+                keys = _keys(text)
+            except BadKeyFile as error:
+                self._short_since = None
+                if is_new:
+                    log.error("The last good keys stay in force: %s", error)
+                return
+            if not self._is_being_written(text, inode, now):
+                self._keys, self._text, self._inode, self._short_since = keys, text, inode, None
 
     def add(self, name: str, role: str) -> str:
         """Write a new key into the file and give its token, which is kept nowhere."""
@@ -72,35 +106,72 @@ class KeyRing:
             file.write(("\n" if content and not content.endswith("\n") else "") + f"{name} {role} {_digest(token)}\n")
         return token
 
-    def _reload(self) -> None:
-        try:
-            found = self._path.stat()
-            seen: object = (found.st_ino, found.st_mtime_ns, found.st_size)
-        except OSError:
-            seen = "missing"
-        if seen == self._seen:
-            return
-        with self._lock:
-            try:
-                self._keys = read_keys(self._path)
-            except BadKeyFile as error:
-                log.error("The last good keys stay in force: %s", error)
-            self._seen = seen
+    def _is_being_written(self, text: str, inode: int, now: float) -> bool:
+        """Whether the file was cut a moment ago: it holds nothing, or the beginning of what stood there."""
+        is_cut = inode == self._inode and text != self._text and self._text.startswith(text)
+        if not self._keys or (text.strip() and not is_cut):
+            return False
+        if self._short_since is None:
+            self._short_since = now
+        return now - self._short_since < _BEING_WRITTEN_SECONDS
+
+    def _warn(self) -> None:
+        """Say that others may make themselves keys, once for each state of the file."""
+        open_to_others = _writable_by_others(self._path)
+        if open_to_others and open_to_others != self._warned:
+            log.warning("Others than the owner may write %s: who does makes keys of any role", open_to_others)
+        self._warned = open_to_others
 
 
 def read_keys(path: Path) -> tuple[Key, ...]:
     """The keys in a file: `name role sha256` a line; blank lines and those that start with # do not count."""
+    return _keys(_text(path)[0])
+
+
+def _text(path: Path) -> tuple[str, int]:
+    """What the file holds, and its inode: another one is another file, put there as a whole."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        with path.open(encoding="utf-8") as file:
+            return file.read(), os.fstat(file.fileno()).st_ino
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "not UTF-8"
         raise BadKeyFile(f"{path} cannot be read ({reason})") from None
-    keys = tuple(_key(line, number) for number, line in enumerate(lines, 1) if line.strip() and line.strip()[0] != "#")
+
+
+def _keys(text: str) -> tuple[Key, ...]:
+    lines = enumerate(text.splitlines(), 1)
+    keys = tuple(_key(line, number) for number, line in lines if line.strip() and line.strip()[0] != "#")
     names = [key.name for key in keys]
     for name in names:
         if names.count(name) > 1:
             raise BadKeyFile(f"two keys are named {name}")
     return keys
+
+
+def _mark(path: Path) -> object:
+    """What changes when the file does, its permissions included."""
+    try:
+        found = path.stat()
+    except OSError:
+        return "missing"
+    return found.st_ino, found.st_mtime_ns, found.st_ctime_ns, found.st_size
+
+
+def _writable_by_others(path: Path) -> str | None:
+    """The file, or the directory in which it could be replaced, with its mode, where others may write it."""
+    try:
+        real = path.resolve(strict=True)
+        mode, directory = real.stat().st_mode, real.parent.stat().st_mode
+    except OSError:
+        return None
+    others = stat.S_IWGRP | stat.S_IWOTH
+    if mode & others:
+        return f"{path} (mode {stat.S_IMODE(mode):04o}; chmod go-w {path})"
+    # In a sticky directory, such as /tmp, nobody replaces the files of others.
+    if directory & others and not directory & stat.S_ISVTX:
+        where = real.parent
+        return f"{where}, the directory of {path.name} (mode {stat.S_IMODE(directory):04o}; chmod go-w {where})"
+    return None
 
 
 def _key(line: str, number: int) -> Key:

@@ -353,3 +353,14 @@ def test_without_mlflow_from_the_start_sample_data_says_what_it_is(look: Look, t
         expect(page.locator("#banner")).to_contain_text("MLflow does not answer")
         expect(page.locator("#attention")).to_contain_text("This is sample data")
         assert page.get_by_role("button", name=re.compile("^Monitor ")).count() == 0
+
+
+@pytest.mark.parametrize(("path", "drawn"), [("/redoc", "text=API docs by"), ("/docs", ".opblock-tag")])
+def test_the_documentation_of_the_api_is_drawn_and_asks_no_other_host(
+    look: Callable[..., Watch], path: str, drawn: str
+) -> None:
+    watch = look()
+    watch.page.goto(watch.base + path)
+    watch.page.wait_for_selector(drawn)
+    watch.page.wait_for_load_state("networkidle")
+    assert watch.complaints == []

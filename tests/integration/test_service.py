@@ -174,6 +174,23 @@ def test_a_body_that_is_too_large_is_answered(shared_tower: Tower) -> None:
     assert (chunked.status_code, "too large" in chunked.json()["detail"]) == (400, True)
 
 
+@pytest.mark.parametrize("name", ["SCRIPT_NAME", "Script-Name", "PATH_INFO", "Path-Info", "REMOTE_USER"])
+@pytest.mark.parametrize("value", ["/livez", "/config", "//evil.example", "/"])
+def test_no_header_of_a_client_behind_a_local_proxy_moves_the_service(
+    shared_tower: Tower, name: str, value: str
+) -> None:
+    told = {name: value}
+    assert shared_tower.get("/livez", headers=told).json() == {"status": "alive"}
+    assert shared_tower.get("/livez/config", headers=told).status_code == 404
+    sent = shared_tower.get("//evil.example/", headers={**told, "Accept": "text/html"}, allow_redirects=False)
+    assert sent.status_code == 404
+    sent = shared_tower.get("/", headers={**told, "Accept": "text/html"}, allow_redirects=False)
+    assert (sent.status_code, sent.headers["Location"]) == (303, "/ui/")
+    page = shared_tower.get("/ui/", headers=told).text
+    assert '"/ui/assets/' in page
+    assert "evil.example" not in page
+
+
 def test_a_stop_does_not_wait_for_clients_that_keep_their_connections_open(tmp_path: Path, seeded_url: str) -> None:
     patient = {"GUNICORN_CMD_ARGS": "--graceful-timeout 600"}
     with tower(tmp_path, seeded_url, workers=2, **patient) as running:

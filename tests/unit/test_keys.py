@@ -144,3 +144,137 @@ def test_a_change_counts_at_once_and_a_broken_file_leaves_the_last_good_keys(
     assert found.role == "admin"
     write(file, "# nobody")
     assert ring.find("ct_secret") is None
+
+
+class Ticks:
+    """A monotonic clock that a test moves."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+KEYS = f"# keys\nada read {DIGEST}\nbob write {hashlib.sha256(b'ct_bob').hexdigest()}\n"
+
+
+@pytest.fixture
+def ticks() -> Ticks:
+    return Ticks()
+
+
+@pytest.fixture
+def ring(file: Path, ticks: Ticks) -> KeyRing:
+    """A ring that has read the keys of ada and bob, some time ago."""
+    file.write_text(KEYS)
+    ring = KeyRing(file, ticks)
+    assert known(ring) == (True, True)
+    ticks.now += 60
+    return ring
+
+
+def known(ring: KeyRing) -> tuple[bool, bool]:
+    """Whether the tokens of ada and of bob are let in."""
+    return ring.find("ct_secret") is not None, ring.find("ct_bob") is not None
+
+
+@pytest.mark.parametrize("length", range(len(KEYS)))
+def test_a_file_that_is_being_written_anew_revokes_nobody(file: Path, ticks: Ticks, ring: KeyRing, length: int) -> None:
+    """Whether an editor, `cp` or `echo >>`, each of which empties the file first."""
+    for upto in (0, length):
+        file.write_text(KEYS[:upto])
+        assert known(ring) == (True, True)
+        ticks.now += 0.9
+    file.write_text(KEYS)
+    assert known(ring) == (True, True)
+    ticks.now += 60
+    assert known(ring) == (True, True)
+
+
+@pytest.mark.parametrize(
+    ("left", "remain"),
+    [
+        ("", (False, False)),
+        (" \n", (False, False)),
+        ("# keys\n", (False, False)),
+        (KEYS[: KEYS.index("bob")], (True, False)),
+    ],
+)
+def test_a_file_that_stays_empty_or_cut_for_two_seconds_revokes(
+    file: Path, ticks: Ticks, ring: KeyRing, left: str, remain: tuple[bool, bool]
+) -> None:
+    file.write_text(left)
+    assert known(ring) == (True, True)
+    ticks.now += 1.9
+    # Whatever else is done to it does not prolong that.
+    os.utime(file)
+    assert known(ring) == (True, True)
+    ticks.now += 0.2
+    assert known(ring) == remain
+    file.write_text(KEYS)
+    assert known(ring) == (True, True)
+
+
+def test_a_file_that_was_emptied_long_ago_revokes_though_nobody_asked_since(
+    file: Path, ticks: Ticks, ring: KeyRing
+) -> None:
+    file.write_text("")
+    ring.look()  # as the worker does every second
+    ticks.now += 3600
+    assert known(ring) == (False, False)
+
+
+def test_a_file_that_is_put_in_its_place_as_a_whole_counts_at_once(file: Path, ring: KeyRing) -> None:
+    write(file, KEYS[: KEYS.index("bob")])
+    assert known(ring) == (True, False)
+
+
+def test_a_file_that_was_gone_for_a_moment_revokes_nobody(file: Path, ticks: Ticks, ring: KeyRing) -> None:
+    file.unlink()
+    assert known(ring) == (True, True)
+    ticks.now += 5
+    file.write_text("")
+    assert known(ring) == (True, True)
+    file.write_text(KEYS)
+    assert known(ring) == (True, True)
+
+
+def test_a_change_counts_also_within_one_tick_of_the_file_systems_clock(file: Path, ring: KeyRing) -> None:
+    found = file.stat()
+    file.write_text(KEYS.replace("ada read", "eve read").replace(DIGEST, DIGEST[::-1]))
+    os.utime(file, ns=(found.st_atime_ns, found.st_mtime_ns))
+    assert known(ring) == (False, True)
+    file.write_text(KEYS)
+    assert known(ring) == (True, True)
+
+
+@pytest.mark.parametrize(("mode", "folder", "told"), [
+    (0o600, 0o700, None), (0o640, 0o755, None), (0o644, 0o1777, None), (0o660, 0o700, "keys (mode 0660; chmod go-w"),
+    (0o602, 0o700, "keys (mode 0602; chmod go-w"), (0o600, 0o775, "directory of keys (mode 0775; chmod go-w"),
+    (0o600, 0o757, "directory of keys (mode 0757; chmod go-w"),
+])  # fmt: skip
+def test_who_starts_the_service_is_warned_of_a_file_that_others_may_write(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, mode: int, folder: int, told: str | None
+) -> None:
+    file = tmp_path / "secrets" / "keys"
+    file.parent.mkdir()
+    file.write_text(KEYS)
+    file.chmod(mode)
+    file.parent.chmod(folder)
+    KeyRing(file).check()
+    assert (caplog.text == "") if told is None else (told in caplog.text)
+
+
+def test_a_file_that_others_may_write_from_now_on_is_told_once(
+    file: Path, ticks: Ticks, ring: KeyRing, caplog: pytest.LogCaptureFixture
+) -> None:
+    file.chmod(0o600)
+    ring.look()
+    assert caplog.text == ""
+    file.chmod(0o666)
+    for _ in range(3):
+        ring.look()
+        ticks.now += 10
+    assert caplog.text.count("Others than the owner may write") == 1
+    assert known(ring) == (True, True)

@@ -43,16 +43,37 @@ def raised() -> Iterator[tuple[type[BaseException], BaseException, object]]:
         yield (RuntimeError, error, error.__traceback__)
 
 
+@pytest.mark.parametrize("code", [0, 7, 8, 0x1B, 0x7F, 0x85, 0x9B, 0xAD, 0xA0, 0x61C, 0x180E, 0x200B, 0x200D, 0x200E,
+                                  0x2028, 0x202A, 0x202E, 0x2060, 0x2066, 0x2069, 0x3000, 0xD800, 0xFEFF, 0xFFF9,
+                                  0xE0041, 0x10FFFF])  # fmt: skip
+def test_what_is_not_shown_as_itself_is_spelled_out(code: int) -> None:
+    line = OneLine(_TEXT).format(record(f"a{chr(code)}b"))
+    assert line == "INFO [r1] a" + (f"\\x{code:02x}" if code < 256 else _escape(code)) + "b"
+
+
+def _escape(code: int) -> str:
+    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
+
+
 @given(st.text())
 def test_whatever_is_logged_is_one_printable_line(message: str) -> None:
-    line = OneLine(_TEXT).format(record(message))
-    assert len(line.splitlines()) == 1
-    assert [char for char in line if ord(char) < 32 or 127 <= ord(char) < 160] == []
+    made = record(message)
+    made.request_id = message
+    for one in (record(message), made):
+        line = OneLine(_TEXT).format(one)
+        assert line.isprintable()
+        assert len(line.splitlines()) == 1
+
+
+@given(st.text().filter(str.isprintable))
+def test_what_can_be_shown_is_logged_as_it_is(message: str) -> None:
+    assert OneLine("%(message)s").format(record(message.replace("://", "/"))) == message.replace("://", "/")
 
 
 @given(st.text())
 def test_whatever_is_logged_for_machines_is_one_line_of_json(message: str) -> None:
     line = OneJsonLine(_TEXT).format(record(message))
+    assert line.isprintable()
     assert len(line.splitlines()) == 1
     assert json.loads(line)["request_id"] == "r1"
 

@@ -24,3 +24,13 @@ def test_every_vendored_package_names_its_licence_and_ships_it() -> None:
         assert package["version"]
         assert package["license"]
         assert f"{folder}/LICENSE" in package["sha256"]
+
+
+def test_a_vendored_file_that_was_changed_is_upstreams_but_for_that_change() -> None:
+    manifest = json.loads((VENDOR / "MANIFEST.json").read_text())
+    for package in manifest.values():
+        for name, change in package.get("changed", {}).items():
+            ours = (VENDOR / name).read_bytes()
+            assert ours.count(change["to"].encode()) == 1
+            theirs = ours.replace(change["to"].encode(), change["from"].encode())
+            assert hashlib.sha256(theirs).hexdigest() == change["upstream"]
