@@ -1,13 +1,105 @@
-"""gunicorn's threaded worker, which stops without waiting for connections on which nobody asks."""
+"""gunicorn's threaded worker, in which clients that are slow to ask hold no thread, and others never wait for them.
 
-from gunicorn.workers.gthread import ThreadWorker
+gunicorn's own gives a thread to each connection at once, and that thread waits for the request to come. Here a request
+arrives in the loop that accepts connections, and a thread gets it when it is there.
+"""
+
+import errno
+import resource
+import selectors
+import socket
+import time
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+from gunicorn.http.errors import NoMoreData
+from gunicorn.http.unreader import SocketUnreader
+from gunicorn.workers.gthread import TConn, ThreadWorker
+
+from app.arriving import Arriving
+
+# For an answer to be taken.
+_TAKING_SECONDS = 30.0
+# For what is still missing when a thread has it: the rest of a body that is too large.
+_REST_SECONDS = 10.0
+# After an answer with which the connection ends, for the client to read it and close.
+_CLOSING_SECONDS = 2.0
+# Of all requests that are arriving in this process. Beyond, the one that has been at it longest is given up.
+_MOST_BUFFERED = 64 << 20
+# Files that a worker needs besides connections: to the agent, of the cache, of what it counts.
+_OTHER_FILES = 512
+_PIECE = 1 << 16
+
+
+class Connection(TConn):  # type: ignore[misc]
+    """A client's connection, with what has come of its next request."""
+
+    def __init__(self, cfg: Any, sock: socket.socket, client: Any, server: Any) -> None:
+        super().__init__(cfg, sock, client, server)
+        # Threads get it with its request: they need not wait for data.
+        self.data_ready = True
+        self.arriving = Arriving()
+
+    def init(self) -> None:
+        """In the thread, before each request."""
+        super().init()
+        if not isinstance(self.parser.unreader, _Bounded):
+            self.parser.unreader = _Bounded(self.sock)
+        self.parser.unreader.begin(bytes(self.arriving.data))
+        self.sock.settimeout(_TAKING_SECONDS)
+
+    def left_over(self) -> bytes:
+        """What was read beyond the request that is answered: the beginning of the next."""
+        found: bytes = self.parser.unreader.take_buffered() if self.parser else b""
+        return found
+
+
+class _Bounded(SocketUnreader):  # type: ignore[misc]
+    """Reads what is there, and what is missing until a moment that no dripping puts off."""
+
+    def begin(self, data: bytes) -> None:
+        self.unread(data)
+        self._until = time.monotonic() + _REST_SECONDS
+
+    def chunk(self) -> bytes:
+        left = self._until - time.monotonic()
+        try:
+            self.sock.settimeout(max(left, 0.001))
+            found: bytes = super().chunk()
+        except TimeoutError:
+            raise NoMoreData() from None
+        finally:
+            self.sock.settimeout(_TAKING_SECONDS)
+        return found
 
 
 class Worker(ThreadWorker):  # type: ignore[misc]
-    """An open page or a client's session holds a connection; each restart would wait `graceful_timeout` for it."""
+    """Connections wait in `waiting`, the longest first, until a request is there; each has until its `timeout`."""
+
+    # For a whole request to come, from its first byte on; and for a new connection to bring one.
+    arriving_seconds = 30.0
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.waiting: dict[Connection, None] = {}
+        self.buffered = 0
+        self.next_look = 0.0
+        # Only of plain HTTP/1 can be seen before it is parsed whether it is there.
+        self.is_plain = not self.cfg.is_ssl and self.cfg.http2_cleartext == "off" and self.cfg.protocol == "http"
+
+    def init_process(self) -> None:
+        """In the worker, once: have room for as many connections as it may hold."""
+        most, limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+        wanted = self.worker_connections + _OTHER_FILES
+        if most < wanted and limit > most:
+            most = min(wanted, limit) if limit != resource.RLIM_INFINITY else wanted
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, limit))
+        self.worker_connections = max(1, min(self.worker_connections, most - _OTHER_FILES))
+        super().init_process()
 
     def set_accept_enabled(self, enabled: bool) -> None:
-        """Accept, or no more; with the worker's end, idle connections end too."""
+        """Accept, or no more; with the worker's end, connections on which nobody asks end too."""
         super().set_accept_enabled(enabled)
         if self.alive:
             return
@@ -16,4 +108,135 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         for connection in (*self.keepalived_conns, *self.pending_conns):
             connection.timeout = 0
         self.murder_keepalived()
-        self.murder_pending()
+        super().murder_pending()
+        for connection in [one for one in self.waiting if not one.arriving.data]:
+            self.drop(connection)
+
+    def accept(self, listener: socket.socket) -> None:
+        """Take a new connection; where there are too many, the one that has waited longest makes room."""
+        if not self.is_plain:
+            super().accept(listener)
+            return
+        try:
+            client, address = listener.accept()
+        except (BlockingIOError, ConnectionAbortedError):
+            return
+        except OSError as error:
+            if error.errno not in (errno.EMFILE, errno.ENFILE):
+                raise
+            self.make_room()
+            return
+        self.nr_conns += 1
+        self.wait(Connection(self.cfg, client, address, listener.getsockname()), self.arriving_seconds)
+        if self.nr_conns >= self.worker_connections:
+            self.make_room()
+
+    def make_room(self) -> None:
+        """End the connection that has waited longest."""
+        if self.waiting:
+            self.drop(next(iter(self.waiting)))
+
+    def wait(self, connection: Connection, seconds: float) -> None:
+        """Look at the connection again when something comes, for so many seconds."""
+        connection.timeout = time.monotonic() + seconds
+        self.waiting[connection] = None
+        self.buffered += len(connection.arriving.data)
+        self.poller.register(connection.sock, selectors.EVENT_READ, partial(self.arrives, connection))
+
+    def arrives(self, connection: Connection, sock: socket.socket) -> None:
+        """Something has come."""
+        if connection not in self.waiting:
+            # Ended by what came on another one, in the same look at all.
+            return
+        try:
+            piece = sock.recv(_PIECE)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError:
+            piece = b""
+        if not piece:
+            self.drop(connection)
+            return
+        arriving = connection.arriving
+        if not arriving.data:
+            connection.timeout = time.monotonic() + self.arriving_seconds
+            self.waiting[connection] = self.waiting.pop(connection)
+        arriving.data += piece
+        self.buffered += len(piece)
+        if arriving.is_complete():
+            self.forget(connection)
+            self.enqueue_req(connection)
+            return
+        if arriving.expects_continue:
+            arriving.expects_continue = False
+            with suppress(OSError):
+                sock.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+        while self.buffered > _MOST_BUFFERED:
+            self.drop(next(one for one in self.waiting if one.arriving.data))
+
+    def finish_request(self, conn: TConn, fs: Any) -> None:
+        """In the loop, after a thread is done: wait for the next request, or end the connection."""
+        if not isinstance(conn, Connection):
+            super().finish_request(conn, fs)
+            return
+        try:
+            stays = not fs.cancelled() and fs.result() and self.alive
+        except Exception:  # noqa: BLE001 - whatever it was, it is logged, and the connection cannot be used again
+            stays = False
+        with suppress(OSError):
+            conn.sock.setblocking(False)
+        if not stays:
+            self.linger(conn)
+            return
+        conn.arriving = Arriving(conn.left_over())
+        if conn.arriving.data and conn.arriving.is_complete():
+            self.enqueue_req(conn)
+        else:
+            self.wait(conn, self.cfg.keepalive)
+
+    def linger(self, connection: Connection) -> None:
+        """Say that nothing follows, and wait for the client to close: at once, its last answer could get lost."""
+        connection.arriving = Arriving()
+        try:
+            connection.sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            self.nr_conns -= 1
+            connection.close()
+            return
+        connection.timeout = time.monotonic() + _CLOSING_SECONDS
+        self.waiting[connection] = None
+        self.poller.register(connection.sock, selectors.EVENT_READ, partial(self.ends, connection))
+
+    def ends(self, connection: Connection, sock: socket.socket) -> None:
+        """What a client still sends is thrown away until it closes."""
+        if connection not in self.waiting:
+            return
+        try:
+            piece = sock.recv(_PIECE)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError:
+            piece = b""
+        if not piece:
+            self.drop(connection)
+
+    def forget(self, connection: Connection) -> None:
+        """Wait for it no longer."""
+        del self.waiting[connection]
+        self.buffered -= len(connection.arriving.data)
+        self.poller.unregister(connection.sock)
+
+    def drop(self, connection: Connection) -> None:
+        self.forget(connection)
+        self.nr_conns -= 1
+        connection.close()
+
+    def murder_pending(self) -> None:
+        """Once a second: end the connections whose time is over."""
+        super().murder_pending()
+        now = time.monotonic()
+        if now < self.next_look:
+            return
+        self.next_look = now + 1
+        for connection in [one for one in self.waiting if one.timeout <= now]:
+            self.drop(connection)

@@ -98,7 +98,7 @@ class Watch:
         self.page.on("request", lambda request: self._foreign(request.url))
 
     def _foreign(self, url: str) -> None:
-        if not url.startswith((self.base, "data:")):
+        if not url.startswith((self.base, f"blob:{self.base}", "data:")):
             self.complaints.append(f"asked {url}")
 
     def open(self, path: str) -> Page:

@@ -1,0 +1,9 @@
+"""The service's worker with less patience, so that tests see its end."""
+
+from app.worker import Worker
+
+
+class HastyWorker(Worker):
+    """Gives a request two seconds to come."""
+
+    arriving_seconds = 2.0
