@@ -34,6 +34,13 @@ _OPENAPI = {
     "API_TITLE": "MLOps Control Tower",
     "API_VERSION": VERSION,
     "OPENAPI_VERSION": "3.0.3",
+    "API_SPEC_OPTIONS": {
+        "info": {
+            "description": "The mirror of an MLflow registry, and the monitoring of its model versions.\n\n"
+            "A request body is JSON of at most 1 MiB, plain or in gzip (`Content-Encoding: gzip`); "
+            "the limit holds after inflating as well."
+        }
+    },
     "OPENAPI_URL_PREFIX": "/",
     "OPENAPI_JSON_PATH": "openapi.json",
     "OPENAPI_SWAGGER_UI_PATH": "/docs",

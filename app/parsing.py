@@ -1,8 +1,10 @@
 """Taking requests apart: the contract's 400 for everything that cannot be used."""
 
+import zlib
 from collections.abc import Callable
 from functools import wraps
-from typing import Any
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
 
 import marshmallow as ma
 import orjson
@@ -12,9 +14,19 @@ from webargs.flaskparser import FlaskParser
 
 from app.domain.errors import InvalidInput
 
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
 MOST_BODY_BYTES = 1 << 20
 # Read and thrown away, so that the client reads the answer instead of a reset connection.
 _MOST_DRAINED_BYTES = 8 << 20
+_TOO_LARGE = "The request body is too large: at most 1 MiB."
+_INFLATES_TOO_LARGE = "The request body is too large after inflating: at most 1 MiB."
+_DAMAGED = "The body is not what its Content-Encoding says: it is no gzip, is damaged, or is cut short."
+_PLAIN = ("", "identity")
+# zlib's number for gzip with its header and checksum.
+_GZIP = 31
+_PIECE = 4096
 
 
 class Parser(FlaskParser):
@@ -113,15 +125,53 @@ def take_body() -> None:
     gunicorn's gthread worker drains what was left unread after it has answered; what the client has sent of its
     next request by then is read along with it, and that request waits until the connection times out.
     """
+    environ = request.environ
     length = request.content_length or 0
-    if not length and "HTTP_TRANSFER_ENCODING" in request.environ:
+    is_chunked = not length and "HTTP_TRANSFER_ENCODING" in environ
+    coding = environ.get("HTTP_CONTENT_ENCODING", "").strip().lower()
+    if coding not in _PLAIN and length <= MOST_BODY_BYTES:
+        body = environ["wsgi.input"].read(MOST_BODY_BYTES + 1 if is_chunked else length)
+        length = len(body)
+        if length <= MOST_BODY_BYTES:
+            _put(environ, decoded(body, coding))
+    elif is_chunked:
         # A body in chunks tells no length, and werkzeug cuts it at the limit without a word.
         length = len(request.get_data()) + 1
     elif 0 < length <= MOST_BODY_BYTES:
         request.get_data()
     if length > MOST_BODY_BYTES:
-        _drain(request.environ["wsgi.input"], _MOST_DRAINED_BYTES)
-        raise InvalidInput("The request body is too large: at most 1 MiB.")
+        _drain(environ["wsgi.input"], _MOST_DRAINED_BYTES)
+        raise InvalidInput(_TOO_LARGE)
+
+
+def decoded(body: bytes, coding: str) -> bytes:
+    """The body as it was before it was compressed, which is stopped at the limit. It may have several gzip members."""
+    if coding not in ("gzip", "x-gzip"):
+        raise InvalidInput("The body's Content-Encoding is not taken: send it in gzip, or plain without that header.")
+    found, member = bytearray(), None
+    # In pieces, since each member's end copies what is left of one.
+    for start in range(0, len(body), _PIECE):
+        piece = body[start : start + _PIECE]
+        while piece:
+            member = member or zlib.decompressobj(_GZIP)
+            try:
+                found += member.decompress(piece, MOST_BODY_BYTES + 1 - len(found))
+            except zlib.error:
+                raise InvalidInput(_DAMAGED) from None
+            if len(found) > MOST_BODY_BYTES:
+                raise InvalidInput(_INFLATES_TOO_LARGE)
+            piece = member.unused_data
+            member = None if member.eof else member
+    if member is not None:
+        raise InvalidInput(_DAMAGED)
+    return bytes(found)
+
+
+def _put(environ: "WSGIEnvironment", body: bytes) -> None:
+    """Have everybody read this body."""
+    for name in ("HTTP_CONTENT_ENCODING", "HTTP_TRANSFER_ENCODING"):
+        environ.pop(name, None)
+    environ.update({"wsgi.input": BytesIO(body), "wsgi.input_terminated": True, "CONTENT_LENGTH": str(len(body))})
 
 
 def _drain(stream: Any, left: int) -> None:

@@ -79,6 +79,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
     # For a whole request to come, from its first byte on; and for a new connection to bring one.
     arriving_seconds = 30.0
+    worker_connections: int
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
