@@ -122,8 +122,8 @@ def refuse_broken_path() -> None:
 def take_body() -> None:
     """Read the body before anything is answered, whatever the answer will be.
 
-    gunicorn's gthread worker drains what was left unread after it has answered; what the client has sent of its
-    next request by then is read along with it, and that request waits until the connection times out.
+    Of what was left unread gunicorn drains 64 KiB after it has answered, and then ends the connection, on which the
+    client may have sent its next request.
     """
     environ = request.environ
     length = request.content_length or 0

@@ -122,7 +122,7 @@ def _as_header(text: str) -> str:
 
 def _crash(service: Service, method: str, path: str, **more: Any) -> bool:
     """Whether the answer is an internal error, or an error without the words that a client can show."""
-    answer = service.app.test_client().open(path, method=method, **more)
+    answer = service.app.test_client().open(path, method=method, buffered=True, **more)
     if answer.status_code < 400 or method == "HEAD" or answer.status_code == HTTPStatus.PRECONDITION_FAILED:
         return False
     return answer.status_code == 500 or set(answer.json or {}) != {"detail"}
