@@ -8,6 +8,7 @@ import errno
 import resource
 import selectors
 import socket
+import struct
 import time
 from contextlib import suppress
 from functools import partial
@@ -19,8 +20,8 @@ from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from app.arriving import Arriving
 
-# For an answer to be taken.
-_TAKING_SECONDS = 30.0
+# For a client to take anything at all of what is sent to it. The kernel's: one of Python's costs calls at each request.
+_TAKING = struct.pack("ll", 30, 0)
 # For what is still missing when a thread has it: the rest of a body that is too large.
 _REST_SECONDS = 10.0
 # After an answer with which the connection ends, for the client to read it and close.
@@ -46,8 +47,8 @@ class Connection(TConn):  # type: ignore[misc]
         super().init()
         if not isinstance(self.parser.unreader, _Bounded):
             self.parser.unreader = _Bounded(self.sock)
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _TAKING)
         self.parser.unreader.begin(bytes(self.arriving.data))
-        self.sock.settimeout(_TAKING_SECONDS)
 
     def left_over(self) -> bytes:
         """What was read beyond the request that is answered: the beginning of the next."""
@@ -70,7 +71,7 @@ class _Bounded(SocketUnreader):  # type: ignore[misc]
         except TimeoutError:
             raise NoMoreData() from None
         finally:
-            self.sock.settimeout(_TAKING_SECONDS)
+            self.sock.setblocking(True)
         return found
 
 
