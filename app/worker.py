@@ -97,7 +97,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         if most < wanted and limit > most:
             most = min(wanted, limit) if limit != resource.RLIM_INFINITY else wanted
             resource.setrlimit(resource.RLIMIT_NOFILE, (most, limit))
-        self.worker_connections = max(1, min(self.worker_connections, most - _OTHER_FILES))
+        self.worker_connections = max(self.cfg.threads, min(self.worker_connections, most - _OTHER_FILES))
         super().init_process()
 
     def set_accept_enabled(self, enabled: bool) -> None:
