@@ -368,7 +368,7 @@ def wire(settings: Settings, parts: Parts) -> Tower:
         manager=manager,
         catalogue=catalogue,
         drift=Drift(gateway, tracker, manager, parts.clock),
-        comparison=Comparison(gateway, rules),
+        comparison=Comparison(gateway, rules, parts.clock),
         runs=Runs(gateway),
         health_report=HealthReport(health, tracker, journal, manager, catalogue),
         updates=elsewhere("refresher", refresher),

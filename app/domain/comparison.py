@@ -96,12 +96,14 @@ def _not_comparable(metric: str, direction: str | None, population: str | None, 
 
 
 def _unlike(baseline: Series | None, candidate: Series | None) -> str:
-    if baseline and candidate:
+    ours, theirs = (bool(one and (one.points or one.reference)) for one in (baseline, candidate))
+    if baseline and candidate and ours and theirs:
         kinds = f"the baseline has points of {baseline.population} alone, the candidate of {candidate.population}"
         return f"Not comparable: {kinds}"
-    if baseline or candidate:
-        return f"Not comparable: the {'candidate' if baseline else 'baseline'} has no point of it"
-    return "Not comparable: neither version has a point of it"
+    who = "neither version has" if ours == theirs else f"the {'candidate' if ours else 'baseline'} has no"
+    of = "a point of it" if ours == theirs else "point of it"
+    misplaced = [reason for one in (baseline, candidate) if one for reason in one.misplaced]
+    return "; ".join([f"Not comparable: {who} {of}", *misplaced])
 
 
 def _difference(ours: Sequence[MetricPoint], theirs: Sequence[MetricPoint]) -> Difference | str:

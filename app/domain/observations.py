@@ -7,10 +7,9 @@ from typing import Any
 from app.domain.errors import InvalidInput
 from app.domain.evidence import is_own
 from app.domain.names import is_metric_name
-from app.domain.times import parse_rfc3339
+from app.domain.times import is_future, parse_rfc3339
 
 MOST_VALUES = 1000
-_AHEAD_MS = 300_000
 _MOST_TOLD = 20
 _FIELDS = ("metrics", "timestamp")
 # MLflow keeps infinity as the largest double.
@@ -63,7 +62,7 @@ def _observation(row: Any, place: str, now: int, unnamed: int, wrong: list[str])
     if row.get("timestamp") is not None:
         try:
             time = parse_rfc3339(row["timestamp"], f"{dot}timestamp")
-            if not 0 <= time <= now + _AHEAD_MS:
+            if time < 0 or is_future(time, now):
                 raise InvalidInput(f"{dot}timestamp: must be from 1970 to five minutes from now.")
         except InvalidInput as error:
             wrong.append(error.detail)

@@ -6,6 +6,7 @@ decision interval h widened for a mean and a deviation that are estimated from n
 """
 
 import math
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -21,40 +22,81 @@ LEAST_LATER = 2
 _K, _H = 0.5, 5.0
 # Of a value three standard deviations out, on one side.
 _TAIL = 0.00135
+# Of so many values of a baseline one may be set aside ...
+_ONE_OF = 10
+# ... where it is farther out than so many control limits of the others. Of a series that does not change this sets
+# something aside in less than 1 %, and widens what is left by as much as it may have narrowed it.
+_ODD = 1.3
 # What ends a default baseline early: rare without a drop, so that hardly a baseline is chosen for its looks.
 _LEAVING_K, _LEAVING_H, _LEAVING_LIMIT = 1.0, 9.0, 6.0
 # A sum is not let grow further, so that it forgets a drop that is over.
 _CAP = 1.5
+# So many deviations better are no longer good news. Gains of that size are rare, changes of unit larger.
+_FAR = 20.0
 # Below this share of the mean a deviation is what floating point leaves of equal values.
 _EQUAL = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
 class BaselineFigures:
-    """Mean and standard deviation of n values."""
+    """Mean and standard deviation of n values; `set_aside` more were too far out to be among them."""
 
     mean: float
     std: float
     n: int
+    set_aside: int = 0
+
+    @property
+    def scale(self) -> float:
+        """The deviation that later values are measured by."""
+        return _scale(self.mean, self.std * (_ODD if self.set_aside else 1))
 
     @property
     def reach(self) -> float:
         """How far from the mean one further value may be."""
-        return widened(self.n)[0] * _scale(self.mean, self.std)
+        return widened(self.n)[0] * self.scale
 
 
 def figures(values: Sequence[float]) -> BaselineFigures | None:
-    """Mean and deviation of a baseline; None of fewer than ten values, or of values too large to be squared."""
-    n = len(values)
-    if n < LEAST_BASELINE:
+    """Mean and deviation of a baseline; None of fewer than ten values, or of values too large to be squared.
+
+    Values far from all others are set aside: one odd day must not widen the band so far that the next one passes.
+    """
+    if len(values) < LEAST_BASELINE:
         return None
     try:
-        mean = math.fsum(values) / n
-        std = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (n - 1))
+        kept = _without_odd(values)
+        mean = math.fsum(kept) / len(kept)
+        std = math.sqrt(math.fsum((value - mean) ** 2 for value in kept) / (len(kept) - 1))
     except OverflowError:
         return None
     # Of equal values floating point leaves a little, which is no deviation.
-    return BaselineFigures(mean, std if std > abs(mean) * _EQUAL else 0.0, n)
+    return BaselineFigures(mean, std if _is_deviation(mean, std) else 0.0, len(kept), len(values) - len(kept))
+
+
+def _without_odd(values: Sequence[float]) -> Sequence[float]:
+    """The values without those that are far from all others, a tenth of them at most.
+
+    A forward search: beginning with those nearest the median, each is held against all that are nearer. So two odd
+    values do not hide each other. Equal values do not tell how far another one may be: nothing is set aside.
+    """
+    centre = statistics.median(values)
+    ordered = sorted(values, key=lambda value: abs(value - centre))
+    sure = len(values) - len(values) // _ONE_OF
+    mean = math.fsum(ordered[:sure]) / sure
+    squares = math.fsum((value - mean) ** 2 for value in ordered[:sure])
+    for place in range(sure, len(values)):
+        std, off = math.sqrt(squares / (place - 1)), ordered[place] - mean
+        if _is_deviation(mean, std) and abs(off) > _ODD * widened(place)[0] * std:
+            return ordered[:place]
+        # Welford's way to take one more in.
+        mean += off / (place + 1)
+        squares += off * (ordered[place] - mean)
+    return values
+
+
+def _is_deviation(mean: float, std: float) -> bool:
+    return std > abs(mean) * _EQUAL
 
 
 @lru_cache(maxsize=2048)
@@ -77,7 +119,7 @@ def first_points(values: Sequence[float], most: int = DEFAULT_BASELINE) -> int:
     for side in (-1, 1):
         total, began = 0.0, LEAST_BASELINE
         for place in range(LEAST_BASELINE, most):
-            z = side * (values[place] - base.mean) / _scale(base.mean, base.std)
+            z = side * (values[place] - base.mean) / base.scale
             total = max(0.0, total + z - _LEAVING_K)
             if not total:
                 began = place + 1
@@ -102,7 +144,7 @@ def unlike_baseline(values: Sequence[float], base: BaselineFigures, better: str 
     """
     sides = {HIGHER: (BELOW,), LOWER: (ABOVE,), None: (BELOW, ABOVE)}[better]
     limit, k, h = widened(base.n)
-    scale = _scale(base.mean, base.std)
+    scale = base.scale
     found: list[str | None] = [None] * len(values)
     for side in sides:
         sign, total = (-1 if side == BELOW else 1), 0.0
@@ -113,6 +155,16 @@ def unlike_baseline(values: Sequence[float], base: BaselineFigures, better: str 
             if z > limit or (total > h and z > k):
                 found[place] = side
     return found
+
+
+def far_better(values: Sequence[float], base: BaselineFigures, better: str | None) -> list[bool]:
+    """For each later value, whether it is so far on the better side that it may be of another unit.
+
+    Of a baseline of equal values, which have no deviation, the size of the values is the measure.
+    """
+    far = _FAR * (base.std or abs(base.mean))
+    sign = {HIGHER: 1, LOWER: -1, None: 0}[better]
+    return [bool(far) and sign * (value - base.mean) > far for value in values]
 
 
 def _scale(mean: float, std: float) -> float:

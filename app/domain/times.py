@@ -9,6 +9,10 @@ from app.domain.errors import InvalidInput
 DAY_MS = 86_400_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _WRITTEN = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)\Z", re.ASCII)
+# Clocks differ: what is not later than now by more than this may be of now.
+TOLERANCE_MS = 300_000
+# The calendar repeats itself after 400 years.
+_CALENDAR_YEARS, _CALENDAR_MS = 400, 146_097 * DAY_MS
 # The last millisecond that RFC 3339 can write: year 9999.
 _LAST_MS = 253_402_300_799_999
 
@@ -45,5 +49,17 @@ def parse_rfc3339(text: Any, place: str) -> int:
 
 
 def day_of(ms: int) -> str:
-    """The day of `ms`, in UTC: `2023-12-01`."""
-    return (rfc3339(ms) or "an unknown day")[:10]
+    """The day of `ms`, in UTC: `2023-12-01`. Of any time: what was sent in a wrong unit may be of the year 57842."""
+    cycles, rest = divmod(ms, _CALENDAR_MS)
+    day = datetime.fromtimestamp(rest // 1000, UTC)
+    return f"{day.year + cycles * _CALENDAR_YEARS:04d}-{day:%m-%d}"
+
+
+def is_future(ms: int, now: int) -> bool:
+    """Whether a time is later than now by more than clocks differ: then it tells nothing."""
+    return ms > now + TOLERANCE_MS
+
+
+def age_ms(ms: int, now: int) -> int | None:
+    """How long ago a time was, never less than 0; None where it is in the future."""
+    return None if is_future(ms, now) else max(0, now - ms)

@@ -3,12 +3,13 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from app.domain.check_settings import LEAST_BASELINE, CheckSettings, Limits, settings_or_default
+from app.domain.check_settings import LEAST_BASELINE, Baseline, CheckSettings, Limits, settings_or_default
 from app.domain.evidence import Series, series_by_metric
 from app.domain.models import MetricPoint, Registration
 from app.domain.rules import (
     LEAST_LATER,
     BaselineFigures,
+    far_better,
     figures,
     first_points,
     outside_limits,
@@ -21,7 +22,7 @@ HEALTHY, DEGRADED, DRIFTING, INSUFFICIENT = "healthy", "degraded", "drifting", "
 _WORSE = (INSUFFICIENT, HEALTHY, DEGRADED, DRIFTING)
 VERDICTS = (HEALTHY, DEGRADED, DRIFTING, INSUFFICIENT)
 
-LIMIT, BASELINE, SILENCE = "limit", "baseline", "silence"
+LIMIT, BASELINE, UNIT = "limit", "baseline", "unit"
 NO_METRIC = "No metric has been logged for this version. Send observations, or tag a run that evaluates it."
 _HOUR_MS = 3_600_000
 # Shown in full; of hundreds of metrics that say the same, these are enough.
@@ -69,40 +70,57 @@ class VersionVerdict:
 
 
 def judge_version(
-    series: Mapping[str, Series], reference: Mapping[str, Series], settings: CheckSettings, since: int, now: int
+    series: Mapping[str, Series],
+    references: Mapping[str, Sequence[float]],
+    settings: CheckSettings,
+    since: int,
+    now: int,
 ) -> VersionVerdict:
-    """Judge every metric. `reference` is the evidence of the version that the settings name as the baseline.
+    """Judge every metric. `references` are the baseline points of the version that the settings name, if they do.
 
     `since` is when the version was registered for monitoring; times in milliseconds.
     """
     by_version = settings.baseline.version is not None
     metrics = {
-        metric: judge_metric(found, settings, now, _alike(found, reference.get(metric)) if by_version else None)
+        metric: judge_metric(found, settings, now, references.get(metric, ()) if by_version else None)
         for metric, found in series.items()
     }
     unlogged = [
         f"{metric}: no point yet, so its limit is not applied" for metric in settings.limits if metric not in metrics
     ]
-    if not metrics:
+    misplaced = [reason for one in series.values() for reason in one.misplaced]
+    if not any(one.points for one in series.values()):
         quiet = _silence("No metric", since, settings, now)
-        return VersionVerdict(DEGRADED if quiet else INSUFFICIENT, _cut([quiet or NO_METRIC, *unlogged]), {})
+        # Where there are points, but none that can be placed, that is the reason.
+        why = [quiet] if quiet else [] if misplaced else [NO_METRIC]
+        return VersionVerdict(DEGRADED if quiet else INSUFFICIENT, _cut([*why, *misplaced, *unlogged]), metrics)
     verdict = max((one.verdict for one in metrics.values()), key=severity)
     ordered = sorted(metrics.values(), key=lambda one: -severity(one.verdict))
     told = [reason for one in ordered if one.verdict == verdict or severity(one.verdict) > 1 for reason in one.reasons]
-    return VersionVerdict(verdict, _cut([*told, *unlogged]), metrics)
+    more = [reason for reason in misplaced if reason not in told]
+    return VersionVerdict(verdict, _cut([*told, *more, *unlogged]), metrics)
 
 
 def judge_registration(
-    registration: Registration, evidence: Mapping[tuple[str, int], Iterable[MetricPoint]], now: int
+    registration: Registration,
+    evidence: Mapping[tuple[str, int], Iterable[MetricPoint]],
+    now: int,
+    others: Mapping[tuple[str, int], Registration] | None = None,
 ) -> tuple[dict[str, Series], VersionVerdict]:
     """The series of a registered version, and the verdict on it.
 
-    `evidence` holds the points of the version, and of the one that its settings name as the baseline.
+    `evidence` holds the points of the version, and of the one that its settings name as the baseline; `others` the
+    registrations there are, since that one may have settings of its own.
     """
     settings = settings_or_default(registration.settings)
-    series = series_by_metric(evidence.get(registration.key, ()))
-    reference = series_by_metric(evidence.get(other, ())) if (other := baseline_key(registration)) else {}
-    return series, judge_version(series, reference, settings, registration.registered_at, now)
+    series = series_by_metric(evidence.get(registration.key, ()), now)
+    references: dict[str, list[float]] = {}
+    if key := baseline_key(registration):
+        other = (others or {}).get(key)
+        own = settings_or_default(other.settings if other else {})
+        named = series_by_metric(evidence.get(key, ()), now)
+        references = {metric: _own_baseline(named.get(metric), one, own) for metric, one in series.items()}
+    return series, judge_version(series, references, settings, registration.registered_at, now)
 
 
 def baseline_key(registration: Registration) -> tuple[str, int] | None:
@@ -114,31 +132,20 @@ def baseline_key(registration: Registration) -> tuple[str, int] | None:
 def judge_metric(
     series: Series, settings: CheckSettings, now: int, reference: Sequence[float] | None = None
 ) -> MetricVerdict:
-    """Judge one metric. `reference` are the values of another version, where the settings name one as the baseline."""
+    """Judge one metric. `reference` are the baseline points of another version, where the settings name one."""
     points = [point for point in series.points if point.value is not None]
     if not points or is_of_machine(series.metric):
-        return MetricVerdict(INSUFFICIENT, (f"{series.metric}: {_unjudged(series)}",), series.population, len(points))
+        reasons = series.misplaced if not series.points and series.misplaced else (_unjudged(series), *series.misplaced)
+        return MetricVerdict(INSUFFICIENT, reasons, series.population, len(points))
     values = [point.value for point in points if point.value is not None]
     limits = settings.limits.get(series.metric)
     base, later = _baseline(points, values, settings, reference)
-    findings: list[tuple[str, str]] = []
-    fired: dict[int, list[str]] = {}
-    for rule, start, sides, against in (
-        (LIMIT, 0, outside_limits(values, limits) if limits else [], _limits_in_words(limits)),
-        (BASELINE, later, _later(values, base, later, settings, series.metric), _baseline_in_words(base)),
-    ):
-        for place, side in enumerate(sides):
-            if side:
-                fired.setdefault(start + place, []).append(rule)
-        found = _alarm(points[start:], sides, settings)
-        if found:
-            findings.append((found[0], f"{series.metric} {_short(values[-1])}, {against}, {found[1]}"))
+    findings, fired = _findings(series.metric, points, values, settings, base, later)
     newest = max(point.time for point in (*points, *series.reference))
     quiet = _silence(series.metric, newest, settings, now)
     if quiet:
         findings.append((DEGRADED, quiet))
     last = (values[-1], points[-1].time)
-    told = {place: tuple(rules) for place, rules in fired.items()}
     if findings:
         verdict = max((found for found, _ in findings), key=severity)
         reasons = tuple(text for _, text in sorted(findings, key=lambda found: -severity(found[0])))
@@ -148,37 +155,70 @@ def judge_metric(
         why = _too_large(values, settings) or _too_few(len(points), settings)
         verdict, reasons = INSUFFICIENT, (f"{series.metric}: {why}",)
     recent = tuple(values[-_RECENT:])
-    return MetricVerdict(verdict, reasons, series.population, len(points), last, base, told, recent)
+    reasons = (*reasons, *series.misplaced)
+    return MetricVerdict(verdict, reasons, series.population, len(points), last, base, fired, recent)
 
 
-def _alike(series: Series, reference: Series | None) -> list[float]:
-    """The values of another version's series, where it is of the same population."""
-    if reference is None or reference.population != series.population:
+def _findings(
+    metric: str,
+    points: Sequence[MetricPoint],
+    values: Sequence[float],
+    settings: CheckSettings,
+    base: BaselineFigures | None,
+    later: int,
+) -> tuple[list[tuple[str, str]], dict[int, tuple[str, ...]]]:
+    """What the rules find in the last points, each a verdict with its reason; and at which points which rules fired."""
+    limits, better = settings.limits.get(metric), settings.direction_of(metric)
+    outside = outside_limits(values, limits) if limits else []
+    unlike = unlike_baseline(values[later:], base, better) if base else []
+    far = far_better(values[later:], base, better) if base else []
+    findings = []
+    for start, sides, against in ((0, outside, _limits_in_words(limits)), (later, unlike, _baseline_in_words(base))):
+        found = _alarm(points[start:], sides, settings)
+        if found:
+            findings.append((found[0], f"{metric} {_short(values[-1])}, {against}, {found[1]}"))
+    # However often: whether it is another unit or a better model, the points do not tell.
+    if lately := [place for place in range(len(far))[-settings.n :] if far[place]]:
+        at = later + lately[-1]
+        told = f"{metric} {_short(values[at])} on {day_of(points[at].time)} is far better than its"
+        findings.append((DEGRADED, f"{told} {_baseline_in_words(base)}: has its unit changed?"))
+    fired: dict[int, tuple[str, ...]] = {}
+    for rule, start, hits in ((LIMIT, 0, outside), (BASELINE, later, unlike), (UNIT, later, far)):
+        for place, hit in enumerate(hits, start):
+            if hit:
+                fired[place] = (*fired.get(place, ()), rule)
+    return findings, fired
+
+
+def _own_baseline(named: Series | None, judged: Series, settings: CheckSettings) -> list[float]:
+    """The baseline points of another version's series of the same population, as its own settings choose them.
+
+    What came after them may be its drift. A version that is held against yet another one has its first points.
+    """
+    if named is None or named.population != judged.population:
         return []
-    return [point.value for point in reference.points if point.value is not None]
+    points = [point for point in named.points if point.value is not None]
+    values = [point.value for point in points if point.value is not None]
+    return _chosen(points, values, settings.baseline)[0]
+
+
+def _chosen(points: Sequence[MetricPoint], values: Sequence[float], chosen: Baseline) -> tuple[list[float], int]:
+    """The values of a series that are its baseline, and the place of the first later one."""
+    if chosen.since is not None and chosen.until is not None:
+        since, until = chosen.since, chosen.until
+        inside = [value for point, value in zip(points, values, strict=True) if since <= point.time <= until]
+        return inside, sum(point.time <= until for point in points)
+    later = first_points(values, chosen.points)
+    return list(values[:later]), later
 
 
 def _baseline(
     points: Sequence[MetricPoint], values: Sequence[float], settings: CheckSettings, reference: Sequence[float] | None
 ) -> tuple[BaselineFigures | None, int]:
     """The figures to hold the later values against, where there is enough of both, and the place of the first."""
-    chosen = settings.baseline
-    if reference is not None:
-        base, later = figures(reference), 0
-    elif chosen.since is not None and chosen.until is not None:
-        since, until = chosen.since, chosen.until
-        inside = [value for point, value in zip(points, values, strict=True) if since <= point.time <= until]
-        base, later = figures(inside), sum(point.time <= until for point in points)
-    else:
-        later = first_points(values, chosen.points)
-        base = figures(values[:later])
+    chosen, later = _chosen(points, values, settings.baseline) if reference is None else (reference, 0)
+    base = figures(chosen)
     return (base, later) if base and len(values) - later >= LEAST_LATER else (None, later)
-
-
-def _later(
-    values: Sequence[float], base: BaselineFigures | None, later: int, settings: CheckSettings, metric: str
-) -> list[str | None]:
-    return unlike_baseline(values[later:], base, settings.direction_of(metric)) if base else []
 
 
 def _alarm(
@@ -213,8 +253,8 @@ def _silence(metric: str, last: int, settings: CheckSettings, now: int) -> str |
 
 def _unjudged(series: Series) -> str:
     if series.points and not is_of_machine(series.metric):
-        return "no value of it is a finite number"
-    return "a figure of the machine, which is not judged" if series.points else "no point yet"
+        return f"{series.metric}: no value of it is a finite number"
+    return f"{series.metric}: {'a figure of the machine, which is not judged' if series.points else 'no point yet'}"
 
 
 def _too_large(values: Sequence[float], settings: CheckSettings) -> str | None:
@@ -248,7 +288,10 @@ def _limits_in_words(limits: Limits | None) -> str:
 
 
 def _baseline_in_words(base: BaselineFigures | None) -> str:
-    return f"baseline {_short(base.mean)} ± {_short(base.std)}" if base else ""
+    if base is None:
+        return ""
+    odd = f" ({base.set_aside} odd {'point' if base.set_aside == 1 else 'points'} set aside)" if base.set_aside else ""
+    return f"baseline {_short(base.mean)} ± {_short(base.std)}{odd}"
 
 
 def _short(value: float) -> str:

@@ -130,11 +130,11 @@ def direction_field() -> fields.String:
 
 
 class BaselineSchema(Schema):
-    """What the later points of a metric are held against."""
+    """What the later points of a metric are held against. Points far from all others are set aside."""
 
     mean = real("Mean", 0.94, required=True)
     std = real("Standard deviation", 0.012, required=True)
-    n = number("Of how many points", 20, required=True)
+    n = number("Of how many points, without those set aside", 20, required=True)
 
 
 class MetricVerdictSchema(Schema):
@@ -291,8 +291,9 @@ class SeriesSchema(Schema):
         required=True,
         metadata=told(
             "Per metric: `points`, the series that is judged, by time; `reference`, the points shown beside it; "
-            f"where each came from (`source`: {_SOURCES}) and the rules that `fired` there (`limit`, `baseline`); "
-            "`population`, `verdict`, `reasons`, `baseline` and its `reach` to either side, `limits`, `direction`",
+            f"where each came from (`source`: {_SOURCES}) and the rules that `fired` there (`limit`, `baseline`, "
+            "`unit`); `population`, `verdict`, `reasons`, `baseline` and its `reach` to either side, `limits`, "
+            "`direction`",
             {
                 "accuracy": {
                     "verdict": "drifting",

@@ -163,12 +163,13 @@ class Checker:
         current = [state for state in wanted if _row(fleet, state)]
         rows = _rows(fleet, current)
         monitor_runs = {s.registration.key: s.registration.monitor_run_id for s in states if s.registration.key in rows}
+        others = {s.registration.key: s.registration for s in states if s.registration.key in rows and _row(fleet, s)}
         evidence = self._gateway.evidence(list(rows.values()), monitor_runs, fresh)
         made: list[Check] = []
         changed = 0
         for state in current:
             now = self._clock()
-            found = judge_registration(state.registration, evidence, now)[1]
+            found = judge_registration(state.registration, evidence, now, others)[1]
             try:
                 kept, is_news = self._written(Judged(state, found, read_at), now)
             except (MlflowRefused, MlflowMissing):

@@ -6,13 +6,13 @@ from typing import Any
 
 from app.domain.check_settings import settings_or_default
 from app.domain.comparison import compare, non_inferior
-from app.domain.errors import NotFound
+from app.domain.errors import InvalidInput, NotFound
 from app.domain.evidence import series_by_metric
 from app.domain.fleet import segment
 from app.domain.models import Registration, TrackedModel
 from app.domain.monitored import first_of_each
 from app.domain.names import version_number
-from app.domain.ports import Gateway
+from app.domain.ports import Clock, Gateway
 from app.domain.stages import StageRules
 
 Key = tuple[str, int]
@@ -21,9 +21,10 @@ Key = tuple[str, int]
 class Comparison:
     """Reads all of it live, the aliases too: whoever asks is about to move one."""
 
-    def __init__(self, gateway: Gateway, rules: StageRules) -> None:
+    def __init__(self, gateway: Gateway, rules: StageRules, clock: Clock) -> None:
         self._gateway = gateway
         self._rules = rules
+        self._clock = clock
 
     def of(
         self, name: str, baseline: str, candidate: str, margin: float = 0.0, metrics: Collection[str] = ()
@@ -31,18 +32,22 @@ class Comparison:
         """Compare two versions, each named by its number or an alias, in every metric or in those named.
 
         `margin` is how much worse the candidate may be, in the metrics' unit. Raises `NotFound` for a model, version
-        or alias that MLflow does not know.
+        or alias that MLflow does not know, `InvalidInput` where both name one version.
         """
         with self._gateway.within(self._gateway.patience):
             versions = self._versions(name)
             first, second = (_chosen(name, versions, text) for text in (baseline, candidate))
+            if first.key == second.key:
+                # It is never worse than itself: a gate would pass whatever the candidate is.
+                raise InvalidInput(_one_version(first, baseline, candidate))
             registrations = self._registrations([first, second])
             rows = {model.key: model.row for model in (first, second)}
             monitor_runs = {key: one.monitor_run_id for key, one in registrations.items()}
             evidence = self._gateway.evidence(list(rows.values()), monitor_runs)
         known = registrations.get(first.key)
         settings = settings_or_default(known.settings if known else {})
-        ours, theirs = (series_by_metric(evidence.get(model.key, ())) for model in (first, second))
+        now = self._clock()
+        ours, theirs = (series_by_metric(evidence.get(model.key, ()), now) for model in (first, second))
         compared = compare(ours, theirs, margin, settings.direction_of, metrics)
         return {
             "name": name,
@@ -78,6 +83,12 @@ def _chosen(name: str, versions: Sequence[TrackedModel], text: str) -> TrackedMo
         what = f"version {text}" if number is not None else f"version with the alias {text!r}"
         raise NotFound(f"The registered model {name!r} has no {what}.")
     return found[0]
+
+
+def _one_version(model: TrackedModel, baseline: str, candidate: str) -> str:
+    both = f"{baseline!r} and {candidate!r}" if baseline != candidate else f"{baseline!r}, twice,"
+    told = "" if version_number(baseline) and baseline == candidate else f" ({both})"
+    return f"baseline and candidate are both version {model.row.version}{told}. Name two versions to compare."
 
 
 def _told(model: TrackedModel, text: str) -> dict[str, str | None]:

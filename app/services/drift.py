@@ -57,7 +57,10 @@ class Drift:
         monitor_runs = {key: one.monitor_run_id for key, one in known.by_key.items() if key in wanted}
         with self._gateway.within(self._gateway.patience):
             evidence = self._gateway.evidence(rows, monitor_runs, True, metrics)
-        return {one.key: (*judge_registration(one, evidence, now), one) for one in registrations}
+        named = {
+            model.key: _registration(model, known.by_key.get(model.key)) for model in others if model.key in wanted
+        }
+        return {one.key: (*judge_registration(one, evidence, now, named), one) for one in registrations}
 
 
 def _registration(model: TrackedModel, known: Registration | None) -> Registration:

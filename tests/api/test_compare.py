@@ -72,11 +72,18 @@ def test_the_versions_may_be_named_by_number_or_alias_in_any_case(service: Servi
     assert found["non_inferior"] is True
 
 
-def test_a_version_is_not_worse_than_itself(service: Service, world: MemoryWorld) -> None:
+@pytest.mark.parametrize(
+    "pair", [(1, 1), ("champion", 1), (1, "CHAMPION"), ("champion", "champion"), ("champion", "best")]
+)
+def test_a_version_is_not_compared_with_itself_whatever_it_is_called(
+    service: Service, world: MemoryWorld, pair: tuple[object, object]
+) -> None:
     two_versions(world, accuracy=(0.9, 0.8))
-    found = service.json(path("m", 1, 1))
-    assert (row(found, "accuracy")["difference"], row(found, "accuracy")["better"]) == (0.0, None)
-    assert found["non_inferior"] is True
+    world.set_alias("m", "best", 1)
+    response = service.get(path("m", *pair))
+    assert response.status_code == 400
+    assert "both version 1" in response.json["detail"]
+    assert "Name two versions" in response.json["detail"]
 
 
 def test_an_alias_that_was_moved_a_moment_ago_counts_at_once(service: Service, world: MemoryWorld) -> None:
@@ -175,8 +182,9 @@ def test_a_value_that_cannot_be_used_is_a_400_that_names_the_parameter(shared: S
 
 
 @pytest.mark.parametrize("margin", ["0", "0.01", "1e-2", "1000000000", "5.25E+3"])
-def test_a_margin_is_written_as_numbers_are_in_json(shared: Service, margin: str) -> None:
-    assert shared.json(path("m", 1, 1, margin=margin))["margin"] == float(margin)
+def test_a_margin_is_written_as_numbers_are_in_json(service: Service, world: MemoryWorld, margin: str) -> None:
+    two_versions(world, accuracy=(0.9, 0.8))
+    assert service.json(path("m", margin=margin))["margin"] == float(margin)
 
 
 def test_with_mlflow_down_it_is_a_500_with_the_reason(service: Service, gateway: MemoryGateway) -> None:

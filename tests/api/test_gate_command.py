@@ -66,6 +66,15 @@ def test_where_nothing_can_be_compared_it_fails(run: Run, world: MemoryWorld, wo
     assert result.stdout.splitlines()[-1] == "fail"
 
 
+@pytest.mark.parametrize("pair", [("champion", "champion"), ("champion", "1"), ("1", "1")])
+def test_a_version_does_not_pass_against_itself(run: Run, world: MemoryWorld, pair: tuple[str, str]) -> None:
+    two_versions(world, accuracy=(0.9, 0.9))
+    result = run("m", "--baseline", pair[0], "--candidate", pair[1])
+    (line,) = result.stderr.splitlines()
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "both version 1" in line
+
+
 def test_it_reads_mlflow_as_it_is_now_and_writes_nothing(run: Run, world: MemoryWorld, gateway: MemoryGateway) -> None:
     two_versions(world, accuracy=(0.9, 0.8))
     assert run("m", *NAMED).exit_code == 1

@@ -48,6 +48,42 @@ def test_a_scoring_job_needs_only_to_send_numbers_to_get_a_verdict(monitored: Se
     ]
 
 
+def test_points_in_microseconds_hide_nothing_and_are_shown_nowhere_but_in_a_reason(
+    monitored: Service, world: MemoryWorld
+) -> None:
+    monitored.observe("m", observations=daily([*STEADY, *[0.5] * 20]))
+    run = world.add_run({}, {EVALUATES: "models:/m/1"})
+    for n in range(5):
+        world.log_metric(run, "accuracy", 0.94, (START + n) * 1000)
+    monitored.check()
+    found = monitored.verdict("m")
+    told = "accuracy: 5 points lie in the future and are left out (first 55"
+    assert found["verdict"] == "drifting"
+    assert [told in reason for reason in found["reasons"]] == [False, True]
+    last = rfc3339(START - 21 * DAY_MS)
+    assert (found["metrics"]["accuracy"]["last"], found["metrics"]["accuracy"]["last_at"]) == (0.5, last)
+    shown = monitored.json(f"{series('m')}?days=3650")["metrics"]["accuracy"]
+    assert (len(shown["points"]), shown["last_at"], shown["reasons"]) == (40, last, found["reasons"])
+    (fleet,) = monitored.json("/fleet")
+    assert (fleet["metric"]["last"], fleet["metric"]["last_at"]) == (0.5, last)
+    (drift,) = monitored.json("/model/m/drift?days=3650")
+    assert drift["metrics_over_time"][-1] == {"date": last, "accuracy": 0.5}
+    page = monitored.get("/metrics").text
+    ages = [line for line in page.splitlines() if line.startswith("control_tower_model_last_point_age_seconds{")]
+    assert [float(line.split()[-1]) > 0 for line in ages] == [True]
+
+
+def test_points_of_the_future_are_not_compared(service: Service, world: MemoryWorld) -> None:
+    for value in (0.9, 0.8):
+        world.add_version("m", {"accuracy": value})
+    run = world.add_run({}, {EVALUATES: "models:/m/2"})
+    for n in range(5):
+        world.log_metric(run, "f1", 0.99, (START + n) * 1000)
+    found = service.json("/model/m/compare?baseline=1&candidate=2")
+    reasons = {row["metric"]: row["reason"] for row in found["metrics"]}
+    assert reasons["f1"].startswith("Not comparable: neither version has a point of it; f1: 5 points lie in the future")
+
+
 def test_before_the_first_check_nothing_is_claimed(monitored: Service) -> None:
     found = monitored.verdict("m")
     assert (found["verdict"], found["checked_at"], found["metrics"]) == ("insufficient_data", None, {})

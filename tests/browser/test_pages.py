@@ -177,6 +177,19 @@ def test_what_is_drawn_and_compared_stands_in_the_address(look: Look) -> None:
         assert page.url.endswith("?name=nobody")
 
 
+def test_a_version_is_not_offered_to_be_compared_with_itself(look: Look) -> None:
+    page = look().open("/ui/model/digits")
+    baseline, candidate = page.get_by_label("Baseline"), page.get_by_label("Candidate")
+    baseline.select_option("1")
+    candidate.select_option("2")
+    expect(page.locator("#comparison")).to_contain_text("Version 2 against version 1")
+    candidate.select_option("1")
+    expect(baseline).to_have_value("2")
+    expect(page.locator("#comparison")).to_contain_text("Version 1 against version 2")
+    page = look().open("/ui/model/digits?baseline=2&candidate=challenger")
+    expect(page.locator("section", has=page.locator("#comparison")).locator(".error")).to_contain_text("both version 2")
+
+
 def test_a_chart_has_band_limits_and_fired_points_and_tells_what_is_under_the_pointer(look: Look) -> None:
     page = look().open("/ui/model/digits")
     chart = page.locator(".chart").first

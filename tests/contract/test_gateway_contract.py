@@ -314,7 +314,7 @@ def test_points_come_from_the_logged_model_and_say_who_logged_them(case: Case) -
     case.world.log_to_model(name, 1, source, "accuracy", 0.1, 1_700_000_000_000)
     case.world.log_to_model(name, 1, other, "accuracy", 0.2, 1_700_000_000_001)
     row = case.gateway.find_version(name, 1)
-    found = series_by_metric(case.gateway.evidence([row], {})[name, 1])["accuracy"]
+    found = series_by_metric(case.gateway.evidence([row], {})[name, 1], 1_700_000_000_001)["accuracy"]
     assert [(p.time, p.value, p.source, p.run_id) for p in found.points] == [
         (1_700_000_000_001, 0.2, "logged model", other)
     ]

@@ -9,6 +9,7 @@ from app.domain.times import DAY_MS
 from app.domain.verdicts import MetricVerdict, judge_metric
 
 START = 1_700_000_000_000 // DAY_MS * DAY_MS
+LATER = START + 1000 * DAY_MS
 
 
 def points(
@@ -21,8 +22,12 @@ def points(
     return [MetricPoint(run, metric, start + n * DAY_MS, value, source) for n, value in enumerate(values)]
 
 
+def by_metric(found: Iterable[MetricPoint], now: int = LATER) -> dict[str, Series]:
+    return series_by_metric(found, now)
+
+
 def series(values: Iterable[float | None], metric: str = "accuracy") -> Series:
-    return series_by_metric(points(values, metric))[metric]
+    return by_metric(points(values, metric))[metric]
 
 
 def judged(values: Sequence[float | None], metric: str = "accuracy", **settings: object) -> MetricVerdict:

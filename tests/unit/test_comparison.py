@@ -11,9 +11,10 @@ from scipy import stats
 
 from app.domain.comparison import MetricComparison, compare, non_inferior
 from app.domain.directions import HIGHER, LOWER, direction_of
-from app.domain.evidence import EVALUATION_RUN, SOURCE_RUN, Series, series_by_metric
+from app.domain.evidence import EVALUATION_RUN, SOURCE_RUN, Series
 from app.domain.models import MetricPoint
 from app.domain.times import DAY_MS
+from tests.unit.series import by_metric
 
 HOUR_MS = 3_600_000
 Values = Sequence[float | None]
@@ -27,11 +28,11 @@ def points(values: Values, source: str, every: int = DAY_MS, start: int = 0) -> 
 
 
 def produced(values: Values, start: int = 0, every: int = DAY_MS) -> dict[str, Series]:
-    return series_by_metric(points(values, EVALUATION_RUN, every, start))
+    return by_metric(points(values, EVALUATION_RUN, every, start))
 
 
 def trained(values: Values, start: int = 0, every: int = HOUR_MS) -> dict[str, Series]:
-    return series_by_metric(points(values, SOURCE_RUN, every, start))
+    return by_metric(points(values, SOURCE_RUN, every, start))
 
 
 def row_of(
@@ -103,11 +104,11 @@ def test_fewer_than_five_shared_days_are_no_pairs(days: int) -> None:
 
 
 def test_production_is_compared_where_both_have_it_and_else_training() -> None:
-    both = series_by_metric(points(STABLE, EVALUATION_RUN) + points([0.5], SOURCE_RUN))
+    both = by_metric(points(STABLE, EVALUATION_RUN) + points([0.5], SOURCE_RUN))
     assert row_of(both, both).population == "production"
     row = row_of(both, trained([0.6]))
     assert (row.population, row.baseline, row.candidate) == ("training", 0.5, 0.6)
-    long_training = series_by_metric(points([0.5] * 20, SOURCE_RUN) + points([0.9], EVALUATION_RUN))
+    long_training = by_metric(points([0.5] * 20, SOURCE_RUN) + points([0.9], EVALUATION_RUN))
     row = row_of(long_training, both)
     assert (row.population, row.method, row.baseline, row.candidate) == ("production", "last values", 0.9, 0.91)
 
@@ -127,8 +128,8 @@ def test_a_metric_that_one_of_them_lacks_is_not_comparable_and_which_is_said() -
 
 
 def test_a_version_that_yields_no_number_in_production_is_not_saved_by_its_training() -> None:
-    candidate = series_by_metric(points([None] * 6, EVALUATION_RUN) + points([0.99], SOURCE_RUN))
-    baseline = series_by_metric(points(STABLE, EVALUATION_RUN) + points([0.9], SOURCE_RUN))
+    candidate = by_metric(points([None] * 6, EVALUATION_RUN) + points([0.99], SOURCE_RUN))
+    baseline = by_metric(points(STABLE, EVALUATION_RUN) + points([0.9], SOURCE_RUN))
     row = row_of(baseline, candidate)
     assert (row.population, row.method, row.non_inferior) == ("production", None, None)
     assert "no value of the candidate's is a finite number" in row.reason
@@ -227,7 +228,7 @@ def test_a_metric_that_is_asked_for_counts_whatever_there_is_of_it() -> None:
 
 def test_one_row_a_metric_by_name_each_in_its_own_direction() -> None:
     def of(**values: float) -> dict[str, Series]:
-        return series_by_metric(MetricPoint("r", name, 0, value) for name, value in values.items())
+        return by_metric(MetricPoint("r", name, 0, value) for name, value in values.items())
 
     rows = compare(of(rmse=2.0, accuracy=0.9, size=3.0), of(rmse=1.0, accuracy=0.8, extra=1.0), 0.0, direction_of)
     assert [(row.metric, row.direction, row.better) for row in rows] == [
@@ -288,8 +289,8 @@ _any = st.lists(
 def test_whatever_was_logged_every_figure_is_finite_and_swapping_turns_the_difference(
     a: Values, b: Values, c: Values, d: Values, margin: float, direction: str | None, start: int
 ) -> None:
-    baseline = series_by_metric(points(a, EVALUATION_RUN) + points(b, SOURCE_RUN))
-    candidate = series_by_metric(points(c, EVALUATION_RUN, start=start) + points(d, SOURCE_RUN))
+    baseline = by_metric(points(a, EVALUATION_RUN) + points(b, SOURCE_RUN))
+    candidate = by_metric(points(c, EVALUATION_RUN, start=start) + points(d, SOURCE_RUN))
     there, back = (
         compare(*pair, margin, lambda _: direction) for pair in ((baseline, candidate), (candidate, baseline))
     )

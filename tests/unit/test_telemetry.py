@@ -84,6 +84,15 @@ def test_a_version_has_one_verdict_its_last_values_and_their_ages(tmp_path: Path
     assert figure(found, "monitored_versions") == 1
 
 
+@pytest.mark.parametrize(("ahead", "age"), [(0, 0.0), (1, 0.0), (300_000, 0.0), (300_001, None), (10**12, None)])
+def test_no_age_is_negative_and_a_time_of_the_future_has_none(tmp_path: Path, ahead: int, age: float | None) -> None:
+    one = registered()
+    metric = {"verdict": "healthy", "last": 0.75, "last_at": rfc3339(NOW + ahead)}
+    found = told(Known([one], checked(one, "healthy", accuracy=metric)), tmp_path)
+    ages = [value for key, value in found.items() if key[0] == "control_tower_model_last_point_age_seconds"]
+    assert ages == ([] if age is None else [age])
+
+
 def test_a_version_that_was_not_checked_yet_has_insufficient_data(tmp_path: Path) -> None:
     found = told(Known([registered()], {}), tmp_path)
     labels = {"name": "m", "version": "1", "model_type": "classifier"}

@@ -2,18 +2,18 @@
 
 import random
 import statistics
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from app.domain.check_settings import CheckSettings, check_settings
-from app.domain.evidence import series_by_metric
 from app.domain.models import MetricPoint, Registration
 from app.domain.rules import figures, first_points, unlike_baseline
-from app.domain.times import DAY_MS
-from app.domain.verdicts import judge_metric, judge_registration, judge_version
-from tests.unit.series import START, judged, points, series
+from app.domain.times import DAY_MS, rfc3339
+from app.domain.verdicts import VersionVerdict, judge_metric, judge_registration, judge_version
+from tests.unit.series import LATER, START, by_metric, judged, points, series
 
 STEADY = [0.94 + 0.01 * (-1) ** n for n in range(20)]
 HOUR_MS = 3_600_000
@@ -129,10 +129,108 @@ def test_silence_is_degraded_and_never_drifting_and_counts_from_the_registration
 
 def test_a_point_that_is_only_shown_beside_the_series_breaks_the_silence_too() -> None:
     training = points(STEADY, source="source run", run="train")
-    found = series_by_metric([*training, *points([0.5], start=START + 300 * DAY_MS)])["accuracy"]
+    found = by_metric([*training, *points([0.5], start=START + 300 * DAY_MS)])["accuracy"]
     assert found.population == "training"
     now = START + 300 * DAY_MS + HOUR_MS
     assert judge_metric(found, check_settings({"silence_hours": 48}), now).verdict == "healthy"
+
+
+def version_of(found: list[MetricPoint], now: int, **settings: object) -> VersionVerdict:
+    return judge_version(by_metric(found, now), {}, check_settings(settings), START, now)
+
+
+def test_points_sent_in_microseconds_hide_no_drift_and_no_silence() -> None:
+    late = START + 40 * DAY_MS
+    ahead = [MetricPoint("run", "accuracy", (late + n) * 1000, 0.94, "monitor run") for n in range(5)]
+    found = version_of([*points([*STEADY, *[0.5] * 20]), *ahead], late)
+    assert found.verdict == "drifting"
+    assert found.reasons[0].startswith("accuracy 0.500, baseline 0.940 ± 0.010, below for 5 of the last 5 points")
+    assert found.reasons[1].startswith("accuracy: 5 points lie in the future and are left out (first 5")
+    assert found.metrics["accuracy"].last == (0.5, START + 39 * DAY_MS)
+    assert found.metrics["accuracy"].points == 40
+    healthy = version_of([*points([*STEADY, 0.94, 0.95]), *ahead], late)
+    assert (healthy.verdict, len(healthy.reasons)) == ("healthy", 2)
+    silent = version_of([*points([*STEADY, 0.94, 0.95]), *ahead], late, silence_hours=24)
+    assert silent.verdict == "degraded"
+    assert "no new point since 2023-12-05" in silent.reasons[0]
+
+
+def test_a_version_with_points_of_the_future_alone_has_no_data_and_falls_silent_and_says_why() -> None:
+    ahead = [MetricPoint("run", "accuracy", START * 1000, 0.94, "monitor run")]
+    found = version_of(ahead, START + DAY_MS)
+    assert found.verdict == "insufficient_data"
+    assert [reason[:40] for reason in found.reasons] == ["accuracy: 1 point lies in the future and"]
+    assert version_of(ahead, START + DAY_MS, silence_hours=1).verdict == "degraded"
+
+
+def test_what_is_said_of_times_is_said_beside_the_worse_metrics_too() -> None:
+    ahead = [MetricPoint("run", "accuracy", LATER * 1000, 0.94, "monitor run")]
+    drifted = points([*STEADY, *[2.0] * 5], "rmse")
+    found = version_of([*points([*STEADY, 0.94, 0.95]), *ahead, *drifted], LATER)
+    assert found.verdict == "drifting"
+    assert [reason.split()[0] for reason in found.reasons] == ["rmse", "accuracy:"]
+
+
+@pytest.mark.parametrize("away", [-10, -30, -1000, 30, 1e9])
+@pytest.mark.parametrize("count", [20, 19, 14, 10])
+def test_one_odd_day_in_the_baseline_does_not_let_the_same_value_pass_later(away: float, count: int) -> None:
+    rng = random.Random(f"{away} {count}")
+    for _ in range(30):
+        values = [rng.gauss(0, 1) for _ in range(count + 2)]
+        values[rng.randrange(count)] = away
+        found = judged([*values, away], "my_score", baseline={"points": count})
+        assert count + 2 in found.fired
+        assert found.verdict == "degraded"
+        assert found.baseline is not None
+        assert abs(found.baseline.mean) < 1.5
+        assert found.baseline.std < 2
+
+
+def test_two_odd_days_of_twenty_do_not_hide_each_other_and_are_counted() -> None:
+    base = figures([*STEADY[:18], 0.3, 0.35])
+    assert base is not None
+    assert (base.n, base.set_aside) == (18, 2)
+    assert (base.mean, base.std) == pytest.approx((0.94, 0.0103), rel=1e-2)
+    assert judged([0.3, *STEADY, 0.95, 0.94]).reasons == (
+        "accuracy 0.940, in line with baseline 0.941 ± 0.010 (1 odd point set aside)",
+    )
+
+
+def test_a_weekly_rhythm_stays_in_the_baseline() -> None:
+    rng = random.Random(5)
+    week = [rng.gauss(0.94 - 0.1 * (n % 7 > 4), 0.01) for n in range(42)]
+    found = judged(week)
+    assert found.verdict == "healthy"
+    assert found.baseline == replace(figures(week[:20]), set_aside=0)
+
+
+@given(st.lists(st.floats(-1, 1), min_size=10, max_size=40), st.floats(-1e300, 1e300))
+def test_a_value_that_was_set_aside_is_out_when_it_comes_again(values: list[float], odd: float) -> None:
+    base = figures([*values, odd])
+    if base and base.set_aside == 1 and base == replace(figures(values) or base, set_aside=1):
+        assert unlike_baseline([odd], base, None) != [None]
+
+
+def test_a_value_far_on_the_better_side_is_degraded_and_asks_about_the_unit() -> None:
+    found = judged([*STEADY, 0.94, 40.0])
+    assert found.verdict == "degraded"
+    assert found.reasons == (
+        "accuracy 40.000 on 2023-12-05 is far better than its baseline 0.940 ± 0.010: has its unit changed?",
+    )
+    assert found.fired == {21: ("unit",)}
+    assert judged([*STEADY, *[40.0] * 10]).verdict == "degraded"
+    assert judged([*STEADY, 40.0, *[0.94] * 4]).verdict == "degraded"
+    assert judged([*STEADY, 40.0, *[0.94] * 5]).verdict == "healthy"
+    assert judged([*STEADY, 0.94, 1.1]).verdict == "healthy"
+    assert judged([*STEADY, 0.94, -1.0], "rmse").verdict == "degraded"
+    assert judged([*STEADY, 0.94, 40.0], "my_score").reasons[0].startswith("my_score 40.000, baseline")
+    assert judged([*STEADY, 0.94, 40.0, 0.1, 0.1, 0.1]).verdict == "drifting"
+
+
+def test_of_equal_values_only_another_size_asks_about_the_unit() -> None:
+    assert judged([0.9] * 20 + [0.95] * 3).verdict == "healthy"
+    assert judged([0.9] * 20 + [90.0] * 3).verdict == "degraded"
+    assert judged([0.0] * 20 + [90.0] * 3).verdict == "healthy"
 
 
 def test_m_of_n_can_be_set() -> None:
@@ -167,7 +265,7 @@ def test_values_too_large_to_be_squared_are_not_judged() -> None:
 
 def test_a_limit_of_a_metric_that_nobody_logs_is_said_not_to_be_applied() -> None:
     settings = check_settings({"limits": {"acuracy": {"min": 0.9}}})
-    found = judge_version(series_by_metric(points([*STEADY, 0.94, 0.94])), {}, settings, START, START + 30 * DAY_MS)
+    found = judge_version(by_metric(points([*STEADY, 0.94, 0.94])), {}, settings, START, START + 30 * DAY_MS)
     assert found.verdict == "healthy"
     assert found.reasons[-1] == "acuracy: no point yet, so its limit is not applied"
     assert judge_version({}, {}, settings, START, START).reasons[-1] == found.reasons[-1]
@@ -197,8 +295,25 @@ def test_another_version_can_be_the_baseline_where_its_points_are_of_the_same_po
     assert judge_registration(registration, {("m", 2): late}, now)[1].verdict == "insufficient_data"
 
 
+def test_another_version_as_baseline_does_not_teach_its_own_drift() -> None:
+    registration = Registration("m", 2, "classifier", "ada", START, "run", START, {"baseline": {"version": "1"}})
+    other = Registration("m", 1, "classifier", "ada", START, "other", START)
+    champion = points([*STEADY, *[0.5] * 60])
+    late = points([0.5, 0.5, 0.5], start=START + 100 * DAY_MS)
+    evidence = {("m", 2): late, ("m", 1): champion}
+    found = judge_registration(registration, evidence, LATER)[1]
+    assert found.verdict == "drifting"
+    own = judge_registration(other, evidence, LATER)[1].metrics["accuracy"].baseline
+    assert found.metrics["accuracy"].baseline == own
+    assert own == figures(STEADY)
+    # Its own settings say which of its points are its baseline.
+    period = {"from": rfc3339(START + 30 * DAY_MS), "to": rfc3339(START + 70 * DAY_MS)}
+    chosen = {other.key: replace(other, settings={"baseline": period})}
+    assert judge_registration(registration, evidence, LATER, chosen)[1].verdict == "healthy"
+
+
 def test_a_version_has_the_verdict_of_its_worst_metric_and_one_that_appears_late_takes_nothing_away() -> None:
-    both = {**series_by_metric(points([*STEADY, 0.94, 0.94])), **series_by_metric(points([0.5], "f1"))}
+    both = {**by_metric(points([*STEADY, 0.94, 0.94])), **by_metric(points([0.5], "f1"))}
     now = START + 30 * DAY_MS
     found = judge_version(both, {}, CheckSettings(), START, now)
     assert found.verdict == "healthy"
@@ -206,7 +321,7 @@ def test_a_version_has_the_verdict_of_its_worst_metric_and_one_that_appears_late
         "accuracy": "healthy",
         "f1": "insufficient_data",
     }
-    both |= series_by_metric(points([*STEADY, 2.0, 2.0, 2.0], "rmse"))
+    both |= by_metric(points([*STEADY, 2.0, 2.0, 2.0], "rmse"))
     found = judge_version(both, {}, CheckSettings(), START, now)
     assert found.verdict == "drifting"
     assert [reason.split()[0] for reason in found.reasons] == ["rmse"]
@@ -225,7 +340,7 @@ def test_hundreds_of_metrics_do_not_make_hundreds_of_reasons() -> None:
 
 @given(st.permutations(points([*STEADY, 0.9, 0.8, 0.7])), st.integers(0, 3))
 def test_the_order_in_which_points_come_and_how_often_does_not_matter(shuffled: list[MetricPoint], twice: int) -> None:
-    found = series_by_metric(shuffled + shuffled[:twice])["accuracy"]
+    found = by_metric(shuffled + shuffled[:twice])["accuracy"]
     assert judge_metric(found, CheckSettings(), START) == judged([*STEADY, 0.9, 0.8, 0.7])
 
 
@@ -236,7 +351,7 @@ def test_the_order_in_which_points_come_and_how_often_does_not_matter(shuffled: 
 )
 def test_every_series_gets_a_verdict_with_a_reason(values: list[float | None], metric: str, m: int) -> None:
     found = judge_version(
-        series_by_metric(points(values, metric)), {}, check_settings({"alarm": {"m": m, "n": 5}}), START, START
+        by_metric(points(values, metric)), {}, check_settings({"alarm": {"m": m, "n": 5}}), START, START
     )
     assert found.verdict in ("healthy", "degraded", "drifting", "insufficient_data")
     assert found.reasons
@@ -248,7 +363,7 @@ def test_another_unit_does_not_change_which_points_are_out(values: list[float], 
     moved = figures([value * scale + shift for value in values[:20]])
     assert base is not None
     assert moved is not None
-    if base.std < 1e-3:
+    if base.std < 1e-3 or base.set_aside != moved.set_aside:
         return
     first = unlike_baseline(values[20:], base, None)
     second = unlike_baseline([value * scale + shift for value in values[20:]], moved, None)

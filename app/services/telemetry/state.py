@@ -13,7 +13,7 @@ from app.domain.models import Registration
 from app.domain.monitored import Monitored
 from app.domain.ports import Checked, Clock, Journal
 from app.domain.stages import STAGES
-from app.domain.times import parse_rfc3339
+from app.domain.times import age_ms, parse_rfc3339
 from app.domain.verdicts import VERDICTS
 from app.services.telemetry import PREFIX, REFRESHES
 
@@ -74,8 +74,9 @@ class State:
     def _of_the_snapshot(self, fleet: Fleet | None, now: int) -> Iterator[GaugeMetricFamily]:
         interval = self._interval if self._mirror.cached else None
         yield _gauge("snapshot_interval_seconds", "How often everything is to be read from MLflow", value=interval)
-        age = (now - fleet.as_of) / 1000 if fleet else None
-        yield _gauge("snapshot_age_seconds", "Time since everything was last read from MLflow", value=age)
+        age = age_ms(fleet.as_of, now) if fleet else None
+        seconds = None if age is None else age / 1000
+        yield _gauge("snapshot_age_seconds", "Time since everything was last read from MLflow", value=seconds)
         unreadable = fleet.unreadable if fleet else None
         yield _gauge("unreadable_rows", "Rows of MLflow's left out because they cannot be read", value=unreadable)
         stages = _gauge("model_versions", "Model versions by effective stage", ("stage",))
@@ -128,10 +129,12 @@ def _add_point(
     if value is not None and not isnan(value):
         values.add_metric(labels, value)
     try:
-        ages.add_metric(labels, (now - parse_rfc3339(told.get("last_at"), "last_at")) / 1000)
+        age = age_ms(parse_rfc3339(told.get("last_at"), "last_at"), now)
     except InvalidInput:
         # No point yet.
         return
+    if age is not None:
+        ages.add_metric(labels, age / 1000)
 
 
 def _label(text: str) -> str:

@@ -35,7 +35,16 @@ let rows = STEP;
 let metrics = STEP_METRICS;
 
 filters(document.getElementById("choice"));
-filters(document.getElementById("compare"));
+
+const form = document.getElementById("compare");
+// Before the fields are read into the address.
+form.addEventListener("input", ({ target }) => {
+  const { baseline, candidate } = form.elements;
+  if (target === baseline) keepApart(candidate, baseline);
+  if (target === candidate) keepApart(baseline, candidate);
+  paired = { baseline: baseline.value, candidate: candidate.value };
+});
+filters(form);
 
 const drawTable = part(place.versions, async (signal) => {
   const [found, watched] = await Promise.all([get(path.of(name, "versions"), signal), get(`/monitoring${query({ name, page_size: 1000 })}`, signal)]);
@@ -224,16 +233,29 @@ function points(title, lines) {
   ];
 }
 
-const form = document.getElementById("compare");
+// The version that a choice names: a number is one, an alias stands for one.
+const versionOf = (choice) => versions.find((row) => row.version === choice || row.aliases.includes(choice))?.version;
+
+// What was chosen last, to be given to the other field where one takes the other's version.
+let paired = {};
 
 function fillChoices() {
   const names = [...new Set(versions.flatMap((row) => row.aliases)), ...versions.map((row) => row.version)];
-  for (const [field, wanted] of [["baseline", "champion"], ["candidate", "challenger"]]) {
-    const select = form.elements[field];
+  const { baseline, candidate } = form.elements;
+  for (const [select, wanted, rest] of [[baseline, "champion", versions[1] ?? versions[0]], [candidate, "challenger", versions[0]]]) {
     if ([...select.options].map((option) => option.value).join() === names.join()) continue;
-    const asked = chosen()[field] || select.value || (names.includes(wanted) ? wanted : versions[field === "baseline" ? 1 : 0]?.version ?? names[0]);
+    const asked = chosen()[select.name] || select.value || (names.includes(wanted) ? wanted : rest?.version ?? names[0]);
     select.replaceChildren(...names.map((one) => h("option", { value: one, selected: one === asked }, /^\d+$/.test(one) ? `version ${one}` : one)));
   }
+  if (!chosen().candidate) keepApart(candidate, baseline);
+  paired = { baseline: baseline.value, candidate: candidate.value };
+}
+
+// A version is not compared with itself: the other field takes what this one had, or any other version.
+function keepApart(field, fixed) {
+  if (!fixed.value || versionOf(field.value) !== versionOf(fixed.value)) return;
+  const other = [paired[fixed.name], ...versions.map((row) => row.version)].find((one) => one && versionOf(one) !== versionOf(fixed.value));
+  if (other) field.value = other;
 }
 
 const compare = part(place.comparison, async (signal) => {
