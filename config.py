@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import json
 import os
 import re
 from pathlib import Path
@@ -176,6 +177,20 @@ class Settings(BaseSettings):
     def apprise_urls(self) -> tuple[str, ...]:
         """The URLs of `alert_urls`, in their order."""
         return _urls_in(self.alert_urls)
+
+
+def as_json(settings: Settings) -> str:
+    """The settings with their secrets, for another process of this service; `from_json` reads them back."""
+
+    def plain(value: Any) -> Any:
+        return value.get_secret_value() if isinstance(value, SecretStr) else value
+
+    return json.dumps({name: plain(getattr(settings, name)) for name in Settings.model_fields}, default=str)
+
+
+def from_json(text: str) -> Settings:
+    """The settings that another process of this service has, whatever this one's environment says."""
+    return Settings(_env_file=None, **json.loads(text))
 
 
 def _urls_in(value: SecretStr | None) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ import sys
 
 from app import create_app
 from app.server import serve
-from app.wiring import public_config
+from app.wiring.worker import public_config
 from config import load_settings
 
 

@@ -27,7 +27,11 @@ from app.flask_app import ControlTower
 from app.gate import gate_command
 from app.hooks import register_hooks
 from app.parsing import MOST_BODY_BYTES
-from app.wiring import Parts, real_parts, wire
+from app.services.comparison import Comparison
+from app.wiring.agent import receivers
+from app.wiring.shared import AgentApi, rules_of
+from app.wiring.worker import build_worker
+from app.wiring.world import World, real_world
 from config import VERSION, Settings, load_settings
 
 _OPENAPI = {
@@ -60,30 +64,33 @@ class OrJson(JSONProvider):
         return orjson.loads(s)
 
 
-def create_app(settings: Settings | None = None, parts: Parts | None = None) -> Flask:
-    """The application. `parts` replace what the world provides; tests hand in fakes."""
+def create_app(settings: Settings | None = None, world: World | None = None, agent: AgentApi | None = None) -> Flask:
+    """The application. Tests hand in a `world` of fakes, and the objects of an `agent` in this process."""
     settings = settings or load_settings()
-    built = wire(settings, parts or real_parts(settings))
+    world = world or real_world(settings)
+    worker = build_worker(settings, world, agent)
+    keys = worker.tower.keys
     app = ControlTower(__name__)
     app.json = OrJson(app)
     app.config.update(_OPENAPI, MAX_CONTENT_LENGTH=MOST_BODY_BYTES)
     # A name may hold what looks like an empty part; and `/models/` is `/models`.
     app.url_map.merge_slashes = False
     app.url_map.strict_slashes = False
-    app.extensions["control_tower"] = built
+    app.extensions["control_tower"] = worker
     register_hooks(app)
     refuse_other_origins(app, settings.cors_origins)
-    if built.keys:
-        guard(app, built.keys)
+    if keys:
+        guard(app, keys)
     if settings.cors_origins:
         CORS(app, origins=list(settings.cors_origins), expose_headers="*")
     register_errors(app)
     _register_api(app, settings)
     app.register_blueprint(ui.blp)
+    # Commands run in a process of their own, which asks MLflow itself.
     register_commands(
-        app, built.keys, built.gateway, settings.mlflow_webhook_secret, built.announcer.receivers, built.clock
+        app, keys, world.gateway, settings.mlflow_webhook_secret, receivers(settings, world.clock), world.clock
     )
-    app.cli.add_command(gate_command(built.comparison))
+    app.cli.add_command(gate_command(Comparison(world.gateway, rules_of(settings), world.clock)))
     return app
 
 

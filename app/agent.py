@@ -2,14 +2,17 @@
 
 import logging.config
 import os
-import pickle
 import signal
 import sys
 import threading
 
+import msgspec
+
 from app.logs import logging_config
 from app.services.agent import Handover, Server
-from app.wiring import AGENT_METHODS, real_parts, wire
+from app.wiring.agent import build_agent
+from app.wiring.world import real_world
+from config import from_json
 
 # As long as gunicorn lets its workers end what they are at.
 _LEAVING_SECONDS = 10.0
@@ -17,13 +20,13 @@ _LEAVING_SECONDS = 10.0
 
 def main() -> None:
     """Serve the workers until the keeper is gone."""
-    handover: Handover = pickle.load(sys.stdin.buffer)  # noqa: S301 - the parent's pipe
-    settings = handover.settings
+    handover = msgspec.json.decode(sys.stdin.buffer.readline(), type=Handover)
+    settings = from_json(handover.settings)
     # Ctrl-C reaches the whole group; the workers first end what they are at.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     logging.config.dictConfig(logging_config(settings.log_level, settings.log_format))
-    built = wire(settings, real_parts(settings))
-    server = Server(handover.address, built.gateway.within)
+    agent = build_agent(settings, real_world(settings))
+    server = Server(handover.address, agent.world.gateway.within, agent.exposed())
 
     def leave_with_the_keeper() -> None:
         while os.read(sys.stdin.fileno(), 1 << 16):
@@ -32,14 +35,8 @@ def main() -> None:
         server.leave(_LEAVING_SECONDS)
 
     threading.Thread(target=leave_with_the_keeper, name="lifeline", daemon=True).start()
-    built.start()
-    objects = {
-        "gateway": built.gateway,
-        "updater": built.updater,
-        "refresher": built.refresher,
-        "checker": built.checker,
-    }
-    server.serve({name: (objects[name], methods) for name, methods in AGENT_METHODS.items()})
+    agent.start()
+    server.serve()
 
 
 if __name__ == "__main__":

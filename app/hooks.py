@@ -12,7 +12,7 @@ from app.access import who
 from app.logs import request_id
 from app.parsing import refuse_broken_path, take_body
 from app.replies import Ready
-from app.wiring import Tower
+from app.wiring.worker import Worker
 
 audit = logging.getLogger("app.audit")
 
@@ -31,8 +31,8 @@ _CSP = (
 
 def register_hooks(app: Flask) -> None:
     """Add the hooks; they run at every request, so they are kept cheap."""
-    built: Tower = app.extensions["control_tower"]
-    request_ended = built.instruments.request_ended
+    worker: Worker = app.extensions["control_tower"]
+    request_ended = worker.world.instruments.request_ended
 
     @app.before_request
     def begin() -> None:

@@ -17,7 +17,7 @@ from app.logs import request_id
 from app.parsing import TowerBlueprint
 from app.services.catalogue import Answer
 from app.services.prepared import CODINGS, Prepared
-from app.wiring import tower
+from app.wiring.worker import tower
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment

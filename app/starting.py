@@ -7,7 +7,8 @@ from flask import Flask
 
 from app.services.keys import BadKeyFile
 from app.services.telemetry.files import VARIABLE, shared_place
-from app.wiring import Tower, counting_locks, passing_directory
+from app.wiring.worker import Worker
+from app.wiring.world import counting_locks, passing_directory
 
 log = logging.getLogger(__name__)
 
@@ -41,14 +42,14 @@ def process_ended(process: int) -> None:
 
 def prepare(app: Flask, addresses: list[str]) -> None:
     """Make ready what the workers share. Stops the start, with one line, where that cannot be done."""
-    built: Tower = app.extensions["control_tower"]
+    worker: Worker = app.extensions["control_tower"]
     try:
-        built.prepare()
+        worker.prepare()
     except BadKeyFile as error:
         raise SystemExit(f"API_TOKENS_FILE: {error}. `flask tokens new NAME` makes a key.") from None
     except OSError as error:
         raise SystemExit(f"The embedded MLflow store cannot be made: {error}. Set MLFLOW_TRACKING_URI.") from None
-    if built.keys is None and not all(address.startswith(_LOOPBACK) for address in addresses):
+    if worker.tower.keys is None and not all(address.startswith(_LOOPBACK) for address in addresses):
         log.warning(
             "Anybody who reaches %s may read and write: set API_TOKENS_FILE to ask for access keys",
             ", ".join(addresses),

@@ -16,7 +16,7 @@ from mlflow.exceptions import MlflowException
 
 from app.domain.models import Registration
 from app.services.mlflow_gateway import MlflowGateway
-from app.wiring import now_ms
+from app.wiring.world import now_ms
 from demo.data import TASKS, Task, batch
 from demo.fleet import Model, Version
 from demo.learn import score, train

@@ -8,7 +8,7 @@ from app.domain.times import rfc3339
 from app.parsing import TowerBlueprint
 from app.replies import AGE_HEADERS, errors, live
 from app.schemas.system import CacheInfoSchema, ClearedSchema, RefreshedSchema
-from app.wiring import tower
+from app.wiring.worker import tower
 
 blp = TowerBlueprint("cache", __name__, description="The mirror of MLflow's registry")
 
@@ -28,9 +28,9 @@ def cache_info() -> Response:
 @blp.response(200, RefreshedSchema, headers=AGE_HEADERS)
 def refresh_cache() -> Response:
     """Read everything from MLflow now. Concurrent requests are one refresh; a failed one changes nothing."""
-    if not tower().tracker.cached:
+    if not tower().mirror.cached:
         raise InvalidInput("The cache is off. Set ENABLE_CACHE=true to have one to refresh.")
-    fleet = tower().tracker.refreshed(tower().updates.refresh())
+    fleet = tower().mirror.refreshed(tower().updates.refresh())
     told = {
         "message": "Cache refreshed successfully",
         "models_synced": len(fleet.models),

@@ -6,7 +6,7 @@ from app.access import requires
 from app.parsing import TowerBlueprint
 from app.replies import AGE_HEADERS, answered, errors, not_modified
 from app.schemas.system import SummarySchema
-from app.wiring import tower
+from app.wiring.worker import tower
 
 blp = TowerBlueprint("dashboard", __name__, description="Figures for dashboards")
 

@@ -6,7 +6,7 @@ from app.access import requires
 from app.parsing import TowerBlueprint
 from app.replies import AGE_HEADERS, errors, live
 from app.schemas.system import DebugSchema
-from app.wiring import tower
+from app.wiring.worker import tower
 
 blp = TowerBlueprint("debug", __name__, description="For troubleshooting")
 

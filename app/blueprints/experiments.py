@@ -8,7 +8,7 @@ from app.access import requires
 from app.parsing import TowerBlueprint
 from app.replies import AGE_HEADERS, answered, errors, live, not_modified
 from app.schemas.experiments import ExperimentQuerySchema, ExperimentSchema, RunQuerySchema, RunSchema
-from app.wiring import tower
+from app.wiring.worker import tower
 
 blp = TowerBlueprint("experiments", __name__, description="Experiments and their runs")
 

@@ -7,7 +7,7 @@ from app.domain.query import FleetQuery
 from app.parsing import TowerBlueprint
 from app.replies import AGE_HEADERS, PAGE_HEADERS, answered, errors, not_modified
 from app.schemas.fleet import FleetQuerySchema, FleetRowSchema, FleetSummarySchema
-from app.wiring import tower
+from app.wiring.worker import tower
 
 blp = TowerBlueprint("fleet", __name__, description="Every model version with its verdict")
 

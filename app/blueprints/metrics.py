@@ -6,7 +6,7 @@ from app.access import requires
 from app.parsing import TowerBlueprint
 from app.replies import errors
 from app.services.telemetry import CONTENT_TYPE
-from app.wiring import tower
+from app.wiring.worker import tower
 
 blp = TowerBlueprint("metrics", __name__, description="Figures for Prometheus")
 

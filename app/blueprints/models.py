@@ -13,7 +13,7 @@ from app.replies import AGE_HEADERS, PAGE_HEADERS, answered, errors, live, not_m
 from app.schemas.comparison import CompareQuerySchema, ComparisonSchema
 from app.schemas.findings import FindingSchema, FindingsQuerySchema
 from app.schemas.models import DriftQuerySchema, DriftSchema, ListQuerySchema, ModelInfoSchema, VersionSchema
-from app.wiring import tower
+from app.wiring.worker import tower
 
 blp = TowerBlueprint("models", __name__, description="Registered models and their versions")
 F = TypeVar("F", bound=Callable[..., Any])

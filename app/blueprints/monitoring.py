@@ -27,7 +27,7 @@ from app.schemas.monitoring import (
 )
 from app.services.catalogue import Answer
 from app.services.monitoring_manager import NOT_MONITORED
-from app.wiring import tower
+from app.wiring.worker import tower
 
 blp = TowerBlueprint("monitoring", __name__, description="Which model versions are monitored")
 
@@ -49,8 +49,7 @@ _PATH = "/models/<string:model_name>/<string:model_version>/monitor"
 def register(body: dict[str, Any], model_name: str, model_version: str) -> Response:
     """Add a model version to monitoring."""
     by = body.get("registered_by") or default_registrant()
-    made = tower().manager.register(model_name, model_version, body["model_type"], by, body.get("settings"))
-    tower().observed(made.name, made.version)
+    made = tower().registrations.register(model_name, model_version, body["model_type"], by, body.get("settings"))
     told = {
         "message": f"Model {model_name} v{model_version} added to monitoring as {made.model_type}",
         "model_name": model_name,
@@ -67,7 +66,7 @@ def register(body: dict[str, Any], model_name: str, model_version: str) -> Respo
 @blp.response(200, RemovedSchema, headers=AGE_HEADERS)
 def remove(model_name: str, model_version: str) -> Response:
     """Remove a model version from monitoring."""
-    removed_at = tower().manager.remove(model_name, model_version, default_registrant())
+    removed_at = tower().registrations.remove(model_name, model_version, default_registrant())
     told = {
         "message": f"Model {model_name} v{model_version} removed from monitoring",
         "model_name": model_name,
@@ -83,7 +82,7 @@ def remove(model_name: str, model_version: str) -> Response:
 @blp.response(200, StatusSchema, headers=AGE_HEADERS)
 def status(model_name: str, model_version: str) -> Response:
     """Whether a model version is monitored; an unknown one is not."""
-    monitored = tower().manager.is_monitored(model_name, model_version)
+    monitored = tower().registrations.is_monitored(model_name, model_version)
     return live({"model_name": model_name, "model_version": model_version, "is_monitored": monitored})
 
 
@@ -103,8 +102,7 @@ def registration(model_name: str, model_version: str) -> Response:
 @blp.response(200, MonitoredVersionSchema, headers=AGE_HEADERS)
 def change(body: dict[str, Any], model_name: str, model_version: str) -> Response:
     """Change the settings of a registration. What is not named stays; null restores a default."""
-    changed = tower().manager.change_settings(model_name, model_version, body["settings"])
-    tower().observed(changed.name, changed.version)
+    tower().registrations.change_settings(model_name, model_version, body["settings"])
     return live(tower().monitoring.one(model_name, model_version))
 
 
@@ -118,8 +116,7 @@ def change(body: dict[str, Any], model_name: str, model_version: str) -> Respons
 def observe(body: dict[str, Any], model_name: str, model_version: str) -> Response:
     """Send metric values of a monitored version, at most 1000; all of them are written or none."""
     found = observations_of(body, tower().clock())
-    observed = tower().manager.observe(model_name, model_version, found)
-    tower().observed(observed.name, observed.version)
+    tower().registrations.observe(model_name, model_version, found)
     return live({"accepted": len(found)}, 201)
 
 

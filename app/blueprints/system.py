@@ -8,7 +8,7 @@ from app.errors import ErrorSchema
 from app.parsing import TowerBlueprint
 from app.replies import AGE_HEADERS, errors, live
 from app.schemas.system import AliveSchema, ConfigSchema, HealthSchema, ReadySchema, RootSchema
-from app.wiring import public_config, tower
+from app.wiring.worker import tower
 from config import VERSION
 
 blp = TowerBlueprint("system", __name__, description="The service itself")
@@ -70,4 +70,4 @@ def readyz() -> Response:
 @blp.response(200, ConfigSchema, headers=AGE_HEADERS)
 def config() -> Response:
     """The configuration in short, without credentials."""
-    return live(public_config(tower().settings))
+    return live(tower().config)

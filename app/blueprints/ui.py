@@ -7,7 +7,7 @@ from app.access import KEY_COOKIE, OPEN, requires, who
 from app.domain.errors import InvalidInput, NotFound, Unauthorized
 from app.domain.findings import OF_VERSIONS
 from app.replies import asset
-from app.wiring import tower
+from app.wiring.worker import tower
 
 blp = Blueprint("ui", __name__)
 
@@ -39,8 +39,8 @@ def _page(name: str, title: str, **told: str) -> Response:
         who=who() or "",
         asset=_address,
         # Who has not signed in yet is told nothing.
-        mlflow_ui=(tower().settings.mlflow_ui_url or "") if role else "",
-        cached=tower().settings.enable_cache,
+        mlflow_ui=(tower().mlflow_ui_url) if role else "",
+        cached=tower().mirror.cached,
         told=told,
         modules=(*_SHARED, *(f"ui/js/{module}.js" for module in _MODULES.get(name, ()))),
         kinds=OF_VERSIONS,

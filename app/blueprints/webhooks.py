@@ -3,11 +3,10 @@
 from flask import Response, request
 
 from app.access import OPEN, requires
-from app.domain.webhook import delivered
 from app.parsing import TowerBlueprint
 from app.replies import AGE_HEADERS, errors, live
 from app.schemas.system import DeliverySchema
-from app.wiring import tower
+from app.wiring.worker import tower
 
 blp = TowerBlueprint("webhooks", __name__, description="What MLflow tells of changes")
 
@@ -22,6 +21,5 @@ def mlflow_delivery() -> Response:
     Signed by MLflow with `MLFLOW_WEBHOOK_SECRET`, and at most 5 minutes old. One that came before is
     accepted again, and changes nothing.
     """
-    found = delivered(tower().webhook_secret(), dict(request.headers), request.get_data(), tower().clock())
-    is_new = tower().updates.pushed(found.name, found.delivery_id, found.sent_at)
-    return live({"message": "Delivery accepted" if is_new else "Delivery accepted before", "model": found.name}, 202)
+    name, is_new = tower().deliveries.take(dict(request.headers), request.get_data())
+    return live({"message": "Delivery accepted" if is_new else "Delivery accepted before", "model": name}, 202)

@@ -33,8 +33,8 @@ class Operation(Protocol):
     requests: int
 
 
-class Gateway(Protocol):
-    """The only way to MLflow. Every method may raise `MlflowUnavailable`, with no credential in it."""
+class TimeBounds(Protocol):
+    """How long calls may take. It holds in the process that asks, and is never itself called from another one."""
 
     patience: float
     """The longest that one call may take, in seconds, all retries together."""
@@ -42,6 +42,14 @@ class Gateway(Protocol):
     def within(self, seconds: float) -> AbstractContextManager[Operation]:
         """Bound all calls inside the block together."""
         ...
+
+    def stop(self) -> None:
+        """Let every call under way fail at once: the process is about to end."""
+        ...
+
+
+class Gateway(TimeBounds, Protocol):
+    """The only way to MLflow. Every method may raise `MlflowUnavailable`, with no credential in it."""
 
     def ping(self) -> int:
         """Ask MLflow for a sign of life: how many experiments are active."""
@@ -131,10 +139,6 @@ class Gateway(Protocol):
         """Note up to when receivers were told, by their ids, in milliseconds."""
         ...
 
-    def stop(self) -> None:
-        """Let every call under way fail at once: the process is about to end."""
-        ...
-
     def register_webhook(self, url: str, secret: str) -> Subscription:
         """Have MLflow deliver its registry's events to the address; once, however often it is asked."""
         ...
@@ -149,6 +153,14 @@ class Gateway(Protocol):
 
     def test_webhook(self, subscription_id: str) -> tuple[bool, str]:
         """Have MLflow deliver an example to one of the tower's; whether it went well, and what came of it."""
+        ...
+
+
+class OwnGateway(Gateway, Protocol):
+    """A gateway that talks to MLflow from this process."""
+
+    def warm(self) -> None:
+        """Make ready what the first call needs, which may take a second."""
         ...
 
 

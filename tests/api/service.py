@@ -8,11 +8,13 @@ import pytest
 from werkzeug.test import TestResponse
 
 from app import create_app
-from app.wiring import Parts, Tower
+from app.wiring.agent import Agent, build_agent
+from app.wiring.worker import Tower, Worker
+from app.wiring.world import World
 from config import Settings
 from tests.api.conforms import check
 from tests.fakes.memory_mlflow import MemoryGateway, MemoryWorld
-from tests.fakes.memory_parts import Clock, memory_parts
+from tests.fakes.memory_world import Clock, as_if_remote, memory_world
 
 Row = dict[str, Any]
 
@@ -26,11 +28,16 @@ def settings_of(**values: Any) -> Settings:
 
 
 class Service:
-    """One worker. Two over one directory share what workers share. Every answer is checked against OpenAPI."""
+    """One worker, with an agent of its own. Two over one directory share what workers share.
 
-    def __init__(self, directory: Path, gateway: MemoryGateway, parts: Parts | None = None, **settings: Any) -> None:
-        settings = {"cache_directory": directory / "cache", **settings}
-        self.app = create_app(settings_of(**settings), parts or memory_parts(directory, gateway))
+    Every answer is checked against OpenAPI.
+    """
+
+    def __init__(self, directory: Path, gateway: MemoryGateway, world: World | None = None, **settings: Any) -> None:
+        chosen = settings_of(**{"cache_directory": directory / "cache", **settings})
+        world = world or memory_world(directory, gateway)
+        self.agent: Agent = build_agent(chosen, world)
+        self.app = create_app(chosen, world, as_if_remote(self.agent.api))
         self.gateway = gateway
         self.token: str | None = None
         self._client = self.app.test_client()
@@ -40,9 +47,13 @@ class Service:
         return self.gateway.world
 
     @property
-    def tower(self) -> Tower:
-        found: Tower = self.app.extensions["control_tower"]
+    def worker(self) -> Worker:
+        found: Worker = self.app.extensions["control_tower"]
         return found
+
+    @property
+    def tower(self) -> Tower:
+        return self.worker.tower
 
     @property
     def clock(self) -> Clock:
@@ -98,7 +109,7 @@ class Service:
 
     def check(self) -> None:
         """One round of checks, as the agent's scheduler makes them."""
-        self.tower.checker.round()
+        self.agent.checker.round()
 
     def verdict(self, name: str, version: int | str = 1) -> Row:
         """The registration with its verdict."""

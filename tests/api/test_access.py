@@ -76,7 +76,7 @@ def _guarded(tmp_path_factory: pytest.TempPathFactory) -> Service:
     service = Service(folder, MemoryGateway(), api_tokens_file=folder / "keys")
     for _ in range(3):
         service.world.add_version("m")
-    service.tower.refresher.refresh()
+    service.agent.refresher.refresh()
     return service
 
 
@@ -246,7 +246,7 @@ def test_with_a_file_that_is_missing_nobody_is_let_in(tmp_path: Path, start: Sta
     assert service.get("/models").status_code == 401
     assert service.get("/livez").status_code == 200
     with pytest.raises(BadKeyFile):
-        service.tower.prepare()
+        service.worker.prepare()
 
 
 def test_a_route_that_declares_no_role_is_closed(tmp_path: Path, start: Start) -> None:

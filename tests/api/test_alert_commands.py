@@ -58,17 +58,17 @@ def test_without_receivers_it_is_said_what_to_set(service: Service) -> None:
 
 def test_neither_answers_nor_the_configuration_show_a_receiver(start: Callable[..., Service]) -> None:
     service = start(alert_webhook_url="https://hooks.example.org/path-token", alert_urls="slack://path-token/b/c")
-    assert "path-token" not in service.get("/config").text + repr(service.tower.settings)
+    assert "path-token" not in service.get("/config").text + repr(service.worker.settings)
 
 
 def test_the_process_that_talks_to_mlflow_tells_the_receivers_of_the_settings(start: Callable[..., Service]) -> None:
     with receiving() as receiver:
-        tower = start(alert_webhook_url=receiver.url).tower
-        tower.start()
+        agent = start(alert_webhook_url=receiver.url).agent
+        agent.start()
         try:
-            (found,) = tower.announcer.receivers
-            tower.announcer.owe(found.id, [change()])
+            (found,) = agent.announcer.receivers
+            agent.announcer.owe(found.id, [change()])
             until(lambda: receiver.requests)
         finally:
-            tower.stop()
+            agent.stop()
     assert receiver.names == ["model-0"]

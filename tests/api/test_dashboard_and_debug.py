@@ -103,7 +103,7 @@ def test_debug_tells_what_is_registered_with_its_models(service: Service, world:
 def test_debug_tells_of_registrations_the_first_time_it_is_asked(start: Start, world: MemoryWorld) -> None:
     world.add_version("m")
     start().register("m")
-    for path in (start().tower.settings.cache_directory).iterdir():
+    for path in (start().worker.settings.cache_directory).iterdir():
         path.unlink()
     found = start().json("/debug/monitored")
     assert (found["monitored_count"], len(found["monitored_list"]), len(found["model_details"])) == (1, 1, 1)

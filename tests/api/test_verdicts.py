@@ -271,7 +271,9 @@ def test_every_metric_says_which_way_it_is_better_also_one_that_was_checked_by_a
     service.check()
     told = {"rmse": "lower", "score": "higher", "odd": None}
     assert all(
-        "direction" not in metric for one in service.tower.checks.all().values() for metric in one.metrics.values()
+        "direction" not in metric
+        for one in service.agent.stores.checks.all().values()
+        for metric in one.metrics.values()
     )
     for metrics in (
         service.verdict("m")["metrics"],
@@ -311,8 +313,8 @@ def test_a_verdict_is_kept_in_mlflow_and_survives_the_loss_of_the_cache(
     monitored.patch(monitor("m"), json={"settings": {"limits": {"accuracy": {"max": 0.5}}}})
     monitored.check()
     since = monitored.verdict("m")["since"]
-    monitored.tower.cache.delete("checks")
-    monitored.tower.cache.delete("monitored")
+    monitored.worker.world.cache.delete("checks")
+    monitored.worker.world.cache.delete("monitored")
     other = start()
     other.clock.forward(3600)
     other.check()

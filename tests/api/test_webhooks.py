@@ -24,9 +24,9 @@ def receiving(start: Callable[..., Service], world: MemoryWorld) -> Iterator[Ser
     service = start(mlflow_webhook_secret=SECRET)
     service.refresh()
     service.gateway.calls.clear()
-    service.tower.watcher.start()
+    service.agent.watcher.start()
     yield service
-    service.tower.watcher.stop()
+    service.agent.watcher.stop()
 
 
 def event(name: str, entity: str = "model_version", action: str = "created") -> dict[str, Any]:

@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from app.domain.times import DAY_MS, rfc3339
-from app.wiring import now_ms
+from app.wiring.world import now_ms
 from tests.browser.chromium import WIDE, chromium
 from tests.contract.real_world import RealWorld
 from tests.servers import HANGS_AFTER_SECONDS, Tower, mlflow_server, tower, until

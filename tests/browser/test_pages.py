@@ -9,7 +9,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
-from app.wiring import now_ms
+from app.wiring.world import now_ms
 from tests.browser.chromium import NARROW, WIDE
 from tests.browser.conftest import HOSTILE, MARKUP, Watch, observe
 from tests.servers import Proxy, Tower, tower, until

@@ -18,7 +18,7 @@ from app.domain.observations import Observation
 from app.domain.webhook import EVENTS
 from app.services.mlflow_gateway import MlflowGateway
 from app.services.mlflow_store import ensure_store
-from app.wiring import now_ms
+from app.wiring.world import now_ms
 from tests.contract.real_world import RealWorld
 from tests.fakes.memory_mlflow import MemoryGateway
 

@@ -6,7 +6,7 @@ import pytest
 
 from app.domain.errors import MlflowTooSlow, MlflowUnavailable
 from app.services.mlflow_gateway import MlflowGateway
-from app.wiring import now_ms
+from app.wiring.world import now_ms
 from tests.servers import HANGS_AFTER_SECONDS, Proxy, free_port, until
 
 SECRET = "s3cr3t-pw"

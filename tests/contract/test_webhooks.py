@@ -18,7 +18,7 @@ from app.services.mlflow_gateway import MlflowGateway
 from app.services.mlflow_gateway.calls import Calls
 from app.services.mlflow_gateway.webhooks import Webhooks
 from app.services.mlflow_store import ensure_store
-from app.wiring import now_ms
+from app.wiring.world import now_ms
 from tests.servers import HOST, free_port, mlflow_server, until
 
 SECRET = "the secret of the first day"

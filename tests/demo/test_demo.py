@@ -14,7 +14,7 @@ from mlflow import MlflowClient
 from app.domain.verdicts import judge_registration
 from app.services.mlflow_gateway import MlflowGateway
 from app.services.mlflow_store import ensure_store
-from app.wiring import now_ms
+from app.wiring.world import now_ms
 from demo.__main__ import ensure
 from demo.data import TASKS, batch
 from demo.fleet import FLEET

@@ -222,6 +222,9 @@ class MemoryGateway:
     def stop(self) -> None:
         self.stopped = True
 
+    def warm(self) -> None:
+        pass
+
     def _called(self, what: str, about: object = None) -> None:
         self.calls.append(what)
         if self.failure:

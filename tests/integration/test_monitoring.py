@@ -11,7 +11,7 @@ import pytest
 from mlflow import MlflowClient
 
 from app.domain.times import DAY_MS, rfc3339
-from app.wiring import now_ms
+from app.wiring.world import now_ms
 from tests.contract.real_world import RealWorld
 from tests.receivers import HttpReceiver, receiving
 from tests.servers import HOST, Proxy, Tower, tower, until

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from app.domain.times import rfc3339
-from app.wiring import now_ms
+from app.wiring.world import now_ms
 from tests.long.processes import Use, agents, use_of, workers
 from tests.servers import Tower, tower
 

@@ -15,7 +15,7 @@ import requests
 from mlflow import MlflowClient
 
 from app.domain.times import rfc3339
-from app.wiring import now_ms
+from app.wiring.world import now_ms
 from tests.long.processes import agents, workers
 from tests.servers import HANGS_AFTER_SECONDS, HOST, Tower, answers, free_port, tower, until
 

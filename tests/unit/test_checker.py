@@ -10,11 +10,10 @@ from app.domain.alerts import VerdictChange
 from app.domain.errors import MlflowUnavailable
 from app.domain.ports import Locks
 from app.services.checker import Checker
-from app.services.journal import Journal
-from app.wiring import wire
+from app.wiring.agent import build_agent
 from tests.api.service import settings_of
 from tests.fakes.memory_mlflow import MemoryGateway, MemoryWorld
-from tests.fakes.memory_parts import memory_parts
+from tests.fakes.memory_world import memory_world
 from tests.servers import until
 
 LOW = {"limits": {"accuracy": {"min": 0.9}}}
@@ -46,20 +45,25 @@ class Place:
     def __init__(self, directory: Path) -> None:
         self.gateway = MemoryGateway()
         self.world: MemoryWorld = self.gateway.world
-        self.parts = memory_parts(directory, self.gateway)
-        self.tower = wire(settings_of(cache_directory=directory / "cache"), self.parts)
+        self.provided = memory_world(directory, self.gateway)
+        self.settings = settings_of(cache_directory=directory / "cache")
+        self.agent = build_agent(self.settings, self.provided)
+        self.registrations = self.agent.mirror.registrations
         self.world.add_version("m", {"accuracy": 0.5})
-        self.locks: Locks = self.parts.monitoring_locks
+        self.locks: Locks = self.provided.monitoring_locks
 
     def checker(self, *receivers: str) -> tuple[Checker, Ears]:
         ears = Ears(*receivers)
-        made = wire(self.tower.settings, self.parts)
-        journal, clock = Journal(self.parts.cache, self.parts.clock, 60), self.parts.clock
-        checker = Checker(self.gateway, made.tracker, made.manager, made.checks, ears, self.locks, journal, clock, 60)
+        made = build_agent(self.settings, self.provided)
+        own, shared = made.mirror, made.stores
+        checker = Checker(
+            self.gateway, own.tracker, own.registrations, shared.checks, ears, self.locks, shared.journal,
+            self.provided.clock, 60,
+        )  # fmt: skip
         return checker, ears
 
     def register(self, **settings: object) -> str:
-        return self.tower.manager.register("m", "1", "classifier", "ada", settings or LOW).monitor_run_id
+        return self.registrations.register("m", "1", "classifier", "ada", settings or LOW).monitor_run_id
 
 
 @pytest.fixture
@@ -101,7 +105,7 @@ def test_a_new_receiver_is_told_what_is_bad_now_and_no_old_stories(place: Place)
     checker, ears = place.checker("new")
     checker.round()
     assert ears.owed == [("new", "insufficient_data", "degraded")]
-    place.tower.manager.change_settings("m", "1", {"limits": {"accuracy": {"min": 0.1}}})
+    place.registrations.change_settings("m", "1", {"limits": {"accuracy": {"min": 0.1}}})
     place.checker()[0].round()
     checker, ears = place.checker("newer")
     checker.round()
@@ -112,7 +116,7 @@ def test_changes_that_came_while_a_receiver_was_away_are_all_owed(place: Place) 
     place.register()
     checker, ears = place.checker("slack")
     checker.round()
-    place.tower.manager.change_settings("m", "1", {"limits": {"accuracy": {"min": 0.1}}})
+    place.registrations.change_settings("m", "1", {"limits": {"accuracy": {"min": 0.1}}})
     ears.owed.clear()
     checker.round()
     assert ears.owed == [("slack", "insufficient_data", "degraded"), ("slack", "degraded", "healthy")]
@@ -134,14 +138,14 @@ def test_a_check_of_older_evidence_does_not_undo_a_later_one(place: Place, monke
         place.world.log_metric(place.world.run_of("m", 1), "accuracy", 0.1, place.world.now)
         checker.start()
         checker.observed("m", 1)
-        until(lambda: run in place.tower.checks.all())
+        until(lambda: run in place.agent.stores.checks.all())
         checker.stop()
 
     monkeypatch.setattr(place.gateway, "evidence", slow)
     between.append(observed)
     checker.round()
     assert [v.verdict for v in place.world.verdicts[run]] == ["degraded"]
-    assert place.tower.checks.all()[run].verdict == "degraded"
+    assert place.agent.stores.checks.all()[run].verdict == "degraded"
 
 
 def test_with_mlflow_down_in_mid_round_the_next_round_finishes(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -168,7 +172,7 @@ def test_what_was_removed_while_it_was_judged_gets_no_verdict_any_more(
     read = place.gateway.evidence
 
     def removing(*args: object, **more: object) -> object:
-        place.tower.manager.remove("m", "1", "ada")
+        place.registrations.remove("m", "1", "ada")
         return read(*args, **more)  # type: ignore[arg-type]
 
     monkeypatch.setattr(place.gateway, "evidence", removing)
@@ -199,6 +203,6 @@ def test_another_version_as_the_baseline_is_read_too(place: Place) -> None:
     second = place.world.run_of("m", 2)
     for n in range(3):
         place.world.log_metric(second, "f1", 0.5, n)
-    made = place.tower.manager.register("m", "2", "classifier", "ada", {"baseline": {"version": "1"}})
+    made = place.registrations.register("m", "2", "classifier", "ada", {"baseline": {"version": "1"}})
     place.checker()[0].round()
     assert place.world.verdicts[made.monitor_run_id][-1].verdict == "drifting"

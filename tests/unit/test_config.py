@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from app.wiring import check_alert_urls, public_config
+from app.wiring.worker import check_alert_urls, public_config
 from config import EMBEDDED_STORE, BadSetting, Settings, load_settings
 
 

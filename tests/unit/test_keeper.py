@@ -10,19 +10,20 @@ from typing import Any
 import pytest
 
 from app.domain.errors import TowerError
-from app.services.agent import Agent, Keeper, keeper
-from app.services.agent.server import SIGN_OF_LIFE
+from app.services.agent import AgentLink, Keeper, keeper, remote
+from app.services.agent.server import Alive
 from app.services.file_locks import FileLocks
 from tests.servers import HANGS_AFTER_SECONDS, until
 
 # An agent that reads what is handed over, answers signs of life until its input ends, and nothing else.
 AGENT = """
-import pickle, sys, threading
+import sys, threading
 from contextlib import nullcontext
-from app.services.agent import Server
-address = pickle.load(sys.stdin.buffer).address
-server = Server(address, lambda seconds: nullcontext())
-threading.Thread(target=server.serve, args=({},), daemon=True).start()
+import msgspec
+from app.services.agent import Handover, Server
+address = msgspec.json.decode(sys.stdin.buffer.readline(), type=Handover).address
+server = Server(address, lambda seconds: nullcontext(), {})
+threading.Thread(target=server.serve, daemon=True).start()
 sys.stdin.buffer.read()
 """
 
@@ -81,11 +82,11 @@ def test_an_agent_that_died_is_replaced(pair: tuple[Keeper, Keeper], started: li
 
 
 def answers(keeper: Keeper) -> bool:
-    agent = Agent()
-    agent.use(keeper.address())
+    link = AgentLink(HANGS_AFTER_SECONDS)
+    link.use(keeper.address())
     try:
-        with agent.within(HANGS_AFTER_SECONDS):
-            return bool(agent.ask(*SIGN_OF_LIFE))
+        with link.within(HANGS_AFTER_SECONDS):
+            return remote(Alive, link).is_alive()
     except TowerError:
         return False
 

@@ -12,10 +12,10 @@ from app.domain.times import DAY_MS
 from app.services.file_cache import FileCache
 from app.services.run_counter import RunCounter
 from app.services.scheduler import Scheduler
-from app.wiring import Tower, wire
+from app.wiring.agent import Agent, build_agent
 from tests.api.service import settings_of
 from tests.fakes.memory_mlflow import MemoryGateway
-from tests.fakes.memory_parts import memory_parts
+from tests.fakes.memory_world import memory_world
 from tests.servers import HANGS_AFTER_SECONDS
 
 DOWN = MlflowUnavailable("MLflow is down.")
@@ -27,42 +27,42 @@ def gateway() -> MemoryGateway:
 
 
 @pytest.fixture
-def tower(tmp_path: Path, gateway: MemoryGateway) -> Tower:
-    return wire(settings_of(), memory_parts(tmp_path, gateway))
+def agent(tmp_path: Path, gateway: MemoryGateway) -> Agent:
+    return build_agent(settings_of(), memory_world(tmp_path, gateway))
 
 
 def test_a_tick_reads_the_mirror_the_registrations_and_the_count_once_and_then_nothing(
-    tower: Tower, gateway: MemoryGateway
+    agent: Agent, gateway: MemoryGateway
 ) -> None:
-    tower.refresher.tick()
+    agent.refresher.tick()
     assert gateway.calls == ["read_inventory", "open_registrations", "count_runs"]
-    tower.refresher.tick()
+    agent.refresher.tick()
     assert len(gateway.calls) == 3
 
 
-def test_a_tick_that_fails_is_tried_again_by_a_later_one(tower: Tower, gateway: MemoryGateway) -> None:
+def test_a_tick_that_fails_is_tried_again_by_a_later_one(agent: Agent, gateway: MemoryGateway) -> None:
     gateway.failure = DOWN
-    tower.refresher.tick()
+    agent.refresher.tick()
     assert gateway.calls == ["read_inventory"]
     gateway.failure = None
     gateway.world.now += 15_000
-    tower.refresher.tick()
-    assert tower.tracker.peek() is not None
+    agent.refresher.tick()
+    assert agent.mirror.tracker.peek() is not None
 
 
 @pytest.mark.parametrize("failing", ["open_registrations", "count_runs"])
 @pytest.mark.parametrize("failure", [DOWN, MlflowRefused("MLflow refused the request.")])
 def test_a_refresh_stands_also_when_what_follows_it_fails(
-    tower: Tower, gateway: MemoryGateway, monkeypatch: pytest.MonkeyPatch, failing: str, failure: Exception
+    agent: Agent, gateway: MemoryGateway, monkeypatch: pytest.MonkeyPatch, failing: str, failure: Exception
 ) -> None:
     def fail(*_: object) -> None:
         raise failure
 
     gateway.world.add_version("m")
     monkeypatch.setattr(gateway, failing, fail)
-    assert len(tower.tracker.refreshed(tower.refresher.refresh()).models) == 1
+    assert len(agent.mirror.tracker.refreshed(agent.refresher.refresh()).models) == 1
     gateway.world.now += 3_600_000
-    tower.refresher.tick()
+    agent.refresher.tick()
     assert gateway.calls.count("read_inventory") == 2
 
 
@@ -132,7 +132,7 @@ def test_the_scheduler_ticks_as_soon_as_it_is_started_and_ends_when_it_is_stoppe
     assert [thread.name for thread in threading.enumerate() if "APScheduler" in thread.name] == []
 
 
-def test_a_worker_starts_ticking_and_lets_go_of_mlflow_when_it_ends(tower: Tower, gateway: MemoryGateway) -> None:
+def test_the_agent_starts_ticking_and_lets_go_of_mlflow_when_it_ends(agent: Agent, gateway: MemoryGateway) -> None:
     seen = threading.Event()
     count = gateway.count_runs
 
@@ -141,9 +141,9 @@ def test_a_worker_starts_ticking_and_lets_go_of_mlflow_when_it_ends(tower: Tower
         return count(started_after)
 
     gateway.count_runs = counted  # type: ignore[method-assign]
-    tower.start()
+    agent.start()
     try:
         assert seen.wait(HANGS_AFTER_SECONDS)
     finally:
-        tower.stop()
+        agent.stop()
     assert gateway.stopped

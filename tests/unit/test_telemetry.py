@@ -196,17 +196,17 @@ _COUNTS = """
 import resource, sys
 if sys.argv[1:]:
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]),) * 2)
-from app.wiring import instruments
+from app.wiring.world import instruments
 counted = instruments()
 counted.begin()
 for _ in range(10):
     counted.mlflow_called(failed=False)
     counted.request_ended("/models", "GET", 200, 0.002)
 """
-_FOLDS = "from app.wiring import instruments\ninstruments().fold()\n"
+_FOLDS = "from app.wiring.world import instruments\ninstruments().fold()\n"
 _TELLS = """
 from app.services.telemetry.exposition import Exposition
-from app.wiring import instruments
+from app.wiring.world import instruments
 print(Exposition(instruments()).text().decode())
 """
 

@@ -4,8 +4,8 @@ mlflow takes seconds to import and 165 MB of memory, and reading a registry take
 that happens in a process that serves.
 """
 
-from app.services.agent.client import Agent, Elsewhere
+from app.services.agent.client import AgentLink, remote
 from app.services.agent.keeper import Keeper
 from app.services.agent.server import Handover, Server
 
-__all__ = ["Agent", "Elsewhere", "Handover", "Keeper", "Server"]
+__all__ = ["AgentLink", "Handover", "Keeper", "Server", "remote"]

@@ -1,15 +1,17 @@
-"""Asking the agent: calls of methods of its objects, over a socket that only this user may open."""
+"""Asking the agent: an interface whose methods are called in another process, over a socket of this user alone."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from functools import partial
 from multiprocessing.connection import Client, Connection
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from app.domain.errors import MlflowTooSlow, MlflowUnavailable
+from app.services.agent.calls import BadCall, Method, methods_of
+
+T = TypeVar("T")
 
 # An agent that has just been started imports mlflow, and listens before that.
 _STARTING_SECONDS = 15.0
@@ -28,16 +30,16 @@ class Spent:
 _deadline: ContextVar[float | None] = ContextVar("agent_deadline", default=None)
 
 
-class Agent:
-    """The agent as the workers see it. Until it has an address it is not used."""
+class AgentLink:
+    """A worker's way to the agent of its host. `patience` is the longest that one call to MLflow may take, in seconds.
 
-    def __init__(self) -> None:
+    Until it has an address every call fails with `MlflowUnavailable`.
+    """
+
+    def __init__(self, patience: float) -> None:
+        self.patience = patience
         self._address: str | None = None
         self._stopping = False
-
-    @property
-    def in_use(self) -> bool:
-        return self._address is not None
 
     def use(self, address: str) -> None:
         """From now on ask the agent at this socket."""
@@ -57,20 +59,22 @@ class Agent:
         finally:
             _deadline.reset(token)
 
-    def ask(self, target: str, method: str, *args: Any) -> Any:
-        """What the method of the agent's object gives or raises. Raises `MlflowUnavailable` where there is no agent."""
+    def ask(self, method: Method, args: tuple[object, ...], kwargs: Mapping[str, object]) -> Any:
+        """What the method gives or raises in the agent. Raises `MlflowUnavailable` where there is no agent."""
         deadline = _deadline.get()
         try:
             with self._connected(deadline) as connection:
                 left = None if deadline is None else max(0.0, deadline - time.monotonic())
-                connection.send((target, method, args, left))
+                connection.send_bytes(method.request(args, kwargs, left))
                 self._wait(connection, deadline)
-                failed, value = connection.recv()
+                content = connection.recv_bytes()
         except (OSError, EOFError):
             raise MlflowUnavailable("The process that talks to MLflow has ended. Try again in some seconds.") from None
-        if failed:
-            raise value
-        return value
+        try:
+            return method.outcome(content)
+        except BadCall:
+            # Of another version of the service, which is about to be replaced.
+            raise MlflowUnavailable("The process that talks to MLflow is of another version. Try again soon.") from None
 
     def _connected(self, deadline: float | None) -> Connection:
         until = time.monotonic() + _STARTING_SECONDS
@@ -93,19 +97,25 @@ class Agent:
                 raise MlflowTooSlow("MLflow took longer than the time allowed. Try again later.")
 
 
-class Elsewhere:
-    """An object whose methods are called in the agent, once that is used; until then, on the object here."""
+class _Remote:
+    """What a remote object has of its own: the link's time bounds."""
 
-    def __init__(self, agent: Agent, target: str, here: Any, methods: frozenset[str]) -> None:
-        self._agent = agent
-        self._target = target
-        self._here = here
-        self._methods = methods
+    def __init__(self, link: AgentLink) -> None:
+        self._link = link
+        self.patience = link.patience
+        self.within = link.within
+        self.stop = link.stop
 
-    def __getattr__(self, name: str) -> Callable[..., Any]:
-        if self._agent.in_use:
-            if name in self._methods:
-                return partial(self._agent.ask, self._target, name)
-            if name in ("within", "stop"):
-                return getattr(self._agent, name)  # type: ignore[no-any-return]
-        return getattr(self._here, name)  # type: ignore[no-any-return]
+
+def remote(interface: type[T], link: AgentLink) -> T:
+    """An object with the interface's methods, each of which is called in the agent."""
+    methods = {name: _asking(method) for name, method in methods_of(cast(type, interface)).items()}
+    made = type(f"Remote{interface.__name__}", (_Remote,), methods)
+    return cast(T, made(link))
+
+
+def _asking(method: Method) -> Callable[..., Any]:
+    def ask(self: _Remote, *args: object, **kwargs: object) -> Any:
+        return self._link.ask(method, args, kwargs)
+
+    return ask

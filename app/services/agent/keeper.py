@@ -3,7 +3,6 @@
 import hashlib
 import logging
 import os
-import pickle
 import socket
 import subprocess
 import sys
@@ -11,12 +10,13 @@ import threading
 import time
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+
+import msgspec
 
 from app.domain.errors import LockTimeout, TowerError
 from app.domain.ports import Locks
-from app.services.agent.client import Agent
-from app.services.agent.server import SIGN_OF_LIFE, Handover
+from app.services.agent.client import AgentLink, remote
+from app.services.agent.server import Alive, Handover
 
 log = logging.getLogger(__name__)
 
@@ -31,10 +31,10 @@ _ROOT = Path(__file__).resolve().parents[3]
 class Keeper:
     """Holds the lock of the agent, and starts it whenever it is not there.
 
-    The agent's socket lies in `directory`; `settings` are those of the agent.
+    The agent's socket lies in `directory`; `settings` are those of the agent, as JSON.
     """
 
-    def __init__(self, directory: Path, locks: Locks, settings: Any) -> None:
+    def __init__(self, directory: Path, locks: Locks, settings: str) -> None:
         self._directory = directory
         self._locks = locks
         self._settings = settings
@@ -72,11 +72,11 @@ class Keeper:
 
     def _answers(self) -> bool:
         """Whether it has, within the time that even a start may take."""
-        agent = Agent()
-        agent.use(self.address())
+        link = AgentLink(_SIGN_SECONDS)
+        link.use(self.address())
         try:
-            with agent.within(_SIGN_SECONDS):
-                agent.ask(*SIGN_OF_LIFE)
+            with link.within(_SIGN_SECONDS):
+                remote(Alive, link).is_alive()
         except TowerError:
             return time.monotonic() - max(self._answered_at, self._started_at) < _SILENCE_SECONDS
         self._answered_at = time.monotonic()
@@ -109,11 +109,11 @@ class Keeper:
         _hand_over(self._child, Handover(self.address(), self._settings))
 
 
-def _hand_over(child: subprocess.Popen[bytes], handover: Any) -> None:
+def _hand_over(child: subprocess.Popen[bytes], handover: Handover) -> None:
     # Not in the environment or among the arguments, where others could read the secrets.
     try:
         if child.stdin is not None:
-            pickle.dump(handover, child.stdin)
+            child.stdin.write(msgspec.json.encode(handover) + b"\n")
             child.stdin.flush()
     except OSError:
         log.warning("The process that talks to MLflow did not start")

@@ -6,44 +6,58 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext, suppress
-from dataclasses import dataclass
 from multiprocessing.connection import Connection, Listener
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from app.domain.errors import TowerError
+import msgspec
+
+from app.services.agent.calls import BadCall, Method, answer, arguments_of, crash, methods_of, read_request
 
 log = logging.getLogger(__name__)
 
 # More than the threads of all workers of a usual host; a call beyond waits to be accepted.
 _BACKLOG = 512
-# What the keeper asks to see whether the agent is stuck.
-SIGN_OF_LIFE = ("server", "is_there")
 
 
-@dataclass(frozen=True)
-class Handover:
-    """What the keeper tells a new agent: where to listen, and the settings of the service."""
+class Alive(Protocol):
+    """What the keeper asks to see whether the agent is stuck."""
+
+    def is_alive(self) -> bool: ...
+
+
+class Handover(msgspec.Struct, frozen=True):
+    """What the keeper gives a new agent: where to listen, and the settings of the service as JSON."""
 
     address: str
-    settings: Any
+    settings: str
 
 
 class Server:
-    """Calls methods of objects for other processes of this user."""
+    """Calls methods of objects for other processes of this user.
 
-    def __init__(self, address: str, within: Callable[[float], AbstractContextManager[Any]]) -> None:
+    `exposed` maps an interface to the object that has its methods.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        within: Callable[[float], AbstractContextManager[Any]],
+        exposed: Mapping[type, object],
+    ) -> None:
+        self._within = within
+        self._methods: dict[tuple[str, str], tuple[Method, Callable[..., object]]] = {}
+        for interface, target in {**exposed, Alive: self}.items():
+            for name, method in methods_of(interface).items():
+                self._methods[interface.__name__, name] = (method, getattr(target, name))
+        self._under_way = 0
+        self._counting = threading.Lock()
         # What a killed agent left behind, or one that is about to end: it gets no more calls.
         Path(address).unlink(missing_ok=True)
         self._listener = Listener(address, "AF_UNIX", _BACKLOG)
-        self._within = within
-        self._under_way = 0
-        self._counting = threading.Lock()
 
-    def serve(self, targets: Mapping[str, tuple[object, frozenset[str]]]) -> None:
-        """Answer calls of the methods named, for ever."""
-        name, method = SIGN_OF_LIFE
-        targets = {**targets, name: (self, frozenset({method}))}
+    def serve(self) -> None:
+        """Answer calls, for ever."""
         while True:
             try:
                 connection = self._listener.accept()
@@ -51,10 +65,9 @@ class Server:
                 log.warning("A call could not be taken: %s", error)
                 time.sleep(0.1)
                 continue
-            threading.Thread(target=self._answer, args=(connection, targets), name="asked", daemon=True).start()
+            threading.Thread(target=self._answer, args=(connection,), name="asked", daemon=True).start()
 
-    def is_there(self) -> bool:
-        """A sign of life."""
+    def is_alive(self) -> bool:
         return True
 
     def leave(self, seconds: float) -> None:
@@ -65,33 +78,27 @@ class Server:
         # Not through the interpreter's end, which would wait for threads that hang in MLflow.
         os._exit(0)
 
-    def _answer(self, connection: Connection, targets: Mapping[str, tuple[object, frozenset[str]]]) -> None:
+    def _answer(self, connection: Connection) -> None:
         with self._counting:
             self._under_way += 1
         try:
             with connection, suppress(OSError, EOFError):
-                name, method, args, seconds = connection.recv()
-                connection.send(self._call(targets, name, method, args, seconds))
+                connection.send_bytes(self._outcome(connection.recv_bytes()))
         finally:
             with self._counting:
                 self._under_way -= 1
 
-    def _call(
-        self,
-        targets: Mapping[str, tuple[object, frozenset[str]]],
-        name: str,
-        method: str,
-        args: tuple[Any, ...],
-        seconds: float | None,
-    ) -> tuple[bool, Any]:
-        target, methods = targets[name]
+    def _outcome(self, content: bytes) -> bytes:
         try:
-            if method not in methods:
-                raise AttributeError(method)
-            with nullcontext() if seconds is None else self._within(seconds):
-                return False, getattr(target, method)(*args)
-        except TowerError as error:
-            return True, error
+            request = read_request(content)
+            method, function = self._methods[request.interface, request.method]
+            args = arguments_of(method, request)
+        except (BadCall, KeyError) as error:
+            log.warning("A call that is not of this interface was refused: %s", error)
+            return crash(error)
+        try:
+            with nullcontext() if request.seconds is None else self._within(request.seconds):
+                return answer(lambda: function(*args))
         except Exception as error:
-            log.exception("A call of %s failed", method)
-            return True, RuntimeError(type(error).__name__)
+            log.exception("A call of %s failed", request.method)
+            return crash(error)

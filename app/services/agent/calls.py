@@ -1,0 +1,137 @@
+"""Calls between the processes of one host: which methods may be called, and how their values cross.
+
+An interface, a class of `typing.Protocol`, says what may be called: each of its methods, and nothing else. Values cross
+as MessagePack and are checked against the method's type hints on arrival, by msgspec; nothing that arrives is executed.
+"""
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, TypeVar, get_type_hints
+
+import msgspec
+
+from app.domain import errors
+from app.domain.errors import MlflowUnavailable, TowerError
+from app.domain.ports import TimeBounds
+
+T = TypeVar("T")
+
+_Pack = msgspec.msgpack.Encoder().encode
+_ERRORS: Mapping[str, type[TowerError]] = {
+    name: kind for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, TowerError)
+}
+
+
+class Request(msgspec.Struct, frozen=True):
+    """One call. `seconds` is how long it may take; None leaves that to the agent."""
+
+    interface: str
+    method: str
+    arguments: msgspec.Raw
+    seconds: float | None = None
+
+
+class Value(msgspec.Struct, frozen=True, tag=True):
+    """What the method returned."""
+
+    value: msgspec.Raw
+
+
+class Failure(msgspec.Struct, frozen=True, tag=True):
+    """The domain error that the method raised, by the name of its class."""
+
+    kind: str
+    detail: str
+
+
+class Crash(msgspec.Struct, frozen=True, tag=True):
+    """Any other error: its class alone, since its text may hold a secret."""
+
+    kind: str
+
+
+Answer = Value | Failure | Crash
+_requests = msgspec.msgpack.Decoder(Request)
+_answers: msgspec.msgpack.Decoder[Answer] = msgspec.msgpack.Decoder(Answer)
+
+
+class BadCall(Exception):
+    """A call or an answer that does not fit the interface."""
+
+
+@dataclass(frozen=True)
+class Method:
+    """One method of an interface, with what turns its arguments and its value into bytes and back."""
+
+    interface: str
+    name: str
+    signature: inspect.Signature
+    arguments: msgspec.msgpack.Decoder[Sequence[Any]]
+    value: msgspec.msgpack.Decoder[Any]
+
+    def request(self, args: Sequence[object], kwargs: Mapping[str, object], seconds: float | None) -> bytes:
+        """A call as bytes. Raises `TypeError` where the arguments do not fit."""
+        bound = self.signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        return _Pack(Request(self.interface, self.name, msgspec.Raw(_Pack(bound.args)), seconds))
+
+    def outcome(self, content: bytes) -> Any:
+        """The value of an answer; its error is raised."""
+        answer = _decoded(_answers, content)
+        if isinstance(answer, Value):
+            return _decoded(self.value, answer.value)
+        if isinstance(answer, Failure):
+            raise _ERRORS.get(answer.kind, MlflowUnavailable)(answer.detail)
+        raise RuntimeError(answer.kind)
+
+
+@cache
+def methods_of(interface: type) -> Mapping[str, Method]:
+    """The methods of an interface that may be called from another process, by name."""
+    bounds = vars(TimeBounds)
+    return {
+        name: _method(interface.__name__, name, function)
+        for name, function in inspect.getmembers(interface, inspect.isfunction)
+        if not name.startswith("_") and name not in bounds
+    }
+
+
+def read_request(content: bytes) -> Request:
+    """A call that arrived. Raises `BadCall`."""
+    return _decoded(_requests, content)
+
+
+def arguments_of(method: Method, request: Request) -> Sequence[Any]:
+    """The arguments of a call, checked against the method's types. Raises `BadCall`."""
+    return _decoded(method.arguments, request.arguments)
+
+
+def answer(call: Callable[[], object]) -> bytes:
+    """What a call came to, as bytes. Errors that are not the domain's are raised."""
+    try:
+        return _Pack(Value(msgspec.Raw(_Pack(call()))))
+    except TowerError as error:
+        return _Pack(Failure(type(error).__name__, error.detail))
+
+
+def crash(error: Exception) -> bytes:
+    """An error of the code, as bytes."""
+    return _Pack(Crash(type(error).__name__))
+
+
+def _method(interface: str, name: str, function: Callable[..., Any]) -> Method:
+    whole = inspect.signature(function)
+    signature = whole.replace(parameters=list(whole.parameters.values())[1:])
+    hints = get_type_hints(function)
+    types = tuple(hints[parameter] for parameter in signature.parameters)
+    arguments: Any = msgspec.msgpack.Decoder(tuple[types] if types else tuple[()])  # type: ignore[valid-type]
+    return Method(interface, name, signature, arguments, msgspec.msgpack.Decoder(hints["return"]))
+
+
+def _decoded(decoder: msgspec.msgpack.Decoder[T], content: bytes | msgspec.Raw) -> T:
+    try:
+        return decoder.decode(content)
+    except msgspec.DecodeError as error:
+        raise BadCall(str(error)) from None

@@ -1,0 +1,111 @@
+"""What the agent has: everything that reads MLflow of its own accord, judges, and announces."""
+
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from app.domain.alerts import VerdictChange
+from app.domain.ports import Clock, Gateway, Observers, Reader, Updates
+from app.services.alerts import Announcer, AppriseReceiver, Receiver, WebhookReceiver, kind_of
+from app.services.checker import Checker
+from app.services.refresher import Refresher
+from app.services.scheduler import TICK_SECONDS, Jobs, Scheduler
+from app.services.updater import Updater, UpdaterOptions
+from app.services.watcher import Watcher
+from app.wiring.shared import AgentApi, Mirror, Stores, mirror, stores
+from app.wiring.world import World
+from config import Settings
+
+
+@dataclass(frozen=True)
+class Agent:
+    """The objects of the process that talks to MLflow, and what is done at its start and end."""
+
+    world: World
+    stores: Stores
+    mirror: Mirror
+    updater: Updater
+    watcher: Watcher
+    refresher: Refresher
+    checker: Checker
+    announcer: Announcer
+    scheduler: Scheduler
+    jobs: Jobs
+
+    @property
+    def api(self) -> AgentApi:
+        """What workers may call."""
+        return AgentApi(self.world.gateway, self.updater, self.refresher, self.checker)
+
+    def exposed(self) -> Mapping[type, object]:
+        """The same by interface, for calls from other processes."""
+        api = self.api
+        return {Gateway: api.gateway, Reader: api.reader, Updates: api.updates, Observers: api.observers}
+
+    def start(self) -> None:
+        """Begin to read, to judge and to announce."""
+        self.world.instruments.begin()
+        # An agent that ended before this one is nobody's child whose end gunicorn would tell.
+        self.world.instruments.fold()
+        threading.Thread(target=self.world.gateway.warm, name="mlflow-client", daemon=True).start()
+        self.watcher.start()
+        self.announcer.start()
+        self.checker.start()
+        self.scheduler.start(self.jobs)
+
+    def stop(self) -> None:
+        """Before the process ends."""
+        self.world.gateway.stop()
+        self.scheduler.stop()
+        self.watcher.stop()
+        self.checker.stop()
+        self.announcer.stop()
+
+
+def build_agent(settings: Settings, world: World) -> Agent:
+    """The agent's objects, handed to each other."""
+    gateway, clock, timeout = world.gateway, world.clock, settings.cache_timeout_seconds
+    cached = settings.enable_cache
+    shared = stores(settings, world)
+    options = UpdaterOptions(shared.interval, timeout, cached)
+    updater = Updater(gateway, shared.snapshots, shared.journal, world.refresh_locks, shared.rules, clock, options)
+    own = mirror(settings, world, shared, gateway, updater)
+    watcher = Watcher(gateway, shared.snapshots, updater, shared.journal, clock, timeout)
+    refresher = Refresher(updater, watcher if cached else None, own.registrations, own.counter, clock, timeout)
+
+    def told(receiver_id: str, changes: Sequence[VerdictChange]) -> None:
+        checker.told(receiver_id, changes)
+
+    announcer = Announcer(receivers(settings, clock), told)
+    checker = Checker(
+        gateway,
+        own.tracker,
+        own.registrations,
+        shared.checks,
+        announcer,
+        world.monitoring_locks,
+        shared.journal,
+        clock,
+        timeout,
+    )
+    jobs: Jobs = {
+        checker.round: settings.check_interval_minutes * 60,
+        world.cache.look: 1,
+        refresher.tick: TICK_SECONDS,
+        watcher.poll_changes: settings.change_poll_seconds if cached else 0,
+        watcher.poll_aliases: settings.alias_poll_seconds if cached else 0,
+    }
+    return Agent(world, shared, own, updater, watcher, refresher, checker, announcer, Scheduler(), jobs)
+
+
+def receivers(settings: Settings, clock: Clock) -> list[Receiver]:
+    """Who is told of changes of verdict."""
+    made: list[Receiver] = []
+    url, secret = settings.alert_webhook_url, settings.alert_webhook_secret
+    if url:
+        made.append(WebhookReceiver(url.get_secret_value(), secret.get_secret_value() if secret else None, clock))
+    kinds = [kind_of(one) for one in settings.apprise_urls]
+    for place, (kind, one) in enumerate(zip(kinds, settings.apprise_urls, strict=True), 1):
+        # Two of a kind are told apart by their places in ALERT_URLS.
+        made.append(AppriseReceiver(one, kind if kinds.count(kind) == 1 else f"{kind} (number {place})"))
+    return made

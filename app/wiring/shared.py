@@ -1,0 +1,81 @@
+"""What a worker and the agent both have: the stores that they share on this host, and the mirror made of them."""
+
+from dataclasses import dataclass
+
+from app.domain.codec import Source
+from app.domain.ports import Gateway, Observers, Reader, Updates
+from app.domain.stages import StageRules, stage_rules
+from app.services.checks import Checks
+from app.services.journal import Journal
+from app.services.model_tracker import ModelTracker, TrackerOptions
+from app.services.monitoring_manager import MonitoringManager
+from app.services.run_counter import RunCounter
+from app.services.snapshots import Snapshots
+from app.wiring.world import World, source_of
+from config import Settings
+
+# A worker's snapshot that is so much older than the interval did not come through the cache.
+_OVERDUE_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class AgentApi:
+    """Everything that a worker may have the agent do, in whatever process the agent is."""
+
+    gateway: Gateway
+    reader: Reader
+    updates: Updates
+    observers: Observers
+
+
+@dataclass(frozen=True)
+class Stores:
+    """This process's view of what the processes of a host share. `interval` between sweeps in seconds."""
+
+    source: str
+    rules: StageRules
+    interval: float
+    snapshots: Snapshots
+    journal: Journal
+    checks: Checks
+
+
+@dataclass(frozen=True)
+class Mirror:
+    """The registry, the registrations and the count of runs, as this process knows them."""
+
+    tracker: ModelTracker
+    registrations: MonitoringManager
+    counter: RunCounter
+
+
+def rules_of(settings: Settings) -> StageRules:
+    """Which aliases stand for which stage."""
+    return stage_rules(settings.production_aliases, settings.staging_aliases)
+
+
+def stores(settings: Settings, world: World) -> Stores:
+    """The stores; nothing of them asks MLflow."""
+    source = source_of(settings)
+    rules = rules_of(settings)
+    return Stores(
+        source=source,
+        rules=rules,
+        # A snapshot that counts as stale is due, however rarely one is to be read otherwise.
+        interval=min(settings.cache_refresh_interval_minutes * 60, settings.cache_max_age_hours * 3600),
+        snapshots=Snapshots(world.cache, world.refresh_locks, Source(source, rules)),
+        journal=Journal(world.cache, world.clock, settings.cache_timeout_seconds, world.instruments),
+        checks=Checks(world.cache, world.monitoring_locks, source),
+    )
+
+
+def mirror(settings: Settings, world: World, shared: Stores, gateway: Gateway, reader: Reader) -> Mirror:
+    """The mirror; `gateway` and `reader` are this process's ways to MLflow."""
+    cached = settings.enable_cache
+    options = TrackerOptions(cached, settings.enable_mock_data, shared.interval + _OVERDUE_SECONDS)
+    tracker = ModelTracker(shared.snapshots, reader, shared.rules, world.clock, options)
+    registrations = MonitoringManager(
+        gateway, world.cache, world.monitoring_locks, world.clock, shared.source, cached, tracker
+    )
+    counter = RunCounter(gateway, world.cache, world.clock, shared.source, cached)
+    return Mirror(tracker, registrations, counter)

@@ -1,0 +1,240 @@
+"""What a worker has: everything that answers requests. Whatever concerns MLflow it leaves to the agent."""
+
+import logging
+import subprocess
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from flask import current_app
+
+from app.domain.ports import Clock, Gateway, Observers, Reader, Updates
+from app.domain.redact import without_userinfo
+from app.services.agent import AgentLink, Keeper, remote
+from app.services.alerts import not_understood
+from app.services.assets import Assets
+from app.services.cache_report import CacheReport, ReportOptions
+from app.services.catalogue import Catalogue, CatalogueOptions
+from app.services.checks import Checks
+from app.services.comparison import Comparison
+from app.services.deliveries import DeliveryDesk
+from app.services.drift import Drift
+from app.services.file_locks import FileLocks
+from app.services.generations import Generations
+from app.services.health import Health
+from app.services.health_report import HealthReport
+from app.services.journal import Journal
+from app.services.keys import KeyRing
+from app.services.mlflow_store import ensure_store
+from app.services.model_tracker import ModelTracker
+from app.services.monitoring_manager import MonitoringManager
+from app.services.monitoring_report import MonitoringReport
+from app.services.registration_desk import RegistrationDesk
+from app.services.runs import Runs
+from app.services.scheduler import TICK_SECONDS, Jobs, Scheduler
+from app.wiring.shared import AgentApi, mirror, stores
+from app.wiring.world import Host, World, patience_of
+from config import ROOT, VERSION, BadSetting, Settings, as_json
+
+if TYPE_CHECKING:
+    from app.services.telemetry.exposition import Exposition
+
+log = logging.getLogger(__name__)
+
+_NAME = "control_tower"
+_HOUR_MS = 3_600_000
+
+
+@dataclass(frozen=True)
+class Tower:
+    """Everything that a view may call. `config` is the body of `GET /config`."""
+
+    catalogue: Catalogue
+    registrations: RegistrationDesk
+    monitoring: MonitoringReport
+    drift: Drift
+    comparison: Comparison
+    runs: Runs
+    mirror: ModelTracker
+    updates: Updates
+    deliveries: DeliveryDesk
+    health_report: HealthReport
+    cache_report: CacheReport
+    exposition: "Exposition"
+    keys: KeyRing | None
+    assets: Assets
+    config: dict[str, Any]
+    mlflow_ui_url: str
+    clock: Clock
+
+
+@dataclass(frozen=True)
+class Worker:
+    """One process that serves: what its views call, and what is done at its start and end.
+
+    `link` and `keeper` are None where the agent's objects are in this process, as in tests.
+    """
+
+    settings: Settings
+    world: World
+    tower: Tower
+    scheduler: Scheduler
+    jobs: Jobs
+    link: AgentLink | None = None
+    keeper: Keeper | None = None
+
+    def prepare(self) -> None:
+        """Before any worker is forked: make the embedded store, check the keys and the addresses of alerts."""
+        check_alert_urls(self.settings)
+        if self.tower.keys:
+            log.info("Access keys: %d", self.tower.keys.check())
+        ensure_store(self.settings.tracking_uri)
+
+    def serve(self) -> None:
+        """After the fork: threads do not survive one."""
+        self.world.instruments.begin()
+        if self.link is not None and self.keeper is not None:
+            self.link.use(self.keeper.address())
+        self.scheduler.start(self.jobs)
+
+    def stop(self) -> None:
+        """Before the process ends."""
+        if self.link is not None:
+            self.link.stop()
+        self.scheduler.stop()
+        if self.keeper is not None:
+            self.keeper.stop()
+
+
+def tower() -> Tower:
+    """What the views of the application that serves this request may call."""
+    worker: Worker = current_app.extensions[_NAME]
+    return worker.tower
+
+
+def build_worker(settings: Settings, world: World, agent: AgentApi | None = None) -> Worker:
+    """A worker's objects, handed to each other. `agent` are the agent's where it is in this process."""
+    link = keeper = None
+    if agent is None:
+        if world.host is None:
+            raise ValueError("a worker needs an agent, or a host where one can be kept")
+        link, keeper = AgentLink(patience_of(settings)), _keeper(settings, world.host)
+        agent = remote_agent(link)
+    shared = stores(settings, world)
+    own = mirror(settings, world, shared, agent.gateway, agent.reader)
+    tracker, registrations = own.tracker, own.registrations
+    generations = Generations(tracker, registrations, shared.checks, shared.rules, settings.stale_after_days)
+    max_age = int(settings.cache_max_age_hours * _HOUR_MS)
+    lists = CatalogueOptions(settings.max_models_returned, max_age)
+    catalogue = Catalogue(tracker, registrations, generations, own.counter, world.clock, lists)
+    health = Health(agent.gateway, world.cache, world.refresh_locks, world.clock)
+    secret = settings.mlflow_webhook_secret
+    views = Tower(
+        catalogue=catalogue,
+        registrations=RegistrationDesk(registrations, agent.observers),
+        monitoring=MonitoringReport(
+            agent.gateway,
+            tracker,
+            registrations,
+            shared.checks,
+            generations,
+            world.clock,
+            settings.max_models_returned,
+        ),
+        drift=Drift(agent.gateway, tracker, registrations, world.clock),
+        comparison=Comparison(agent.gateway, shared.rules, world.clock),
+        runs=Runs(agent.gateway),
+        mirror=tracker,
+        updates=agent.updates,
+        deliveries=DeliveryDesk(secret.get_secret_value() if secret else None, agent.updates, world.clock),
+        health_report=HealthReport(health, tracker, shared.journal, registrations, catalogue),
+        cache_report=CacheReport(
+            shared.snapshots, shared.journal, tracker, catalogue, health, world.clock, _report_options(settings)
+        ),
+        exposition=_exposition(world, shared.interval, tracker, registrations, shared.checks, shared.journal, health),
+        keys=KeyRing(settings.api_tokens_file) if settings.api_tokens_file else None,
+        assets=Assets(ROOT / "app" / "static"),
+        config=public_config(settings),
+        mlflow_ui_url=settings.mlflow_ui_url or "",
+        clock=world.clock,
+    )
+    jobs: dict[Any, float] = {world.cache.look: 1, tracker.catch_up: TICK_SECONDS}
+    if keeper is not None:
+        jobs[keeper.tick] = 1
+    if views.keys is not None:
+        jobs[views.keys.look] = 1
+    return Worker(settings, world, views, Scheduler(), jobs, link, keeper)
+
+
+def remote_agent(link: AgentLink) -> AgentApi:
+    """The agent's objects, in another process of this host."""
+    return AgentApi(remote(Gateway, link), remote(Reader, link), remote(Updates, link), remote(Observers, link))
+
+
+def public_config(settings: Settings) -> dict[str, Any]:
+    """The configuration as anybody may see it: no credential, in the shape of `GET /config`."""
+    uri = settings.tracking_uri
+    shown = without_userinfo(uri)
+    secrets = (settings.mlflow_tracking_password, settings.mlflow_tracking_token)
+    return {
+        "mlflow": {"tracking_uri": shown, "authentication": shown != uri or any(secrets)},
+        "api": {"host": settings.api_host, "port": settings.api_port, "version": VERSION},
+        "features": {
+            "mock_data_enabled": settings.enable_mock_data,
+            "debug_endpoints_enabled": settings.enable_debug_endpoints,
+            "cache_enabled": settings.enable_cache,
+            "access_keys_enabled": settings.api_tokens_file is not None,
+        },
+        # A value that cannot be used stops the start, so what runs is valid.
+        "validation": {"mlflow_configured": True, "api_port_valid": True, "log_level_valid": True},
+    }
+
+
+def check_alert_urls(settings: Settings) -> None:
+    """See to it that Apprise can use each of `ALERT_URLS`. Raises `BadSetting`, which does not repeat them."""
+    if not settings.apprise_urls:
+        return
+    try:
+        bad = not_understood(settings.apprise_urls)
+    except (OSError, subprocess.SubprocessError):
+        raise BadSetting("ALERT_URLS=(hidden): Apprise, which is to use them, cannot be loaded") from None
+    if bad:
+        raise BadSetting(f"ALERT_URLS=(hidden): Apprise does not understand number {bad[0]} of them")
+
+
+def _report_options(settings: Settings) -> ReportOptions:
+    cached = settings.enable_cache
+    return ReportOptions(
+        settings.enable_cache_persistence,
+        str(settings.cache_directory),
+        settings.cache_max_age_hours,
+        {
+            "push": settings.mlflow_webhook_secret is not None,
+            "changes": cached and settings.change_poll_seconds > 0,
+            "aliases": cached and settings.alias_poll_seconds > 0,
+            "sweep": cached,
+            "checks": settings.check_interval_minutes > 0,
+        },
+    )
+
+
+def _exposition(
+    world: World,
+    interval: float,
+    tracker: ModelTracker,
+    registrations: MonitoringManager,
+    checks: Checks,
+    journal: Journal,
+    health: Health,
+) -> "Exposition":
+    # prometheus_client looks at the environment when it is imported, and never again.
+    from app.services.telemetry.exposition import Exposition  # noqa: PLC0415
+    from app.services.telemetry.state import State  # noqa: PLC0415
+
+    state = State(tracker, registrations, checks, journal, health, world.clock, interval)
+    return Exposition(world.instruments, state)
+
+
+def _keeper(settings: Settings, host: Host) -> Keeper:
+    # The agent shares this cache, also where it is one that passes.
+    agents = settings.model_copy(update={"cache_directory": host.cache, "enable_cache_persistence": True})
+    return Keeper(host.sockets, FileLocks(host.locks, "agent"), as_json(agents))

@@ -1,0 +1,144 @@
+"""What the world provides: MLflow, the shared cache, locks, the clock. Tests hand in fakes here."""
+
+import atexit
+import hashlib
+import logging
+import os
+import shutil
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from app.domain.ports import Clock, Locks, OwnGateway, SharedCache
+from app.domain.redact import without_userinfo
+from app.services.file_cache import FileCache
+from app.services.file_locks import FileLocks, lock_directory
+from app.services.marks import marks_at
+from app.services.mlflow_gateway import MlflowGateway
+from app.services.telemetry.files import VARIABLE, reserve, shared_place
+from config import Settings
+
+if TYPE_CHECKING:
+    from app.services.telemetry.instruments import Instruments
+
+log = logging.getLogger(__name__)
+
+_LONGEST_DIRECTORY = 70
+
+
+def now_ms() -> int:
+    """The clock of the running service, in milliseconds since 1970."""
+    return time.time_ns() // 1_000_000
+
+
+@dataclass(frozen=True)
+class Host:
+    """Directories that the processes of this host share."""
+
+    locks: Path
+    sockets: Path
+    cache: Path
+
+
+@dataclass(frozen=True)
+class World:
+    """What the world provides, and what tests replace.
+
+    `gateway` talks to MLflow from this process; the gateway of a worker asks the agent instead. `host` is None where no
+    agent can be kept. `instruments` are those that the gateway counts with.
+    """
+
+    gateway: OwnGateway
+    cache: SharedCache
+    refresh_locks: Locks
+    monitoring_locks: Locks
+    instruments: "Instruments"
+    clock: Clock = now_ms
+    host: Host | None = None
+
+
+def real_world(settings: Settings) -> World:
+    """The world of the real service on one host."""
+    source = source_of(settings)
+    directory = settings.cache_directory
+    if not settings.enable_cache_persistence:
+        # The workers share it all the same; it is a new one at each start.
+        directory = passing_directory()
+    try:
+        locks = lock_directory()
+        # The path of a socket has at most 107 bytes.
+        sockets = locks if len(os.fsencode(locks)) <= _LONGEST_DIRECTORY else lock_directory(Path("/tmp"))  # noqa: S108
+    except OSError as error:
+        raise SystemExit(f"There is no place for lock files: {error}. Set TMPDIR to a directory of your own.") from None
+    cache = hashlib.sha256(str(directory.resolve()).encode()).hexdigest()[:16]
+    counting = instruments()
+    return World(
+        gateway=_gateway(settings, counting),
+        cache=FileCache(directory, marks_at(locks / f"marks-{cache}")),
+        refresh_locks=FileLocks(locks, f"{directory.resolve()}\n{source}"),
+        # Instances with other cache directories may serve the same MLflow: they exclude each other here.
+        monitoring_locks=FileLocks(locks, f"{source}\n{settings.monitoring_experiment}"),
+        instruments=counting,
+        host=Host(locks, sockets, directory),
+    )
+
+
+def source_of(settings: Settings) -> str:
+    """A name for the MLflow that is mirrored, without its credentials."""
+    return hashlib.sha256(without_userinfo(settings.tracking_uri).encode()).hexdigest()[:16]
+
+
+def patience_of(settings: Settings) -> float:
+    """The longest that one call to MLflow may take, in seconds, all retries together."""
+    # Half a second for what is not waiting: the connection, the parsing.
+    return settings.mlflow_request_timeout_seconds * (settings.mlflow_request_max_retries + 1) + 0.5
+
+
+def instruments() -> "Instruments":
+    """What this process counts with; together with others where there is a directory for that, and room in it."""
+    place = shared_place()
+    if place is not None:
+        try:
+            reserve(place, os.getpid())
+        except OSError as error:
+            log.warning("This process counts for itself: there is no room in %s (%s)", place, error)
+            place = None
+            del os.environ[VARIABLE]
+    # It looks at the environment when it is imported, and never again.
+    from app.services.telemetry.instruments import Instruments  # noqa: PLC0415
+
+    return Instruments(place, counting_locks(place) if place else None)
+
+
+def counting_locks(place: Path) -> FileLocks:
+    """The locks of those who count together."""
+    return FileLocks(place, "counting")
+
+
+def passing_directory() -> Path:
+    """A new directory that goes when the process that made it ends, not when one of its workers does."""
+    directory, maker = Path(tempfile.mkdtemp(prefix="control-tower-")), os.getpid()
+
+    def remove() -> None:
+        if os.getpid() == maker:
+            shutil.rmtree(directory, ignore_errors=True)
+
+    atexit.register(remove)
+    return directory
+
+
+def _gateway(settings: Settings, counting: "Instruments") -> MlflowGateway:
+    password, token = settings.mlflow_tracking_password, settings.mlflow_tracking_token
+    return MlflowGateway.connect(
+        settings.tracking_uri,
+        username=settings.mlflow_tracking_username,
+        password=password.get_secret_value() if password else None,
+        token=token.get_secret_value() if token else None,
+        timeout=settings.mlflow_request_timeout_seconds,
+        retries=settings.mlflow_request_max_retries,
+        monitoring_experiment=settings.monitoring_experiment,
+        clock=now_ms,
+        telemetry=counting,
+    )
