@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 from cryptography.fernet import Fernet
@@ -21,9 +22,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def mlflow_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def mlflow_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the MLflow that tests write to has its database, `mlflow.db`."""
+    return tmp_path_factory.mktemp("mlflow")
+
+
+@pytest.fixture(scope="session")
+def mlflow_url(mlflow_folder: Path) -> Iterator[str]:
     """A real MLflow that tests write to, under names of their own."""
-    with mlflow_server(tmp_path_factory.mktemp("mlflow"), MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS="true") as url:
+    with mlflow_server(mlflow_folder, MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS="true") as url:
         yield url
 
 

@@ -1,10 +1,11 @@
 """What changed: MLflow's newest rows held against a fleet."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 
 from app.domain.fleet import Fleet
-from app.domain.models import Newest, RegisteredModel
+from app.domain.models import Inventory, ModelReading, Newest, RegisteredModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,28 @@ def unlike(models: Iterable[RegisteredModel], fleet: Fleet) -> Unlike:
         elif known != model:
             same.append(model)
     return Unlike(tuple(same), tuple(updated), tuple(name for name in fleet.registered if name not in now))
+
+
+def lacking(inventory: Inventory, fleet: Fleet) -> list[str]:
+    """Known models that a reading lacks, or whose versions it lacks though nothing says that the model changed."""
+    read = {model.name: model.updated for model in inventory.models}
+    versions = Counter(row.name for row in inventory.versions)
+    return [
+        name
+        for name, model in fleet.registered.items()
+        if name not in read or (read[name] == model.updated and versions[name] < len(fleet.model(name)[1]))
+    ]
+
+
+def completed(inventory: Inventory, readings: Mapping[str, ModelReading]) -> Inventory:
+    """A reading with what was read of some models by themselves."""
+    models = [model for model in inventory.models if model.name not in readings]
+    versions = [row for row in inventory.versions if row.name not in readings]
+    for reading in readings.values():
+        if reading.model is not None:
+            models.append(reading.model)
+            versions += reading.versions or ()
+    return replace(inventory, models=tuple(models), versions=tuple(versions))
 
 
 def _is_known(model: RegisteredModel, fleet: Fleet) -> bool:

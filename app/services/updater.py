@@ -4,8 +4,9 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from app.domain.errors import LockTimeout, MlflowUnavailable, TowerError
-from app.domain.fleet import Fleet, swept, with_models
+from app.domain.changes import completed, lacking
+from app.domain.errors import LockTimeout, MlflowDenied, MlflowUnavailable, TowerError
+from app.domain.fleet import Fleet, reading_of, swept, with_models
 from app.domain.models import Inventory, ModelReading
 from app.domain.ports import Clock, Gateway, Journal, Locks, Snapshots
 from app.domain.stages import StageRules
@@ -160,7 +161,19 @@ class Updater:
         if before and before.by_name and not inventory.versions:
             log.warning("MLflow says that all %d model versions are gone: asking again", len(before.models))
             inventory = self._gateway.read_inventory()
-        return inventory
+        return self._completed(inventory, before) if before else inventory
+
+    def _completed(self, inventory: Inventory, before: Fleet) -> Inventory:
+        """The reading, after MLflow was asked by name for what it lacks: a list may leave out what is there."""
+        names = lacking(inventory, before)
+        if not names:
+            return inventory
+        known = {name: reading_of(before, name, before.as_of) for name in names}
+        try:
+            known |= self._gateway.read_models(names, [one.experiment_id for one in inventory.experiments])
+        except MlflowDenied as error:
+            log.warning("%d models that may no longer be read stay as they were: %s", len(names), error.detail)
+        return completed(inventory, known)
 
 
 def _is_newer(reading: ModelReading, name: str, fleet: Fleet) -> bool:

@@ -3,24 +3,23 @@
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from app.domain.changes import newer_than, renamed, unlike
-from app.domain.errors import TowerError
+from app.domain.errors import MlflowDenied, TowerError
 from app.domain.fleet import Fleet
 from app.domain.models import ModelReading
 from app.domain.ports import Clock, Gateway, Journal, Snapshots
 from app.services.gatherer import Gatherer
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 _CHANGES, _ALIASES, _PUSH = "changes", "aliases", "push"
 # How many of the newest rows a poll reads, and how many more where all of those are news.
 _PAGES = (100, 1000)
 # Beyond, a sweep is cheaper than looking up so many models.
 _MOST_READ = 400
-# Each missing one is asked for by name before it is believed to be gone.
-_MOST_MISSING = 20
 _TRIES_AFTER_SECONDS = (0, 2, 5)
 
 
@@ -83,7 +82,9 @@ class Watcher:
             # As old as the older part of it.
             readings |= {name: replace(reading, read_at=newest.read_at) for name, reading in found.items()}
         if others:
-            readings |= self._gateway.read_models(others, fleet.experiment_ids)
+            readings |= self._told(
+                lambda: self._gateway.read_models(others, fleet.experiment_ids), dict[str, ModelReading]()
+            )
         return self._reader.apply(readings) if readings else 0
 
     def look_at_aliases(self) -> int:
@@ -94,7 +95,7 @@ class Watcher:
         read_at = self._clock()
         found = unlike(self._gateway.registered_models(), fleet)
         to_read = [*found.updated, *found.missing]
-        if len(to_read) > _MOST_READ or len(found.missing) > _MOST_MISSING:
+        if len(to_read) > _MOST_READ:
             return self._swept(fleet)
         readings = {
             # Its versions were not read: they are whatever is known of them by then.
@@ -102,7 +103,8 @@ class Watcher:
             for model in found.same_versions
         }
         changed = self._reader.apply(readings) if readings else 0
-        return changed + (self._reader.look_up(to_read) if to_read else 0)
+        # Each missing one is asked for by name before it is believed to be gone.
+        return changed + (self._told(lambda: self._reader.look_up(to_read), 0) if to_read else 0)
 
     def pushed(self, name: str) -> None:
         """Have a registered model read soon."""
@@ -122,6 +124,14 @@ class Watcher:
         if len(names) > _MOST_READ:
             return self._swept(self._snapshots.newest())
         return self._reader.look_up(names)
+
+    def _told(self, read: Callable[[], T], nothing: T) -> T:
+        """What MLflow tells; nothing where it denies all of it: what may no longer be read fails no poll."""
+        try:
+            return read()
+        except MlflowDenied as error:
+            log.debug("Not read: %s", error.detail)
+            return nothing
 
     def _swept(self, before: Fleet | None) -> int:
         return self._reader.sweep().changes_since(before)

@@ -4,8 +4,10 @@ import math
 import time
 
 import mlflow
+import sqlalchemy as sa
 from mlflow import MlflowClient
 from mlflow.entities import Metric
+from mlflow.store.model_registry.dbmodels.models import SqlModelVersion, SqlRegisteredModel
 
 from app.domain.webhook import EVENTS
 
@@ -13,8 +15,9 @@ from app.domain.webhook import EVENTS
 class RealWorld:
     """What tests write to MLflow."""
 
-    def __init__(self, uri: str) -> None:
+    def __init__(self, uri: str, store: str = "") -> None:
         self.client = MlflowClient(uri, uri)
+        self._store = store or uri
 
     def add_experiment(self, name: str) -> str:
         return str(self.client.create_experiment(name))
@@ -58,6 +61,15 @@ class RealWorld:
         if stage != "None":
             self.set_stage(name, int(made.version), stage)
         return int(made.version)
+
+    def give_old_name(self, name: str, old: str) -> None:
+        """Name a model as old versions of MLflow allowed it: with a colon."""
+        engine = sa.create_engine(self._store, connect_args={"timeout": 30})
+        with engine.begin() as connection:
+            for entity in (SqlRegisteredModel, SqlModelVersion):
+                table = sa.Table(entity.__tablename__, sa.MetaData(), autoload_with=connection)
+                connection.execute(sa.update(table).where(table.c.name == name).values(name=old))
+        engine.dispose()
 
     def add_version_of_logged_model(self, name: str) -> int:
         self.add_model(name)

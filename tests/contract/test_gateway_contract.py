@@ -9,7 +9,7 @@ import pytest
 from cryptography.fernet import Fernet
 from mlflow.exceptions import MlflowException
 
-from app.domain.errors import InvalidInput, MlflowRefused, NotFound
+from app.domain.errors import InvalidInput, MlflowMissing, MlflowRefused, NotFound
 from app.domain.evidence import series_by_metric
 from app.domain.models import ModelReading, ModelVersion, RegisteredModel, Registration
 from app.domain.monitor_runs import VERDICT_METRIC, MonitorState, Verdict
@@ -17,7 +17,6 @@ from app.domain.names import EVALUATES, is_metric_name
 from app.domain.observations import Observation
 from app.domain.webhook import EVENTS
 from app.services.mlflow_gateway import MlflowGateway
-from app.services.mlflow_store import ensure_store
 from app.wiring.world import now_ms
 from tests.contract.real_world import RealWorld
 from tests.fakes.memory_mlflow import MemoryGateway
@@ -49,10 +48,10 @@ class Case:
         return made
 
 
-def real(uri: str) -> Case:
+def real(uri: str, store: str = "") -> Case:
     experiment = f"control-tower-{uuid.uuid4().hex[:8]}"
     gateway = MlflowGateway.connect(uri, monitoring_experiment=experiment, clock=now_ms)
-    return Case(gateway, RealWorld(uri), experiment)
+    return Case(gateway, RealWorld(uri, store), experiment)
 
 
 def in_memory() -> Case:
@@ -60,18 +59,15 @@ def in_memory() -> Case:
     return Case(gateway, gateway.world, "control-tower")
 
 
-@pytest.fixture(scope="session")
-def sqlite_uri(tmp_path_factory: pytest.TempPathFactory) -> str:
-    uri = f"sqlite:///{tmp_path_factory.mktemp('embedded')}/mlflow.db"
-    ensure_store(uri)
-    return uri
-
-
 @pytest.fixture(params=["memory", "sqlite", "http"])
 def case(request: pytest.FixtureRequest) -> Case:
     if request.param == "memory":
         return in_memory()
-    return real(request.getfixturevalue("mlflow_url" if request.param == "http" else "sqlite_uri"))
+    if request.param == "sqlite":
+        return real(request.getfixturevalue("sqlite_uri"))
+    return real(
+        request.getfixturevalue("mlflow_url"), f"sqlite:///{request.getfixturevalue('mlflow_folder')}/mlflow.db"
+    )
 
 
 def test_a_version_comes_with_its_stage_tags_description_and_the_last_metrics_of_its_run(case: Case) -> None:
@@ -427,6 +423,48 @@ def test_the_history_has_open_and_ended_monitor_runs_and_says_who_ended_them(cas
         assert [one.verdict for one in ended.verdicts] == ["healthy"]
     assert {state.registration.name for state in case.gateway.monitor_history(None, None)} >= {name, other}
     assert list(case.gateway.monitor_history(case.name(), None)) == []
+
+
+@pytest.mark.parametrize("like", ["team:churn", "a:b/c", 'it\'s: "odd"'])
+def test_a_model_of_an_old_registry_whose_name_mlflow_refuses_today_is_like_any_other(case: Case, like: str) -> None:
+    old, new = case.name(like), case.name()
+    case.world.add_version(new, {"accuracy": 0.5})
+    case.world.give_old_name(new, old)
+    row = case.gateway.find_version(old, 1)
+    assert (row.name, row.version) == (old, 1)
+    assert case.gateway.find_version(old, 2) is None
+    assert case.gateway.find_version(case.name(like), 1) is None
+    assert [version.version for version in read(case, old).versions] == [1]
+    assert read(case, case.name(like)).model is None
+    made = case.register(old, 1)
+    assert list(case.gateway.find_registrations(old, 1)) == [made]
+    case.gateway.log_observations(made.monitor_run_id, [Observation("accuracy", 1_700_000_000_000, 0.4)])
+    points = case.gateway.evidence([row], {(old, 1): made.monitor_run_id})[old, 1]
+    assert {point.value for point in points} == {0.5, 0.4}
+    case.gateway.end_monitor_run(made.monitor_run_id, "bob", "removed from monitoring")
+    assert list(case.gateway.find_registrations(old, 1)) == []
+
+
+def test_what_mlflow_cannot_keep_is_refused_and_nothing_of_it_written(case: Case) -> None:
+    name = case.name()
+    case.world.add_version(name)
+    made = case.register(name, 1)
+    for metric, at in (("a%", 1), ("x" * 251, 1), ("accuracy", -1)):
+        with pytest.raises(MlflowRefused):
+            case.gateway.log_observations(
+                made.monitor_run_id, [Observation("accuracy", 5, 0.5), Observation(metric, at, 0.5)]
+            )
+    row = case.gateway.find_version(name, 1)
+    points = case.gateway.evidence([row], {(name, 1): made.monitor_run_id})[name, 1]
+    assert [point for point in points if point.run_id == made.monitor_run_id] == []
+    unknown = "0" * 32
+    for write in (
+        lambda: case.gateway.log_observations(unknown, [Observation("accuracy", 5, 0.5)]),
+        lambda: case.gateway.mark_told(unknown, {"mail": 1}),
+        lambda: case.gateway.end_monitor_run(unknown, "bob", "removed"),
+    ):
+        with pytest.raises(MlflowMissing):
+            write()
 
 
 METRIC_NAMES = [

@@ -1,12 +1,24 @@
 """What only the real gateway can show: MLflow refusing, hanging, dripping, failing, lying."""
 
+import base64
+import json
+import uuid
 from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
+from mlflow.store.tracking.dbmodels.models import SqlRun, SqlTag
 
-from app.domain.errors import MlflowTooSlow, MlflowUnavailable
+from app.domain.errors import MlflowDenied, MlflowTooSlow, MlflowUnavailable
+from app.domain.models import Registration
 from app.services.mlflow_gateway import MlflowGateway
+from app.wiring.agent import Agent, build_agent
 from app.wiring.world import now_ms
+from tests.api.service import settings_of
+from tests.contract.real_world import RealWorld
+from tests.fakes.memory_world import memory_world
 from tests.servers import HANGS_AFTER_SECONDS, Proxy, free_port, until
 
 SECRET = "s3cr3t-pw"
@@ -97,3 +109,129 @@ def test_after_stop_every_caller_is_let_go(faulty: Proxy) -> None:
     reader.stop()
     with pytest.raises(MlflowTooSlow):
         reader.ping()
+
+
+SEARCH = "/api/2.0/mlflow/runs/search"
+
+
+def agent_of(directory: Path, reader: MlflowGateway) -> Agent:
+    """The agent's objects in this process, over a real gateway."""
+    return build_agent(settings_of(), replace(memory_world(directory), gateway=reader, clock=now_ms))
+
+
+def test_no_registration_is_ended_when_runs_are_made_between_two_pages(
+    faulty: Proxy, mlflow_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pages of five of twelve registrations, and a new monitor run before each page: none is its own double."""
+    experiment = f"monitor-{uuid.uuid4().hex[:8]}"
+    reader = MlflowGateway.connect(faulty.url, monitoring_experiment=experiment, clock=now_ms)
+    world, name = RealWorld(mlflow_url), f"paged-{uuid.uuid4().hex[:8]}"
+    world.add_model(name)
+    for _ in range(12):
+        world.client.create_model_version(name, "mem:/model")
+    running = agent_of(tmp_path, reader).mirror
+    for version in range(1, 13):
+        running.registrations.register(name, str(version), "classifier", "ada")
+    fleet = running.tracker.fleet()
+    tower_experiment = world.client.get_experiment_by_name(experiment).experiment_id
+    forward, pages = faulty.forward, []
+
+    def cut(request: Any, body: bytes) -> None:
+        if request.path.startswith(SEARCH):
+            world.client.create_run(tower_experiment, tags={"somebody": "else"})
+            pages.append(body)
+            body = json.dumps({**json.loads(body), "max_results": 5}).encode()
+            del request.headers["Content-Length"]
+        forward(request, body)
+
+    monkeypatch.setattr(faulty, "forward", cut)
+    running.registrations.reconcile(fleet)
+    assert len(pages) > 3
+    monkeypatch.undo()
+    assert {one.version for one in reader.open_registrations() or ()} == set(range(1, 13))
+    assert len(running.registrations.peek().by_key) == 12
+
+
+def test_a_model_that_may_no_longer_be_read_is_not_gone_and_holds_up_no_other(
+    faulty: Proxy, mlflow_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world, secret, plain = RealWorld(mlflow_url), f"secret-{uuid.uuid4().hex[:8]}", f"plain-{uuid.uuid4().hex[:8]}"
+    for name in (secret, plain):
+        world.add_version(name)
+    reader = gateway(faulty.url, timeout=10)
+    forward = faulty.forward
+
+    def deny(request: Any, body: bytes) -> None:
+        """As basic authentication does: in no list, and a 403 without JSON when it is asked for."""
+        if secret not in request.path:
+            forward(request, body)
+        elif "/search" in request.path:
+            faulty.answer(request, 200, b"{}")
+        else:
+            faulty.answer(request, 403, b"Permission denied", "text/plain")
+
+    monkeypatch.setattr(faulty, "forward", deny)
+    with pytest.raises(MlflowDenied):
+        reader.find_version(secret, 1)
+    with pytest.raises(MlflowDenied):
+        reader.read_models([secret], ["0"])
+    gone = f"gone-{secret[:-1]}"
+    assert {name: reading.model for name, reading in reader.read_models([gone, secret], ["0"]).items()} == {gone: None}
+
+
+@pytest.mark.parametrize("path", ["model-versions/get", "experiments/get", "runs/create", "experiments/create"])
+def test_an_empty_answer_about_one_thing_is_an_error_in_our_words(
+    faulty: Proxy, mlflow_url: str, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    world, name = RealWorld(mlflow_url), f"empty-{uuid.uuid4().hex[:8]}"
+    world.add_version(name)
+    experiment = f"empty-{uuid.uuid4().hex[:8]}"
+    reader = MlflowGateway.connect(faulty.url, monitoring_experiment=experiment, clock=now_ms)
+    forward = faulty.forward
+
+    def emptied(request: Any, body: bytes) -> None:
+        if f"mlflow/{path}" in request.path:
+            faulty.answer(request, 200, b"{}")
+        else:
+            forward(request, body)
+
+    monkeypatch.setattr(faulty, "forward", emptied)
+
+    def ask() -> None:
+        version = reader.find_version(name, 1)
+        assert version is not None
+        reader.find_experiment("0")
+        reader.open_monitor_run(Registration(name, 1, "classifier", "ada", now_ms(), "", version.created))
+
+    with pytest.raises(MlflowUnavailable, match="cannot be understood"):
+        ask()
+
+
+def test_a_page_token_that_repeats_is_an_error_for_every_list(faulty: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
+    reader = gateway(faulty.url, timeout=10)
+    run = {"info": {"run_id": "a" * 32, "experiment_id": "0", "status": "FINISHED"}, "data": {}}
+    page = {"runs": [run], "next_page_token": base64.b64encode(b'{"offset": 1}').decode()}
+
+    def repeat(request: Any, body: bytes) -> None:
+        faulty.answer(request, 200, json.dumps(page).encode())
+
+    forward = faulty.forward
+    monkeypatch.setattr(faulty, "forward", lambda r, b: (repeat if r.path.startswith(SEARCH) else forward)(r, b))
+    with pytest.raises(MlflowUnavailable, match="do not come to an end"):
+        reader.list_runs("0", 100, None)
+    with pytest.raises(MlflowUnavailable, match="do not come to an end"):
+        reader.count_runs()
+
+
+@pytest.mark.parametrize("length", [1, 230, 240, 241, 250, 1000])
+def test_what_a_registration_writes_fits_the_columns_of_every_database(sqlite_uri: str, length: int) -> None:
+    """SQLite keeps any length; PostgreSQL refuses what is longer than MLflow's own tables say."""
+    reader = gateway(sqlite_uri)
+    name = uuid.uuid4().hex[:1] * length
+    made = reader.open_monitor_run(Registration(name, 12, "classifier", "a" * 250, now_ms(), "", 1))
+    run = RealWorld(sqlite_uri).client.get_run(made.monitor_run_id)
+    assert len(run.info.run_name) <= SqlRun.name.type.length
+    assert len(run.data.tags["mlflow.user"]) <= SqlRun.user_id.type.length
+    assert all(len(value) <= SqlTag.value.type.length for value in run.data.tags.values())
+    assert run.info.run_name.endswith(" v12")
+    assert reader.find_registrations(name, 12)[0].name == name

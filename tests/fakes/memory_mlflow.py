@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from app.domain.errors import InvalidInput, MlflowRefused, MlflowUnavailable, NotFound, TowerError
+from app.domain.errors import InvalidInput, MlflowMissing, MlflowRefused, MlflowUnavailable, NotFound, TowerError
 from app.domain.evidence import EVALUATION_RUN, LOGGED_MODEL, MONITOR_RUN, SOURCE_RUN
 from app.domain.models import (
     Experiment,
@@ -24,7 +24,7 @@ from app.domain.models import (
 )
 from app.domain.monitor_runs import MonitorState, Verdict
 from app.domain.monitored import precedence
-from app.domain.names import EVALUATES
+from app.domain.names import EVALUATES, is_metric_name
 from app.domain.observations import Observation
 from app.domain.page_token import page_token_offset
 from app.domain.redact import redact
@@ -99,6 +99,8 @@ class MemoryWorld:
         self.runs[run_id].deleted = True
 
     def add_model(self, name: str, tags: dict[str, str] | None = None, description: str | None = None) -> None:
+        if "/" in name or ":" in name or name in self.models:
+            raise ValueError(f"MLflow refuses the name {name!r}")
         now = self.tick()
         self.models[name] = RegisteredModel(name, now, now, description, tags or {})
 
@@ -122,6 +124,13 @@ class MemoryWorld:
         self.versions[name, version] = row
         self.models[name] = replace(self.models[name], updated=now)
         return version
+
+    def give_old_name(self, name: str, old: str) -> None:
+        """Name a model as old versions of MLflow allowed it: with a colon."""
+        self.models[old] = replace(self.models.pop(name), name=old)
+        self._highest[old] = self._highest.pop(name, 0)
+        for key in [key for key in self.versions if key[0] == name]:
+            self.versions[old, key[1]] = replace(self.versions.pop(key), name=old)
 
     def add_version_of_logged_model(self, name: str) -> int:
         return self.add_version(name)
@@ -251,7 +260,11 @@ class MemoryGateway:
     def read_models(self, names: Sequence[str], experiments: Sequence[str]) -> dict[str, ModelReading]:
         read_at = self.world.tick()
         self._called("read_models")
-        return {name: self._reading(read_at, name, self.world.models.get(name)) for name in names}
+        refused = self.refusals.get("read_models", {})
+        known = [name for name in names if name not in refused]
+        if not known:
+            self._called("read_models", names[0])
+        return {name: self._reading(read_at, name, self.world.models.get(name)) for name in known}
 
     def read_versions(
         self,
@@ -346,6 +359,8 @@ class MemoryGateway:
     def log_observations(self, run_id: str, found: Sequence[Observation]) -> None:
         self._called("log_observations")
         self._live(run_id)
+        if not all(is_metric_name(one.metric) and one.time >= 0 for one in found):
+            raise MlflowRefused("MLflow refused the request (INVALID_PARAMETER_VALUE).")
         points = self.world.monitor_points.setdefault(run_id, [])
         points += [MetricPoint(run_id, one.metric, one.time, one.value, MONITOR_RUN) for one in found]
 
@@ -361,6 +376,7 @@ class MemoryGateway:
 
     def mark_told(self, run_id: str, told: Mapping[str, int]) -> None:
         self._called("mark_told")
+        self._live(run_id)
         self.world.told.setdefault(run_id, {}).update(told)
 
     def _live(self, run_id: str) -> Registration:
@@ -368,7 +384,9 @@ class MemoryGateway:
         if experiment.lifecycle_stage != "active" or run_id in self.refused_runs:
             raise MlflowRefused("MLflow refused the request (INVALID_PARAMETER_VALUE).")
         found = self.world.registrations.get(run_id)
-        return found if found else self.world.past[run_id].registration
+        if found is None and run_id not in self.world.past:
+            raise MlflowMissing("MLflow does not know what was asked for.")
+        return found or self.world.past[run_id].registration
 
     def _state(self, one: Registration) -> MonitorState:
         run_id = one.monitor_run_id
@@ -397,7 +415,8 @@ class MemoryGateway:
 
     def end_monitor_run(self, run_id: str, by: str, reason: str) -> None:
         self._called("end_monitor_run")
-        state = self._state(self.world.registrations.pop(run_id))
+        state = self._state(self._live(run_id))
+        self.world.registrations.pop(run_id, None)
         self.world.past[run_id] = replace(state, ended_at=self.world.tick(), ended_by=by, ended_reason=reason)
         self.world.ended[run_id] = (by, reason)
 

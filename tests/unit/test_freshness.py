@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from app.domain.codec import Source
-from app.domain.errors import MlflowUnavailable
+from app.domain.errors import MlflowDenied, MlflowUnavailable
 from app.domain.fleet import Fleet, swept
 from app.domain.models import Inventory, Newest
 from app.domain.stages import stage_rules
@@ -125,6 +125,47 @@ def test_a_model_that_a_poll_does_not_find_is_asked_for_before_it_is_taken_for_g
     process.watcher.poll_aliases()
     assert set(process.shows()) == {"m", "other"}
     assert process.gateway.calls == ["read_models"]
+
+
+def test_what_a_list_lacks_is_gone_only_where_mlflow_says_so_when_it_is_asked_by_name(
+    process: Process, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gateway = process.gateway
+    for name in ("missed", "cut", "denied", "gone"):
+        gateway.world.add_version(name, {"accuracy": 0.9})
+    gateway.world.add_version("cut")
+    process.updater.sweep()
+    gateway.world.delete_model("gone")
+    expected = truth(gateway)
+    gateway.refusals["read_models"] = {"denied": MlflowDenied("MLflow denies the permission.")}
+    whole = gateway.read_inventory
+
+    def partly() -> Inventory:
+        found = whole()
+        left_out = ("missed", "denied")
+        models = tuple(model for model in found.models if model.name not in left_out)
+        versions = tuple(v for v in found.versions if v.name not in left_out and (v.name, v.version) != ("cut", 1))
+        return replace(found, models=models, versions=versions)
+
+    monkeypatch.setattr(gateway, "read_inventory", partly)
+    listed = gateway.registered_models
+    monkeypatch.setattr(gateway, "registered_models", lambda: tuple(m for m in listed() if m.name != "denied"))
+    process.updater.sweep()
+    assert process.shows() == expected
+    # Nor does what may no longer be read fail a poll, or keep it from finding the others.
+    gateway.world.set_alias("cut", "champion", 2)
+    process.watcher.poll_aliases()
+    assert process.shows() == truth(gateway)
+    assert process.journal.last(ALIASES)["succeeded_at"]
+    assert not process.journal.last(ALIASES).get("failed_at")
+
+
+def test_a_model_that_may_not_be_read_is_told_of_to_who_asks_for_it(process: Process) -> None:
+    process.gateway.refusals["read_models"] = {"denied": MlflowDenied("MLflow denies the permission.")}
+    with pytest.raises(MlflowDenied):
+        process.updater.look_up(["denied"])
+    process.gateway.world.add_version("n")
+    assert process.updater.look_up(["denied", "n"]) == 1
 
 
 def test_a_poll_before_the_first_snapshot_leaves_that_to_the_sweep(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any
 
-from app.domain.errors import InvalidInput, MlflowMissing, MlflowRefused
+from app.domain.errors import InvalidInput, MlflowMissing
 from app.domain.models import (
     Experiment,
     Inventory,
@@ -97,8 +97,9 @@ class MlflowGateway:
     def read_models(self, names: Sequence[str], experiments: Sequence[str]) -> dict[str, ModelReading]:
         read_at = self._clock()
         found = self._registry.named(names)
-        readings = {name: ModelReading(read_at, None) for name in names if name not in found}
-        return {**readings, **self._versions(read_at, list(found.values()), experiments)}
+        readings = {name: ModelReading(read_at, None) for name, model in found.items() if model is None}
+        there = [model for model in found.values() if model is not None]
+        return {**readings, **self._versions(read_at, there, experiments)}
 
     def read_versions(self, models: Sequence[RegisteredModel], experiments: Sequence[str]) -> dict[str, ModelReading]:
         return self._versions(self._clock(), models, experiments)
@@ -126,17 +127,14 @@ class MlflowGateway:
         }
 
     def find_version(self, name: str, version: int) -> ModelVersion | None:
-        try:
-            found = self._calls.call(self._connection.client().get_model_version, name, str(version))
-        except (MlflowMissing, MlflowRefused):
-            return None
-        return rows.model_version(found)
+        return self._registry.version(name, version)
 
     def find_experiment(self, experiment_id: str) -> Experiment | None:
         try:
-            return rows.experiment(self._calls.call(self._connection.client().get_experiment, experiment_id))
-        except (MlflowMissing, MlflowRefused):
+            found = self._calls.call(self._connection.client().get_experiment, experiment_id)
+        except MlflowMissing:
             return None
+        return rows.only(rows.experiment, found, "experiment")
 
     def list_runs(self, experiment_id: str, limit: int, page_token: str | None) -> tuple[Sequence[Run], str | None]:
         if page_token is not None and page_token_offset(page_token) is None:

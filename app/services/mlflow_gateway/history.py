@@ -117,7 +117,7 @@ class History:
                 if run_id in by_id:
                     add(by_id[run_id], key, source)
         for found in self._registry.evaluation_runs(names if len(names) <= _FEW_MODELS else None, experiments):
-            key_tagged = tagged.get(found[0].tags[EVALUATES])
+            key_tagged = tagged.get(found[0].tags.get(EVALUATES, ""))
             if key_tagged:
                 add(found, key_tagged, EVALUATION_RUN)
         return list(owners.values())
@@ -186,15 +186,17 @@ class History:
         sources |= {(row.run_id, (row.name, row.version)): SOURCE_RUN for row in versions if row.run_id}
         found: Evidence = defaultdict(list)
         for logged in self._registry.logged_models(wanted, experiments) if wanted else ():
-            key = wanted[logged.model_id]
-            for point in logged.metrics or ():
-                source = sources.get((point.run_id, key), LOGGED_MODEL)
-                found[key].append(rows.metric_point(point.run_id, point, source))
+            key = wanted.get(logged.model_id)
+            if key is not None:
+                found[key] += _points(
+                    (point.run_id, point, sources.get((point.run_id, key), LOGGED_MODEL))
+                    for point in logged.metrics or ()
+                )
         return found
 
     def _read(self, run_ids: Sequence[str], metric: str) -> list[MetricPoint]:
         read = self._read_http if self._connection.is_http else self._read_store
-        points = [rows.metric_point(run_id, row, SOURCE_RUN) for run_id, row in self._calls.call(read, run_ids, metric)]
+        points = _points((run_id, row, SOURCE_RUN) for run_id, row in self._calls.call(read, run_ids, metric))
         full = _sampled(points)
         if not full:
             return points
@@ -202,7 +204,7 @@ class History:
         points = [point for point in points if point.run_id not in full]
         for run_id in full:
             history = self._calls.call(self._connection.client().get_metric_history, run_id, metric)
-            points.extend(rows.metric_point(run_id, row, SOURCE_RUN) for row in history)
+            points += _points((run_id, row, SOURCE_RUN) for row in history)
         return points
 
     def _read_store(self, run_ids: Sequence[str], metric: str) -> list[tuple[str, Any]]:
@@ -231,6 +233,11 @@ class _Row:
         self.timestamp = int(row.get("timestamp") or 0)
         self.value = float(row.get("value") or 0)
         self.step = int(row.get("step") or 0)
+
+
+def _points(found: Iterable[tuple[str, Any, str]]) -> list[MetricPoint]:
+    """Points of the run, as MLflow has them, and where they were found."""
+    return rows.readable(lambda one: rows.metric_point(*one), found, "metric point")[0]
 
 
 def _sampled(points: list[MetricPoint]) -> set[str]:

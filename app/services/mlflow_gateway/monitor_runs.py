@@ -2,10 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 from app.domain.errors import MlflowRefused, MlflowUnavailable
-from app.domain.models import Registration
+from app.domain.models import Experiment, Registration
 from app.domain.monitor_runs import MonitorState
 from app.domain.monitored import precedence
 from app.domain.names import registration_key
@@ -15,6 +14,7 @@ from app.services.mlflow_gateway.client import Connection
 
 # mlflow.entities.ViewType.ACTIVE_ONLY and ALL.
 _ACTIVE, _ALL = 1, 3
+_LONGEST_RUN_NAME = 250
 
 
 class MonitorRuns:
@@ -67,9 +67,9 @@ class MonitorRuns:
             self._writable_experiment(),
             start_time=wanted.registered_at,
             tags={**rows.registration_tags(wanted), "mlflow.user": wanted.registered_by},
-            run_name=f"monitor {wanted.name} v{wanted.version}",
+            run_name=_run_name(wanted.name, wanted.version),
         )
-        return replace(wanted, monitor_run_id=run.info.run_id)
+        return replace(wanted, monitor_run_id=rows.only(rows.run_id, run, "new run"))
 
     def end(self, run_id: str, by: str, reason: str) -> None:
         client = self._connection.client()
@@ -88,8 +88,9 @@ class MonitorRuns:
         metrics = [Metric(name, value, time, rows.step_of(time)) for name, value, time in points]
         self._calls.call(client.log_batch, run_id, metrics, tags=[RunTag(key, value) for key, value in tags.items()])
 
-    def _experiment(self) -> Any:
-        return self._calls.call(self._connection.client().get_experiment_by_name, self._name)
+    def _experiment(self) -> Experiment | None:
+        found = self._calls.call(self._connection.client().get_experiment_by_name, self._name)
+        return None if found is None else rows.only(rows.experiment, found, "experiment")
 
     def _writable_experiment(self) -> str:
         """The id of the tower's experiment, made or restored where needed."""
@@ -97,7 +98,8 @@ class MonitorRuns:
         experiment = self._experiment()
         if experiment is None:
             try:
-                return self._calls.call(client.create_experiment, self._name)
+                made = self._calls.call(client.create_experiment, self._name)
+                return rows.only(rows.identifier, made, "new experiment")
             except MlflowRefused:
                 # Another process made it a moment ago.
                 experiment = self._experiment()
@@ -121,3 +123,10 @@ class MonitorRuns:
         )
         good, _ = rows.readable(rows.monitor_state, found, "monitor run")
         return sorted(good, key=lambda state: (state.registration.registered_at, state.registration.monitor_run_id))
+
+
+def _run_name(name: str, version: int) -> str:
+    """What MLflow shows; on PostgreSQL it refuses more. The tags have the model's name whole."""
+    whole = f"monitor {name} v{version}"
+    surplus = len(whole) - _LONGEST_RUN_NAME
+    return whole if surplus <= 0 else f"monitor {name[: -surplus - 1]}… v{version}"

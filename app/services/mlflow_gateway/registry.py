@@ -1,17 +1,19 @@
 """Reading the registry: models, versions, the last metrics of their runs, experiments."""
 
+import logging
 import re
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from app.domain.errors import MlflowMissing, MlflowRefused, MlflowUnavailable
+from app.domain.errors import MlflowDenied, MlflowMissing, MlflowRefused, MlflowUnavailable
 from app.domain.models import Experiment, ModelVersion, RegisteredModel, Run
 from app.domain.names import EVALUATES
 from app.services.mlflow_gateway import pages, rows
 from app.services.mlflow_gateway.calls import Calls
 from app.services.mlflow_gateway.client import Connection
 
+log = logging.getLogger(__name__)
 T = TypeVar("T")
 LastLogged = Mapping[str, tuple[int, float | None]]
 
@@ -21,6 +23,8 @@ _ACTIVE, _ALL = 1, 3
 _PLAIN = re.compile(r"[\w .-]+\Z", re.ASCII)
 _NAMES_A_CALL = 200
 _MODELS_A_CALL = 200
+# Of the names that a search does not find, so many are asked for one by one; where all are gone, so are the others.
+_ASKED_BY_THEMSELVES = 20
 # A run id is whatever a client wrote beside a version; only these can be put into a filter.
 _RUN_ID = re.compile(r"[0-9A-Za-z_-]{1,64}\Z", re.ASCII)
 
@@ -62,8 +66,12 @@ class Registry:
             rows.readable(rows.model_version, versions, "model version")[0],
         )
 
-    def named(self, names: Sequence[str]) -> dict[str, RegisteredModel]:
-        """Registered models by name. One is only missing where MLflow says so in as many words."""
+    def named(self, names: Sequence[str]) -> dict[str, RegisteredModel | None]:
+        """Registered models by name, None where MLflow has none. Raises `MlflowUnavailable` where it tells of none.
+
+        A name is left out where MLflow does not tell whether there is such a model: under basic authentication a
+        search leaves out what this user may not read, so each that it lacks is asked for by itself.
+        """
         search = self._connection.client().search_registered_models
         found = {
             model.name: model
@@ -71,10 +79,34 @@ class Registry:
                 rows.registered_model, self._of_names(search, pages.MODELS, rows.MODEL_KEY, names), "registered model"
             )[0]
         }
-        for name in names:
-            if name not in found and self._exists(name):
-                raise MlflowUnavailable("MLflow lists a registered model and does not find it. Try again later.")
-        return found
+        absent = [name for name in names if name not in found]
+        unclear: MlflowUnavailable | None = None
+        gone: dict[str, None] = {}
+        for name in absent[:_ASKED_BY_THEMSELVES]:
+            try:
+                if self._is_gone(name):
+                    gone[name] = None
+                    continue
+                unclear = MlflowUnavailable("MLflow has a registered model and does not list it. Try again later.")
+            except MlflowDenied as error:
+                unclear = error
+            log.warning("Whether there is a registered model %r is not known: %s", name, unclear.detail)
+        if unclear is None:
+            gone.update(dict.fromkeys(absent[_ASKED_BY_THEMSELVES:]))
+        elif not found and not gone:
+            raise unclear
+        return {**found, **gone}
+
+    def version(self, name: str, version: int) -> ModelVersion | None:
+        """One version; None where MLflow has none."""
+        try:
+            found = self._calls.call(self._connection.client().get_model_version, name, str(version))
+        except MlflowMissing:
+            return None
+        except MlflowRefused:
+            # A name that MLflow gives to no model any more, of an old registry: only a search finds it.
+            return next((row for row in self.versions_of([name])[0] if row.version == version), None)
+        return rows.only(rows.model_version, found, "model version")
 
     def versions_of(self, names: Sequence[str]) -> tuple[list[ModelVersion], int]:
         """All versions of some registered models."""
@@ -100,13 +132,15 @@ class Registry:
             found = self._all(search, size, key, filter_string=condition, order_by=["name ASC"])
             yield from (row for row in found if row.name in wanted)
 
-    def _exists(self, name: str) -> bool:
+    def _is_gone(self, name: str) -> bool:
+        """Whether a model that a search did not find does not exist."""
         try:
             found = self._calls.call(self._connection.client().get_registered_model, name)
         except (MlflowMissing, MlflowRefused):
-            return False
+            # A name that is refused, of an old registry, can only be searched for.
+            return True
         # A prompt is kept as a registered model that no search of models finds.
-        return not (found.name == name and found._is_prompt())  # type: ignore[no-untyped-call]
+        return bool(found.name == name and found._is_prompt())  # type: ignore[no-untyped-call]
 
     def with_runs(self, versions: Sequence[ModelVersion], experiments: Sequence[str]) -> tuple[list[ModelVersion], int]:
         """The versions with the last metrics of their source runs, deleted runs included."""
@@ -137,9 +171,11 @@ class Registry:
 
     def _run(self, run_id: str) -> dict[str, Run]:
         try:
-            return {run_id: rows.run(self._calls.call(self._connection.client().get_run, run_id))}
-        except (MlflowMissing, MlflowRefused):
+            found = self._calls.call(self._connection.client().get_run, run_id)
+        except (MlflowMissing, MlflowRefused, MlflowDenied):
+            # A search leaves such runs out as well.
             return {}
+        return {run.run_id: run for run in rows.readable(rows.run, [found], "run")[0]}
 
     def runs(self, ids: Iterable[str], experiments: Sequence[str]) -> tuple[dict[str, Run], int]:
         """Runs by id, some thousands a call."""

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import orjson
 
 from app.domain.check_settings import settings_text
+from app.domain.errors import MlflowUnavailable
 from app.domain.models import Experiment, MetricPoint, ModelVersion, RegisteredModel, Registration, Run, Subscription
 from app.domain.monitor_runs import MonitorState, Verdict, verdicts_from, verdicts_text
 from app.domain.names import registration_key
@@ -40,6 +41,16 @@ def readable(convert: Callable[[Any], T], rows: Iterable[Any], what: str) -> tup
     return good, bad
 
 
+def only(convert: Callable[[Any], T], row: Any, what: str) -> T:
+    """The one that MLflow was asked about. Raises `MlflowUnavailable` where the answer cannot be understood."""
+    good, _ = readable(convert, [row], what)
+    if not good:
+        raise MlflowUnavailable(
+            f"MLflow's answer about a {what} cannot be understood. Check what stands between this service and MLflow."
+        )
+    return good[0]
+
+
 def number(value: Any) -> float | None:
     """A metric value; NaN and infinity are None."""
     value = float(value)
@@ -52,13 +63,24 @@ def _text(value: Any) -> str:
     return value
 
 
+def identifier(value: Any) -> str:
+    """A name or an id; what stands in an empty answer is none."""
+    if not _text(value):
+        raise ValueError("no name or id")
+    return str(value)
+
+
+def run_id(row: Any) -> str:
+    return identifier(row.info.run_id)
+
+
 def _time(value: Any) -> int:
     return int(value or 0)
 
 
 def registered_model(row: Any) -> RegisteredModel:
     return RegisteredModel(
-        _text(row.name),
+        identifier(row.name),
         _time(row.creation_timestamp),
         _time(row.last_updated_timestamp),
         row.description or None,
@@ -73,7 +95,7 @@ def model_version(row: Any) -> ModelVersion:
         raise ValueError(f"version {version}")
     stage = row.current_stage or "None"
     return ModelVersion(
-        _text(row.name),
+        identifier(row.name),
         version,
         stage if stage in STAGES else "None",
         _time(row.creation_timestamp),
@@ -87,8 +109,8 @@ def model_version(row: Any) -> ModelVersion:
 
 def experiment(row: Any) -> Experiment:
     return Experiment(
-        _text(row.experiment_id),
-        _text(row.name),
+        identifier(row.experiment_id),
+        identifier(row.name),
         redact(row.artifact_location) if row.artifact_location else None,
         row.lifecycle_stage,
         row.creation_time,
@@ -99,7 +121,7 @@ def experiment(row: Any) -> Experiment:
 
 def run(row: Any) -> Run:
     return Run(
-        _text(row.info.run_id),
+        run_id(row),
         row.info.experiment_id,
         row.info.status,
         row.info.start_time or None,
@@ -147,7 +169,7 @@ def registration(row: Any) -> Registration:
         model_type,
         tags[_TAG + "registered_by"],
         _time(row.info.start_time),
-        row.info.run_id,
+        run_id(row),
         int(tags[_TAG + "version_created"]),
         _settings(tags.get(_SETTINGS)),
     )
@@ -216,4 +238,4 @@ def end_tags(by: str, reason: str) -> dict[str, str]:
 def subscription(row: Any) -> Subscription:
     """A webhook. Its secret, which a database hands over with it, is left behind."""
     events = tuple(sorted(str(event) for event in row.events))
-    return Subscription(_text(row.webhook_id), _text(row.name), redact(row.url), events, row.status.is_active())
+    return Subscription(identifier(row.webhook_id), _text(row.name), redact(row.url), events, row.status.is_active())

@@ -48,14 +48,14 @@ class Webhooks:
         wanted = {"name": WEBHOOK_NAME, "url": url, "events": list(EVENTS), "secret": secret, "status": "ACTIVE"}
         try:
             if not known:
-                return rows.subscription(self._call(client.create_webhook, **wanted))
+                return rows.only(rows.subscription, self._call(client.create_webhook, **wanted), "webhook")
             made = self._call(client.update_webhook, known[0].webhook_id, **wanted)
         except MlflowRefused:
             raise MlflowRefused(_REFUSED) from None
         # Two processes may have registered at once: MLflow would deliver everything twice.
         for row in known[1:]:
             self._call(client.delete_webhook, row.webhook_id)
-        return rows.subscription(made)
+        return rows.only(rows.subscription, made, "webhook")
 
     def list(self) -> Sequence[Subscription]:
         """Every webhook, the tower's and others, the newest first."""
