@@ -124,7 +124,7 @@ def test_no_registration_is_ended_when_runs_are_made_between_two_pages(
 ) -> None:
     """Pages of five of twelve registrations, and a new monitor run before each page: none is its own double."""
     experiment = f"monitor-{uuid.uuid4().hex[:8]}"
-    reader = MlflowGateway.connect(faulty.url, monitoring_experiment=experiment, clock=now_ms)
+    reader = MlflowGateway.connect(faulty.url, monitoring_experiment=experiment, clock=now_ms, timeout=60)
     world, name = RealWorld(mlflow_url), f"paged-{uuid.uuid4().hex[:8]}"
     world.add_model(name)
     for _ in range(12):
@@ -158,7 +158,7 @@ def test_a_model_that_may_no_longer_be_read_is_not_gone_and_holds_up_no_other(
     world, secret, plain = RealWorld(mlflow_url), f"secret-{uuid.uuid4().hex[:8]}", f"plain-{uuid.uuid4().hex[:8]}"
     for name in (secret, plain):
         world.add_version(name)
-    reader = gateway(faulty.url, timeout=10)
+    reader = gateway(faulty.url, timeout=60)
     forward = faulty.forward
 
     def deny(request: Any, body: bytes) -> None:
@@ -186,7 +186,7 @@ def test_an_empty_answer_about_one_thing_is_an_error_in_our_words(
     world, name = RealWorld(mlflow_url), f"empty-{uuid.uuid4().hex[:8]}"
     world.add_version(name)
     experiment = f"empty-{uuid.uuid4().hex[:8]}"
-    reader = MlflowGateway.connect(faulty.url, monitoring_experiment=experiment, clock=now_ms)
+    reader = MlflowGateway.connect(faulty.url, monitoring_experiment=experiment, clock=now_ms, timeout=60)
     forward = faulty.forward
 
     def emptied(request: Any, body: bytes) -> None:
@@ -208,7 +208,7 @@ def test_an_empty_answer_about_one_thing_is_an_error_in_our_words(
 
 
 def test_a_page_token_that_repeats_is_an_error_for_every_list(faulty: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
-    reader = gateway(faulty.url, timeout=10)
+    reader = gateway(faulty.url, timeout=60)
     run = {"info": {"run_id": "a" * 32, "experiment_id": "0", "status": "FINISHED"}, "data": {}}
     page = {"runs": [run], "next_page_token": base64.b64encode(b'{"offset": 1}').decode()}
 
@@ -226,7 +226,7 @@ def test_a_page_token_that_repeats_is_an_error_for_every_list(faulty: Proxy, mon
 @pytest.mark.parametrize("length", [1, 230, 240, 241, 250, 1000])
 def test_what_a_registration_writes_fits_the_columns_of_every_database(sqlite_uri: str, length: int) -> None:
     """SQLite keeps any length; PostgreSQL refuses what is longer than MLflow's own tables say."""
-    reader = gateway(sqlite_uri)
+    reader = gateway(sqlite_uri, timeout=60)
     name = uuid.uuid4().hex[:1] * length
     made = reader.open_monitor_run(Registration(name, 12, "classifier", "a" * 250, now_ms(), "", 1))
     run = RealWorld(sqlite_uri).client.get_run(made.monitor_run_id)
