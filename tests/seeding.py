@@ -12,8 +12,11 @@ from mlflow.store.model_registry.dbmodels import models as registry
 from mlflow.store.tracking.dbmodels import models as tracking
 
 from app.domain.models import Registration
-from app.services.mlflow_gateway.rows import registration_tags
+from app.domain.monitor_runs import CODES, VERDICT_METRIC, Verdict
+from app.domain.verdicts import VERDICTS
+from app.services.mlflow_gateway.rows import registration_tags, verdict_tags
 
+_WHY = "baseline 0.940 ± 0.012, below for 4 of the last 5 points since 2023-12-03"
 STAGES = ("Archived", "Staging", "Production")
 
 
@@ -85,6 +88,44 @@ def seed_monitored(store: Path, versions: int, metrics: int = 5, points: int = 1
                 add(tracking.SqlMetric, **point)
             add(tracking.SqlLatestMetric, **point)
     _insert(store, rows)
+
+
+def seed_history(store: Path, changes: int) -> int:
+    """Register every seeded version for monitoring, each with so many changes of verdict; the number of events."""
+    hour = 3_600_000
+    began = int(time.time() * 1000) - (changes + 1) * hour
+    experiment = 1_000_000
+    row = {"artifact_location": "mem:/", "lifecycle_stage": "active", "workspace": "default"}
+    row |= {"experiment_id": experiment, "name": "control-tower", "creation_time": began, "last_update_time": began}
+    rows: dict[sa.Table, list[dict[str, object]]] = {tracking.SqlExperiment.__table__: [row]}  # type: ignore[attr-defined]
+
+    def add(table: type, **row: object) -> None:
+        rows.setdefault(table.__table__, []).append(row)  # type: ignore[attr-defined]
+
+    engine = sa.create_engine(f"sqlite:///{store}")
+    with engine.begin() as connection:
+        versions = list(connection.execute(sa.select(registry.SqlModelVersion.__table__)))  # type: ignore[attr-defined]
+    engine.dispose()
+    for number, version in enumerate(versions):
+        run = f"b{number:031x}"
+        add(
+            tracking.SqlRun, run_uuid=run, name=run, source_type="UNKNOWN", source_name="", entry_point_name="",
+            user_id="seed", status="RUNNING", start_time=began + number, end_time=None, source_version="",
+            lifecycle_stage="active", artifact_uri="mem:/", experiment_id=experiment,
+        )  # fmt: skip
+        wanted = Registration(version.name, version.version, "classifier", "seed", began, run, version.creation_time)
+        found = [
+            Verdict(began + (place + 1) * hour + number, VERDICTS[place % 3], (f"accuracy 0.{871 + place}, {_WHY}",))
+            for place in range(changes)
+        ]
+        for key, value in {**registration_tags(wanted), **verdict_tags(found, {})}.items():
+            add(tracking.SqlTag, run_uuid=run, key=key, value=value)
+        for one in found:
+            point = {"run_uuid": run, "key": VERDICT_METRIC, "value": CODES[one.verdict], "timestamp": one.at}
+            add(tracking.SqlMetric, **point, step=one.at // 1000, is_nan=False)
+        add(tracking.SqlLatestMetric, **point, step=found[-1].at // 1000, is_nan=False)
+    _insert(store, rows)
+    return len(versions) * (changes + 1)
 
 
 def _insert(store: Path, rows: dict[sa.Table, list[dict[str, object]]]) -> None:

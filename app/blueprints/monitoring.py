@@ -149,4 +149,4 @@ def monitoring(query: FleetQuery) -> Response:
 @blp.response(200, EventSchema(many=True), headers=PAGE_HEADERS)
 def history(query: dict[str, Any]) -> Response:
     """Registrations, changes of verdict and removals, newest first, also of past registrations."""
-    return answered(Answer(tower().monitoring.history(**query)))
+    return answered(Answer(*tower().history.listed(**query)))

@@ -113,7 +113,9 @@ class Gateway(TimeBounds, Protocol):
         """Open a monitor run; the answer carries its id."""
         ...
 
-    def end_monitor_run(self, run_id: str, by: str, reason: str) -> None: ...
+    def end_monitor_run(self, run_id: str, by: str, reason: str) -> int:
+        """End a monitor run; the time of that, in milliseconds."""
+        ...
 
     def monitor_states(self) -> Sequence[MonitorState] | None:
         """As `open_registrations`, with what their monitor runs hold beside the registration."""
@@ -121,6 +123,14 @@ class Gateway(TimeBounds, Protocol):
 
     def monitor_history(self, name: str | None, version: int | None) -> Sequence[MonitorState]:
         """Open and ended monitor runs with every change of verdict; of one model or version, or of all."""
+        ...
+
+    def monitor_runs(self, run_ids: Sequence[str] | None) -> Sequence[MonitorState] | None:
+        """Open and ended monitor runs with what their tags hold: all, or those named; None without the experiment."""
+        ...
+
+    def verdict_changes(self, run_ids: Sequence[str]) -> Mapping[str, Sequence[tuple[int, str]]]:
+        """Every change of verdict (time, verdict) of some monitor runs."""
         ...
 
     def log_observations(self, run_id: str, found: Sequence[Observation]) -> None:
@@ -239,6 +249,18 @@ class Reader(Protocol):
 
     def look_up(self, names: Sequence[str]) -> int:
         """Read some registered models anew; how many of them had changed."""
+        ...
+
+
+class HistoryReader(Protocol):
+    """What reads the history of the registrations: in this process, or in the agent's."""
+
+    def first(self) -> None:
+        """See to it that there is one, within one call's time. Raises `MlflowUnavailable`."""
+        ...
+
+    def held(self, seal: str) -> dict[str, Any] | None:
+        """The history of the process that reads, as JSON, where it is another than the one with this seal."""
         ...
 
 

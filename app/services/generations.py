@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 
 from app.domain.checks import Check, last_check
+from app.domain.exact import exact
 from app.domain.findings import Finding, findings, kinds_by_version
 from app.domain.fleet import Fleet
 from app.domain.index import Index
@@ -115,7 +116,7 @@ class Generation:
         registration = self.registrations.get(model.key)
         kept = self._rows.get(model.key)
         if kept is None or kept[0] is not model or kept[1] != registration:
-            kept = (model, registration, orjson.dumps(model_info(model, registration)))
+            kept = (model, registration, exact(orjson.dumps(model_info(model, registration))))
             if len(self._rows) < _KEPT_ROWS:
                 self._rows[model.key] = kept
         return kept[2]

@@ -1,4 +1,4 @@
-"""What there is to say of the registrations: settings, verdicts, reasons, and what happened to them."""
+"""What there is to say of the registrations: settings, verdicts, reasons."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -6,21 +6,18 @@ from typing import Any
 import orjson
 
 from app.domain.models import Registration
-from app.domain.monitor_runs import events
-from app.domain.names import version_number
-from app.domain.ports import Checked, Clock, Gateway, Mirror, Register
-from app.domain.query import FleetQuery, ListQuery, page_of, pagination
+from app.domain.ports import Checked, Clock, Mirror, Register
+from app.domain.query import FleetQuery, page_of, pagination
 from app.domain.views import registration_info
 from app.services.generations import Generations
 from app.services.prepared import Prepared
 
 
 class MonitoringReport:
-    """Answers from what the workers share; the history is read from MLflow."""
+    """Answers from what the workers share."""
 
     def __init__(
         self,
-        gateway: Gateway,
         mirror: Mirror,
         register: Register,
         checks: Checked,
@@ -28,7 +25,6 @@ class MonitoringReport:
         clock: Clock,
         most: int,
     ) -> None:
-        self._gateway = gateway
         self._mirror = mirror
         self._register = register
         self._checks = checks
@@ -57,15 +53,7 @@ class MonitoringReport:
 
         return now.pages.get(("monitoring", query), make), stale, False
 
-    def history(self, query: ListQuery, name: str | None, version: str | None) -> Prepared:
-        """Registrations, changes of verdict and removals, newest first, also of past registrations."""
-        number = version_number(version) if version is not None else None
-        if version is not None and number is None:
-            return self._prepared([], query)
-        with self._gateway.within(self._gateway.patience):
-            return self._prepared(events(self._gateway.monitor_history(name, number)), query)
-
-    def _prepared(self, rows: Sequence[Any], query: ListQuery, told: Callable[[Any], Any] | None = None) -> Prepared:
+    def _prepared(self, rows: Sequence[Any], query: FleetQuery, told: Callable[[Any], Any] | None = None) -> Prepared:
         page = page_of(query, len(rows), self._most)
         shown = [told(row) if told else row for row in rows[page.rows]]
         return Prepared(orjson.dumps(shown), self._clock(), pagination(page))

@@ -7,6 +7,8 @@ from typing import Any
 
 import zstandard
 
+from app.domain.exact import exact
+
 # The better first: where a client takes both alike, it gets the first.
 CODINGS = ("zstd", "gzip")
 # Below, the headers weigh more than what is saved.
@@ -17,7 +19,7 @@ class Prepared:
     """One body of one snapshot. `as_of` in milliseconds; `pagination` where the body is a page of a list."""
 
     def __init__(self, body: bytes, as_of: int, pagination: dict[str, int] | None = None) -> None:
-        self.body = body
+        self.body = exact(body)
         self.as_of = as_of
         self.pagination = pagination
         self.digest = hashlib.blake2b(body, digest_size=12).hexdigest()

@@ -5,9 +5,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from app.domain.alerts import VerdictChange
-from app.domain.ports import Clock, Gateway, Observers, Reader, Updates
+from app.domain.ports import Clock, Gateway, HistoryReader, Observers, Reader, Updates
 from app.services.alerts import Announcer, AppriseReceiver, Receiver, WebhookReceiver, kind_of
 from app.services.checker import Checker
+from app.services.historian import Historian
+from app.services.recording import recording
 from app.services.refresher import Refresher
 from app.services.scheduler import TICK_SECONDS, Jobs, Scheduler
 from app.services.updater import Updater, UpdaterOptions
@@ -22,6 +24,8 @@ class Agent:
     """The objects of the process that talks to MLflow, and what is done at its start and end."""
 
     world: World
+    gateway: Gateway
+    historian: Historian
     stores: Stores
     mirror: Mirror
     updater: Updater
@@ -35,12 +39,18 @@ class Agent:
     @property
     def api(self) -> AgentApi:
         """What workers may call."""
-        return AgentApi(self.world.gateway, self.updater, self.refresher, self.checker)
+        return AgentApi(self.gateway, self.updater, self.refresher, self.checker, self.historian)
 
     def exposed(self) -> Mapping[type, object]:
         """The same by interface, for calls from other processes."""
         api = self.api
-        return {Gateway: api.gateway, Reader: api.reader, Updates: api.updates, Observers: api.observers}
+        return {
+            Gateway: api.gateway,
+            Reader: api.reader,
+            Updates: api.updates,
+            Observers: api.observers,
+            HistoryReader: api.historian,
+        }
 
     def start(self) -> None:
         """Begin to read, to judge and to announce."""
@@ -64,9 +74,11 @@ class Agent:
 
 def build_agent(settings: Settings, world: World) -> Agent:
     """The agent's objects, handed to each other."""
-    gateway, clock, timeout = world.gateway, world.clock, settings.cache_timeout_seconds
+    clock, timeout = world.clock, settings.cache_timeout_seconds
     cached = settings.enable_cache
     shared = stores(settings, world)
+    historian = Historian(world.gateway, shared.histories, shared.journal, clock, timeout)
+    gateway: Gateway = recording(world.gateway, historian) if cached else world.gateway
     options = UpdaterOptions(shared.interval, timeout, cached)
     updater = Updater(gateway, shared.snapshots, shared.journal, world.refresh_locks, shared.rules, clock, options)
     own = mirror(settings, world, shared, gateway, updater)
@@ -92,10 +104,13 @@ def build_agent(settings: Settings, world: World) -> Agent:
         checker.round: settings.check_interval_minutes * 60,
         world.cache.look: 1,
         refresher.tick: TICK_SECONDS,
+        historian.tick: TICK_SECONDS if cached else 0,
         watcher.poll_changes: settings.change_poll_seconds if cached else 0,
         watcher.poll_aliases: settings.alias_poll_seconds if cached else 0,
     }
-    return Agent(world, shared, own, updater, watcher, refresher, checker, announcer, Scheduler(), jobs)
+    return Agent(
+        world, gateway, historian, shared, own, updater, watcher, refresher, checker, announcer, Scheduler(), jobs
+    )
 
 
 def receivers(settings: Settings, clock: Clock) -> list[Receiver]:

@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 
 from app.domain.codec import Source
-from app.domain.ports import Gateway, Observers, Reader, Updates
+from app.domain.ports import Gateway, HistoryReader, Observers, Reader, Updates
 from app.domain.stages import StageRules, stage_rules
 from app.services.checks import Checks
+from app.services.histories import Histories
 from app.services.journal import Journal
 from app.services.model_tracker import ModelTracker, TrackerOptions
 from app.services.monitoring_manager import MonitoringManager
@@ -26,6 +27,7 @@ class AgentApi:
     reader: Reader
     updates: Updates
     observers: Observers
+    historian: HistoryReader
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,7 @@ class Stores:
     snapshots: Snapshots
     journal: Journal
     checks: Checks
+    histories: Histories
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,8 @@ def stores(settings: Settings, world: World) -> Stores:
         snapshots=Snapshots(world.cache, world.refresh_locks, Source(source, rules)),
         journal=Journal(world.cache, world.clock, settings.cache_timeout_seconds, world.instruments),
         checks=Checks(world.cache, world.monitoring_locks, source),
+        # Two instances with other cache directories have a history each.
+        histories=Histories(world.cache, world.refresh_locks, source),
     )
 
 

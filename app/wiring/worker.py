@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from flask import current_app
 
-from app.domain.ports import Clock, Gateway, Observers, Reader, Updates
+from app.domain.ports import Clock, Gateway, HistoryReader, Observers, Reader, Updates
 from app.domain.redact import without_userinfo
 from app.services.agent import AgentLink, Keeper, remote
 from app.services.alerts import not_understood
@@ -22,6 +22,7 @@ from app.services.file_locks import FileLocks
 from app.services.generations import Generations
 from app.services.health import Health
 from app.services.health_report import HealthReport
+from app.services.history_report import HistoryReport
 from app.services.journal import Journal
 from app.services.keys import KeyRing
 from app.services.mlflow_store import ensure_store
@@ -51,6 +52,7 @@ class Tower:
     catalogue: Catalogue
     registrations: RegistrationDesk
     monitoring: MonitoringReport
+    history: HistoryReport
     drift: Drift
     comparison: Comparison
     runs: Runs
@@ -126,13 +128,21 @@ def build_worker(settings: Settings, world: World, agent: AgentApi | None = None
     max_age = int(settings.cache_max_age_hours * _HOUR_MS)
     lists = CatalogueOptions(settings.max_models_returned, max_age)
     catalogue = Catalogue(tracker, registrations, generations, own.counter, world.clock, lists)
+    history = HistoryReport(
+        agent.gateway,
+        tracker,
+        shared.histories,
+        agent.historian,
+        world.clock,
+        settings.max_models_returned,
+        max_age,
+    )
     health = Health(agent.gateway, world.cache, world.refresh_locks, world.clock)
     secret = settings.mlflow_webhook_secret
     views = Tower(
         catalogue=catalogue,
         registrations=RegistrationDesk(registrations, agent.observers),
         monitoring=MonitoringReport(
-            agent.gateway,
             tracker,
             registrations,
             shared.checks,
@@ -140,6 +150,7 @@ def build_worker(settings: Settings, world: World, agent: AgentApi | None = None
             world.clock,
             settings.max_models_returned,
         ),
+        history=history,
         drift=Drift(agent.gateway, tracker, registrations, world.clock),
         comparison=Comparison(agent.gateway, shared.rules, world.clock),
         runs=Runs(agent.gateway),
@@ -157,7 +168,7 @@ def build_worker(settings: Settings, world: World, agent: AgentApi | None = None
         mlflow_ui_url=settings.mlflow_ui_url or "",
         clock=world.clock,
     )
-    jobs: dict[Any, float] = {world.cache.look: 1, tracker.catch_up: TICK_SECONDS}
+    jobs: dict[Any, float] = {world.cache.look: 1, tracker.catch_up: TICK_SECONDS, history.catch_up: TICK_SECONDS}
     if keeper is not None:
         jobs[keeper.tick] = 1
     if views.keys is not None:
@@ -167,7 +178,13 @@ def build_worker(settings: Settings, world: World, agent: AgentApi | None = None
 
 def remote_agent(link: AgentLink) -> AgentApi:
     """The agent's objects, in another process of this host."""
-    return AgentApi(remote(Gateway, link), remote(Reader, link), remote(Updates, link), remote(Observers, link))
+    return AgentApi(
+        remote(Gateway, link),
+        remote(Reader, link),
+        remote(Updates, link),
+        remote(Observers, link),
+        remote(HistoryReader, link),
+    )
 
 
 def public_config(settings: Settings) -> dict[str, Any]:

@@ -467,6 +467,28 @@ def test_what_mlflow_cannot_keep_is_refused_and_nothing_of_it_written(case: Case
             write()
 
 
+def test_monitor_runs_are_found_by_their_ids_and_all_their_changes_of_verdict_are_told(case: Case) -> None:
+    name = case.name()
+    case.world.add_version(name)
+    made = case.register(name, 1)
+    at = now_ms()
+    verdicts: list[Verdict] = []
+    for number in range(53):
+        verdicts = [*verdicts, Verdict(at + number, ("healthy", "drifting")[number % 2], (f"why {number}",))]
+        case.gateway.write_verdict(made.monitor_run_id, verdicts, {})
+    ended_at = case.gateway.end_monitor_run(made.monitor_run_id, "bob", "enough")
+    other = case.register(name, 1)
+    found = case.gateway.monitor_runs([made.monitor_run_id, "nobody", "it's"])
+    (state,) = found
+    assert (state.registration, state.ended_at, state.ended_by) == (made, ended_at, "bob")
+    assert list(state.verdicts) == verdicts[-50:]
+    everything = {one.registration.monitor_run_id: one.ended_at for one in case.gateway.monitor_runs(None)}
+    assert (everything[made.monitor_run_id], everything[other.monitor_run_id]) == (ended_at, None)
+    changes = case.gateway.verdict_changes([made.monitor_run_id, other.monitor_run_id])
+    assert sorted(changes[made.monitor_run_id]) == [(one.at, one.verdict) for one in verdicts]
+    assert not changes.get(other.monitor_run_id)
+
+
 METRIC_NAMES = [
     "accuracy", "f1 score", "a/b", "val:loss", "Größe", ".hidden", "a.b-c_d", "x" * 250,
     "x" * 251, "", "a%", "a'b", "(a)", "a@b", "$", "🧬", "..", "../a", "a//b", "/a", ".", "a/../b", "a\nb",

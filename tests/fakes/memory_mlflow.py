@@ -22,7 +22,8 @@ from app.domain.models import (
     Run,
     Subscription,
 )
-from app.domain.monitor_runs import MonitorState, Verdict
+from app.domain.monitor_history import all_changes
+from app.domain.monitor_runs import MonitorState, Verdict, verdicts_from, verdicts_text
 from app.domain.monitored import precedence
 from app.domain.names import EVALUATES, is_metric_name
 from app.domain.observations import Observation
@@ -53,6 +54,7 @@ class MemoryWorld:
         self.past: dict[str, MonitorState] = {}
         self.monitor_points: dict[str, list[MetricPoint]] = {}
         self.verdicts: dict[str, tuple[Verdict, ...]] = {}
+        self.tagged: dict[str, str] = {}
         self.told: dict[str, dict[str, int]] = {}
         self.model_points: dict[tuple[str, int], list[MetricPoint]] = {}
         self.ended: dict[str, tuple[str, str]] = {}
@@ -346,13 +348,28 @@ class MemoryGateway:
 
     def monitor_history(self, name: str | None, version: int | None) -> Sequence[MonitorState]:
         self._called("monitor_history")
-        states = [self._state(one) for one in self._sorted(self.world.registrations.values())]
-        states += self.world.past.values()
         return [
-            state
-            for state in states
+            replace(state, verdicts=all_changes(state.verdicts, self._changes(state.registration.monitor_run_id)))
+            for state in self._states()
             if name in (None, state.registration.name) and version in (None, state.registration.version)
         ]
+
+    def monitor_runs(self, run_ids: Sequence[str] | None) -> Sequence[MonitorState] | None:
+        self._called("monitor_runs")
+        if self._experiment not in self.world.experiments:
+            return None
+        return [one for one in self._states() if run_ids is None or one.registration.monitor_run_id in run_ids]
+
+    def verdict_changes(self, run_ids: Sequence[str]) -> Mapping[str, Sequence[tuple[int, str]]]:
+        self._called("verdict_changes")
+        return {run_id: self._changes(run_id) for run_id in run_ids}
+
+    def _changes(self, run_id: str) -> list[tuple[int, str]]:
+        return [(one.at, one.verdict) for one in self.world.verdicts.get(run_id, ())]
+
+    def _states(self) -> list[MonitorState]:
+        states = [self._state(one) for one in self._sorted(self.world.registrations.values())]
+        return [*states, *self.world.past.values()]
 
     def log_observations(self, run_id: str, found: Sequence[Observation]) -> None:
         self._called("log_observations")
@@ -369,7 +386,8 @@ class MemoryGateway:
     def write_verdict(self, run_id: str, verdicts: Sequence[Verdict], told: Mapping[str, int]) -> None:
         self._called("write_verdict")
         self._live(run_id)
-        self.world.verdicts[run_id] = tuple(verdicts)
+        self.world.verdicts[run_id] = (*self.world.verdicts.get(run_id, ()), verdicts[-1])
+        self.world.tagged[run_id] = verdicts_text(verdicts)
         self.world.told.setdefault(run_id, {}).update(told)
 
     def mark_told(self, run_id: str, told: Mapping[str, int]) -> None:
@@ -388,7 +406,7 @@ class MemoryGateway:
 
     def _state(self, one: Registration) -> MonitorState:
         run_id = one.monitor_run_id
-        return MonitorState(one, self.world.verdicts.get(run_id, ()), self.world.told.get(run_id, {}))
+        return MonitorState(one, verdicts_from(self.world.tagged.get(run_id)), self.world.told.get(run_id, {}))
 
     def open_registrations(self) -> Sequence[Registration] | None:
         self._called("open_registrations")
@@ -411,12 +429,14 @@ class MemoryGateway:
         self.world.registrations[made.monitor_run_id] = made
         return made
 
-    def end_monitor_run(self, run_id: str, by: str, reason: str) -> None:
+    def end_monitor_run(self, run_id: str, by: str, reason: str) -> int:
         self._called("end_monitor_run")
         state = self._state(self._live(run_id))
         self.world.registrations.pop(run_id, None)
-        self.world.past[run_id] = replace(state, ended_at=self.world.tick(), ended_by=by, ended_reason=reason)
+        ended_at = self.world.tick()
+        self.world.past[run_id] = replace(state, ended_at=ended_at, ended_by=by, ended_reason=reason)
         self.world.ended[run_id] = (by, reason)
+        return ended_at
 
     def register_webhook(self, url: str, secret: str) -> Subscription:
         self._called("register_webhook")

@@ -3,8 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.models import Registration
-from app.domain.monitor_runs import LONGEST, MonitorState, Verdict, events, verdicts_from, verdicts_text, with_points
+from app.domain.monitor_runs import LONGEST, Verdict, verdicts_from, verdicts_text
 
 _verdicts = st.lists(
     st.builds(
@@ -30,24 +29,3 @@ def test_the_newest_changes_fit_into_a_tag_and_are_read_back(verdicts: list[Verd
 @given(st.none() | st.text() | st.sampled_from(["[1]", "[[1,2]]", '[["x","y",[]]]', "{}", "null", '[[1,"a",5]]']))
 def test_a_tag_that_somebody_wrote_by_hand_is_read_or_ignored(text: str | None) -> None:
     assert isinstance(verdicts_from(text), tuple)
-
-
-def test_changes_that_the_tag_no_longer_holds_come_from_the_metric_without_reasons() -> None:
-    kept = (Verdict(5, "drifting", ("bad",)),)
-    assert with_points(kept, [(1, 0.0), (5, 2.0), (3, 1.0), (4, 9.0), (2, None)]) == (
-        Verdict(1, "healthy"),
-        Verdict(3, "degraded"),
-        Verdict(5, "drifting", ("bad",)),
-    )
-
-
-def test_events_are_newest_first_and_say_who() -> None:
-    one = Registration("m", 1, "classifier", "ada", 1000, "run", 1)
-    verdicts = (Verdict(2000, "healthy"), Verdict(3000, "drifting", ("bad",)))
-    state = MonitorState(one, verdicts, {}, 4000, "bob", "enough")
-    assert [(e["event"], e["by"], e["before"], e["verdict"], list(e["reasons"])) for e in events([state])] == [
-        ("removed", "bob", None, None, ["enough"]),
-        ("verdict", "control-tower", "healthy", "drifting", ["bad"]),
-        ("verdict", "control-tower", "insufficient_data", "healthy", []),
-        ("registered", "ada", None, None, []),
-    ]

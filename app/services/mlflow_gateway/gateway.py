@@ -19,7 +19,8 @@ from app.domain.models import (
     Run,
     Subscription,
 )
-from app.domain.monitor_runs import CODES, VERDICT_METRIC, MonitorState, Verdict, with_points
+from app.domain.monitor_history import all_changes
+from app.domain.monitor_runs import CODES, VERDICT_METRIC, VERDICTS_BY_CODE, MonitorState, Verdict
 from app.domain.observations import Observation
 from app.domain.page_token import page_token_offset
 from app.domain.ports import Clock, Telemetry
@@ -186,13 +187,21 @@ class MlflowGateway:
 
     def monitor_history(self, name: str | None, version: int | None) -> Sequence[MonitorState]:
         states = self._monitor_runs.ever(name, version)
-        told: dict[str, list[tuple[int, float | None]]] = defaultdict(list)
-        for point in self._history.points([state.registration.monitor_run_id for state in states], VERDICT_METRIC):
-            told[point.run_id].append((point.time, point.value))
+        changes = self.verdict_changes([state.registration.monitor_run_id for state in states])
         return [
-            replace(state, verdicts=with_points(state.verdicts, told[state.registration.monitor_run_id]))
+            replace(state, verdicts=all_changes(state.verdicts, changes.get(state.registration.monitor_run_id, ())))
             for state in states
         ]
+
+    def monitor_runs(self, run_ids: Sequence[str] | None) -> Sequence[MonitorState] | None:
+        return self._monitor_runs.named(run_ids)
+
+    def verdict_changes(self, run_ids: Sequence[str]) -> dict[str, list[tuple[int, str]]]:
+        found: dict[str, list[tuple[int, str]]] = defaultdict(list)
+        for point in self._history.points(run_ids, VERDICT_METRIC):
+            if point.value in VERDICTS_BY_CODE:
+                found[point.run_id].append((point.time, VERDICTS_BY_CODE[point.value]))
+        return dict(found)
 
     def log_observations(self, run_id: str, found: Sequence[Observation]) -> None:
         self._monitor_runs.log(run_id, [(one.metric, one.value, one.time) for one in found], {})
@@ -214,8 +223,10 @@ class MlflowGateway:
     def open_monitor_run(self, wanted: Registration) -> Registration:
         return self._monitor_runs.open(wanted)
 
-    def end_monitor_run(self, run_id: str, by: str, reason: str) -> None:
-        self._monitor_runs.end(run_id, by, reason)
+    def end_monitor_run(self, run_id: str, by: str, reason: str) -> int:
+        ended_at = self._clock()
+        self._monitor_runs.end(run_id, by, reason, ended_at)
+        return ended_at
 
     def register_webhook(self, url: str, secret: str) -> Subscription:
         return self._webhooks.register(url, secret)

@@ -1,5 +1,6 @@
 """Monitor runs: an open run in the tower's experiment is a registration; to remove it is to end the run."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -15,6 +16,7 @@ from app.services.mlflow_gateway.client import Connection
 # mlflow.entities.ViewType.ACTIVE_ONLY and ALL.
 _ACTIVE, _ALL = 1, 3
 _LONGEST_RUN_NAME = 250
+_RUN_ID = re.compile(r"[0-9A-Za-z_-]{1,64}\Z", re.ASCII)
 
 
 class MonitorRuns:
@@ -47,6 +49,20 @@ class MonitorRuns:
             if name in (None, state.registration.name) and version in (None, state.registration.version)
         ]
 
+    def named(self, run_ids: Sequence[str] | None) -> Sequence[MonitorState] | None:
+        """Open and ended ones; all, or those with these ids, some thousands a call. None without the experiment."""
+        experiment = self._experiment()
+        if experiment is None:
+            return None
+        if run_ids is None:
+            return self._search(experiment.experiment_id, "", _ALL)
+        wanted = sorted({run_id for run_id in run_ids if _RUN_ID.match(run_id)})
+        found: list[MonitorState] = []
+        for start in range(0, len(wanted), pages.RUNS):
+            listed = ",".join(f"'{run_id}'" for run_id in wanted[start : start + pages.RUNS])
+            found += self._search(experiment.experiment_id, f"attributes.run_id IN ({listed})", _ALL)
+        return found
+
     def of(self, name: str, version: int) -> Sequence[Registration]:
         experiment = self._experiment()
         if experiment is None:
@@ -71,11 +87,11 @@ class MonitorRuns:
         )
         return replace(wanted, monitor_run_id=rows.only(rows.run_id, run, "new run"))
 
-    def end(self, run_id: str, by: str, reason: str) -> None:
+    def end(self, run_id: str, by: str, reason: str, ended_at: int) -> None:
         client = self._connection.client()
         # The reason first: an open run with a reason is still monitored, an ended one without is a riddle.
         self.tag(run_id, rows.end_tags(by, reason))
-        self._calls.call(client.set_terminated, run_id)
+        self._calls.call(client.set_terminated, run_id, end_time=ended_at)
 
     def tag(self, run_id: str, tags: Mapping[str, str]) -> None:
         self.log(run_id, [], tags)

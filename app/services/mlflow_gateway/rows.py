@@ -21,6 +21,8 @@ T = TypeVar("T")
 
 # SQLite keeps infinity as the largest double; MLflow hands that back.
 _INFINITE = 1.797e308
+# What a column of MLflow's databases holds.
+_MOST = (1 << 63) - 1
 _TAG = "control_tower."
 # What tells one of MLflow's entities from the others of its kind.
 MODEL_KEY, VERSION_KEY, RUN_KEY = attrgetter("name"), attrgetter("name", "version"), attrgetter("info.run_id")
@@ -60,6 +62,8 @@ def number(value: Any) -> float | None:
 def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError(f"not text: {value!r:.80}")
+    # Half a character, which JSON can name, cannot be written anywhere.
+    value.encode()
     return value
 
 
@@ -163,11 +167,14 @@ def registration(row: Any) -> Registration:
     model_type = tags[_TAG + "model_type"]
     if model_type not in MODEL_TYPES:
         raise ValueError(f"model type {model_type!r:.80}")
+    version = int(tags[_TAG + "model_version"])
+    if not 0 < version <= _MOST:
+        raise ValueError(f"version {version!r:.80}")
     return Registration(
-        tags[_TAG + "model_name"],
-        int(tags[_TAG + "model_version"]),
+        _text(tags[_TAG + "model_name"]),
+        version,
         model_type,
-        tags[_TAG + "registered_by"],
+        _text(tags[_TAG + "registered_by"]),
         _time(row.info.start_time),
         run_id(row),
         int(tags[_TAG + "version_created"]),
@@ -193,8 +200,8 @@ def monitor_state(row: Any) -> MonitorState:
         verdicts_from(tags.get(_VERDICTS)),
         {key.removeprefix(_TOLD): int(value) for key, value in tags.items() if key.startswith(_TOLD)},
         _time(row.info.end_time) if ended else None,
-        tags.get(_TAG + "ended_by") if ended else None,
-        tags.get(_TAG + "ended_reason") if ended else None,
+        _text(tags.get(_TAG + "ended_by", "")) or None if ended else None,
+        _text(tags.get(_TAG + "ended_reason", "")) or None if ended else None,
     )
 
 
