@@ -101,6 +101,10 @@ class Gateway(TimeBounds, Protocol):
         """
         ...
 
+    def gone_runs(self, run_ids: Collection[str]) -> frozenset[str]:
+        """Which of these runs no longer exist, as after `mlflow gc`; at most twenty are asked for."""
+        ...
+
     def open_registrations(self) -> Sequence[Registration] | None:
         """Every open monitor run; None when the experiment that should hold them is deleted or gone."""
         ...

@@ -24,6 +24,10 @@ VERDICTS = (HEALTHY, DEGRADED, DRIFTING, INSUFFICIENT)
 
 LIMIT, BASELINE, UNIT = "limit", "baseline", "unit"
 NO_METRIC = "No metric has been logged for this version. Send observations, or tag a run that evaluates it."
+RUN_GONE = (
+    "The source run no longer exists in MLflow, and its metrics are gone with it. "
+    "Send observations, or tag a run that evaluates this version."
+)
 _HOUR_MS = 3_600_000
 # Shown in full; of hundreds of metrics that say the same, these are enough.
 _MOST_REASONS = 20
@@ -75,6 +79,7 @@ def judge_version(
     settings: CheckSettings,
     since: int,
     now: int,
+    no_metric: str = NO_METRIC,
 ) -> VersionVerdict:
     """Judge every metric. `references` are the baseline points of the version that the settings name, if they do.
 
@@ -92,7 +97,7 @@ def judge_version(
     if not any(one.points for one in series.values()):
         quiet = _silence("No metric", since, settings, now)
         # Where there are points, but none that can be placed, that is the reason.
-        why = [quiet] if quiet else [] if misplaced else [NO_METRIC]
+        why = [quiet] if quiet else [] if misplaced else [no_metric]
         return VersionVerdict(DEGRADED if quiet else INSUFFICIENT, _cut([*why, *misplaced, *unlogged]), metrics)
     verdict = max((one.verdict for one in metrics.values()), key=severity)
     ordered = sorted(metrics.values(), key=lambda one: -severity(one.verdict))
@@ -106,11 +111,13 @@ def judge_registration(
     evidence: Mapping[tuple[str, int], Iterable[MetricPoint]],
     now: int,
     others: Mapping[tuple[str, int], Registration] | None = None,
+    no_metric: str = NO_METRIC,
 ) -> tuple[dict[str, Series], VersionVerdict]:
     """The series of a registered version, and the verdict on it.
 
     `evidence` holds the points of the version, and of the one that its settings name as the baseline; `others` the
-    registrations there are, since that one may have settings of its own.
+    registrations there are, since that one may have settings of its own. `no_metric` is the reason where nothing was
+    found.
     """
     settings = settings_or_default(registration.settings)
     series = series_by_metric(evidence.get(registration.key, ()), now)
@@ -120,7 +127,7 @@ def judge_registration(
         own = settings_or_default(other.settings if other else {})
         named = series_by_metric(evidence.get(key, ()), now)
         references = {metric: _own_baseline(named.get(metric), one, own) for metric, one in series.items()}
-    return series, judge_version(series, references, settings, registration.registered_at, now)
+    return series, judge_version(series, references, settings, registration.registered_at, now, no_metric)
 
 
 def baseline_key(registration: Registration) -> tuple[str, int] | None:

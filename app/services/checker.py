@@ -13,7 +13,15 @@ from app.domain.fleet import Fleet
 from app.domain.models import ModelVersion
 from app.domain.monitor_runs import MonitorState, Verdict
 from app.domain.ports import Clock, Gateway, Journal, Locks, Mirror, Register
-from app.domain.verdicts import DEGRADED, DRIFTING, VersionVerdict, baseline_key, judge_registration
+from app.domain.verdicts import (
+    DEGRADED,
+    DRIFTING,
+    NO_METRIC,
+    RUN_GONE,
+    VersionVerdict,
+    baseline_key,
+    judge_registration,
+)
 from app.services.gatherer import Gatherer
 
 log = logging.getLogger(__name__)
@@ -165,11 +173,14 @@ class Checker:
         monitor_runs = {s.registration.key: s.registration.monitor_run_id for s in states if s.registration.key in rows}
         others = {s.registration.key: s.registration for s in states if s.registration.key in rows and _row(fleet, s)}
         evidence = self._gateway.evidence(list(rows.values()), monitor_runs, fresh)
+        silent = {row.run_id for key, row in rows.items() if row.run_id and not evidence.get(key)}
+        gone = self._gateway.gone_runs(silent) if silent else frozenset()
         made: list[Check] = []
         changed = 0
         for state in current:
             now = self._clock()
-            found = judge_registration(state.registration, evidence, now, others)[1]
+            no_metric = RUN_GONE if rows[state.registration.key].run_id in gone else NO_METRIC
+            found = judge_registration(state.registration, evidence, now, others, no_metric)[1]
             try:
                 kept, is_news = self._written(Judged(state, found, read_at), now)
             except (MlflowRefused, MlflowMissing):

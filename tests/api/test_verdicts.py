@@ -73,6 +73,13 @@ def test_points_in_microseconds_hide_nothing_and_are_shown_nowhere_but_in_a_reas
     assert [float(line.split()[-1]) > 0 for line in ages] == [True]
 
 
+def test_after_the_source_run_is_collected_the_reason_says_so(monitored: Service, world: MemoryWorld) -> None:
+    world.collect_run(world.run_of("m", 1))
+    monitored.check()
+    (reason,) = monitored.verdict("m")["reasons"]
+    assert "The source run no longer exists in MLflow" in reason
+
+
 def test_points_of_the_future_are_not_compared(service: Service, world: MemoryWorld) -> None:
     for value in (0.9, 0.8):
         world.add_version("m", {"accuracy": value})

@@ -627,3 +627,9 @@ def test_an_address_that_mlflow_does_not_take_is_told_with_what_allows_it(case: 
     with pytest.raises(MlflowRefused, match="MLFLOW_WEBHOOK_ALLOWED_SCHEMES"):
         case.gateway.register_webhook(url, SECRET)
     assert url not in {one.url for one in case.gateway.list_webhooks()}
+
+
+def test_a_run_that_is_deleted_is_there_and_one_that_was_collected_is_gone(case: Case) -> None:
+    live, deleted = case.world.add_run(), case.world.add_run()
+    case.world.delete_run(deleted)
+    assert case.gateway.gone_runs([live, deleted, "0" * 32]) == {"0" * 32}

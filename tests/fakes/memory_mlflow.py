@@ -100,6 +100,10 @@ class MemoryWorld:
     def delete_run(self, run_id: str) -> None:
         self.runs[run_id].deleted = True
 
+    def collect_run(self, run_id: str) -> None:
+        """As `mlflow gc` does with a deleted run."""
+        del self.runs[run_id]
+
     def add_model(self, name: str, tags: dict[str, str] | None = None, description: str | None = None) -> None:
         now = self.tick()
         self.models[name] = RegisteredModel(name, now, now, description, tags or {})
@@ -332,7 +336,9 @@ class MemoryGateway:
     def _points(self, row: ModelVersion, monitor_runs: Mapping[tuple[str, int], str]) -> list[MetricPoint]:
         world, key = self.world, (row.name, row.version)
         tag = f"models:/{row.name}/{row.version}"
-        found = [replace(p, source=SOURCE_RUN) for p in world.runs[row.run_id].points] if row.run_id else []
+        found = (
+            [replace(p, source=SOURCE_RUN) for p in world.runs[row.run_id].points] if row.run_id in world.runs else []
+        )
         for stored in world.runs.values():
             if stored.run.tags.get(EVALUATES) == tag and stored.run.run_id != row.run_id and not stored.deleted:
                 found += [replace(point, source=EVALUATION_RUN) for point in stored.points]
@@ -341,6 +347,10 @@ class MemoryGateway:
         return found + [
             replace(point, source=sources.get(point.run_id, LOGGED_MODEL)) for point in world.model_points.get(key, ())
         ]
+
+    def gone_runs(self, run_ids: Collection[str]) -> frozenset[str]:
+        self._called("gone_runs")
+        return frozenset(run_id for run_id in run_ids if run_id not in self.world.runs)
 
     def monitor_states(self) -> Sequence[MonitorState] | None:
         found = self.open_registrations()

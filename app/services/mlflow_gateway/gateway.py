@@ -32,6 +32,7 @@ from app.services.mlflow_gateway.monitor_runs import MonitorRuns
 from app.services.mlflow_gateway.registry import Registry
 from app.services.mlflow_gateway.webhooks import Webhooks
 
+_RUNS_ASKED_FOR = 20
 _ACTIVE = 1  # mlflow.entities.ViewType.ACTIVE_ONLY
 
 
@@ -177,6 +178,18 @@ class MlflowGateway:
         metrics: Collection[str] = (),
     ) -> dict[tuple[str, int], list[MetricPoint]]:
         return self._history.evidence(versions, monitor_runs, fresh=fresh, metrics=metrics)
+
+    def gone_runs(self, run_ids: Collection[str]) -> frozenset[str]:
+        gone = set()
+        for run_id in sorted(run_ids)[:_RUNS_ASKED_FOR]:
+            try:
+                self._calls.call(self._connection.client().get_run, run_id)
+            except MlflowMissing:
+                gone.add(run_id)
+            except MlflowRefused:
+                # What may not be read is not gone.
+                continue
+        return frozenset(gone)
 
     def open_registrations(self) -> Sequence[Registration] | None:
         states = self._monitor_runs.all_open()
