@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any
 
-from app.domain.errors import InvalidInput, MlflowMissing
+from app.domain.errors import InvalidInput, MlflowMissing, MlflowRefused, MlflowUnavailable
 from app.domain.models import (
     Experiment,
     Inventory,
@@ -186,8 +186,8 @@ class MlflowGateway:
                 self._calls.call(self._connection.client().get_run, run_id)
             except MlflowMissing:
                 gone.add(run_id)
-            except MlflowRefused:
-                # What may not be read is not gone.
+            except (MlflowRefused, MlflowUnavailable):
+                # What may not or cannot be read now is not gone, and must not end the round of checks.
                 continue
         return frozenset(gone)
 
