@@ -18,7 +18,7 @@ from app.parsing import MOST_BODY_BYTES, decoded
 from tests.api.service import Service, monitor
 
 Start = Callable[..., Service]
-PACKED = gzip.compress(b'{"model_type": "classifier"}')
+PACKED = gzip.compress(b'{"model_type": "classifier"}', mtime=0)
 
 
 def send(service: Service, body: bytes, coding: str = "gzip", path: str = monitor("m")) -> TestResponse:
