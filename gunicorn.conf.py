@@ -3,10 +3,13 @@
 import gc
 
 from app.logs import logging_config
+from app.services.marks import shared_marks
 from app.starting import announce, count_together, prepare, process_ended
 from config import load_settings
 
 count_together()
+# Before any fork, also where each worker loads the application for itself.
+shared_marks()
 _settings = load_settings()
 _host = f"[{_settings.api_host}]" if ":" in _settings.api_host else _settings.api_host
 

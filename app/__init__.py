@@ -28,6 +28,7 @@ from app.gate import gate_command
 from app.hooks import register_hooks
 from app.parsing import MOST_BODY_BYTES
 from app.services.comparison import Comparison
+from app.services.marks import shared_marks
 from app.wiring.agent import receivers
 from app.wiring.shared import AgentApi, rules_of
 from app.wiring.worker import build_worker
@@ -67,7 +68,7 @@ class OrJson(JSONProvider):
 def create_app(settings: Settings | None = None, world: World | None = None, agent: AgentApi | None = None) -> Flask:
     """The application. Tests hand in a `world` of fakes, and the objects of an `agent` in this process."""
     settings = settings or load_settings()
-    world = world or real_world(settings)
+    world = world or real_world(settings, shared_marks())
     worker = build_worker(settings, world, agent)
     keys = worker.tower.keys
     app = ControlTower(__name__)

@@ -10,6 +10,7 @@ import msgspec
 
 from app.logs import logging_config
 from app.services.agent import Handover, Server
+from app.services.marks import Marks
 from app.wiring.agent import build_agent
 from app.wiring.world import real_world
 from config import from_json
@@ -25,7 +26,8 @@ def main() -> None:
     # Ctrl-C reaches the whole group; the workers first end what they are at.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     logging.config.dictConfig(logging_config(settings.log_level, settings.log_format))
-    agent = build_agent(settings, real_world(settings))
+    marks = None if handover.marks is None else Marks(handover.marks)
+    agent = build_agent(settings, real_world(settings, marks))
     server = Server(handover.address, agent.world.gateway.within, agent.exposed())
 
     def leave_with_the_keeper() -> None:

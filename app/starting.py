@@ -6,9 +6,10 @@ import os
 from flask import Flask
 
 from app.services.keys import BadKeyFile
+from app.services.passing import passing_directory
 from app.services.telemetry.files import VARIABLE, shared_place
 from app.wiring.worker import Worker
-from app.wiring.world import counting_locks, passing_directory
+from app.wiring.world import counting_locks
 
 log = logging.getLogger(__name__)
 

@@ -5,12 +5,13 @@ import sys
 import time
 from collections.abc import Callable
 
-from bench import freshness, history, monitoring, page, report, serving
+from bench import freshness, history, monitoring, page, processor, report, serving
 
 Measure = Callable[[int], list[report.Line]]
 _SIZES = [1_000, 5_000, 15_000, 50_000]
 GOALS: dict[str, Measure] = {
     "rates": serving.rates,
+    "processor": processor.processor,
     "filtered": lambda rounds: serving.filtered(rounds, 16_667),
     "sweep": lambda rounds: serving.sweep(min(rounds, 3), 5_000),
     "start": lambda rounds: serving.start(rounds, 3_334),

@@ -12,13 +12,23 @@ from urllib.parse import urlsplit
 
 def rate(url: str, *headers: str, seconds: int = 3) -> float:
     """Requests a second that 32 connections get."""
+    return float(_told(r"Requests/sec:\s+([\d.]+)", url, headers, seconds))
+
+
+def answered(url: str, *headers: str, seconds: int = 1) -> int:
+    """How many requests 32 connections get answered in so many seconds."""
+    return int(_told(r"(\d+) requests in", url, headers, seconds))
+
+
+def _told(pattern: str, url: str, headers: tuple[str, ...], seconds: int) -> str:
     command = ["wrk", "-t1", "-c32", f"-d{seconds}s"]
     for header in headers:
         command += ["-H", header]
     told = subprocess.run([*command, url], capture_output=True, text=True, check=True).stdout
-    found = re.search(r"Requests/sec:\s+([\d.]+)", told)
-    assert found is not None
-    return float(found.group(1))
+    found = re.search(pattern, told)
+    assert found is not None, told
+    assert "Non-2xx" not in told, told
+    return found.group(1)
 
 
 def delays(url: str, busy: Callable[[], bool], a_second: int = 100, connections: int = 8) -> list[float]:

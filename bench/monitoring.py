@@ -27,7 +27,7 @@ def checks(rounds: int) -> list[Line]:
                     folder / f"idle-{number}", mlflow, workers=2, CHECK_INTERVAL_MINUTES="0", **settings
                 ) as here:
                     idle = load.p99(load.delays(f"{here.url}/models", load.for_seconds(6)))
-                    idle_bare = load.p99(load.delays(f"{bare}/models", load.for_seconds(6)))
+                    idle_bare = load.p99(load.delays(f"{bare.url}/models", load.for_seconds(6)))
                 # Nothing is known of a round before its folder's first.
                 with _checking(folder / f"ours-{number}", mlflow, settings) as here:
                     ours.append(load.p99(load.delays(f"{here.url}/models", lambda h=here: not _done(h))) / idle)
@@ -37,7 +37,7 @@ def checks(rounds: int) -> list[Line]:
                     until(lambda h=here, b=began: _last(h)["last_run"] != b and _done(h))
                     later.append(_last(here)["duration_seconds"])
                 with _checking(folder / f"bare-{number}", mlflow, settings) as here:
-                    theirs.append(load.p99(load.delays(f"{bare}/models", lambda h=here: not _done(h))) / idle_bare)
+                    theirs.append(load.p99(load.delays(f"{bare.url}/models", lambda h=here: not _done(h))) / idle_bare)
     size = f"{_VERSIONS} versions, 5 metrics, 100 points each"
     return [
         Line(f"first round of checks of {size}", 60, first, "s"),

@@ -23,14 +23,14 @@ def rates(rounds: int) -> list[Line]:
         whole = here.get("/models", headers=PLAIN)
         with world.bare(folder / "bare", whole.content, workers=2) as beside:
             pairs: dict[str, tuple[Callable[[], float], Callable[[], float]]] = {
-                "plain": (lambda: load.rate(f"{here.url}/models"), lambda: load.rate(f"{beside}/models")),
+                "plain": (lambda: load.rate(f"{here.url}/models"), lambda: load.rate(f"{beside.url}/models")),
                 "304": (
                     lambda: load.rate(f"{here.url}/models", f"If-None-Match: {whole.headers['ETag']}"),
-                    lambda: load.rate(f"{beside}/304"),
+                    lambda: load.rate(f"{beside.url}/304"),
                 ),
                 "gzip": (
                     lambda: load.rate(f"{here.url}/models", "Accept-Encoding: gzip"),
-                    lambda: load.rate(f"{beside}/gzip"),
+                    lambda: load.rate(f"{beside.url}/gzip"),
                 ),
             }
             lines = []
@@ -75,7 +75,7 @@ def filtered(rounds: int, models: int) -> list[Line]:
             bare = []
             for _ in found:
                 began = time.perf_counter()
-                session.get(f"{beside}/models", headers=PLAIN)
+                session.get(f"{beside.url}/models", headers=PLAIN)
                 bare.append((time.perf_counter() - began) * 1000)
     note = f"a bare view of that size {statistics.median(bare):.2f} ms"
     return [Line(f"page of 50 filtered from {models * 3} versions", 5, found, "ms", note=note)]
@@ -90,7 +90,7 @@ def sweep(rounds: int, models: int) -> list[Line]:
     ):
         ours, theirs = [], []
         for _ in range(rounds):
-            for url, ratios in ((f"{here.url}/models", ours), (f"{beside}/models", theirs)):
+            for url, ratios in ((f"{here.url}/models", ours), (f"{beside.url}/models", theirs)):
                 idle = load.p99(load.delays(url, load.for_seconds(8)))
                 refresh = threading.Thread(target=here.post, args=("/cache/refresh",))
                 refresh.start()

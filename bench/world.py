@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from mlflow import MlflowClient
 
@@ -33,9 +34,16 @@ def mlflow_with(models: int, **environment: str) -> Iterator[tuple[str, Path]]:
             yield url, folder
 
 
+class Bare(NamedTuple):
+    """A running bare application: its address, and its gunicorn's master."""
+
+    url: str
+    pid: int
+
+
 @contextmanager
-def bare(folder: Path, body: bytes, workers: int) -> Iterator[str]:
-    """The bare Flask application under the service's own gunicorn settings."""
+def bare(folder: Path, body: bytes, workers: int, app: str = "bench.bare:app") -> Iterator[Bare]:
+    """The bare application under the service's own gunicorn settings."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "body").write_bytes(body)
     # The service's settings, without what starts and stops its own processes.
@@ -45,10 +53,10 @@ def bare(folder: Path, body: bytes, workers: int) -> Iterator[str]:
     env = clean_environment(
         BARE_BODY=str(folder / "body"), API_HOST=HOST, API_PORT=str(port), WEB_CONCURRENCY=str(workers)
     )
-    command = [sys.executable, "-m", "gunicorn", "-c", str(folder / "bare.conf.py"), "bench.bare:app"]
-    with process(command, folder / "bare.log", folder, env):
+    command = [sys.executable, "-m", "gunicorn", "-c", str(folder / "bare.conf.py"), app]
+    with process(command, folder / "bare.log", folder, env) as started:
         until(lambda: answers(f"http://{HOST}:{port}/models"), 60, "the bare application")
-        yield f"http://{HOST}:{port}"
+        yield Bare(f"http://{HOST}:{port}", started.pid)
 
 
 def bare_sweep(url: str) -> float:

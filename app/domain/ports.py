@@ -177,6 +177,10 @@ class OwnGateway(Gateway, Protocol):
         """Make ready what the first call needs, which may take a second."""
         ...
 
+    def gives_sign(self, seconds: float) -> bool:
+        """Whether MLflow answers, asked from this process without MLflow's client; False also where nobody can tell."""
+        ...
+
 
 class SharedCache(Protocol):
     """What the workers share. Values are JSON-shaped; a value that cannot be read is a miss."""
@@ -209,10 +213,22 @@ class SharedCache(Protocol):
         ...
 
 
+class HeldLock(Protocol):
+    """A lock that is held."""
+
+    def stands(self) -> bool:
+        """Whether it still excludes others; who holds one for long asks now and then."""
+        ...
+
+    def remove(self) -> None:
+        """Leave nothing of it behind: nobody will need it again."""
+        ...
+
+
 class Locks(Protocol):
     """Locks that hold between threads and processes."""
 
-    def hold(self, name: str, timeout: float) -> AbstractContextManager[None]:
+    def hold(self, name: str, timeout: float) -> AbstractContextManager[HeldLock]:
         """Hold a lock, or raise `LockTimeout` after so many seconds (0: do not wait)."""
         ...
 

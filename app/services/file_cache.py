@@ -59,7 +59,8 @@ class FileCache(FileSystemCache):
         self._directory = directory
         self._paths: dict[str, str] = {}
         self._marks = marks
-        self._seen: dict[str, tuple[int, object | None, int]] = {}
+        # The file that is known to be there, and how often others put another in its place.
+        self._seen: dict[str, tuple[object | None, int]] = {}
         try:
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)
             _sweep(directory)
@@ -124,21 +125,20 @@ class FileCache(FileSystemCache):
             return self.token(key)
         seen = self._seen.get(key)
         if seen is None:
-            seen = self._seen[key] = (self._marks.of(key), self.token(key), 0)
-        return self._marks.of(key), seen[2]
+            seen = self._seen[key] = (self.token(key), 0)
+        return self._marks.of(key), seen[1]
 
     def look(self) -> None:
         if self._marks is None:
             return
-        for key, (number, token, times) in list(self._seen.items()):
-            number_now, token_now = self._marks.of(key), self.token(key)
-            # A file that changed without its mark was put there by somebody else.
-            by_others = number_now == number and token_now != token
-            self._seen[key] = (number_now, token_now, times + by_others)
+        for key, (token, times) in list(self._seen.items()):
+            token_now = self.token(key)
+            by_others = token_now != token and not self._marks.tells_of(key, token_now)
+            self._seen[key] = (token_now, times + by_others)
 
     def _changed(self, key: str) -> None:
         if self._marks is not None:
-            self._marks.change(key)
+            self._marks.change(key, self.token(key))
 
     def facts(self, key: str) -> tuple[int, float] | None:
         try:

@@ -1,6 +1,8 @@
 """Whether MLflow answers: asked at most once in five seconds, by all workers together."""
 
 import logging
+import time
+from collections.abc import Callable
 from typing import Any
 
 from app.domain.errors import LockTimeout, TowerError
@@ -12,17 +14,27 @@ _PROBE = "probe"
 _EVERY_MS = 5_000
 # `/health` promises an answer within 2 s.
 _WAIT_SECONDS = 1.5
+_ASK_SECONDS = _WAIT_SECONDS - 0.1
+# For so long after its start a process asks MLflow without its client: the agent may not be there yet.
+_STARTING_SECONDS = 30.0
 
 
 class Health:
-    """Shares one sign of life of MLflow's between the workers."""
+    """Shares one sign of life of MLflow's between the workers.
 
-    def __init__(self, gateway: Gateway, cache: SharedCache, locks: Locks, clock: Clock) -> None:
+    `gives_sign` asks MLflow from this process, for as long as there may be no agent.
+    """
+
+    def __init__(
+        self, gateway: Gateway, cache: SharedCache, locks: Locks, clock: Clock, gives_sign: Callable[[float], bool]
+    ) -> None:
         self._gateway = gateway
         self._cache = cache
         self._locks = locks
         self._clock = clock
+        self._gives_sign = gives_sign
         self._own: dict[str, Any] = {}
+        self._first_asked: float | None = None
 
     def mlflow(self) -> tuple[bool, int | None]:
         """Whether MLflow answers, and how many active experiments it has (None: it never said)."""
@@ -57,11 +69,20 @@ class Health:
             "experiments": last.get("experiments"),
             "connected": False,
         }
+        until = time.monotonic() + _ASK_SECONDS
         try:
-            with self._gateway.within(_WAIT_SECONDS - 0.1):
-                told |= {"experiments": self._gateway.ping(), "connected": True}
+            if self._is_starting() and self._gives_sign(_ASK_SECONDS):
+                told["connected"] = True
+            else:
+                with self._gateway.within(max(0.0, until - time.monotonic())):
+                    told |= {"experiments": self._gateway.ping(), "connected": True}
         except TowerError as error:
             log.warning("MLflow gives no sign of life: %s", error.detail)
         self._own = told
         self._cache.set(_PROBE, told)
         return told
+
+    def _is_starting(self) -> bool:
+        if self._first_asked is None:
+            self._first_asked = time.monotonic()
+        return time.monotonic() - self._first_asked < _STARTING_SECONDS

@@ -6,17 +6,22 @@ from dataclasses import dataclass
 
 from app.domain.alerts import VerdictChange
 from app.domain.ports import Clock, Gateway, HistoryReader, Observers, Reader, Updates
+from app.services.agent import remove_abandoned_sockets
 from app.services.alerts import Announcer, AppriseReceiver, Receiver, WebhookReceiver, kind_of
 from app.services.checker import Checker
 from app.services.historian import Historian
+from app.services.passing import remove_leftovers
 from app.services.recording import recording
 from app.services.refresher import Refresher
 from app.services.scheduler import TICK_SECONDS, Jobs, Scheduler
 from app.services.updater import Updater, UpdaterOptions
 from app.services.watcher import Watcher
 from app.wiring.shared import AgentApi, Mirror, Stores, mirror, stores
-from app.wiring.world import World
+from app.wiring.world import World, agent_locks
 from config import Settings
+
+# How often what killed processes left behind is removed.
+_TIDY_SECONDS = 60
 
 
 @dataclass(frozen=True)
@@ -103,6 +108,8 @@ def build_agent(settings: Settings, world: World) -> Agent:
     jobs: Jobs = {
         checker.round: settings.check_interval_minutes * 60,
         world.cache.look: 1,
+        world.instruments.look: 1,
+        lambda: tidy(world): _TIDY_SECONDS,
         refresher.tick: TICK_SECONDS,
         historian.tick: TICK_SECONDS if cached else 0,
         watcher.poll_changes: settings.change_poll_seconds if cached else 0,
@@ -111,6 +118,13 @@ def build_agent(settings: Settings, world: World) -> Agent:
     return Agent(
         world, gateway, historian, shared, own, updater, watcher, refresher, checker, announcer, Scheduler(), jobs
     )
+
+
+def tidy(world: World) -> None:
+    """Remove what killed processes left behind on this host."""
+    remove_leftovers()
+    if world.host is not None:
+        remove_abandoned_sockets(world.host.sockets, agent_locks(world.host))
 
 
 def receivers(settings: Settings, clock: Clock) -> list[Receiver]:

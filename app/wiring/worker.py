@@ -18,7 +18,6 @@ from app.services.checks import Checks
 from app.services.comparison import Comparison
 from app.services.deliveries import DeliveryDesk
 from app.services.drift import Drift
-from app.services.file_locks import FileLocks
 from app.services.generations import Generations
 from app.services.health import Health
 from app.services.health_report import HealthReport
@@ -29,11 +28,12 @@ from app.services.mlflow_store import ensure_store
 from app.services.model_tracker import ModelTracker
 from app.services.monitoring_manager import MonitoringManager
 from app.services.monitoring_report import MonitoringReport
+from app.services.passing import keep_held
 from app.services.registration_desk import RegistrationDesk
 from app.services.runs import Runs
 from app.services.scheduler import TICK_SECONDS, Jobs, Scheduler
 from app.wiring.shared import AgentApi, mirror, stores
-from app.wiring.world import Host, World, patience_of
+from app.wiring.world import Host, World, agent_locks, patience_of
 from config import ROOT, VERSION, BadSetting, Settings, as_json
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ def build_worker(settings: Settings, world: World, agent: AgentApi | None = None
         settings.max_models_returned,
         max_age,
     )
-    health = Health(agent.gateway, world.cache, world.refresh_locks, world.clock)
+    health = Health(agent.gateway, world.cache, world.refresh_locks, world.clock, world.gateway.gives_sign)
     secret = settings.mlflow_webhook_secret
     views = Tower(
         catalogue=catalogue,
@@ -168,7 +168,13 @@ def build_worker(settings: Settings, world: World, agent: AgentApi | None = None
         mlflow_ui_url=settings.mlflow_ui_url or "",
         clock=world.clock,
     )
-    jobs: dict[Any, float] = {world.cache.look: 1, tracker.catch_up: TICK_SECONDS, history.catch_up: TICK_SECONDS}
+    jobs: dict[Any, float] = {
+        world.cache.look: 1,
+        world.instruments.look: 1,
+        keep_held: 1,
+        tracker.catch_up: TICK_SECONDS,
+        history.catch_up: TICK_SECONDS,
+    }
     if keeper is not None:
         jobs[keeper.tick] = 1
     if views.keys is not None:
@@ -254,4 +260,4 @@ def _exposition(
 def _keeper(settings: Settings, host: Host) -> Keeper:
     # The agent shares this cache, also where it is one that passes.
     agents = settings.model_copy(update={"cache_directory": host.cache, "enable_cache_persistence": True})
-    return Keeper(host.sockets, FileLocks(host.locks, "agent"), as_json(agents))
+    return Keeper(host.sockets, agent_locks(host), as_json(agents), host.marks)

@@ -1,11 +1,8 @@
 """What the world provides: MLflow, the shared cache, locks, the clock. Tests hand in fakes here."""
 
-import atexit
 import hashlib
 import logging
 import os
-import shutil
-import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +12,9 @@ from app.domain.ports import Clock, Locks, OwnGateway, SharedCache
 from app.domain.redact import without_userinfo
 from app.services.file_cache import FileCache
 from app.services.file_locks import FileLocks, lock_directory
-from app.services.marks import marks_at
+from app.services.marks import Marks
 from app.services.mlflow_gateway import MlflowGateway
+from app.services.passing import passing_directory
 from app.services.telemetry.files import VARIABLE, reserve, shared_place
 from config import Settings
 
@@ -35,11 +33,12 @@ def now_ms() -> int:
 
 @dataclass(frozen=True)
 class Host:
-    """Directories that the processes of this host share."""
+    """What the processes of this host share: directories, and marks where the system has such memory."""
 
     locks: Path
     sockets: Path
     cache: Path
+    marks: Marks | None = None
 
 
 @dataclass(frozen=True)
@@ -59,7 +58,7 @@ class World:
     host: Host | None = None
 
 
-def real_world(settings: Settings) -> World:
+def real_world(settings: Settings, marks: Marks | None) -> World:
     """The world of the real service on one host."""
     source = source_of(settings)
     directory = settings.cache_directory
@@ -72,16 +71,15 @@ def real_world(settings: Settings) -> World:
         sockets = locks if len(os.fsencode(locks)) <= _LONGEST_DIRECTORY else lock_directory(Path("/tmp"))  # noqa: S108
     except OSError as error:
         raise SystemExit(f"There is no place for lock files: {error}. Set TMPDIR to a directory of your own.") from None
-    cache = hashlib.sha256(str(directory.resolve()).encode()).hexdigest()[:16]
     counting = instruments()
     return World(
         gateway=_gateway(settings, counting),
-        cache=FileCache(directory, marks_at(locks / f"marks-{cache}")),
+        cache=FileCache(directory, marks),
         refresh_locks=FileLocks(locks, f"{directory.resolve()}\n{source}"),
         # Instances with other cache directories may serve the same MLflow: they exclude each other here.
         monitoring_locks=FileLocks(locks, f"{source}\n{settings.monitoring_experiment}"),
         instruments=counting,
-        host=Host(locks, sockets, directory),
+        host=Host(locks, sockets, directory, marks),
     )
 
 
@@ -117,16 +115,9 @@ def counting_locks(place: Path) -> FileLocks:
     return FileLocks(place, "counting")
 
 
-def passing_directory() -> Path:
-    """A new directory that goes when the process that made it ends, not when one of its workers does."""
-    directory, maker = Path(tempfile.mkdtemp(prefix="control-tower-")), os.getpid()
-
-    def remove() -> None:
-        if os.getpid() == maker:
-            shutil.rmtree(directory, ignore_errors=True)
-
-    atexit.register(remove)
-    return directory
+def agent_locks(host: Host) -> FileLocks:
+    """The locks of those who keep an agent."""
+    return FileLocks(host.locks, "agent")
 
 
 def _gateway(settings: Settings, counting: "Instruments") -> MlflowGateway:

@@ -218,6 +218,8 @@ class MemoryGateway:
     def __init__(self, world: MemoryWorld | None = None, monitoring_experiment: str = "control-tower") -> None:
         self.world = world or MemoryWorld()
         self.failure: MlflowUnavailable | None = None
+        # As for a store that only MLflow's own client can ask.
+        self.signs = False
         self.calls: list[str] = []
         self.unreadable = 0
         self.stopped = False
@@ -248,6 +250,9 @@ class MemoryGateway:
     def ping(self) -> int:
         self._called("ping")
         return sum(e.lifecycle_stage == "active" for e in self.world.experiments.values())
+
+    def gives_sign(self, seconds: float) -> bool:
+        return self.signs and self.failure is None
 
     def read_inventory(self) -> Inventory:
         read_at = self.world.tick()

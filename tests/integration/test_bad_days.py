@@ -89,6 +89,23 @@ def test_with_mlflow_down_a_restart_serves_the_persisted_snapshot_at_once(tmp_pa
         assert again.get("/health").json()["status"] == "degraded"
 
 
+@pytest.mark.parametrize("store", ["server", "sqlite"])
+def test_after_a_restart_the_first_answers_of_health_are_true(tmp_path: Path, seeded_url: str, store: str) -> None:
+    where = seeded_url if store == "server" else f"sqlite:///{tmp_path}/mlflow.db"
+    with tower(tmp_path, where, workers=2):
+        pass
+    with tower(tmp_path, where, workers=2, ready=False) as again:
+        assert {again.get("/health").json()["status"] for _ in range(40)} == {"healthy"}
+
+
+def test_after_a_restart_with_mlflow_down_the_first_answers_of_health_say_so(tmp_path: Path, proxy: Proxy) -> None:
+    with tower(tmp_path, proxy.url, workers=2):
+        pass
+    proxy.mode = "refuse"
+    with tower(tmp_path, proxy.url, workers=2, ready=False) as again:
+        assert {again.get("/health").json()["status"] for _ in range(40)} == {"degraded"}
+
+
 def test_with_mlflow_down_and_nothing_cached_the_reason_is_told(tmp_path: Path) -> None:
     nowhere = f"http://127.0.0.1:{free_port()}"
     with tower(tmp_path, nowhere, workers=2, ready=False, MLFLOW_REQUEST_TIMEOUT_SECONDS="1") as running:

@@ -1,11 +1,13 @@
 """Locks: one holder at a time, among threads and processes, and none after its death."""
 
+import fcntl
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -112,6 +114,62 @@ def test_a_lock_ends_with_the_process_that_held_it_even_by_kill(locks: FileLocks
         holder.kill()
         with locks.hold("name", HANGS_AFTER_SECONDS):
             assert holder.wait(HANGS_AFTER_SECONDS) == -9
+
+
+def remove(file: Path) -> None:
+    file.unlink()
+
+
+def replace(file: Path) -> None:
+    new = file.with_suffix(".new")
+    new.touch()
+    new.replace(file)
+
+
+def remove_the_directory(file: Path) -> None:
+    shutil.rmtree(file.parent)
+
+
+def move_the_directory(file: Path) -> None:
+    file.parent.rename(file.parent.with_suffix(".moved"))
+
+
+DAMAGES = [remove, replace, remove_the_directory, move_the_directory]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_holder_can_tell_that_its_lock_was_removed_or_replaced(
+    locks: FileLocks, tmp_path: Path, damage: Callable[[Path], None]
+) -> None:
+    with locks.hold("name", 0) as held:
+        assert held.stands()
+        damage(next((tmp_path / "locks").iterdir()))
+        assert not held.stands()
+        with locks.hold("name", 0) as later:
+            assert later.stands()
+            assert not held.stands()
+            with pytest.raises(LockTimeout), locks.hold("name", 0.05):
+                raise AssertionError("held twice")
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_who_comes_while_a_lock_is_removed_gets_one_that_excludes_others(
+    locks: FileLocks, tmp_path: Path, damage: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, damaged = fcntl.flock, []
+
+    def flock(descriptor: int, operation: int) -> None:
+        if not damaged:
+            damaged.append(True)
+            damage(next((tmp_path / "locks").iterdir()))
+        real(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with locks.hold("name", 1) as held:
+        assert damaged
+        assert held.stands()
+        with pytest.raises(LockTimeout), locks.hold("name", 0.05):
+            raise AssertionError("held twice")
 
 
 def test_the_directory_of_locks_is_private_and_always_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

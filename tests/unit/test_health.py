@@ -39,7 +39,9 @@ def worker(tmp_path: Path, now: Now) -> Callable[[MemoryGateway], Health]:
     """Makes workers over one directory."""
 
     def made(gateway: MemoryGateway) -> Health:
-        return Health(gateway, FileCache(tmp_path / "cache"), FileLocks(tmp_path / "locks", ""), now)
+        return Health(
+            gateway, FileCache(tmp_path / "cache"), FileLocks(tmp_path / "locks", ""), now, gateway.gives_sign
+        )
 
     return made
 
@@ -49,7 +51,9 @@ def test_what_was_asked_in_the_last_five_seconds_is_told_to_everybody(
     tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[int, int, bool]]
 ) -> None:
     folder, now, gateway = tmp_path_factory.mktemp("health"), Now(), MemoryGateway()
-    workers = [Health(gateway, FileCache(folder / "c"), FileLocks(folder / "l", ""), now) for _ in range(2)]
+    workers = [
+        Health(gateway, FileCache(folder / "c"), FileLocks(folder / "l", ""), now, gateway.gives_sign) for _ in range(2)
+    ]
     asked: list[tuple[int, bool]] = []
     for who, later, up in steps:
         now.ms += later
@@ -121,7 +125,7 @@ def test_mlflow_is_given_less_than_two_seconds_for_a_sign_of_life(tmp_path: Path
                 yield spent
 
     gateway = Bounded()
-    Health(gateway, FileCache(tmp_path / "cache"), FileLocks(tmp_path / "locks", ""), now).mlflow()
+    Health(gateway, FileCache(tmp_path / "cache"), FileLocks(tmp_path / "locks", ""), now, gateway.gives_sign).mlflow()
     assert (gateway.calls, len(bounds)) == (["ping"], 1)
     assert bounds[0] < 2
 
@@ -129,7 +133,7 @@ def test_mlflow_is_given_less_than_two_seconds_for_a_sign_of_life(tmp_path: Path
 def test_where_nothing_can_be_shared_each_worker_asks_for_itself_as_rarely(tmp_path: Path, now: Now) -> None:
     (tmp_path / "cache").write_text("in the way")
     gateway = MemoryGateway()
-    asked = Health(gateway, FileCache(tmp_path / "cache"), FileLocks(tmp_path / "locks", ""), now)
+    asked = Health(gateway, FileCache(tmp_path / "cache"), FileLocks(tmp_path / "locks", ""), now, gateway.gives_sign)
     for _ in range(5):
         assert asked.mlflow() == (True, 1)
     assert gateway.calls == ["ping"]
@@ -137,7 +141,9 @@ def test_where_nothing_can_be_shared_each_worker_asks_for_itself_as_rarely(tmp_p
 
 def test_where_no_lock_can_be_had_nothing_is_known_and_nothing_breaks(tmp_path: Path, now: Now) -> None:
     (tmp_path / "locks").write_text("in the way")
-    asked = Health(MemoryGateway(), FileCache(tmp_path / "cache"), FileLocks(tmp_path / "locks", ""), now)
+    asked = Health(
+        MemoryGateway(), FileCache(tmp_path / "cache"), FileLocks(tmp_path / "locks", ""), now, lambda _: False
+    )
     assert asked.mlflow() == (False, None)
 
 
@@ -150,3 +156,32 @@ def test_a_clock_that_was_set_back_does_not_keep_an_old_answer(
     now.ms -= 3_600_000
     gateway.failure = DOWN
     assert asked.mlflow()[0] is False
+
+
+def test_while_the_agent_is_not_there_yet_mlflow_is_asked_without_it_and_neither_answer_is_false(
+    worker: Callable[[MemoryGateway], Health], now: Now
+) -> None:
+    class NoAgentYet(MemoryGateway):
+        def ping(self) -> int:
+            raise MlflowUnavailable("The process that talks to MLflow is not there yet.")
+
+    gateway = NoAgentYet()
+    gateway.signs = True
+    asked = worker(gateway)
+    assert asked.mlflow() == (True, None)
+    now.ms += 5_000
+    gateway.failure = DOWN
+    assert asked.mlflow() == (False, None)
+
+
+def test_later_the_agent_is_asked(
+    worker: Callable[[MemoryGateway], Health], now: Now, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gateway = MemoryGateway()
+    gateway.signs = True
+    asked = worker(gateway)
+    asked.mlflow()
+    assert gateway.calls == []
+    monkeypatch.setattr(health, "_STARTING_SECONDS", 0.0)
+    now.ms += 5_000
+    assert asked.mlflow() == (True, 1)

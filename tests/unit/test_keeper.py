@@ -1,5 +1,7 @@
 """The keeper: one worker keeps the agent, and replaces one that died or is stuck."""
 
+import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -25,6 +27,7 @@ address = msgspec.json.decode(sys.stdin.buffer.readline(), type=Handover).addres
 server = Server(address, lambda seconds: nullcontext(), {})
 threading.Thread(target=server.serve, daemon=True).start()
 sys.stdin.buffer.read()
+server.leave(0)
 """
 
 
@@ -105,3 +108,50 @@ def test_an_agent_that_is_stuck_is_killed_and_replaced(
     monkeypatch.setattr(keeper, "_SILENCE_SECONDS", 30.0)
     pair[0].tick()
     assert len(started) == 2
+
+
+@pytest.mark.parametrize("removed", ["the directory", "the lock", "the socket"])
+def test_after_the_lock_or_the_socket_was_removed_there_is_one_agent_that_answers(
+    pair: tuple[Keeper, Keeper], started: list[subprocess.Popen[bytes]], removed: str
+) -> None:
+    agent = AgentLink(0.5)
+    agent.use(pair[0].address())
+    pair[0].tick()
+    until(lambda: alive(agent), "the agent")
+    pair[0].tick()
+    directory = Path(pair[0].address()).parent
+    if removed == "the directory":
+        shutil.rmtree(directory)
+    for file in directory.glob("*.lock" if removed == "the lock" else "*.sock"):
+        file.unlink()
+
+    def is_mended() -> bool:
+        # The other worker may find the lock free before the first one finds it gone.
+        pair[1].tick()
+        pair[0].tick()
+        return started[0].poll() is not None and alive(agent)
+
+    until(is_mended, "another agent")
+    for _ in range(3):
+        pair[0].tick()
+        pair[1].tick()
+    assert [one.poll() is None for one in started] == [False, True]
+
+
+def alive(agent: AgentLink) -> bool:
+    try:
+        with agent.within(0.5):
+            return remote(Alive, agent).is_alive()
+    except TowerError:
+        return False
+
+
+def test_a_socket_in_a_directory_of_another_user_is_not_believed(
+    pair: tuple[Keeper, Keeper], started: list[subprocess.Popen[bytes]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent = AgentLink(0.5)
+    agent.use(pair[0].address())
+    pair[0].tick()
+    until(lambda: alive(agent), "the agent")
+    monkeypatch.setattr(os, "getuid", lambda: 12345)
+    assert not alive(agent)

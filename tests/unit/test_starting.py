@@ -131,12 +131,12 @@ def test_a_role_that_there_is_not_cannot_be_declared() -> None:
 
 def test_the_real_world_lies_where_the_settings_say_and_ask_nobody_yet(tmp_path: Path) -> None:
     settings = settings_of(mlflow_tracking_uri="http://ada:pw@127.0.0.1:1", cache_directory=tmp_path / "kept")
-    world = real_world(settings)
+    world = real_world(settings, None)
     assert isinstance(world.gateway, MlflowGateway)
     assert isinstance(world.cache, FileCache)
     world.cache.set("key", 1)
     assert len(list((tmp_path / "kept").iterdir())) == 1
-    assert real_world(settings).cache.get("key") == 1
+    assert real_world(settings, None).cache.get("key") == 1
     assert world.gateway.patience == 20.5
     assert abs(world.clock() - now_ms()) < 60_000
 
@@ -147,7 +147,7 @@ def test_without_a_place_for_lock_files_the_start_stops_with_one_line(
     (tmp_path / f"control-tower-{os.getuid()}").write_text("in the way")
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     with pytest.raises(SystemExit) as stopped:
-        real_world(settings_of(mlflow_tracking_uri="http://127.0.0.1:1", cache_directory=tmp_path / "kept"))
+        real_world(settings_of(mlflow_tracking_uri="http://127.0.0.1:1", cache_directory=tmp_path / "kept"), None)
     assert "TMPDIR" in str(stopped.value.code)
     assert "\n" not in str(stopped.value.code)
 
@@ -158,7 +158,7 @@ def test_without_persistence_each_start_has_a_cache_of_its_own(tmp_path: Path, m
     )
     # Where the operating system keeps what is temporary.
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    one, two = real_world(settings).cache, real_world(settings).cache
+    one, two = real_world(settings, None).cache, real_world(settings, None).cache
     one.set("key", 1)
     assert one.get("key") == 1
     assert two.get("key") is None

@@ -253,6 +253,33 @@ def test_without_room_for_its_files_a_process_goes_on_and_says_so(tmp_path: Path
     assert list(tmp_path.glob("*")) == []
 
 
+@pytest.mark.parametrize(
+    "damage", ["shutil.rmtree(place)", "[os.truncate(file, 0) for file in place.glob('*.db')]"], ids=["removed", "cut"]
+)
+def test_a_process_whose_files_were_removed_or_cut_begins_anew(tmp_path: Path, damage: str) -> None:
+    place = tmp_path / "counts"
+    place.mkdir()
+    again = "counted.look()\nfor _ in range(5): counted.request_ended('/models', 'GET', 200, 0.002)\n"
+    harm = f"import os, shutil, pathlib\nplace = pathlib.Path({str(place)!r})\n{damage}\n"
+    tells = "from app.services.telemetry.exposition import Exposition\nprint(Exposition(counted).text().decode())"
+    told = another_process(place, _COUNTS + harm + again + tells)
+    text, said, _ = told.partition("The files in which this process counts for Prometheus were removed")
+    assert said
+    found = figures(text.encode())
+    assert figure(found, "request_duration_seconds_count", route="/models", method="GET", status="2xx") == 5
+
+
+def test_a_file_that_was_cut_fails_no_scrape_and_no_folding(tmp_path: Path) -> None:
+    another_process(tmp_path, _COUNTS)
+    for file in tmp_path.glob("histogram_*.db"):
+        os.truncate(file, 0)
+    # What is logged follows what is told.
+    text, said, _ = another_process(tmp_path, _TELLS).partition(f"{tmp_path}/")
+    assert said
+    assert figure(figures(text.encode()), "mlflow_requests_total") == 10
+    assert "Traceback" not in another_process(tmp_path, _FOLDS)
+
+
 def test_all_that_a_process_may_ever_count_fits_into_the_files_that_it_began_with(tmp_path: Path) -> None:
     route = "/models/<model_name>/<model_version>/monitor/something-long/"
     another_process(

@@ -5,7 +5,7 @@ that happens in a process that serves.
 """
 
 from app.services.agent.client import AgentLink, remote
-from app.services.agent.keeper import Keeper
+from app.services.agent.keeper import Keeper, remove_abandoned_sockets
 from app.services.agent.server import Handover, Server
 
-__all__ = ["AgentLink", "Handover", "Keeper", "Server", "remote"]
+__all__ = ["AgentLink", "Handover", "Keeper", "Server", "remote", "remove_abandoned_sockets"]

@@ -1,5 +1,6 @@
 """Asking the agent: an interface whose methods are called in another process, over a socket of this user alone."""
 
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -81,13 +82,20 @@ class AgentLink:
         until = until if deadline is None else min(until, deadline)
         while True:
             try:
-                return Client(self._address or "", "AF_UNIX")
+                return self._opened()
             except OSError:
                 if self._stopping or time.monotonic() >= until:
                     raise MlflowUnavailable(
                         "The process that talks to MLflow is not there yet. Try again in some seconds."
                     ) from None
                 time.sleep(0.05)
+
+    def _opened(self) -> Connection:
+        address = self._address or ""
+        # What comes through is believed. Where a cleaner removed the directory, another user may have made it anew.
+        if os.lstat(os.path.dirname(address)).st_uid != os.getuid():
+            raise PermissionError(f"{address} lies in a directory of another user's")
+        return Client(address, "AF_UNIX")
 
     def _wait(self, connection: Connection, deadline: float | None) -> None:
         while not connection.poll(_POLL_SECONDS):

@@ -27,10 +27,11 @@ class Alive(Protocol):
 
 
 class Handover(msgspec.Struct, frozen=True):
-    """What the keeper gives a new agent: where to listen, and the settings of the service as JSON."""
+    """What the keeper gives a new agent: where to listen, the settings as JSON, and the marks' descriptor."""
 
     address: str
     settings: str
+    marks: int | None = None
 
 
 class Server:

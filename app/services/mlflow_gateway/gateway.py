@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any
 
-from app.domain.errors import InvalidInput, MlflowMissing, MlflowRefused, MlflowUnavailable
+from app.domain.errors import InvalidInput, MlflowMissing, MlflowRefused, MlflowUnavailable, TowerError
 from app.domain.models import (
     Experiment,
     Inventory,
@@ -27,6 +27,7 @@ from app.domain.ports import Clock, Telemetry
 from app.services.mlflow_gateway import pages, rows
 from app.services.mlflow_gateway.calls import Budget, Calls
 from app.services.mlflow_gateway.client import Connection
+from app.services.mlflow_gateway.first_sign import gives_sign
 from app.services.mlflow_gateway.history import History
 from app.services.mlflow_gateway.monitor_runs import MonitorRuns
 from app.services.mlflow_gateway.registry import Registry
@@ -86,6 +87,13 @@ class MlflowGateway:
     def ping(self) -> int:
         client = self._connection.client()
         return len(self._calls.call(client.search_experiments, view_type=_ACTIVE, max_results=pages.EXPERIMENTS))
+
+    def gives_sign(self, seconds: float) -> bool:
+        try:
+            with self._calls.within(seconds):
+                return self._calls.call(gives_sign, self._connection, seconds)
+        except TowerError:
+            return False
 
     def read_inventory(self) -> Inventory:
         read_at = self._clock()

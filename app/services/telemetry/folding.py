@@ -9,7 +9,7 @@ from prometheus_client.mmap_dict import MmapedDict
 
 from app.domain.errors import LockTimeout
 from app.domain.ports import Locks
-from app.services.telemetry.files import NOBODY, SIZES
+from app.services.telemetry.files import NOBODY, SIZES, remove_cut
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +29,7 @@ def fold(place: Path, locks: Locks) -> None:
 
 def fold_held(place: Path) -> None:
     """The same for who holds the lock. Raises OSError where a file cannot be written."""
+    remove_cut(place)
     for kind in SIZES:
         ended = [file for file in sorted(place.glob(f"{kind}_*.db")) if _is_of_the_dead(file)]
         folded = place / f"{kind}_{NOBODY}.db"

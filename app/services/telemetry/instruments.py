@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, values
 from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from app.domain.ports import Locks
-from app.services.telemetry.files import reserve
+from app.services.telemetry.files import are_whole, reserve
 from app.services.telemetry.folding import LOCK, fold, fold_held
 from app.services.telemetry.measures import Measures
 
@@ -50,6 +50,19 @@ class Instruments:
             except OSError as error:
                 self._counting = False
                 log.warning("This process counts nothing for Prometheus, for want of room: %s", error)
+
+    def look(self) -> None:
+        """Begin anew where somebody removed the files of this process, or cut them; once a second."""
+        if self._place is None or not self._counting or are_whole(self._place, os.getpid()):
+            return
+        log.warning("The files in which this process counts for Prometheus were removed: it begins anew")
+        self.begin()
+        if self._counting:
+            # The library's way to other files: metrics that are made from now on count in these.
+            values.ValueClass = values.MultiProcessValue()  # type: ignore[no-untyped-call]
+            self._registry = CollectorRegistry()
+            self._measures = Measures(self._registry)
+            self._requests_by = {}
 
     def fold(self) -> None:
         """Take over what processes that have ended counted."""
