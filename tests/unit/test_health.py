@@ -105,7 +105,7 @@ class Waits(FileLocks):
 
 def test_while_somebody_else_is_asking_the_last_answer_is_told_within_two_seconds(tmp_path: Path, now: Now) -> None:
     gateway, locks = MemoryGateway(), Waits(tmp_path / "locks")
-    asked = Health(gateway, FileCache(tmp_path / "cache"), locks, now)
+    asked = Health(gateway, FileCache(tmp_path / "cache"), locks, now, gateway.gives_sign)
     assert asked.mlflow() == (True, 1)
     now.ms += 60_000
     with FileLocks(tmp_path / "locks", "").hold("probe", 0):
