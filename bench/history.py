@@ -33,7 +33,7 @@ def history(rounds: int, models: int) -> list[Line]:
                 "monitoring": lambda n: f"{here.url}/monitoring?page_size=10&page={1 + n * 7919 % (models * 3 // 10)}",
             }
             with world.bare(folder / "bare", first.content, workers=1) as bare:
-                pages["bare"] = lambda _: f"{bare}/models"
+                pages["bare"] = lambda _: f"{bare.url}/models"
                 took = {name: _asked(address_of, rounds) for name, address_of in pages.items()}
             cost = {name: _processor(here.process.pid, pages[name], rounds) for name in ("ours", "model", "monitoring")}
             memory = world.memory_of(here.process.pid)
