@@ -98,6 +98,5 @@ def logging_config(level: str, log_format: str) -> dict[str, Any]:
             "oauthlib": quiet,
             "filelock": quiet,
             # It warns at every tick that a long refresh is still running.
-            "apscheduler": {"level": "ERROR"},
         },
     }

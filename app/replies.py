@@ -43,11 +43,11 @@ _TEXT = {
 
 AGE_HEADERS = {
     "X-Data-As-Of": {
-        "description": "Time of the data, RFC 3339",
+        "description": "Time of the data, RFC 3339; absent where the clock was wrong when it was read",
         "schema": {"type": "string", "format": "date-time"},
     },
     "X-Data-Stale": {
-        "description": "`true` when the data is older than `CACHE_MAX_AGE_HOURS`; else absent",
+        "description": "`true` when the data is older than `CACHE_MAX_AGE_HOURS`, or of an unknown age; else absent",
         "schema": {"type": "string"},
     },
     "X-Data-Source": {
@@ -140,9 +140,11 @@ def _head_of(prepared: Prepared, coding: str | None) -> _Head:
         ("ETag", prepared.tag(coding)),
         ("Vary", "Accept-Encoding"),
         ("Cache-Control", "no-cache"),
-        ("X-Data-As-Of", str(rfc3339(prepared.as_of))),
         ("X-Content-Type-Options", "nosniff"),
     ]
+    as_of = rfc3339(prepared.as_of)
+    if as_of is not None:
+        both.append(("X-Data-As-Of", as_of))
     if prepared.pagination is not None:
         both.append(("X-Pagination", orjson.dumps(prepared.pagination).decode()))
     return _Head(_entity(JSON, body, coding) + both, both)

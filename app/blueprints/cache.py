@@ -27,7 +27,10 @@ def cache_info() -> Response:
 @errors(blp, 400)
 @blp.response(200, RefreshedSchema, headers=AGE_HEADERS)
 def refresh_cache() -> Response:
-    """Read everything from MLflow now. Concurrent requests are one refresh; a failed one changes nothing."""
+    """Read everything from MLflow now. A refresh that fails changes nothing.
+
+    All who ask while one runs share the next one, which begins after they asked.
+    """
     if not tower().mirror.cached:
         raise InvalidInput("The cache is off. Set ENABLE_CACHE=true to have one to refresh.")
     fleet = tower().mirror.refreshed(tower().updates.refresh())

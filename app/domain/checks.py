@@ -15,6 +15,7 @@ NOT_YET = "Not checked yet: that takes some seconds."
 class Check:
     """The last check of one registration. `since` is when its verdict became what it is; times in milliseconds.
 
+    `ticket` is the number that the reading of its evidence took: of two checks the one with the greater is newer.
     `metrics` are JSON-shaped, as `metric_figures` makes them.
     """
 
@@ -24,12 +25,13 @@ class Check:
     checked_at: int
     reasons: Sequence[str] = ()
     metrics: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    ticket: int = 0
 
 
-def check_of(registration: Registration, found: VersionVerdict, since: int, now: int) -> Check:
+def check_of(registration: Registration, found: VersionVerdict, since: int, now: int, ticket: int = 0) -> Check:
     """What is kept of a verdict."""
     metrics = {name: metric_figures(one) for name, one in found.metrics.items()}
-    return Check(registration.monitor_run_id, found.verdict, since, now, list(found.reasons), metrics)
+    return Check(registration.monitor_run_id, found.verdict, since, now, list(found.reasons), metrics, ticket)
 
 
 def unchecked(registration: Registration) -> Check:

@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from app.domain.fleet import SEGMENTS, Fleet, Segment, segment
+from app.domain.fleet import SEGMENTS, Edition, Fleet, Segment, segment
 from app.domain.models import Experiment, ModelVersion, RegisteredModel, Registration
 from app.domain.stages import StageRules
 
@@ -33,7 +33,10 @@ def index_value(fleet: Fleet, source: str) -> dict[str, Any]:
     """What to store last of all. `source` names the MLflow it was read from."""
     return {
         "source": source,
+        "series": fleet.edition.series,
+        "number": fleet.edition.number,
         "as_of": fleet.as_of,
+        "ticket": fleet.ticket,
         "unreadable": fleet.unreadable,
         "touched": dict(fleet.touched),
         "experiments": _experiments_digest(fleet.experiments),
@@ -87,8 +90,23 @@ def fleet_from(index: Any, read: Read, known: Fleet | None, source: Source) -> F
             experiments = known.experiments
         else:
             experiments = _experiments_from(read(_EXPERIMENTS), source)
-        touched = {str(name): int(read_at) for name, read_at in index["touched"].items()}
-        return Fleet(int(index["as_of"]), segments, experiments, int(index["unreadable"]), touched)
+        return Fleet(
+            int(index["as_of"]),
+            segments,
+            experiments,
+            int(index["unreadable"]),
+            {str(name): int(ticket) for name, ticket in index["touched"].items()},
+            ticket=int(index["ticket"]),
+            edition=Edition(str(index["series"]), int(index["number"])),
+        )
+    except _MISFITS:
+        return None
+
+
+def edition_from(index: Any) -> Edition | None:
+    """Which edition an index is of; None where it is not understood."""
+    try:
+        return Edition(str(index["series"]), int(index["number"]))
     except _MISFITS:
         return None
 

@@ -23,6 +23,22 @@ def segment_of(name: str) -> int:
 
 
 @dataclass(frozen=True, slots=True)
+class Edition:
+    """Which publication of the snapshot. `number` grows by one with each.
+
+    A process that finds no snapshot, or only a stored one, begins a series when it publishes. So a store that was
+    lost, or put back from a copy, is told apart from an old one.
+    """
+
+    series: str = ""
+    number: int = 0
+
+    def replaces(self, other: "Edition") -> bool:
+        """Whether it is newer than another, or of another series."""
+        return self.series != other.series or self.number > other.number
+
+
+@dataclass(frozen=True, slots=True)
 class Segment:
     """Some of the registered models with all their versions, highest first.
 
@@ -42,17 +58,20 @@ class Segment:
 class Fleet:
     """Every model version, sorted by name, then by version, highest first.
 
-    `as_of` is when the last full reading began, in milliseconds; `unreadable` counts the rows that it left
-    out. `touched` says which models were read by themselves since, and when: a sweep that began earlier must
-    not undo them.
+    `as_of` is when the last full reading began, in milliseconds, for people; None where the clock was wrong.
+    `unreadable` counts the rows that it left out. What is newer is decided by tickets, numbers that readings take
+    when they begin: `ticket` is that of the last full reading, `touched` has those of the models that were read
+    by themselves since, which a sweep that began earlier must not undo.
     """
 
-    as_of: int
+    as_of: int | None
     segments: tuple[Segment, ...]
     experiments: tuple[Experiment, ...] = ()
     unreadable: int = 0
     touched: Mapping[str, int] = field(default_factory=dict)
     mock: bool = False
+    ticket: int = 0
+    edition: Edition = Edition()
 
     @cached_property
     def by_name(self) -> dict[str, tuple[TrackedModel, ...]]:
@@ -101,9 +120,9 @@ class Fleet:
         return changed
 
     @cached_property
-    def changed_at(self) -> int:
-        """When the newest reading that is part of it began, in milliseconds."""
-        return max(self.as_of, *self.touched.values()) if self.touched else self.as_of
+    def last_ticket(self) -> int:
+        """The ticket of the newest reading that is part of it."""
+        return max(self.ticket, *self.touched.values()) if self.touched else self.ticket
 
     @property
     def experiment_ids(self) -> list[str]:
@@ -152,8 +171,14 @@ def split(inventory: Inventory) -> list[tuple[list[RegisteredModel], list[ModelV
     return parts
 
 
-def with_models(fleet: Fleet, readings: Mapping[str, ModelReading], rules: StageRules) -> Fleet:
-    """The fleet with everything about some registered models replaced by newer readings of them."""
+def with_models(fleet: Fleet, readings: Mapping[str, ModelReading], rules: StageRules, ticket: int) -> Fleet:
+    """The fleet with everything about some registered models replaced by a reading of them that took a ticket."""
+    return _replaced(fleet, readings, rules, dict.fromkeys(readings, ticket))
+
+
+def _replaced(
+    fleet: Fleet, readings: Mapping[str, ModelReading], rules: StageRules, tickets: Mapping[str, int]
+) -> Fleet:
     segments = list(fleet.segments)
     for number in sorted({segment_of(name) for name in readings}):
         old = segments[number]
@@ -167,12 +192,11 @@ def with_models(fleet: Fleet, readings: Mapping[str, ModelReading], rules: Stage
         digest = digest_of(models, versions)
         if digest != old.digest:
             segments[number] = segment(digest, models, versions, rules)
-    touched = {**fleet.touched, **{name: reading.read_at for name, reading in readings.items()}}
-    return replace(fleet, segments=tuple(segments), touched=touched)
+    return replace(fleet, segments=tuple(segments), touched={**fleet.touched, **tickets})
 
 
-def swept(current: Fleet | None, inventory: Inventory, rules: StageRules) -> Fleet:
-    """The fleet after a sweep, keeping what was read of single models after the sweep began."""
+def swept(current: Fleet | None, inventory: Inventory, rules: StageRules, ticket: int = 0) -> Fleet:
+    """The fleet after a sweep that took a ticket, keeping what was read of single models after the sweep began."""
     if current is not None and current.mock:
         current = None
     segments = []
@@ -182,18 +206,15 @@ def swept(current: Fleet | None, inventory: Inventory, rules: StageRules) -> Fle
             segments.append(current.segments[number])
         else:
             segments.append(segment(digest, models, versions, rules))
-    fleet = Fleet(inventory.read_at, tuple(segments), inventory.experiments, inventory.unreadable)
+    fleet = Fleet(inventory.read_at, tuple(segments), inventory.experiments, inventory.unreadable, ticket=ticket)
     if current is None:
         return fleet
-    newer = {
-        name: reading_of(current, name, read_at)
-        for name, read_at in current.touched.items()
-        if read_at > inventory.read_at
-    }
-    return with_models(fleet, newer, rules) if newer else fleet
+    newer = {name: number for name, number in current.touched.items() if number > ticket}
+    readings = {name: reading_of(current, name) for name in newer}
+    return _replaced(fleet, readings, rules, newer) if newer else fleet
 
 
-def reading_of(fleet: Fleet, name: str, read_at: int) -> ModelReading:
-    """What a fleet says of one registered model, as if read at a time."""
+def reading_of(fleet: Fleet, name: str) -> ModelReading:
+    """What a fleet says of one registered model."""
     model, versions = fleet.model(name)
-    return ModelReading(read_at, model, tuple(version.row for version in versions))
+    return ModelReading(model, tuple(version.row for version in versions))

@@ -106,7 +106,7 @@ class MetricPoint:
 class Inventory:
     """One reading of the whole of MLflow's registry.
 
-    `read_at` is when the reading began, in milliseconds. `unreadable` counts rows left out because
+    `read_at` is when the reading began, in milliseconds, for people. `unreadable` counts rows left out because
     they could not be understood.
     """
 
@@ -124,7 +124,6 @@ class ModelReading:
     `versions` is None where they were not read.
     """
 
-    read_at: int
     model: RegisteredModel | None
     versions: tuple[ModelVersion, ...] | None = ()
     unreadable: int = 0
@@ -132,12 +131,8 @@ class ModelReading:
 
 @dataclass(frozen=True, slots=True)
 class Newest:
-    """The registered models and the versions that were updated last, newest first, without metrics.
+    """The registered models and the versions that were updated last, newest first, without metrics."""
 
-    `read_at` is when the reading began, in milliseconds.
-    """
-
-    read_at: int
     models: tuple[RegisteredModel, ...]
     versions: tuple[ModelVersion, ...]
 

@@ -5,7 +5,8 @@ from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from app.domain.checks import Check
-from app.domain.fleet import Fleet
+from app.domain.fleet import Edition, Fleet
+from app.domain.held import News, Token
 from app.domain.models import (
     Experiment,
     Inventory,
@@ -24,7 +25,10 @@ from app.domain.monitored import Monitored
 from app.domain.observations import Observation
 
 Clock = Callable[[], int]
-"""The time, in milliseconds since 1970."""
+"""The time, in milliseconds since 1970: for people, for what MLflow stores, and for how old a stored thing is."""
+
+Monotonic = Callable[[], float]
+"""Seconds that only grow, whatever is done to the clock: for intervals and pauses in one process."""
 
 
 class Operation(Protocol):
@@ -188,12 +192,12 @@ class SharedCache(Protocol):
     def get(self, key: str) -> Any: ...
 
     def set(self, key: str, value: Any) -> bool:
-        """Whether the value was kept: a full or read-only disk is False, never an exception."""
+        """Whether the others can see the value: a full or read-only disk is False, never an exception."""
         ...
 
     def delete(self, key: str) -> bool: ...
 
-    def token(self, key: str) -> object | None:
+    def token(self, key: str) -> Token | None:
         """Something that changes whenever the value is written; None when there is none."""
         ...
 
@@ -223,6 +227,32 @@ class HeldLock(Protocol):
     def remove(self) -> None:
         """Leave nothing of it behind: nobody will need it again."""
         ...
+
+
+class HeldCache(SharedCache, Protocol):
+    """A `SharedCache` that goes on where nothing can be stored."""
+
+    def catch_up(self) -> None:
+        """In a worker: have what the agent holds, since it could not be stored."""
+        ...
+
+
+class Holder(Protocol):
+    """Holds for all processes of a host what could not be stored: in this process, or in the agent's."""
+
+    def within(self, seconds: float) -> AbstractContextManager[Any]:
+        """Bound the calls in the block together."""
+        ...
+
+    def news(self, holder: str, serial: int) -> News:
+        """What is held, and the values after a serial of this holder's."""
+        ...
+
+    def put(self, key: str, body: bytes) -> None:
+        """Store or hold a value, as JSON, that a worker could not store."""
+        ...
+
+    def delete(self, key: str) -> bool: ...
 
 
 class Locks(Protocol):
@@ -259,12 +289,16 @@ class Reader(Protocol):
         """All that MLflow says now, kept nowhere."""
         ...
 
-    def first(self) -> int:
-        """See to it that there is a snapshot, and give its `as_of`; waits no longer than MLflow may take."""
+    def first(self) -> Edition:
+        """See to it that there is a snapshot, and give its edition; waits no longer than MLflow may take."""
         ...
 
-    def held(self, since: int) -> Fleet | None:
-        """The snapshot of the process that reads, where it changed after a time in milliseconds."""
+    def edition(self) -> Edition | None:
+        """The edition of the snapshot of the process that reads."""
+        ...
+
+    def share(self) -> None:
+        """Publish the snapshot anew, as a whole, for who cannot read what is stored."""
         ...
 
     def look_up(self, names: Sequence[str]) -> int:
@@ -287,8 +321,8 @@ class HistoryReader(Protocol):
 class Updates(Protocol):
     """What requests may set going: in this process, or in the agent's."""
 
-    def refresh(self) -> int:
-        """Read everything now, and give the new `as_of`. Raises `MlflowUnavailable`; the snapshot then stays."""
+    def refresh(self) -> Edition:
+        """Read everything now, and give the new edition. Raises `MlflowUnavailable`; the snapshot then stays."""
         ...
 
     def pushed(self, name: str | None, delivery_id: str, sent_at: int) -> bool:
@@ -303,9 +337,13 @@ class Snapshots(Protocol):
 
     def publish(self, change: Callable[[Fleet | None], Fleet], patience: float, *, whole: bool = False) -> Fleet: ...
 
-    def is_shared(self) -> bool: ...
+    def ticket(self, patience: float) -> int:
+        """The number of a reading that begins now: greater than that of any that began before, in any process."""
+        ...
 
-    def keep(self, fleet: Fleet) -> None: ...
+    def catch_up(self) -> None:
+        """In a worker: have what the agent could not store."""
+        ...
 
     def forget(self) -> bool: ...
 

@@ -60,6 +60,6 @@ def is_future(ms: int, now: int) -> bool:
     return ms > now + TOLERANCE_MS
 
 
-def age_ms(ms: int, now: int) -> int | None:
-    """How long ago a time was, never less than 0; None where it is in the future."""
-    return None if is_future(ms, now) else max(0, now - ms)
+def age_ms(ms: int | None, now: int) -> int | None:
+    """How long ago a time was, never less than 0; None where it is unknown or in the future."""
+    return None if ms is None or is_future(ms, now) else max(0, now - ms)

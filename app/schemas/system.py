@@ -217,7 +217,9 @@ class SummarySchema(Schema):
     staging_models = number("Of them in Staging", 5, required=True)
     total_runs = number("Runs that are not deleted; null before the first count", 75, required=True, allow_none=True)
     runs_counted_at = moment("When they were counted", "2023-12-07T12:30:00Z", required=True, allow_none=True)
-    last_updated = moment("Time of the snapshot", "2023-12-07T12:30:00Z", required=True)
+    last_updated = moment(
+        "Time of the snapshot; null where the clock was wrong", "2023-12-07T12:30:00Z", required=True, allow_none=True
+    )
 
 
 class RegistrationSchema(Schema):

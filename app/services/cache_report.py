@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from app.domain.ports import Clock, Journal, Liveness, Mirror, Snapshots
-from app.domain.times import rfc3339
+from app.domain.times import age_ms, rfc3339
 
-_HOUR = 3600
+_HOUR_MS = 3_600_000
 
 
 class Figures(Protocol):
@@ -15,7 +15,7 @@ class Figures(Protocol):
 
     def figures(self) -> dict[str, Any]: ...
 
-    def is_stale(self, as_of: int) -> bool: ...
+    def is_stale(self, as_of: int | None) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +80,13 @@ class CacheReport:
 
     def _stats(self, figures: dict[str, Any]) -> dict[str, Any]:
         fleet = self._mirror.peek()
+        age = age_ms(fleet.as_of, self._clock()) if fleet else None
         return {
             "total_models": figures["total_models"],
             "models_by_stage": figures["models_by_stage"],
             "last_refresh": rfc3339(fleet.as_of) if fleet else None,
             "is_refreshing": self._journal.is_refreshing(),
-            "cache_age_minutes": round((self._clock() - fleet.as_of) / 60_000, 1) if fleet else None,
+            "cache_age_minutes": round(age / 60_000, 1) if age is not None else None,
             "is_stale": self._figures.is_stale(fleet.as_of) if fleet else False,
             "unreadable_rows": fleet.unreadable if fleet else 0,
             "persistence": self._stored(),
@@ -93,11 +94,12 @@ class CacheReport:
 
     def _stored(self) -> dict[str, Any]:
         facts = self._snapshots.facts() if self._options.persistent else None
+        age = age_ms(int(facts[1] * 1000), self._clock()) if facts else None
         return {
             "enabled": self._options.persistent,
             "cache_directory": self._options.directory,
             "cache_file_exists": facts is not None,
-            "cache_file_age_hours": round(max(0.0, self._clock() / 1000 - facts[1]) / _HOUR, 2) if facts else None,
+            "cache_file_age_hours": round(age / _HOUR_MS, 2) if age is not None else None,
             "cache_file_size_bytes": facts[0] if facts else None,
             "max_age_hours": self._options.max_age_hours,
         }

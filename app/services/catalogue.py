@@ -14,7 +14,7 @@ from app.domain.models import TrackedModel
 from app.domain.ports import Clock, Mirror, Register, RunCount
 from app.domain.query import EVERYTHING, FleetQuery, ListQuery, page_of, pagination, select
 from app.domain.stages import STAGES
-from app.domain.times import rfc3339
+from app.domain.times import age_ms, rfc3339
 from app.domain.verdicts import VERDICTS
 from app.domain.views import experiment_info, model_info, version_info
 from app.services.generations import CheckedGeneration, Generation, Generations, Made
@@ -172,8 +172,10 @@ class Catalogue:
             if (model := now.fleet.find(*key))
         ]
 
-    def is_stale(self, as_of: int) -> bool:
-        return self._clock() - as_of > self._options.max_age
+    def is_stale(self, as_of: int | None) -> bool:
+        """Whether it is older than it should be, or nobody knows how old."""
+        age = age_ms(as_of, self._clock())
+        return age is None or age > self._options.max_age
 
     def _listed(self, kind: str, query: ListQuery, rows: Callable[[Generation], Sequence[TrackedModel]]) -> Answer:
         now = self._generations.current()

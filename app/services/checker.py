@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -58,11 +58,11 @@ class Announcer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """The verdict on one registration, of evidence whose reading began at a time in milliseconds."""
+    """The verdict on one registration, of evidence whose reading took a ticket."""
 
     state: MonitorState
     found: VersionVerdict
-    read_at: int
+    ticket: int
 
 
 class Checker:
@@ -79,6 +79,7 @@ class Checker:
         journal: Journal,
         clock: Clock,
         timeout: float,
+        ticket: Callable[[float], int],
     ) -> None:
         self._gateway = gateway
         self._mirror = mirror
@@ -89,7 +90,8 @@ class Checker:
         self._journal = journal
         self._clock = clock
         self._timeout = timeout
-        # Of the runs of this process's checks: the newest state, and when the evidence for it was read.
+        self._ticket = ticket
+        # Of the runs of this process's checks: the newest state, and the ticket of the evidence for it.
         self._newest: dict[str, tuple[MonitorState, int]] = {}
         self._writing = threading.Lock()
         self._observed = Gatherer[Key]("observed", self._check_observed, _TRIES_AFTER_SECONDS)
@@ -166,7 +168,7 @@ class Checker:
         fresh: bool,
     ) -> int:
         """Judge some registrations, write and share what comes of it; how many verdicts changed."""
-        read_at = self._clock()
+        ticket = self._ticket(self._gateway.patience)
         fleet = self._mirror.fleet()
         current = [state for state in wanted if _row(fleet, state)]
         rows = _rows(fleet, current)
@@ -182,13 +184,13 @@ class Checker:
             no_metric = RUN_GONE if rows[state.registration.key].run_id in gone else NO_METRIC
             found = judge_registration(state.registration, evidence, now, others, no_metric)[1]
             try:
-                kept, is_news = self._written(Judged(state, found, read_at), now)
+                kept, is_news = self._written(Judged(state, found, ticket), now)
             except (MlflowRefused, MlflowMissing):
                 log.warning("%s v%d: its monitor run is deleted, the verdict is not kept", *state.registration.key)
                 continue
             changed += is_news
             if kept is not None:
-                made.append(check_of(state.registration, found, kept.since, now))
+                made.append(check_of(state.registration, found, kept.since, now, ticket))
         self._store.put(made, keep)
         return changed
 
@@ -196,15 +198,15 @@ class Checker:
         """Write a verdict that changed. The state now, None where a later reading was judged; whether it is news."""
         run_id = judged.state.registration.monitor_run_id
         with self._writing:
-            state, read_at = self._newest.get(run_id, (judged.state, 0))
-            if read_at > judged.read_at:
+            state, ticket = self._newest.get(run_id, (judged.state, 0))
+            if ticket > judged.ticket:
                 return None, False
             if judged.state.since >= state.since:
                 state = judged.state
             is_news = judged.found.verdict != state.verdict and self._is_open(state)
             if is_news:
                 state = self._write(state, judged.found, now)
-            self._newest[run_id] = (state, judged.read_at)
+            self._newest[run_id] = (state, judged.ticket)
         self._announce(state)
         return state, is_news
 

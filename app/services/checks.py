@@ -51,10 +51,9 @@ class Checks:
         checks = {run_id: one for run_id, one in self.all().items() if keep is None or run_id in keep}
         for one in made:
             known = checks.get(one.monitor_run_id)
-            if known is None or one.checked_at >= known.checked_at:
+            if known is None or one.ticket >= known.ticket:
                 checks[one.monitor_run_id] = one
         with self._adopting:
-            # On a full disk this process alone knows them.
             if self._cache.set(_KEY, checks_value(checks, self._source)):
                 self._mark = self._cache.mark(_KEY)
             self._known = checks

@@ -13,11 +13,12 @@ from typing import IO, Any
 import orjson
 from cachelib import FileSystemCache
 
+from app.domain.held import Token
 from app.services.marks import Marks
 
 log = logging.getLogger(__name__)
 
-_MAGIC = b"control-tower 2\n"
+_MAGIC = b"control-tower 3\n"
 _DIGEST = 16
 # cachelib begins each file with its time of expiry.
 _NEVER_EXPIRES = struct.pack("I", 0)
@@ -61,6 +62,7 @@ class FileCache(FileSystemCache):
         self._marks = marks
         # The file that is known to be there, and how often others put another in its place.
         self._seen: dict[str, tuple[object | None, int]] = {}
+        self._is_failing = False
         try:
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)
             _sweep(directory)
@@ -102,8 +104,14 @@ class FileCache(FileSystemCache):
                 os.unlink(new)
                 raise
         except (OSError, TypeError) as error:
-            log.warning("The cache directory %s cannot be written, nothing is kept: %s", self._directory, error)
+            # It is tried again every second.
+            level = logging.DEBUG if self._is_failing else logging.WARNING
+            log.log(level, "The cache directory %s cannot be written, nothing is kept: %s", self._directory, error)
+            self._is_failing = True
             return False
+        if self._is_failing:
+            log.info("The cache directory %s can be written again", self._directory)
+            self._is_failing = False
         self._changed(key)
         return True
 
@@ -112,7 +120,7 @@ class FileCache(FileSystemCache):
         self._changed(key)
         return deleted
 
-    def token(self, key: str) -> object | None:
+    def token(self, key: str) -> Token | None:
         """Which writing of the key is there: a new file for each, so its inode and time tell."""
         try:
             found = os.stat(self._get_filename(key))
@@ -152,7 +160,7 @@ def _sweep(directory: Path) -> None:
     """Remove unfinished files; a young one may belong to another process that is writing it."""
     for path in directory.glob(_UNFINISHED):
         try:
-            if time.time() - path.stat().st_mtime > _ABANDONED_SECONDS:
+            if abs(time.time() - path.stat().st_mtime) > _ABANDONED_SECONDS:
                 path.unlink()
         except OSError:
             continue

@@ -188,4 +188,6 @@ class Generations:
         return now
 
     def _find(self, of: Generation) -> Sequence[Finding]:
-        return findings(of.fleet, of.registrations, self._rules, self._stale_days, of.fleet.as_of)
+        as_of = of.fleet.as_of
+        # Without a present nothing is too old.
+        return findings(of.fleet, of.registrations, self._rules, self._stale_days if as_of else 0, as_of or 0)

@@ -6,12 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 from app.domain.errors import LockTimeout, TowerError
-from app.domain.ports import Clock, Gateway, Locks, SharedCache
+from app.domain.ports import Clock, Gateway, Locks, Monotonic, SharedCache
+from app.domain.times import age_ms
 
 log = logging.getLogger(__name__)
 
 _PROBE = "probe"
-_EVERY_MS = 5_000
+_EVERY_SECONDS = 5.0
 # `/health` promises an answer within 2 s.
 _WAIT_SECONDS = 1.5
 _ASK_SECONDS = _WAIT_SECONDS - 0.1
@@ -26,14 +27,22 @@ class Health:
     """
 
     def __init__(
-        self, gateway: Gateway, cache: SharedCache, locks: Locks, clock: Clock, gives_sign: Callable[[float], bool]
+        self,
+        gateway: Gateway,
+        cache: SharedCache,
+        locks: Locks,
+        clock: Clock,
+        monotonic: Monotonic,
+        gives_sign: Callable[[float], bool],
     ) -> None:
         self._gateway = gateway
         self._cache = cache
         self._locks = locks
         self._clock = clock
+        self._monotonic = monotonic
+        # The last sign that this process saw, and when it first did, in seconds.
+        self._seen: tuple[Any, float] = (None, 0.0)
         self._gives_sign = gives_sign
-        self._own: dict[str, Any] = {}
         self._first_asked: float | None = None
 
     def mlflow(self) -> tuple[bool, int | None]:
@@ -53,15 +62,22 @@ class Health:
     def seen(self) -> tuple[int, bool] | None:
         """When MLflow was asked last for a sign of life (milliseconds), and whether it gave one. Asks nobody."""
         last = self._last()
-        return (last["asked_at"], bool(last.get("connected"))) if last.get("asked_at") else None
+        asked_at = last.get("asked_at")
+        if not asked_at or age_ms(asked_at, self._clock()) is None:
+            return None
+        return asked_at, bool(last.get("connected"))
 
     def _last(self) -> dict[str, Any]:
         found = self._cache.get(_PROBE)
-        shared = found if isinstance(found, dict) else {}
-        return max(shared, self._own, key=lambda probe: probe.get("asked_at") or 0)
+        return found if isinstance(found, dict) else {}
 
     def _is_fresh(self, probe: dict[str, Any]) -> bool:
-        return 0 <= self._clock() - (probe.get("asked_at") or -_EVERY_MS) < _EVERY_MS
+        now = self._monotonic()
+        if probe != self._seen[0]:
+            self._seen = (probe, now)
+        # By the clock, since another process may have asked; by the other, should the clock have been turned back.
+        age = (self._clock() - (probe.get("asked_at") or 0)) / 1000
+        return 0 <= age < _EVERY_SECONDS and now - self._seen[1] < _EVERY_SECONDS
 
     def _ask(self, last: dict[str, Any]) -> dict[str, Any]:
         told: dict[str, Any] = {
@@ -78,7 +94,6 @@ class Health:
                     told |= {"experiments": self._gateway.ping(), "connected": True}
         except TowerError as error:
             log.warning("MLflow gives no sign of life: %s", error.detail)
-        self._own = told
         self._cache.set(_PROBE, told)
         return told
 

@@ -2,28 +2,25 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from app.domain.errors import MlflowUnavailable, NotFound, TowerError
-from app.domain.fleet import Fleet
+from app.domain.fleet import Edition, Fleet
 from app.domain.models import TrackedModel
 from app.domain.ports import Clock, Reader, Snapshots
 from app.domain.sample import sample_fleet
 from app.domain.stages import StageRules
+from app.domain.times import age_ms
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class TrackerOptions:
-    """`cached`: serve the mirror, else read MLflow at each request. `mock`: show a sample where there is nothing.
-
-    `overdue`: the age in seconds at which a snapshot should have been replaced.
-    """
+    """`cached`: serve the mirror, else read MLflow at each request. `mock`: show a sample where there is nothing."""
 
     cached: bool = True
     mock: bool = False
-    overdue: float = 86400
 
 
 class ModelTracker:
@@ -37,6 +34,8 @@ class ModelTracker:
         self._rules = rules
         self._clock = clock
         self._options = options
+        # A fleet whose time lies ahead, and the same without it.
+        self._undated: tuple[Fleet, Fleet] | None = None
 
     @property
     def cached(self) -> bool:
@@ -44,7 +43,13 @@ class ModelTracker:
 
     def peek(self) -> Fleet | None:
         """The newest snapshot there is, without asking MLflow; without a cache there is none."""
-        return self._snapshots.newest() if self.cached else None
+        fleet = self._snapshots.newest() if self.cached else None
+        if fleet is None or age_ms(fleet.as_of, self._clock()) is not None:
+            return fleet
+        undated = self._undated
+        if undated is None or undated[0] is not fleet:
+            undated = self._undated = (fleet, replace(fleet, as_of=None))
+        return undated[1]
 
     def fleet(self) -> Fleet:
         """The fleet to answer from. Raises `MlflowUnavailable` when nothing is cached and MLflow does not answer."""
@@ -65,7 +70,7 @@ class ModelTracker:
         """Every version of a model, highest first. One that the mirror has not seen yet is looked up."""
         fleet = self.fleet()
         if name not in fleet.registered and self.cached and not fleet.mock:
-            self._reader.look_up([name])
+            self._look_up(name)
             fleet = self.fleet()
         if name not in fleet.registered:
             raise NotFound("Model not found in MLflow")
@@ -77,34 +82,41 @@ class ModelTracker:
         known = fleet.find(name, version) if fleet else None
         if fleet and not (known and known.row.created == created):
             try:
-                self._reader.look_up([name])
+                self._look_up(name)
             except TowerError as error:
                 log.warning("A new version is not in the mirror until the next refresh: %s", error.detail)
 
-    def refreshed(self, as_of: int) -> Fleet:
-        """The fleet after a reading of everything that began at a time, in milliseconds."""
-        fleet = self.peek()
-        if fleet is None or fleet.as_of < as_of:
-            fleet = self._fetched(fleet)
+    def refreshed(self, edition: Edition) -> Fleet:
+        """The fleet of an edition that the process that reads has, or a newer one."""
+        fleet = self._caught_up(edition)
         if fleet is None:
             raise MlflowUnavailable("What was read from MLflow was lost. Try again.")
         return fleet
 
     def catch_up(self) -> None:
-        """The scheduler's tick in a worker: where the cache directory cannot be used, ask the agent."""
-        fleet = self.peek()
-        overdue = fleet is not None and self._clock() - fleet.as_of > self._options.overdue * 1000
-        if self.cached and (overdue or not self._snapshots.is_shared()):
-            try:
-                self._fetched(fleet)
-            except TowerError as error:
-                log.debug("No newer snapshot: %s", error.detail)
+        """The scheduler's tick in a worker: have what the process that reads has, if it cannot be shared as usual."""
+        if not self.cached:
+            return
+        try:
+            edition = self._reader.edition()
+            if edition is not None:
+                self._caught_up(edition)
+        except TowerError as error:
+            log.debug("No newer snapshot: %s", error.detail)
 
     def _first(self) -> Fleet:
         return self.refreshed(self._reader.first())
 
-    def _fetched(self, known: Fleet | None) -> Fleet | None:
-        newer = self._reader.held(known.changed_at if known else 0)
-        if newer is not None:
-            self._snapshots.keep(newer)
-        return self.peek()
+    def _caught_up(self, edition: Edition) -> Fleet | None:
+        """The newest fleet, once it is of an edition: stored, held by the agent, or shared anew."""
+        fleet = self.peek()
+        for help_with_it in (self._snapshots.catch_up, self._reader.share, self._snapshots.catch_up):
+            if fleet is not None and not edition.replaces(fleet.edition):
+                break
+            help_with_it()
+            fleet = self.peek()
+        return fleet
+
+    def _look_up(self, name: str) -> None:
+        self._reader.look_up([name])
+        self._snapshots.catch_up()

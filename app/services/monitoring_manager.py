@@ -16,7 +16,7 @@ from app.domain.models import ModelVersion, Registration
 from app.domain.monitored import Monitored, Registrations, first_of_each
 from app.domain.names import version_number
 from app.domain.observations import Observation
-from app.domain.ports import Clock, Gateway, Locks, Mirror, SharedCache
+from app.domain.ports import Clock, Gateway, HeldCache, Locks, Mirror, Monotonic
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ _SELF = "control-tower"
 _STRIPES = 256
 # How many vanished versions, and how many registrations that a list lacks, one reconcile asks MLflow about.
 _CHECKED_AT_ONCE = 20
-_RETRY_MS = 15_000
+_RETRY_SECONDS = 15.0
 NOT_FOUND = "Model not found in MLflow"
 NOT_MONITORED = "Model is not being monitored"
 
@@ -37,9 +37,10 @@ class MonitoringManager:
     def __init__(
         self,
         gateway: Gateway,
-        cache: SharedCache,
+        cache: HeldCache,
         locks: Locks,
         clock: Clock,
+        monotonic: Monotonic,
         source: str,
         cached: bool,
         mirror: Mirror,
@@ -48,23 +49,24 @@ class MonitoringManager:
         self._cache = cache
         self._locks = locks
         self._clock = clock
+        self._monotonic = monotonic
         self._source = source
         self._cached = cached
         self._mirror = mirror
         self._known: Monitored | None = None
         self._mark: object | None = None
-        self._failed_at = 0
+        self._failed_at: float | None = None
         self._turn = 0
         self._adopting = threading.Lock()
 
     def peek(self) -> Monitored:
         """What is known; MLflow is asked where that is nothing, and left alone for a while when it fails."""
         known = self._latest()
-        if known is None and self._clock() - self._failed_at >= _RETRY_MS:
+        if known is None and not self._has_just_failed():
             try:
                 return self.monitored()
             except TowerError as error:
-                self._failed_at = self._clock()
+                self._failed_at = self._monotonic()
                 log.warning("The registrations are not known: %s", error.detail)
         return known or Monitored({}, stale=True)
 
@@ -92,8 +94,14 @@ class MonitoringManager:
     def find(self, name: str, version: str) -> Registration:
         """The registration of a version. Raises `NotFound`."""
         number = version_number(version)
-        registration = self.monitored().by_key.get((name, number)) if number is not None else None
-        if registration is None or not self._is_current(registration):
+        if number is None:
+            raise NotFound(NOT_MONITORED)
+        registration = self._listed(name, number)
+        if registration is None:
+            # Another worker may have made it a moment ago, and have been unable to store it.
+            self._cache.catch_up()
+            registration = self._listed(name, number)
+        if registration is None:
             raise NotFound(NOT_MONITORED)
         return registration
 
@@ -116,7 +124,7 @@ class MonitoringManager:
 
     def change_settings(self, name: str, version: str, patch: Mapping[str, Any] | None) -> Registration:
         """Lay a change over the settings; None restores all defaults. Raises `NotFound` and `InvalidInput`."""
-        known = self.find(name, version)
+        known = self._find_to_write(name, version)
         with self._one_at_a_time(*known.key):
             # Another host may have changed them: MLflow has the truth.
             registration = self._open_one(known)
@@ -129,7 +137,7 @@ class MonitoringManager:
 
     def observe(self, name: str, version: str, found: Sequence[Observation]) -> Registration:
         """Write observations to the monitor run, all or none. Raises `NotFound`."""
-        registration = self.find(name, version)
+        registration = self._find_to_write(name, version)
         with self._gateway.within(self._gateway.patience):
             try:
                 with self._writing():
@@ -177,6 +185,29 @@ class MonitoringManager:
         current = Monitored(kept).of(fleet)
         self._each(self._in_turn([one for key, one in kept.items() if key not in current]), self._end_if_gone)
 
+    def _listed(self, name: str, version: int) -> Registration | None:
+        registration = self.monitored().by_key.get((name, version))
+        return registration if registration is not None and self._is_current(registration) else None
+
+    def _find_to_write(self, name: str, version: str) -> Registration:
+        """As `find`, and MLflow is asked before it is said that there is none: what was observed would be lost."""
+        try:
+            return self.find(name, version)
+        except NotFound:
+            number = version_number(version)
+            if number is None:
+                raise
+        with self._gateway.within(self._gateway.patience):
+            found = self._gateway.find_registrations(name, number)
+        registration = next(filter(self._is_current, found), None)
+        if registration is None:
+            raise NotFound(NOT_MONITORED)
+        self._enlist(registration)
+        return registration
+
+    def _has_just_failed(self) -> bool:
+        return self._failed_at is not None and self._monotonic() - self._failed_at < _RETRY_SECONDS
+
     def _is_current(self, registration: Registration) -> bool:
         """Whether it was made for the version that the mirror has, and not for one deleted and made anew since."""
         fleet = self._mirror.peek()
@@ -200,6 +231,7 @@ class MonitoringManager:
         return row
 
     def _refuse_if_monitored(self, row: ModelVersion) -> None:
+        self._cache.catch_up()
         latest = self._latest()
         known = latest.by_key.get((row.name, row.version)) if latest else None
         if known and known.version_created == row.created:
@@ -306,6 +338,7 @@ class MonitoringManager:
 
     def _for_change(self) -> Monitored:
         """The whole list to change: of the shared file, or of MLflow where that is lost."""
+        self._cache.catch_up()
         if self._cache.token(_LIST) is None or self._latest() is None:
             return self._read()
         return self._latest() or Monitored({})

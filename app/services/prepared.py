@@ -16,9 +16,12 @@ _LEAST_BYTES = 1024
 
 
 class Prepared:
-    """One body of one snapshot. `as_of` in milliseconds; `pagination` where the body is a page of a list."""
+    """One body of one snapshot. `as_of` in milliseconds, None where it is not known.
 
-    def __init__(self, body: bytes, as_of: int, pagination: dict[str, int] | None = None) -> None:
+    `pagination` where the body is a page of a list.
+    """
+
+    def __init__(self, body: bytes, as_of: int | None, pagination: dict[str, int] | None = None) -> None:
         self.body = exact(body)
         self.as_of = as_of
         self.pagination = pagination

@@ -1,17 +1,15 @@
-"""Refreshing: the mirror, then the registrations, then the count of runs; in the process that talks to MLflow."""
+"""Refreshing: the mirror, then the registrations; the count of runs later. In the process that talks to MLflow."""
 
 import logging
+import threading
 from typing import Protocol
 
 from app.domain.errors import TowerError
-from app.domain.fleet import Fleet
+from app.domain.fleet import Edition, Fleet
 from app.domain.ports import Clock, Register, RunCount
 from app.domain.webhook import Deliveries
 
 log = logging.getLogger(__name__)
-
-# A request to refresh waits no longer than this for the count of runs; the scheduler takes its time.
-_COUNT_SECONDS = 5.0
 
 
 class Sweeps(Protocol):
@@ -41,21 +39,31 @@ class Refresher:
         self._clock = clock
         self._timeout = timeout
         self._deliveries = Deliveries()
+        # The ticket of the last sweep after which the registrations were reconciled.
+        self._reconciled = 0
+        self._reconciling = threading.Lock()
+        self._is_count_due = False
 
     def tick(self) -> None:
         """Refresh if one is due; a failure is logged, the next tick tries again."""
         try:
             fleet = self._sweeps.sweep_if_due()
             if fleet is not None:
-                self._follow_up(fleet, self._timeout)
+                self._follow_up(fleet)
         except TowerError as error:
             log.debug("Tick: %s", error.detail)
 
-    def refresh(self) -> int:
-        """Read everything now, and give the new `as_of`. Raises `MlflowUnavailable`; the snapshot then stays."""
+    def refresh(self) -> Edition:
+        """Read everything now, and give the new edition. Raises `MlflowUnavailable`; the snapshot then stays."""
         fleet = self._sweeps.sweep()
-        self._follow_up(fleet, _COUNT_SECONDS)
-        return fleet.as_of
+        self._follow_up(fleet)
+        return fleet.edition
+
+    def count(self) -> None:
+        """The scheduler's tick: count the runs, once for all refreshes since the last count."""
+        if self._is_count_due:
+            self._is_count_due = False
+            self._runs.update(self._timeout)
 
     def pushed(self, name: str | None, delivery_id: str, sent_at: int) -> bool:
         """Take a delivery of MLflow's webhooks; False where it was taken before.
@@ -68,9 +76,14 @@ class Refresher:
             self._pushes.pushed(name)
         return True
 
-    def _follow_up(self, fleet: Fleet, count_seconds: float) -> None:
-        try:
-            self._register.reconcile(fleet)
-        except TowerError as error:
-            log.warning("The registrations could not be reconciled with MLflow: %s", error.detail)
-        self._runs.update(count_seconds)
+    def _follow_up(self, fleet: Fleet) -> None:
+        """Once after each sweep, also where several requests share it."""
+        with self._reconciling:
+            if self._reconciled >= fleet.ticket:
+                return
+            self._reconciled = fleet.ticket
+            try:
+                self._register.reconcile(fleet)
+            except TowerError as error:
+                log.warning("The registrations could not be reconciled with MLflow: %s", error.detail)
+            self._is_count_due = True

@@ -4,7 +4,7 @@ import logging
 from typing import Any
 
 from app.domain.errors import TowerError
-from app.domain.ports import Clock, Gateway, SharedCache
+from app.domain.ports import Clock, Gateway, Monotonic, SharedCache
 from app.domain.times import DAY_MS
 
 log = logging.getLogger(__name__)
@@ -14,25 +14,28 @@ _COUNT = "runs"
 _FEW = 2000
 # A request that finds no count waits so long for one, and not again soon when that failed.
 _WAIT_SECONDS = 2.0
-_RETRY_MS = 15_000
+_RETRY_SECONDS = 15.0
 
 
 class RunCounter:
     """Counts in full once a day, in between only the runs started since."""
 
-    def __init__(self, gateway: Gateway, cache: SharedCache, clock: Clock, source: str, cached: bool) -> None:
+    def __init__(
+        self, gateway: Gateway, cache: SharedCache, clock: Clock, monotonic: Monotonic, source: str, cached: bool
+    ) -> None:
         self._gateway = gateway
         self._cache = cache
         self._clock = clock
+        self._monotonic = monotonic
         self._source = source
         self._cached = cached
         self._own: dict[str, Any] | None = None
         self._mark: object | None = None
-        self._failed_at = 0
+        self._failed_at: float | None = None
 
     def counted(self) -> tuple[int, int] | None:
         """The count and its time; made now where there is none yet, and always without a cache."""
-        if (not self._cached or self._last() is None) and self._clock() - self._failed_at >= _RETRY_MS:
+        if (not self._cached or self._last() is None) and not self._has_just_failed():
             self.update(_WAIT_SECONDS)
         last = self._last()
         return (last["count"], last["counted_at"]) if last else None
@@ -41,18 +44,23 @@ class RunCounter:
         """Bring the count up to date within so many seconds; a failure is logged and the old count stays."""
         now = self._clock()
         last = self._last() or {"count": 0, "counted_at": 0, "full_at": 0}
-        in_full = last["count"] <= _FEW or now - last["full_at"] >= DAY_MS
+        # A count of a clock that was ahead says nothing of the runs since.
+        since_full = now - last["full_at"] if last["counted_at"] <= now else DAY_MS
+        in_full = last["count"] <= _FEW or not 0 <= since_full < DAY_MS
         try:
             with self._gateway.within(seconds):
                 since = None if in_full else last["counted_at"]
                 count = self._gateway.count_runs(since) + (0 if in_full else last["count"])
         except TowerError as error:
-            self._failed_at = now
+            self._failed_at = self._monotonic()
             log.warning("The runs could not be counted, the last count stays: %s", error.detail)
             return
         full_at = now if in_full else last["full_at"]
         self._own = {"count": count, "counted_at": now, "full_at": full_at, "source": self._source}
         self._cache.set(_COUNT, self._own)
+
+    def _has_just_failed(self) -> bool:
+        return self._failed_at is not None and self._monotonic() - self._failed_at < _RETRY_SECONDS
 
     def _last(self) -> dict[str, Any] | None:
         mark = self._cache.mark(_COUNT)

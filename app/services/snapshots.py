@@ -1,27 +1,32 @@
 """The snapshot in the shared cache: published by one process at a time, adopted by all."""
 
 import logging
+import secrets
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 
-from app.domain.codec import INDEX, Source, fleet_from, index_value, part_keys, parts_value
+from app.domain.codec import INDEX, Source, edition_from, fleet_from, index_value, part_keys, parts_value
 from app.domain.errors import LockTimeout, MlflowUnavailable
-from app.domain.fleet import Fleet
-from app.domain.ports import Locks, SharedCache
+from app.domain.fleet import Edition, Fleet
+from app.domain.ports import HeldCache, Locks
 
 log = logging.getLogger(__name__)
+
+_TICKETS = "tickets"
 
 
 class Snapshots:
     """This process's newest fleet, kept in step with the shared one. Nothing is changed in place."""
 
-    def __init__(self, cache: SharedCache, locks: Locks, source: Source) -> None:
+    def __init__(self, cache: HeldCache, locks: Locks, source: Source) -> None:
         self._cache = cache
         self._locks = locks
         self._source = source
         self._fleet: Fleet | None = None
-        # The fleet that is known to be stored; None where a disk took only some of it.
-        self._stored: Fleet | None = None
+        # Whether this process has published, or seen another one publish, since it began.
+        self._in_series = False
+        self._ticket = 0
         self._mark: object | None = None
         self._adopting = threading.Lock()
 
@@ -34,7 +39,7 @@ class Snapshots:
         return self._fleet
 
     def publish(self, change: Callable[[Fleet | None], Fleet], patience: float, *, whole: bool = False) -> Fleet:
-        """Make the next fleet of the current one and share it; a full disk leaves it in this process alone.
+        """Make the next fleet of the current one and share it.
 
         `whole` writes also the parts that did not change, which mends what somebody damaged. Raises
         `MlflowUnavailable` when others publish for longer than `patience`, in seconds.
@@ -45,15 +50,24 @@ class Snapshots:
         except LockTimeout:
             raise MlflowUnavailable("Another process writes the snapshot and takes too long. Try again.") from None
 
-    def is_shared(self) -> bool:
-        """Whether the other processes can see a snapshot."""
-        return self._cache.token(INDEX) is not None
+    def ticket(self, patience: float) -> int:
+        """The number of a reading that begins now: greater than that of any that began before, in any process.
 
-    def keep(self, fleet: Fleet) -> None:
-        """Take a fleet that came another way than through the cache."""
-        with self._adopting:
-            if self._fleet is None or fleet.changed_at > self._fleet.changed_at:
-                self._fleet = fleet
+        Raises `MlflowUnavailable` when others hold the counter for longer than `patience`, in seconds.
+        """
+        try:
+            with self._locks.hold(_TICKETS, patience):
+                stored, fleet = self._cache.get(_TICKETS), self.newest()
+                last = stored if isinstance(stored, int) else 0
+                self._ticket = max(last, self._ticket, fleet.last_ticket if fleet else 0) + 1
+                self._cache.set(_TICKETS, self._ticket)
+                return self._ticket
+        except LockTimeout:
+            raise MlflowUnavailable("Another process holds the count of readings. Try again.") from None
+
+    def catch_up(self) -> None:
+        """In a worker: have what the agent could not store."""
+        self._cache.catch_up()
 
     def forget(self) -> bool:
         """Remove the shared snapshot; whether there was one. Every process goes on with its own."""
@@ -73,19 +87,24 @@ class Snapshots:
     def _publish(self, change: Callable[[Fleet | None], Fleet], whole: bool) -> Fleet:
         current = self.newest()
         with self._adopting:
-            fleet = change(current)
-            known = self._stored if self.is_shared() and not whole else None
-            self._stored = fleet if self._share(fleet, known) else None
-            if self._stored is not None:
-                self._mark = self._cache.mark(INDEX)
+            stored = edition_from(self._cache.get(INDEX))
+            # Another process may have published since; it cannot while this one holds the lock.
+            fleet = replace(change(current), edition=self._next(current, stored))
+            # Where another snapshot is stored than this process has, none of its parts is known to be the same.
+            known = current if current is not None and stored == current.edition and not whole else None
+            for key, value in parts_value(fleet, known, self._source.name).items():
+                self._cache.set(key, value)
+            # The index last: it names nothing that is not there.
+            self._cache.set(INDEX, index_value(fleet, self._source.name))
+            self._mark = self._cache.mark(INDEX)
             self._fleet = fleet
             return fleet
 
-    def _share(self, fleet: Fleet, known: Fleet | None) -> bool:
-        # The index last: it names nothing that is not there.
-        parts = parts_value(fleet, known, self._source.name)
-        stored = all(self._cache.set(key, value) for key, value in parts.items())
-        return stored and self._cache.set(INDEX, index_value(fleet, self._source.name))
+    def _next(self, current: Fleet | None, stored: Edition | None) -> Edition:
+        own = current.edition if current is not None and self._in_series else Edition(secrets.token_hex(8))
+        self._in_series = True
+        last = max(edition.number for edition in (own, stored, current and current.edition) if edition)
+        return Edition(own.series, last + 1)
 
     def _adopt(self, mark: object) -> None:
         if mark == self._mark:
@@ -93,8 +112,10 @@ class Snapshots:
         index = self._cache.get(INDEX)
         fleet = fleet_from(index, self._cache.get, self._fleet, self._source) if index is not None else None
         if fleet is None:
-            if self.is_shared():
+            if self._cache.token(INDEX) is not None:
                 log.warning("The stored snapshot is of another MLflow or not readable: ignored")
-        elif self._fleet is None or fleet.changed_at >= self._fleet.changed_at:
-            self._fleet = self._stored = fleet
+        elif self._fleet is None:
+            self._fleet = fleet
+        elif fleet.edition.replaces(self._fleet.edition):
+            self._fleet, self._in_series = fleet, True
         self._mark = mark

@@ -6,16 +6,17 @@ from dataclasses import dataclass
 
 from app.domain.changes import completed, lacking
 from app.domain.errors import LockTimeout, MlflowDenied, MlflowUnavailable, TowerError
-from app.domain.fleet import Fleet, reading_of, swept, with_models
+from app.domain.fleet import Edition, Fleet, reading_of, swept, with_models
 from app.domain.models import Inventory, ModelReading
-from app.domain.ports import Clock, Gateway, Journal, Locks, Snapshots
+from app.domain.ports import Clock, Gateway, Journal, Locks, Monotonic, Snapshots
 from app.domain.stages import StageRules
+from app.domain.times import age_ms
 
 log = logging.getLogger(__name__)
 
 # After a failed sweep MLflow is left alone for so long by the scheduler, and by requests that find nothing cached.
-_RETRY_MS = 15_000
-_COLD_RETRY_MS = 3_000
+_RETRY_SECONDS = 15.0
+_COLD_RETRY_SECONDS = 3.0
 _SWEEP = "sweep"
 
 
@@ -26,6 +27,15 @@ class UpdaterOptions:
     interval: float
     timeout: float
     cached: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """A sweep that failed: its ticket, what to say of it, and when it ended, in seconds."""
+
+    ticket: int
+    detail: str
+    at: float
 
 
 class Updater:
@@ -39,6 +49,7 @@ class Updater:
         locks: Locks,
         rules: StageRules,
         clock: Clock,
+        monotonic: Monotonic,
         options: UpdaterOptions,
     ) -> None:
         self._gateway = gateway
@@ -47,16 +58,19 @@ class Updater:
         self._locks = locks
         self._rules = rules
         self._clock = clock
+        self._monotonic = monotonic
         self._options = options
-        self._failure: tuple[int, str] | None = None
+        self._failure: _Failure | None = None
+        # The last sweep's ticket, and when this process first saw it, in seconds.
+        self._seen = (0, 0.0)
 
     def read(self) -> Fleet:
         """All that MLflow says now, kept nowhere."""
         return swept(None, self._inventory(), self._rules)
 
     def sweep(self) -> Fleet:
-        """Read everything now. Whoever asks while a sweep runs gets its outcome."""
-        asked = self._clock()
+        """Read everything now. All who ask while a sweep runs share the next one, which begins after they asked."""
+        asked = self._ticket()
         try:
             with self._locks.hold("refresh", self._options.timeout):
                 return self._joined(asked) or self._sweep()
@@ -75,41 +89,48 @@ class Updater:
 
     def sweep_first(self) -> Fleet:
         """The first snapshot, for a request that finds none."""
-        asked = self._clock()
-        if self._failure and asked - self._failure[0] < _COLD_RETRY_MS:
-            raise MlflowUnavailable(self._failure[1])
+        if self._failure and self._monotonic() - self._failure.at < _COLD_RETRY_SECONDS:
+            raise MlflowUnavailable(self._failure.detail)
+        asked = self._ticket()
         try:
             with self._locks.hold("refresh", self._gateway.patience):
                 return self._snapshots.newest() or self._joined(asked) or self._sweep()
         except LockTimeout:
             raise MlflowUnavailable("The first reading of MLflow is still under way. Try again shortly.") from None
 
-    def first(self) -> int:
-        """See to it that there is a snapshot, and give its `as_of`. Raises `MlflowUnavailable`."""
-        return (self._snapshots.newest() or self.sweep_first()).as_of
+    def first(self) -> Edition:
+        """See to it that there is a snapshot, and give its edition. Raises `MlflowUnavailable`."""
+        return (self._snapshots.newest() or self.sweep_first()).edition
 
-    def held(self, since: int) -> Fleet | None:
-        """The snapshot, where it changed after a time in milliseconds: for processes that cannot share it."""
+    def edition(self) -> Edition | None:
+        """The edition of the newest snapshot."""
         fleet = self._snapshots.newest()
-        return fleet if fleet is not None and fleet.changed_at > since else None
+        return fleet.edition if fleet else None
+
+    def share(self) -> None:
+        """Publish the newest snapshot anew, as a whole, for who cannot read what is stored."""
+        fleet = self._snapshots.newest()
+        if fleet is not None:
+            self._snapshots.publish(lambda current: current or fleet, self._gateway.patience, whole=True)
 
     def look_up(self, names: Sequence[str]) -> int:
         """Read some registered models anew; how many of them had changed. Raises `MlflowUnavailable`."""
         fleet = self._snapshots.newest() or self.sweep_first()
+        ticket = self._ticket()
         with self._gateway.within(self._gateway.patience):
             readings = self._gateway.read_models(names, fleet.experiment_ids)
-        return self.apply(readings)
+        return self.apply(readings, ticket)
 
-    def apply(self, readings: Mapping[str, ModelReading]) -> int:
-        """Publish readings of some registered models; how many of them were news."""
+    def apply(self, readings: Mapping[str, ModelReading], ticket: int) -> int:
+        """Publish a reading of some registered models that took a ticket; how many of them were news."""
         changed = 0
 
         def change(current: Fleet | None) -> Fleet:
             nonlocal changed
             if current is None:
                 raise MlflowUnavailable("Nothing has been read from MLflow yet. Try again shortly.")
-            newer = {name: reading for name, reading in readings.items() if _is_newer(reading, name, current)}
-            fleet = with_models(current, newer, self._rules)
+            newer = {name: one for name, one in readings.items() if _is_newer(one, ticket, name, current)}
+            fleet = with_models(current, newer, self._rules, ticket)
             changed = sum(fleet.model(name) != current.model(name) for name in newer)
             return fleet
 
@@ -117,35 +138,47 @@ class Updater:
         return changed
 
     def _joined(self, asked: int) -> Fleet | None:
-        """What a sweep that ended after `asked` came to: its fleet, or its failure raised."""
-        entry = self._journal.last(_SWEEP)
-        if (entry.get("failed_at") or 0) >= asked:
-            raise MlflowUnavailable(entry["error"])
-        return self._snapshots.newest() if (entry.get("succeeded_at") or 0) >= asked else None
+        """What a sweep that began after the ticket `asked` came to: its fleet, or its failure raised."""
+        if self._failure and self._failure.ticket > asked:
+            raise MlflowUnavailable(self._failure.detail)
+        fleet = self._snapshots.newest()
+        return fleet if fleet and fleet.ticket > asked else None
 
     def _due(self) -> bool:
         if not self._options.cached:
             return False
-        now, fleet = self._clock(), self._snapshots.newest()
-        failed = max(self._journal.last(_SWEEP).get("failed_at") or 0, self._failure[0] if self._failure else 0)
-        if now - failed < min(_RETRY_MS, self._options.interval * 1000):
+        now, fleet = self._monotonic(), self._snapshots.newest()
+        if self._failure and now - self._failure.at < min(_RETRY_SECONDS, self._options.interval):
             return False
-        return fleet is None or now - fleet.as_of >= self._options.interval * 1000
+        if fleet is None:
+            return True
+        if fleet.ticket != self._seen[0]:
+            self._seen = (fleet.ticket, now)
+        # The age by the clock says more after a restart; only the other one can be relied on.
+        age = age_ms(fleet.as_of, self._clock())
+        return age is None or max(age / 1000, now - self._seen[1]) >= self._options.interval
+
+    def _ticket(self) -> int:
+        return self._snapshots.ticket(self._gateway.patience)
 
     def _sweep(self) -> Fleet:
+        ticket = self._ticket()
         try:
             with self._journal.entry(_SWEEP) as entry:
                 with self._gateway.within(self._options.timeout) as operation:
                     inventory = self._inventory()
                     before = self._snapshots.newest()
                     fleet = self._snapshots.publish(
-                        lambda current: swept(current, inventory, self._rules), self._gateway.patience, whole=True
+                        lambda current: swept(current, inventory, self._rules, ticket),
+                        self._gateway.patience,
+                        whole=True,
                     )
                 entry["requests"] = operation.requests
                 entry["changed"] = fleet.changes_since(before)
-        except TowerError as error:
-            self._failure = (self._clock(), error.detail)
-            log.warning("Refresh failed, the snapshot stays: %s", error.detail)
+        except Exception as error:
+            detail = error.detail if isinstance(error, TowerError) else "Internal error"
+            self._failure = _Failure(ticket, detail, self._monotonic())
+            log.warning("Refresh failed, the snapshot stays: %s", detail)
             raise
         self._failure = None
         log.info("Refreshed %d model versions with %d MLflow requests", len(fleet.models), operation.requests)
@@ -168,7 +201,7 @@ class Updater:
         names = lacking(inventory, before)
         if not names:
             return inventory
-        known = {name: reading_of(before, name, before.as_of) for name in names}
+        known = {name: reading_of(before, name) for name in names}
         try:
             known |= self._gateway.read_models(names, [one.experiment_id for one in inventory.experiments])
         except MlflowDenied as error:
@@ -176,9 +209,9 @@ class Updater:
         return completed(inventory, known)
 
 
-def _is_newer(reading: ModelReading, name: str, fleet: Fleet) -> bool:
+def _is_newer(reading: ModelReading, ticket: int, name: str, fleet: Fleet) -> bool:
     """Whether a reading of a registered model began after what the fleet has of it was read."""
-    if reading.read_at <= fleet.touched.get(name, 0) or reading.read_at < fleet.as_of:
+    if ticket <= max(fleet.touched.get(name, 0), fleet.ticket):
         return False
     # A row of a long list may be older than it says: another reading may have come and gone while the list was read.
     known, read = fleet.model(name)[0], reading.model

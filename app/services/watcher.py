@@ -2,14 +2,13 @@
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Protocol, TypeVar
 
 from app.domain.changes import newer_than, renamed, unlike
 from app.domain.errors import MlflowDenied, TowerError
 from app.domain.fleet import Fleet
 from app.domain.models import ModelReading
-from app.domain.ports import Clock, Gateway, Journal, Snapshots
+from app.domain.ports import Gateway, Journal, Snapshots
 from app.services.gatherer import Gatherer
 
 log = logging.getLogger(__name__)
@@ -30,7 +29,7 @@ class Reader(Protocol):
 
     def look_up(self, names: Sequence[str]) -> int: ...
 
-    def apply(self, readings: Mapping[str, ModelReading]) -> int: ...
+    def apply(self, readings: Mapping[str, ModelReading], ticket: int) -> int: ...
 
 
 class Watcher:
@@ -42,14 +41,12 @@ class Watcher:
         snapshots: Snapshots,
         reader: Reader,
         journal: Journal,
-        clock: Clock,
         timeout: float,
     ) -> None:
         self._gateway = gateway
         self._snapshots = snapshots
         self._reader = reader
         self._journal = journal
-        self._clock = clock
         self._timeout = timeout
         # Tried again where MLflow fails: MLflow itself does not deliver it again.
         self._pushed = Gatherer[str]("pushed", self._read_pushed, _TRIES_AFTER_SECONDS)
@@ -67,6 +64,8 @@ class Watcher:
         fleet = self._snapshots.newest()
         if fleet is None:
             return 0
+        # What is read in several steps is as old as the first of them.
+        ticket = self._ticket()
         for limit in _PAGES:
             newest = self._gateway.newest(limit)
             changed = newer_than(newest, limit, fleet)
@@ -76,33 +75,32 @@ class Watcher:
             return self._swept(fleet)
         just_read = [model for model in newest.models if model.name in changed.names]
         others = sorted(changed.names - {model.name for model in just_read}) + renamed(newest, fleet)
-        readings: dict[str, ModelReading] = {}
+        news = 0
         if just_read:
-            found = self._gateway.read_versions(just_read, fleet.experiment_ids)
-            # As old as the older part of it.
-            readings |= {name: replace(reading, read_at=newest.read_at) for name, reading in found.items()}
+            news += self._reader.apply(self._gateway.read_versions(just_read, fleet.experiment_ids), ticket)
         if others:
-            readings |= self._told(
-                lambda: self._gateway.read_models(others, fleet.experiment_ids), dict[str, ModelReading]()
-            )
-        return self._reader.apply(readings) if readings else 0
+            ticket = self._ticket()
+            nothing = dict[str, ModelReading]()
+            readings = self._told(lambda: self._gateway.read_models(others, fleet.experiment_ids), nothing)
+            news += self._reader.apply(readings, ticket)
+        return news
 
     def look_at_aliases(self) -> int:
         """Read all registered models for what moves no timestamp: aliases, tags, deletions; how many were news."""
         fleet = self._snapshots.newest()
         if fleet is None:
             return 0
-        read_at = self._clock()
+        ticket = self._ticket()
         found = unlike(self._gateway.registered_models(), fleet)
         to_read = [*found.updated, *found.missing]
         if len(to_read) > _MOST_READ:
             return self._swept(fleet)
         readings = {
             # Its versions were not read: they are whatever is known of them by then.
-            model.name: ModelReading(read_at, model, None)
+            model.name: ModelReading(model, None)
             for model in found.same_versions
         }
-        changed = self._reader.apply(readings) if readings else 0
+        changed = self._reader.apply(readings, ticket) if readings else 0
         # Each missing one is asked for by name before it is believed to be gone.
         return changed + (self._told(lambda: self._reader.look_up(to_read), 0) if to_read else 0)
 
@@ -132,6 +130,9 @@ class Watcher:
         except MlflowDenied as error:
             log.debug("Not read: %s", error.detail)
             return nothing
+
+    def _ticket(self) -> int:
+        return self._snapshots.ticket(self._gateway.patience)
 
     def _swept(self, before: Fleet | None) -> int:
         return self._reader.sweep().changes_since(before)

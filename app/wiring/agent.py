@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from app.domain.alerts import VerdictChange
-from app.domain.ports import Clock, Gateway, HistoryReader, Observers, Reader, Updates
+from app.domain.ports import Clock, Gateway, HistoryReader, Holder, Observers, Reader, Updates
 from app.services.agent import remove_abandoned_sockets
 from app.services.alerts import Announcer, AppriseReceiver, Receiver, WebhookReceiver, kind_of
 from app.services.checker import Checker
@@ -44,7 +44,7 @@ class Agent:
     @property
     def api(self) -> AgentApi:
         """What workers may call."""
-        return AgentApi(self.gateway, self.updater, self.refresher, self.checker, self.historian)
+        return AgentApi(self.gateway, self.updater, self.refresher, self.checker, self.historian, self.stores.cache)
 
     def exposed(self) -> Mapping[type, object]:
         """The same by interface, for calls from other processes."""
@@ -55,6 +55,7 @@ class Agent:
             Updates: api.updates,
             Observers: api.observers,
             HistoryReader: api.historian,
+            Holder: api.holder,
         }
 
     def start(self) -> None:
@@ -85,9 +86,18 @@ def build_agent(settings: Settings, world: World) -> Agent:
     historian = Historian(world.gateway, shared.histories, shared.journal, clock, timeout)
     gateway: Gateway = recording(world.gateway, historian) if cached else world.gateway
     options = UpdaterOptions(shared.interval, timeout, cached)
-    updater = Updater(gateway, shared.snapshots, shared.journal, world.refresh_locks, shared.rules, clock, options)
+    updater = Updater(
+        gateway,
+        shared.snapshots,
+        shared.journal,
+        world.refresh_locks,
+        shared.rules,
+        clock,
+        world.monotonic,
+        options,
+    )
     own = mirror(settings, world, shared, gateway, updater)
-    watcher = Watcher(gateway, shared.snapshots, updater, shared.journal, clock, timeout)
+    watcher = Watcher(gateway, shared.snapshots, updater, shared.journal, timeout)
     refresher = Refresher(updater, watcher if cached else None, own.registrations, own.counter, clock, timeout)
 
     def told(receiver_id: str, changes: Sequence[VerdictChange]) -> None:
@@ -104,14 +114,16 @@ def build_agent(settings: Settings, world: World) -> Agent:
         shared.journal,
         clock,
         timeout,
+        shared.snapshots.ticket,
     )
     jobs: Jobs = {
         checker.round: settings.check_interval_minutes * 60,
-        world.cache.look: 1,
+        shared.cache.look: 1,
         world.instruments.look: 1,
         lambda: tidy(world): _TIDY_SECONDS,
         refresher.tick: TICK_SECONDS,
         historian.tick: TICK_SECONDS if cached else 0,
+        refresher.count: TICK_SECONDS,
         watcher.poll_changes: settings.change_poll_seconds if cached else 0,
         watcher.poll_aliases: settings.alias_poll_seconds if cached else 0,
     }

@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 
 from app.domain.codec import Source
-from app.domain.ports import Gateway, HistoryReader, Observers, Reader, Updates
+from app.domain.ports import Gateway, HistoryReader, Holder, Observers, Reader, Updates
 from app.domain.stages import StageRules, stage_rules
 from app.services.checks import Checks
 from app.services.histories import Histories
+from app.services.holding_cache import HoldingCache
 from app.services.journal import Journal
 from app.services.model_tracker import ModelTracker, TrackerOptions
 from app.services.monitoring_manager import MonitoringManager
@@ -14,9 +15,6 @@ from app.services.run_counter import RunCounter
 from app.services.snapshots import Snapshots
 from app.wiring.world import World, source_of
 from config import Settings
-
-# A worker's snapshot that is so much older than the interval did not come through the cache.
-_OVERDUE_SECONDS = 60
 
 
 @dataclass(frozen=True)
@@ -28,6 +26,7 @@ class AgentApi:
     updates: Updates
     observers: Observers
     historian: HistoryReader
+    holder: Holder
 
 
 @dataclass(frozen=True)
@@ -37,6 +36,7 @@ class Stores:
     source: str
     rules: StageRules
     interval: float
+    cache: HoldingCache
     snapshots: Snapshots
     journal: Journal
     checks: Checks
@@ -57,8 +57,9 @@ def rules_of(settings: Settings) -> StageRules:
     return stage_rules(settings.production_aliases, settings.staging_aliases)
 
 
-def stores(settings: Settings, world: World) -> Stores:
-    """The stores; nothing of them asks MLflow."""
+def stores(settings: Settings, world: World, holder: Holder | None = None) -> Stores:
+    """The stores; nothing of them asks MLflow. `holder` is the agent's cache, for a worker."""
+    cache = HoldingCache(world.cache, holder)
     source = source_of(settings)
     rules = rules_of(settings)
     return Stores(
@@ -66,9 +67,10 @@ def stores(settings: Settings, world: World) -> Stores:
         rules=rules,
         # A snapshot that counts as stale is due, however rarely one is to be read otherwise.
         interval=min(settings.cache_refresh_interval_minutes * 60, settings.cache_max_age_hours * 3600),
-        snapshots=Snapshots(world.cache, world.refresh_locks, Source(source, rules)),
-        journal=Journal(world.cache, world.clock, settings.cache_timeout_seconds, world.instruments),
-        checks=Checks(world.cache, world.monitoring_locks, source),
+        cache=cache,
+        snapshots=Snapshots(cache, world.refresh_locks, Source(source, rules)),
+        journal=Journal(cache, world.clock, settings.cache_timeout_seconds, world.instruments),
+        checks=Checks(cache, world.monitoring_locks, source),
         # Two instances with other cache directories have a history each.
         histories=Histories(world.cache, world.refresh_locks, source),
     )
@@ -77,10 +79,10 @@ def stores(settings: Settings, world: World) -> Stores:
 def mirror(settings: Settings, world: World, shared: Stores, gateway: Gateway, reader: Reader) -> Mirror:
     """The mirror; `gateway` and `reader` are this process's ways to MLflow."""
     cached = settings.enable_cache
-    options = TrackerOptions(cached, settings.enable_mock_data, shared.interval + _OVERDUE_SECONDS)
+    options = TrackerOptions(cached, settings.enable_mock_data)
     tracker = ModelTracker(shared.snapshots, reader, shared.rules, world.clock, options)
     registrations = MonitoringManager(
-        gateway, world.cache, world.monitoring_locks, world.clock, shared.source, cached, tracker
+        gateway, shared.cache, world.monitoring_locks, world.clock, world.monotonic, shared.source, cached, tracker
     )
-    counter = RunCounter(gateway, world.cache, world.clock, shared.source, cached)
+    counter = RunCounter(gateway, shared.cache, world.clock, world.monotonic, shared.source, cached)
     return Mirror(tracker, registrations, counter)

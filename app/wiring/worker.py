@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from flask import current_app
 
-from app.domain.ports import Clock, Gateway, HistoryReader, Observers, Reader, Updates
+from app.domain.ports import Clock, Gateway, HistoryReader, Holder, Observers, Reader, Updates
 from app.domain.redact import without_userinfo
 from app.services.agent import AgentLink, Keeper, remote
 from app.services.alerts import not_understood
@@ -121,7 +121,7 @@ def build_worker(settings: Settings, world: World, agent: AgentApi | None = None
             raise ValueError("a worker needs an agent, or a host where one can be kept")
         link, keeper = AgentLink(patience_of(settings)), _keeper(settings, world.host)
         agent = remote_agent(link)
-    shared = stores(settings, world)
+    shared = stores(settings, world, agent.holder)
     own = mirror(settings, world, shared, agent.gateway, agent.reader)
     tracker, registrations = own.tracker, own.registrations
     generations = Generations(tracker, registrations, shared.checks, shared.rules, settings.stale_after_days)
@@ -137,7 +137,9 @@ def build_worker(settings: Settings, world: World, agent: AgentApi | None = None
         settings.max_models_returned,
         max_age,
     )
-    health = Health(agent.gateway, world.cache, world.refresh_locks, world.clock, world.gateway.gives_sign)
+    health = Health(
+        agent.gateway, shared.cache, world.refresh_locks, world.clock, world.monotonic, world.gateway.gives_sign
+    )
     secret = settings.mlflow_webhook_secret
     views = Tower(
         catalogue=catalogue,
@@ -169,7 +171,7 @@ def build_worker(settings: Settings, world: World, agent: AgentApi | None = None
         clock=world.clock,
     )
     jobs: dict[Any, float] = {
-        world.cache.look: 1,
+        shared.cache.look: 1,
         world.instruments.look: 1,
         keep_held: 1,
         tracker.catch_up: TICK_SECONDS,
@@ -190,6 +192,7 @@ def remote_agent(link: AgentLink) -> AgentApi:
         remote(Updates, link),
         remote(Observers, link),
         remote(HistoryReader, link),
+        remote(Holder, link),
     )
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from app.domain.ports import Clock, Locks, OwnGateway, SharedCache
+from app.domain.ports import Clock, Locks, Monotonic, OwnGateway, SharedCache
 from app.domain.redact import without_userinfo
 from app.services.file_cache import FileCache
 from app.services.file_locks import FileLocks, lock_directory
@@ -55,6 +55,7 @@ class World:
     monitoring_locks: Locks
     instruments: "Instruments"
     clock: Clock = now_ms
+    monotonic: Monotonic = time.monotonic
     host: Host | None = None
 
 

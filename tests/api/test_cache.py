@@ -12,6 +12,7 @@ from app.domain.models import Inventory
 from app.services.file_cache import FileCache
 from tests.api.service import Service
 from tests.fakes.memory_mlflow import MemoryGateway, MemoryWorld
+from tests.fakes.memory_world import Clock, memory_world
 
 Start = Callable[..., Service]
 DOWN = MlflowUnavailable("MLflow is down.")
@@ -36,7 +37,8 @@ def test_every_figure_of_the_cache_is_true(fleet: Service, tmp_path: Path) -> No
     found = fleet.json("/cache/info")
     persistence = found["cache_info"].pop("persistence")
     assert persistence.pop("cache_file_size_bytes") == sum(files)
-    assert persistence.pop("cache_file_age_hours") >= 0
+    # The file is of today, which the clock of this world says nothing of.
+    assert persistence.pop("cache_file_age_hours") is None
     assert persistence == {
         "enabled": True,
         "cache_directory": str(tmp_path / "cache"),
@@ -94,9 +96,6 @@ def test_a_refresh_reads_everything_anew_and_tells_what_there_is(fleet: Service,
     told = response.json
     assert (told["message"], told["models_synced"]) == ("Cache refreshed successfully", 6)
     stats = fleet.json("/cache/info")["cache_info"]
-    for moving in ("cache_file_age_hours",):
-        assert stats["persistence"].pop(moving) is not None
-        assert told["cache_stats"]["persistence"].pop(moving) is not None
     assert told["cache_stats"] == stats
     assert stats["models_by_stage"] == {"None": 1, "Staging": 2, "Production": 2, "Archived": 1}
     assert fleet.row("new")["stage"] == "None"
@@ -243,3 +242,28 @@ def test_a_cache_that_cannot_be_written_costs_only_the_cache(tmp_path: Path, sta
     service.refresh()
     assert service.json("/cache/info")["cache_info"]["total_models"] == 1
     assert service.json("/dashboard/summary")["monitored_models"] == 1
+
+
+def test_an_age_that_nobody_knows_is_shown_as_unknown_and_never_as_fresh(tmp_path: Path) -> None:
+    gateway = MemoryGateway()
+    gateway.world.add_version("m")
+    clock = Clock(gateway)
+    clock.ahead = 26 * 3600
+    Service(tmp_path, gateway, memory_world(tmp_path, gateway, clock)).refresh()
+    clock.ahead = 0
+    service = Service(tmp_path, gateway, memory_world(tmp_path, gateway, clock))
+    answer = service.get("/models/all")
+    assert answer.status_code == 200
+    assert "X-Data-As-Of" not in answer.headers
+    assert answer.headers["X-Data-Stale"] == "true"
+    info = service.json("/cache/info")
+    assert (info["cache_info"]["last_refresh"], info["cache_info"]["cache_age_minutes"]) == (None, None)
+    assert info["cache_info"]["is_stale"] is True
+    assert (info["refresh"]["last_attempt"], info["refresh"]["last_success"]) == (None, None)
+    assert service.json("/health")["cache_status"]["last_refresh"] is None
+    assert service.json("/dashboard/summary")["last_updated"] is None
+    assert "\ncontrol_tower_snapshot_age_seconds " not in service.get("/metrics").text
+    service.refresh()
+    answer = service.get("/models/all")
+    assert "X-Data-As-Of" in answer.headers
+    assert "X-Data-Stale" not in answer.headers

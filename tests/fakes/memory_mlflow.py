@@ -3,7 +3,7 @@
 import base64
 import itertools
 import json
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -67,6 +67,10 @@ class MemoryWorld:
     def tick(self) -> int:
         self.now += 1
         return self.now
+
+    def seconds(self) -> float:
+        """The same time as a monotonic clock tells it."""
+        return self.now / 1000
 
     def add_experiment(self, name: str) -> str:
         experiment_id = str(len(self.experiments))
@@ -217,6 +221,8 @@ class MemoryGateway:
 
     def __init__(self, world: MemoryWorld | None = None, monitoring_experiment: str = "control-tower") -> None:
         self.world = world or MemoryWorld()
+        # The host's, which may be wrong.
+        self.clock: Callable[[], int] = self.world.tick
         self.failure: MlflowUnavailable | None = None
         # As for a store that only MLflow's own client can ask.
         self.signs = False
@@ -255,7 +261,7 @@ class MemoryGateway:
         return self.signs and self.failure is None
 
     def read_inventory(self) -> Inventory:
-        read_at = self.world.tick()
+        read_at = self.clock()
         self._called("read_inventory")
         world = self.world
         return Inventory(
@@ -267,37 +273,34 @@ class MemoryGateway:
         )
 
     def read_models(self, names: Sequence[str], experiments: Sequence[str]) -> dict[str, ModelReading]:
-        read_at = self.world.tick()
         self._called("read_models")
         refused = self.refusals.get("read_models", {})
         known = [name for name in names if name not in refused]
         if not known:
             self._called("read_models", names[0])
-        return {name: self._reading(read_at, name, self.world.models.get(name)) for name in known}
+        return {name: self._reading(name, self.world.models.get(name)) for name in known}
 
     def read_versions(
         self,
         models: Sequence[RegisteredModel],
         experiments: Sequence[str],
     ) -> dict[str, ModelReading]:
-        read_at = self.world.tick()
         self._called("read_versions")
-        return {model.name: self._reading(read_at, model.name, model) for model in models}
+        return {model.name: self._reading(model.name, model) for model in models}
 
     def newest(self, limit: int) -> Newest:
-        read_at = self.world.tick()
         self._called("newest")
         models = sorted(self.world.models.values(), key=lambda model: -model.updated)
         versions = sorted(self.world.versions.values(), key=lambda row: -row.updated)
-        return Newest(read_at, tuple(models[:limit]), tuple(versions[:limit]))
+        return Newest(tuple(models[:limit]), tuple(versions[:limit]))
 
     def registered_models(self) -> tuple[RegisteredModel, ...]:
         self._called("registered_models")
         return tuple(self.world.models.values())
 
-    def _reading(self, read_at: int, name: str, model: RegisteredModel | None) -> ModelReading:
+    def _reading(self, name: str, model: RegisteredModel | None) -> ModelReading:
         rows = [self._joined(row) for row in self.world.versions.values() if row.name == name]
-        return ModelReading(read_at, model, tuple(rows))
+        return ModelReading(model, tuple(rows))
 
     def find_version(self, name: str, version: int) -> ModelVersion | None:
         self._called("find_version", (name, version))

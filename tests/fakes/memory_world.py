@@ -15,28 +15,37 @@ T = TypeVar("T")
 
 
 class Clock:
-    """Milliseconds since 1970, turned by the test; shares the world's time, which never stands still."""
+    """Milliseconds since 1970, turned by the test; shares the world's time, which never stands still.
+
+    `ahead` is by how many seconds this host's clock is wrong, which its monotonic one does not notice.
+    """
 
     def __init__(self, gateway: MemoryGateway) -> None:
         self._world = gateway.world
+        self.ahead = 0.0
 
     def __call__(self) -> int:
-        return self._world.tick()
+        return self._world.tick() + int(self.ahead * 1000)
+
+    def monotonic(self) -> float:
+        return self._world.seconds()
 
     def forward(self, seconds: float) -> None:
         self._world.now += int(seconds * 1000)
 
 
-def memory_world(directory: Path, gateway: MemoryGateway | None = None) -> World:
+def memory_world(directory: Path, gateway: MemoryGateway | None = None, clock: Clock | None = None) -> World:
     """A world whose cache and locks lie in `directory`: two applications over one directory are two workers."""
     gateway = gateway or MemoryGateway()
+    clock = gateway.clock = clock or Clock(gateway)
     return World(
         gateway=gateway,
         cache=FileCache(directory / "cache"),
         refresh_locks=FileLocks(directory / "locks", "refresh"),
         monitoring_locks=FileLocks(directory / "locks", "monitoring"),
         instruments=instruments(),
-        clock=Clock(gateway),
+        clock=clock,
+        monotonic=clock.monotonic,
     )
 
 

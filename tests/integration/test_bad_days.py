@@ -4,11 +4,12 @@ import pickle
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
 
+from tests.contract.real_world import RealWorld
 from tests.servers import QUIET, Proxy, Tower, free_port, tower, until
 
 LIVE = ("drift", "compare?baseline=1&candidate=2")
@@ -169,3 +170,28 @@ def test_four_workers_start_on_a_store_that_does_not_exist_yet(tmp_path: Path) -
     with tower(tmp_path, f"sqlite:///{tmp_path}/new/mlflow.db") as running:
         assert {running.get("/models/all").text for _ in range(12)} == {"[]"}
         assert running.get("/health").json()["status"] == "healthy"
+
+
+def test_where_nothing_can_be_stored_any_more_every_worker_knows_what_one_did_and_what_mlflow_says(
+    tmp_path: Path, mlflow_url: str
+) -> None:
+    world = RealWorld(mlflow_url)
+    world.add_version("unstored")
+    settings = {"MONITORING_EXPERIMENT": "unstored", "CHANGE_POLL_SECONDS": "1"}
+    with tower(tmp_path, mlflow_url, **settings) as running:
+        assert running.get("/models/all?name=unstored").json()
+        while not running.cache.is_file():
+            running.cache.rename(tmp_path / f"moved-{len(list(tmp_path.iterdir()))}")
+            with suppress(OSError):
+                running.cache.write_text("in the way")
+        assert running.register("unstored").status_code == 201
+        known = [running.get("/models/unstored/1/monitor/status").json()["is_monitored"] for _ in range(24)]
+        assert known == [True] * 24
+        sent = [running.post("/models/unstored/1/observations", json={"metrics": {"a": 1}}) for _ in range(12)]
+        assert [answer.status_code for answer in sent] == [201] * 12
+        world.add_version("unstored")
+        until(lambda: {len(running.get("/models/all?name=unstored").json()) for _ in range(24)} == {2})
+        assert running.post("/cache/refresh").status_code == 200
+        assert {len(running.get("/models/monitored").json()) for _ in range(24)} == {1}
+        running.cache.unlink()
+        until(lambda: running.cache.is_dir() and len(stored(running)) >= 66)

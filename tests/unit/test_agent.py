@@ -220,7 +220,7 @@ def cross(method: str, args: Sequence[object], value: object) -> tuple[Sequence[
     runs=st.dictionaries(st.tuples(TEXT, NUMBER), TEXT, max_size=3),
     evidence=st.dictionaries(st.tuples(TEXT, NUMBER), st.lists(POINTS, max_size=3), max_size=3),
     states=st.none() | st.lists(STATES, max_size=3),
-    readings=st.dictionaries(TEXT, st.builds(ModelReading, NUMBER, st.none(), st.none() | st.just(())), max_size=3),
+    readings=st.dictionaries(TEXT, st.builds(ModelReading, st.none(), st.none() | st.just(())), max_size=3),
 )
 def test_whatever_mlflow_holds_crosses_unchanged(
     versions: list[ModelVersion],

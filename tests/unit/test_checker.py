@@ -58,7 +58,7 @@ class Place:
         own, shared = made.mirror, made.stores
         checker = Checker(
             self.gateway, own.tracker, own.registrations, shared.checks, ears, self.locks, shared.journal,
-            self.provided.clock, 60,
+            self.provided.clock, 60, shared.snapshots.ticket,
         )  # fmt: skip
         return checker, ears
 

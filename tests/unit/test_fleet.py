@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.domain.codec import Source, fleet_from, index_value, parts_value, registrations_from, registrations_value
-from app.domain.fleet import Fleet, segment_of, swept, with_models
+from app.domain.fleet import Edition, Fleet, segment_of, swept, with_models
 from app.domain.models import Experiment, Inventory, ModelReading, ModelVersion, RegisteredModel, Registration
 from app.domain.monitored import Monitored, first_of_each
 from app.domain.sample import sample_fleet
@@ -90,9 +90,11 @@ def through_json(value: Any) -> Any:
     return orjson.loads(orjson.dumps(value))
 
 
-@given(_inventories, st.dictionaries(_names, _times, max_size=2))
-def test_a_fleet_comes_back_from_the_cache_as_it_went_in(inventory: Inventory, touched: dict[str, int]) -> None:
-    fleet = assemble(inventory, touched)
+@given(_inventories, st.dictionaries(_names, _times, max_size=2), st.builds(Edition, _text, _times), _times)
+def test_a_fleet_comes_back_from_the_cache_as_it_went_in(
+    inventory: Inventory, touched: dict[str, int], edition: Edition, ticket: int
+) -> None:
+    fleet = replace(assemble(inventory, touched), edition=edition, ticket=ticket)
     assert loaded(stored(fleet)) == fleet
 
 
@@ -109,8 +111,8 @@ def test_a_fleet_stored_over_another_and_loaded_by_who_knows_that_one_is_the_new
 def test_a_change_of_one_model_stores_and_loads_only_its_segment() -> None:
     names = [f"model-{n}" for n in range(200)]
     fleet = assemble(Inventory(5, tuple(RegisteredModel(name, 1, 1) for name in names)))
-    reading = ModelReading(9, RegisteredModel("model-7", 1, 2))
-    after = with_models(fleet, {"model-7": reading}, RULES)
+    reading = ModelReading(RegisteredModel("model-7", 1, 2))
+    after = with_models(fleet, {"model-7": reading}, RULES, 9)
     assert list(parts_value(after, fleet, "here")) == [f"fleet-{segment_of('model-7')}"]
     assert after.changes_since(fleet) == 1
     kept = [new is old for new, old in zip(after.segments, fleet.segments, strict=True)]
@@ -141,7 +143,18 @@ def test_what_does_not_fit_is_no_fleet(key: str, misfit: Any) -> None:
     assert loaded({**files, key: misfit}) is None
 
 
-@pytest.mark.parametrize("damage", [{"as_of": "x"}, {"touched": 5}, {"touched": {"a": "b"}}, {"unreadable": None}])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"as_of": "x"},
+        {"touched": 5},
+        {"touched": {"a": "b"}},
+        {"unreadable": None},
+        {"ticket": None},
+        {"number": "x"},
+        {"series": "x", "number": []},
+    ],
+)
 def test_an_index_that_is_damaged_is_no_fleet(damage: dict[str, Any]) -> None:
     files = stored(assemble(Inventory(1)))
     assert loaded({**files, "fleet": {**files["fleet"], **damage}}) is None
@@ -164,7 +177,7 @@ def test_a_reading_of_one_model_replaces_all_there_is_of_it_and_nothing_else(
     fleet = assemble(inventory)
     model = RegisteredModel(name, 1, 1) if exists else None
     read = tuple(ModelVersion(name, row.version, row.stage, 1, 1) for row in rows)
-    after = with_models(fleet, {name: ModelReading(99, model, read)}, RULES)
+    after = with_models(fleet, {name: ModelReading(model, read)}, RULES, 99)
     found = [m.row for m in after.by_name.get(name, ())]
     assert found == (sorted(read, key=lambda row: -row.version) if exists else [])
     assert (name in after.registered) is exists
@@ -172,19 +185,19 @@ def test_a_reading_of_one_model_replaces_all_there_is_of_it_and_nothing_else(
     assert (after.as_of, after.experiments, after.touched[name]) == (fleet.as_of, fleet.experiments, 99)
 
 
-@given(_inventories, _inventories, st.dictionaries(_names, _times, max_size=3))
-def test_a_sweep_keeps_what_was_read_of_a_model_after_the_sweep_began(
-    before: Inventory, read: Inventory, touched: dict[str, int]
+@given(_inventories, _inventories, st.dictionaries(_names, st.integers(1, 9), max_size=3), st.integers(1, 9))
+def test_a_sweep_keeps_what_was_read_of_a_model_after_the_sweep_began_whatever_the_clock_says(
+    before: Inventory, read: Inventory, touched: dict[str, int], ticket: int
 ) -> None:
     current, fresh = assemble(before, touched), assemble(read)
-    after = swept(current, read, RULES)
-    newer = {name for name, time in touched.items() if time > read.read_at}
+    after = swept(current, read, RULES, ticket)
+    newer = {name for name, number in touched.items() if number > ticket}
     for name in ("a", "b", "B", "ü\n"):
         source = current if name in newer else fresh
         assert after.by_name.get(name) == source.by_name.get(name)
         assert after.registered.get(name) == source.registered.get(name)
     assert set(after.touched) == newer
-    assert after.as_of == read.read_at
+    assert (after.as_of, after.ticket) == (read.read_at, ticket)
 
 
 def test_a_sweep_takes_nothing_from_the_sample_or_from_nothing() -> None:

@@ -18,6 +18,7 @@ from app.domain.stages import stage_rules
 from app.services import watcher
 from app.services.file_cache import FileCache
 from app.services.file_locks import FileLocks
+from app.services.holding_cache import HoldingCache
 from app.services.journal import ALIASES, CHANGES, PUSH, SWEEP, Journal
 from app.services.snapshots import Snapshots
 from app.services.updater import Updater, UpdaterOptions
@@ -50,12 +51,13 @@ class Process:
     """The process that talks to MLflow."""
 
     def __init__(self, directory: Path, gateway: MemoryGateway) -> None:
-        cache, locks, clock = FileCache(directory / "cache"), FileLocks(directory / "locks", ""), gateway.world.tick
+        cache, locks = HoldingCache(FileCache(directory / "cache")), FileLocks(directory / "locks", "")
+        clock, seconds, options = gateway.world.tick, gateway.world.seconds, UpdaterOptions(1800, 300)
         self.gateway = gateway
         self.snapshots = Snapshots(cache, locks, Source("here", RULES))
         self.journal = Journal(cache, clock, 300)
-        self.updater = Updater(gateway, self.snapshots, self.journal, locks, RULES, clock, UpdaterOptions(1800, 300))
-        self.watcher = Watcher(gateway, self.snapshots, self.updater, self.journal, clock, 300)
+        self.updater = Updater(gateway, self.snapshots, self.journal, locks, RULES, clock, seconds, options)
+        self.watcher = Watcher(gateway, self.snapshots, self.updater, self.journal, 300)
 
     def shows(self) -> dict[str, Any]:
         fleet = self.snapshots.newest()
@@ -233,22 +235,22 @@ def test_a_model_that_is_pushed_while_a_sweep_reads_is_there_when_that_ends(proc
 
 
 def test_a_slow_reading_of_a_model_does_not_undo_a_sweep_that_began_later(process: Process) -> None:
+    ticket = process.snapshots.ticket(5)
     slow = process.gateway.read_models(["m"], [])
     process.gateway.world.add_version("m")
     process.updater.sweep()
-    assert process.updater.apply(slow) == 0
+    assert process.updater.apply(slow, ticket) == 0
     assert process.shows() == truth(process.gateway)
 
 
 def test_a_poll_of_aliases_takes_nothing_back_that_was_found_while_it_read(process: Process) -> None:
     world, listed = process.gateway.world, process.gateway.registered_models
-    began = world.tick()
+    ticket = process.snapshots.ticket(5)
 
     def slowly() -> Any:
         models = listed()
         world.add_version("m")
-        slow = process.gateway.read_models(["m"], [])
-        process.updater.apply({"m": replace(slow["m"], read_at=began)})
+        process.updater.apply(process.gateway.read_models(["m"], []), ticket)
         return models
 
     world.tag_model("m", "k", "v")
@@ -287,7 +289,7 @@ class Mirror(RuleBasedStateMachine):
         self.world = self.gateway.world
         self.process = Process(directory, self.gateway)
         self.process.updater.sweep()
-        self.begun: Inventory | None = None
+        self.begun: tuple[int, Inventory] | None = None
         self.was: dict[str, list[Any]] = {name: [None] for name in NAMES}
         self.at_least = dict.fromkeys(NAMES, 0)
 
@@ -317,15 +319,16 @@ class Mirror(RuleBasedStateMachine):
 
     @rule()
     def a_sweep_begins(self) -> None:
-        self.begun = self.gateway.read_inventory()
+        self.begun = self.process.snapshots.ticket(5), self.gateway.read_inventory()
 
     @rule()
     def the_sweep_ends(self) -> None:
         if self.begun is not None:
-            begun, self.begun = self.begun, None
+            (ticket, begun), self.begun = self.begun, None
             self.gateway.read_inventory = lambda: begun  # type: ignore[method-assign]
+            self.process.snapshots.ticket = lambda _: ticket  # type: ignore[method-assign]
             self.process.updater.sweep()
-            del self.gateway.read_inventory
+            del self.gateway.read_inventory, self.process.snapshots.ticket
 
     @rule(name=st.sampled_from(NAMES))
     def a_model_is_pushed(self, name: str) -> None:

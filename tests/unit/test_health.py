@@ -14,6 +14,7 @@ from app.services import health
 from app.services.file_cache import FileCache
 from app.services.file_locks import FileLocks
 from app.services.health import Health
+from app.services.holding_cache import HoldingCache
 from tests.fakes.memory_mlflow import MemoryGateway, Spent
 from tests.servers import HANGS_AFTER_SECONDS
 
@@ -28,6 +29,9 @@ class Now:
     def __call__(self) -> int:
         return self.ms
 
+    def seconds(self) -> float:
+        return self.ms / 1000
+
 
 @pytest.fixture
 def now() -> Now:
@@ -40,7 +44,12 @@ def worker(tmp_path: Path, now: Now) -> Callable[[MemoryGateway], Health]:
 
     def made(gateway: MemoryGateway) -> Health:
         return Health(
-            gateway, FileCache(tmp_path / "cache"), FileLocks(tmp_path / "locks", ""), now, gateway.gives_sign
+            gateway,
+            FileCache(tmp_path / "cache"),
+            FileLocks(tmp_path / "locks", ""),
+            now,
+            now.seconds,
+            gateway.gives_sign,
         )
 
     return made
@@ -52,7 +61,8 @@ def test_what_was_asked_in_the_last_five_seconds_is_told_to_everybody(
 ) -> None:
     folder, now, gateway = tmp_path_factory.mktemp("health"), Now(), MemoryGateway()
     workers = [
-        Health(gateway, FileCache(folder / "c"), FileLocks(folder / "l", ""), now, gateway.gives_sign) for _ in range(2)
+        Health(gateway, FileCache(folder / "c"), FileLocks(folder / "l", ""), now, now.seconds, gateway.gives_sign)
+        for _ in range(2)
     ]
     asked: list[tuple[int, bool]] = []
     for who, later, up in steps:
@@ -105,7 +115,7 @@ class Waits(FileLocks):
 
 def test_while_somebody_else_is_asking_the_last_answer_is_told_within_two_seconds(tmp_path: Path, now: Now) -> None:
     gateway, locks = MemoryGateway(), Waits(tmp_path / "locks")
-    asked = Health(gateway, FileCache(tmp_path / "cache"), locks, now, gateway.gives_sign)
+    asked = Health(gateway, FileCache(tmp_path / "cache"), locks, now, now.seconds, gateway.gives_sign)
     assert asked.mlflow() == (True, 1)
     now.ms += 60_000
     with FileLocks(tmp_path / "locks", "").hold("probe", 0):
@@ -125,7 +135,9 @@ def test_mlflow_is_given_less_than_two_seconds_for_a_sign_of_life(tmp_path: Path
                 yield spent
 
     gateway = Bounded()
-    Health(gateway, FileCache(tmp_path / "cache"), FileLocks(tmp_path / "locks", ""), now, gateway.gives_sign).mlflow()
+    Health(
+        gateway, FileCache(tmp_path / "cache"), FileLocks(tmp_path / "locks", ""), now, now.seconds, gateway.gives_sign
+    ).mlflow()
     assert (gateway.calls, len(bounds)) == (["ping"], 1)
     assert bounds[0] < 2
 
@@ -133,7 +145,8 @@ def test_mlflow_is_given_less_than_two_seconds_for_a_sign_of_life(tmp_path: Path
 def test_where_nothing_can_be_shared_each_worker_asks_for_itself_as_rarely(tmp_path: Path, now: Now) -> None:
     (tmp_path / "cache").write_text("in the way")
     gateway = MemoryGateway()
-    asked = Health(gateway, FileCache(tmp_path / "cache"), FileLocks(tmp_path / "locks", ""), now, gateway.gives_sign)
+    cache = HoldingCache(FileCache(tmp_path / "cache"))
+    asked = Health(gateway, cache, FileLocks(tmp_path / "locks", ""), now, now.seconds, gateway.gives_sign)
     for _ in range(5):
         assert asked.mlflow() == (True, 1)
     assert gateway.calls == ["ping"]
@@ -142,7 +155,12 @@ def test_where_nothing_can_be_shared_each_worker_asks_for_itself_as_rarely(tmp_p
 def test_where_no_lock_can_be_had_nothing_is_known_and_nothing_breaks(tmp_path: Path, now: Now) -> None:
     (tmp_path / "locks").write_text("in the way")
     asked = Health(
-        MemoryGateway(), FileCache(tmp_path / "cache"), FileLocks(tmp_path / "locks", ""), now, lambda _: False
+        MemoryGateway(),
+        FileCache(tmp_path / "cache"),
+        FileLocks(tmp_path / "locks", ""),
+        now,
+        now.seconds,
+        lambda _: False,
     )
     assert asked.mlflow() == (False, None)
 

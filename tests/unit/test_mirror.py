@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -13,12 +14,14 @@ from app.domain.models import Inventory
 from app.domain.stages import stage_rules
 from app.services.file_cache import FileCache
 from app.services.file_locks import FileLocks
+from app.services.holding_cache import HoldingCache
 from app.services.journal import Journal
 from app.services.model_tracker import ModelTracker, TrackerOptions
 from app.services.snapshots import Snapshots
 from app.services.updater import Updater, UpdaterOptions
 from tests.fakes.memory_mlflow import MemoryGateway
 from tests.servers import HANGS_AFTER_SECONDS
+from tests.unit.processes import Link
 
 DOWN = MlflowUnavailable("MLflow is down.")
 RULES = stage_rules([], [])
@@ -30,14 +33,16 @@ class Worker:
     def __init__(
         self,
         gateway: MemoryGateway,
-        cache: FileCache,
+        directory: Path,
         locks: FileLocks,
-        clock: Callable[[], int],
         options: UpdaterOptions,
     ) -> None:
+        clock, seconds = gateway.world.tick, gateway.world.seconds
+        cache = HoldingCache(FileCache(directory))
+        self.cache = cache
         self.journal = Journal(cache, clock, options.timeout)
         self.snapshots = Snapshots(cache, locks, Source("here", RULES))
-        self.updater = Updater(gateway, self.snapshots, self.journal, locks, RULES, clock, options)
+        self.updater = Updater(gateway, self.snapshots, self.journal, locks, RULES, clock, seconds, options)
         self.tracker = ModelTracker(self.snapshots, self.updater, RULES, clock, TrackerOptions(options.cached))
 
 
@@ -77,14 +82,8 @@ def locks(tmp_path: Path) -> FileLocks:
 def make(tmp_path: Path, gateway: SlowGateway, locks: FileLocks) -> Make:
     """Makes workers over one directory; the clock goes on by a millisecond each time that it is read."""
 
-    def made(
-        interval: float = 60,
-        timeout: float = 2 * HANGS_AFTER_SECONDS,
-        cached: bool = True,
-        clock: Callable[[], int] | None = None,
-    ) -> Worker:
-        options = UpdaterOptions(interval, timeout, cached)
-        return Worker(gateway, FileCache(tmp_path / "cache"), locks, clock or gateway.world.tick, options)
+    def made(interval: float = 60, timeout: float = 2 * HANGS_AFTER_SECONDS, cached: bool = True) -> Worker:
+        return Worker(gateway, tmp_path / "cache", locks, UpdaterOptions(interval, timeout, cached))
 
     return made
 
@@ -94,32 +93,40 @@ def later(gateway: SlowGateway, seconds: float) -> None:
 
 
 @pytest.mark.parametrize("failure", [None, DOWN])
-def test_whoever_asks_for_a_refresh_while_one_runs_gets_its_outcome(
+def test_all_who_ask_for_a_refresh_while_one_runs_share_the_next_one(
     make: Make, gateway: SlowGateway, failure: MlflowUnavailable | None
 ) -> None:
-    asked = threading.Semaphore(0)
+    first, second = make(), make()
+    asked = threading.Barrier(6)
+    draw = second.snapshots.ticket
 
-    def clock() -> int:
-        asked.release()
-        return gateway.world.tick()
+    def drawn(patience: float) -> int:
+        ticket = draw(patience)
+        with suppress(threading.BrokenBarrierError):
+            asked.wait(HANGS_AFTER_SECONDS)
+        return ticket
 
-    first, second = make(), make(clock=clock)
+    second.snapshots.ticket = drawn  # type: ignore[method-assign]
     gateway.gate.clear()
     gateway.failure = failure
-    with ThreadPoolExecutor(2) as pool:
+    with ThreadPoolExecutor(6) as pool:
         one = pool.submit(first.updater.sweep)
         assert gateway.reached.acquire(timeout=HANGS_AFTER_SECONDS)
-        two = pool.submit(second.updater.sweep)
-        assert asked.acquire(timeout=HANGS_AFTER_SECONDS)
+        others = [pool.submit(second.updater.sweep) for _ in range(5)]
         assert second.journal.is_refreshing()
+        # What is changed now need not be in the reading that runs.
+        gateway.world.add_version("late")
+        asked.wait(HANGS_AFTER_SECONDS)
+        second.snapshots.ticket = draw  # type: ignore[method-assign]
         gateway.gate.set()
-        outcomes = [one.exception(), two.exception()]
+        outcomes = [call.exception() for call in (one, *others)]
     if failure:
-        assert [str(error) for error in outcomes] == ["MLflow is down."] * 2
+        assert [str(error) for error in outcomes] == ["MLflow is down."] * 6
     else:
-        assert outcomes == [None, None]
-        assert one.result() == two.result()
-    assert gateway.calls == ["read_inventory"]
+        assert outcomes == [None] * 6
+        assert {call.result().find("late", 1) is not None for call in others} == {True}
+        assert len({call.result().edition for call in others}) == 1
+    assert gateway.calls == ["read_inventory"] * 2
 
 
 def test_a_refresh_asked_for_after_one_is_a_refresh_of_its_own(make: Make, gateway: SlowGateway) -> None:
@@ -163,15 +170,15 @@ def test_a_refresh_is_due_at_the_start_and_then_once_an_interval_for_all_workers
 
 
 def test_after_a_failure_mlflow_is_left_alone_for_fifteen_seconds(make: Make, gateway: SlowGateway) -> None:
-    one, two = make(), make()
+    worker = make()
     gateway.failure = DOWN
     with pytest.raises(MlflowUnavailable):
-        one.updater.sweep_if_due()
+        worker.updater.sweep_if_due()
     gateway.failure = None
     later(gateway, 14)
-    assert [one.updater.sweep_if_due(), two.updater.sweep_if_due()] == [None, None]
+    assert worker.updater.sweep_if_due() is None
     later(gateway, 1)
-    assert two.updater.sweep_if_due() is not None
+    assert worker.updater.sweep_if_due() is not None
 
 
 def test_without_a_cache_nothing_is_ever_due(make: Make, gateway: SlowGateway) -> None:
@@ -183,7 +190,9 @@ def test_a_refresher_that_was_killed_does_not_count_as_refreshing_for_ever(
     make: Make, gateway: SlowGateway, tmp_path: Path
 ) -> None:
     worker = make(timeout=30)
-    FileCache(tmp_path / "cache").set("last-sweep", {"started_at": gateway.world.now, "process": "gone:1"})
+    FileCache(tmp_path / "cache").set(
+        "last-sweep", {"started_at": gateway.world.now, "is_running": True, "process": "gone:1"}
+    )
     assert worker.journal.is_refreshing()
     later(gateway, 30)
     assert not worker.journal.is_refreshing()
@@ -251,13 +260,19 @@ def test_a_version_that_the_mirror_has_is_not_looked_up(make: Make, gateway: Slo
     assert gateway.calls == ["read_inventory"]
 
 
+def worker_of(agent: Worker, directory: Path, locks: FileLocks, gateway: SlowGateway) -> ModelTracker:
+    """A worker's mirror: it asks the agent."""
+    cache = HoldingCache(FileCache(directory), Link(agent.cache))
+    snapshots = Snapshots(cache, locks, Source("here", RULES))
+    return ModelTracker(snapshots, agent.updater, RULES, gateway.world.tick, TrackerOptions())
+
+
 def test_where_nothing_can_be_shared_a_worker_has_the_snapshot_of_the_process_that_reads(
     make: Make, gateway: SlowGateway, tmp_path: Path, locks: FileLocks
 ) -> None:
     (tmp_path / "cache").write_text("in the way")
     agent = make()
-    snapshots = Snapshots(FileCache(tmp_path / "cache"), locks, Source("here", RULES))
-    worker = ModelTracker(snapshots, agent.updater, RULES, gateway.world.tick, TrackerOptions())
+    worker = worker_of(agent, tmp_path / "cache", locks, gateway)
     assert len(worker.fleet().models) == 1
     gateway.world.add_version("m")
     agent.updater.look_up(["m"])
@@ -266,25 +281,20 @@ def test_where_nothing_can_be_shared_a_worker_has_the_snapshot_of_the_process_th
     worker.catch_up()
     assert worker.fleet() is worker.peek()
     gateway.world.add_version("m")
-    assert len(worker.refreshed(agent.updater.sweep().as_of).models) == 3
+    assert len(worker.refreshed(agent.updater.sweep().edition).models) == 3
 
 
-def test_a_snapshot_that_is_overdue_is_asked_for_and_a_fresh_one_is_not(
-    make: Make, gateway: SlowGateway, tmp_path: Path, locks: FileLocks
+@pytest.mark.parametrize("key", [INDEX, "fleet-experiments"])
+def test_a_worker_that_cannot_read_what_is_stored_has_it_shared_anew(
+    make: Make, gateway: SlowGateway, tmp_path: Path, locks: FileLocks, key: str
 ) -> None:
     agent = make()
     agent.updater.sweep()
-    asked: list[int] = []
-
-    class Reader:
-        def held(self, since: int) -> None:
-            asked.append(since)
-
-    snapshots = Snapshots(FileCache(tmp_path / "cache"), locks, Source("here", RULES))
-    options = TrackerOptions(overdue=60)
-    worker = ModelTracker(snapshots, Reader(), RULES, gateway.world.tick, options)  # type: ignore[arg-type]
+    FileCache(tmp_path / "cache").set(key, "damaged")
+    worker = worker_of(agent, tmp_path / "cache", locks, gateway)
+    assert len(worker.fleet().models) == 1
+    gateway.world.add_version("m")
+    agent.updater.sweep()
+    FileCache(tmp_path / "cache").set(INDEX, "damaged")
     worker.catch_up()
-    assert asked == []
-    later(gateway, 61)
-    worker.catch_up()
-    assert len(asked) == 1
+    assert len(worker.fleet().models) == 2

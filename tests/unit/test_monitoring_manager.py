@@ -6,18 +6,29 @@ from pathlib import Path
 import pytest
 
 from app.domain.codec import Source
-from app.domain.errors import InvalidInput, LockTimeout, MlflowDenied, MlflowRefused, MlflowUnavailable, TowerError
+from app.domain.errors import (
+    InvalidInput,
+    LockTimeout,
+    MlflowDenied,
+    MlflowRefused,
+    MlflowUnavailable,
+    NotFound,
+    TowerError,
+)
 from app.domain.fleet import Fleet, swept
 from app.domain.models import Inventory, Registration
+from app.domain.observations import Observation
 from app.domain.stages import stage_rules
 from app.services.file_cache import FileCache
 from app.services.file_locks import FileLocks
+from app.services.holding_cache import HoldingCache
 from app.services.journal import Journal
 from app.services.model_tracker import ModelTracker, TrackerOptions
 from app.services.monitoring_manager import MonitoringManager
 from app.services.snapshots import Snapshots
 from app.services.updater import Updater, UpdaterOptions
 from tests.fakes.memory_mlflow import MemoryGateway
+from tests.unit.processes import Processes
 
 DOWN = MlflowUnavailable("MLflow is down.")
 DENIED = MlflowDenied("MLflow denies the permission.")
@@ -39,17 +50,23 @@ def locks(tmp_path: Path) -> FileLocks:
 
 def mirror_of(gateway: MemoryGateway, locks: FileLocks) -> ModelTracker:
     """A mirror that has read nothing, and keeps nothing."""
-    cache = FileCache(Path("/dev/null/cache"))
-    rules, clock = stage_rules([], []), gateway.world.tick
+    cache = HoldingCache(FileCache(Path("/dev/null/cache")))
+    rules, clock, seconds = stage_rules([], []), gateway.world.tick, gateway.world.seconds
     snapshots = Snapshots(cache, locks, Source("here", rules))
-    updater = Updater(gateway, snapshots, Journal(cache, clock, 300), locks, rules, clock, UpdaterOptions(1800, 300))
+    options = UpdaterOptions(1800, 300)
+    updater = Updater(gateway, snapshots, Journal(cache, clock, 300), locks, rules, clock, seconds, options)
     return ModelTracker(snapshots, updater, rules, clock, TrackerOptions())
 
 
 @pytest.fixture
 def manager(tmp_path: Path, gateway: MemoryGateway, locks: FileLocks) -> MonitoringManager:
-    cache = FileCache(tmp_path / "cache")
-    return MonitoringManager(gateway, cache, locks, gateway.world.tick, "here", True, mirror_of(gateway, locks))
+    return manager_of(tmp_path, gateway, locks)
+
+
+def manager_of(directory: Path, gateway: MemoryGateway, locks: FileLocks) -> MonitoringManager:
+    cache, world = HoldingCache(FileCache(directory / "cache")), gateway.world
+    mirror = mirror_of(gateway, locks)
+    return MonitoringManager(gateway, cache, locks, world.tick, world.seconds, "here", True, mirror)
 
 
 def fleet_of(gateway: MemoryGateway) -> Fleet:
@@ -95,10 +112,7 @@ def test_a_list_that_mlflow_cannot_give_again_is_behind_and_the_registration_sta
 def test_a_registration_waits_for_another_of_the_same_version_no_longer_than_mlflow_may_take(
     manager: MonitoringManager, gateway: MemoryGateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    other = MonitoringManager(
-        gateway, FileCache(tmp_path / "cache"), FileLocks(tmp_path / "locks", ""), gateway.world.tick, "here", True,
-        mirror_of(gateway, FileLocks(tmp_path / "locks", "")),
-    )  # fmt: skip
+    other = manager_of(tmp_path, gateway, FileLocks(tmp_path / "locks", ""))
     opened = gateway.open_monitor_run
     refused: list[str] = []
 
@@ -150,9 +164,8 @@ def test_a_stored_list_that_is_not_understood_is_read_from_mlflow(
     manager: MonitoringManager, gateway: MemoryGateway, locks: FileLocks, tmp_path: Path, value: object
 ) -> None:
     manager.register("m", "1", "classifier", "ada")
-    cache = FileCache(tmp_path / "cache")
-    cache.set("monitored", value)
-    anew = MonitoringManager(gateway, cache, locks, gateway.world.tick, "here", True, mirror_of(gateway, locks))
+    FileCache(tmp_path / "cache").set("monitored", value)
+    anew = manager_of(tmp_path, gateway, locks)
     assert listed(anew) == listed(manager) == [1]
 
 
@@ -225,3 +238,39 @@ def test_a_version_that_mlflow_says_nothing_of_is_not_gone_and_holds_up_no_other
         manager.reconcile(empty)
     assert [gateway.world.past[run].registration.name for run in gateway.world.ended] == ["29"]
     assert len(listed(manager)) == 29
+
+
+def test_a_registration_that_cannot_be_stored_is_known_to_every_worker_at_once(
+    gateway: MemoryGateway, locks: FileLocks, tmp_path: Path
+) -> None:
+    """Of two workers, each makes one while a file stands where the directory of the cache was."""
+    processes = Processes(tmp_path / "cache")
+    world, mirror = gateway.world, mirror_of(gateway, locks)
+    one, two = (
+        MonitoringManager(gateway, cache, locks, world.tick, world.seconds, "here", True, mirror)
+        for cache in (processes.one, processes.two)
+    )
+    assert listed(one) == listed(two) == []
+    processes.block()
+    one.register("m", "1", "classifier", "ada")
+    assert two.is_monitored("m", "1")
+    two.register("m", "2", "classifier", "ada")
+    assert one.is_monitored("m", "2")
+    processes.one.look()
+    assert listed(one) == listed(two) == [1, 2]
+    processes.free()
+    processes.values()
+    assert listed(manager_of(tmp_path, gateway, locks)) == [1, 2]
+
+
+def test_mlflow_is_asked_before_an_observation_is_refused_for_want_of_a_registration(
+    manager: MonitoringManager, gateway: MemoryGateway, locks: FileLocks, tmp_path: Path
+) -> None:
+    elsewhere = manager_of(tmp_path / "elsewhere", gateway, locks)
+    assert listed(elsewhere) == []
+    made = manager.register("m", "1", "classifier", "ada")
+    elsewhere.observe("m", "1", [Observation("accuracy", 0.9, gateway.world.now)])
+    assert len(gateway.world.monitor_points[made.monitor_run_id]) == 1
+    assert listed(elsewhere) == [1]
+    with pytest.raises(NotFound):
+        elsewhere.observe("m", "2", [Observation("accuracy", 0.9, gateway.world.now)])

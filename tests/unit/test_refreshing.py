@@ -1,6 +1,8 @@
 """The tick, the request to refresh, the count of runs that follows, and the scheduler."""
 
 import threading
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.domain.errors import MlflowRefused, MlflowUnavailable
+from app.domain.models import Inventory
 from app.domain.times import DAY_MS
 from app.services.file_cache import FileCache
 from app.services.run_counter import RunCounter
@@ -16,7 +19,7 @@ from app.wiring.agent import Agent, build_agent
 from tests.api.service import settings_of
 from tests.fakes.memory_mlflow import MemoryGateway
 from tests.fakes.memory_world import memory_world
-from tests.servers import HANGS_AFTER_SECONDS
+from tests.servers import HANGS_AFTER_SECONDS, until
 
 DOWN = MlflowUnavailable("MLflow is down.")
 
@@ -31,13 +34,41 @@ def agent(tmp_path: Path, gateway: MemoryGateway) -> Agent:
     return build_agent(settings_of(), memory_world(tmp_path, gateway))
 
 
-def test_a_tick_reads_the_mirror_the_registrations_and_the_count_once_and_then_nothing(
+def counter_of(directory: Path, gateway: MemoryGateway, source: str = "here") -> RunCounter:
+    return RunCounter(gateway, FileCache(directory), gateway.world.tick, gateway.world.seconds, source, True)
+
+
+def test_the_ticks_read_the_mirror_the_registrations_and_the_count_once_and_then_nothing(
     agent: Agent, gateway: MemoryGateway
 ) -> None:
-    agent.refresher.tick()
-    assert gateway.calls == ["read_inventory", "open_registrations", "count_runs"]
-    agent.refresher.tick()
-    assert len(gateway.calls) == 3
+    for _ in range(2):
+        agent.refresher.tick()
+        agent.refresher.count()
+        assert gateway.calls == ["read_inventory", "open_registrations", "count_runs"]
+
+
+def test_ten_requests_to_refresh_at_once_cost_mlflow_at_most_two_and_wait_for_no_count(
+    agent: Agent, gateway: MemoryGateway
+) -> None:
+    read = gateway.read_inventory
+
+    def all_have_asked() -> bool:
+        # Each takes a number when it asks, and each reading takes one.
+        return bool(agent.stores.cache.get("tickets") > 10)
+
+    def slow() -> Inventory:
+        until(all_have_asked)
+        return read()
+
+    gateway.read_inventory = slow  # type: ignore[method-assign]
+    with ThreadPoolExecutor(10) as pool:
+        editions = list(pool.map(lambda _: agent.refresher.refresh(), range(10)))
+    calls = Counter(gateway.calls)
+    assert 1 <= calls["read_inventory"] == calls["open_registrations"] == len(set(editions)) <= 2
+    assert calls["count_runs"] == 0
+    for _ in range(3):
+        agent.refresher.count()
+    assert gateway.calls.count("count_runs") == 1
 
 
 def test_a_tick_that_fails_is_tried_again_by_a_later_one(agent: Agent, gateway: MemoryGateway) -> None:
@@ -61,6 +92,7 @@ def test_a_refresh_stands_also_when_what_follows_it_fails(
     gateway.world.add_version("m")
     monkeypatch.setattr(gateway, failing, fail)
     assert len(agent.mirror.tracker.refreshed(agent.refresher.refresh()).models) == 1
+    agent.refresher.count()
     gateway.world.now += 3_600_000
     agent.refresher.tick()
     assert gateway.calls.count("read_inventory") == 2
@@ -78,7 +110,7 @@ def test_counting_what_is_new_comes_to_the_same_as_counting_all_as_long_as_nothi
     gateway = MemoryGateway()
     for _ in range(2001):  # more than what is always counted in full
         gateway.world.add_run()
-    counter = RunCounter(gateway, FileCache(tmp_path_factory.mktemp("count")), gateway.world.tick, "here", True)
+    counter = counter_of(tmp_path_factory.mktemp("count"), gateway)
     counter.update(5)
     deleted_since = False
     for what, how_many, hours in steps:
@@ -105,15 +137,14 @@ def test_counting_what_is_new_comes_to_the_same_as_counting_all_as_long_as_nothi
 
 def test_a_count_of_another_mlflow_is_none_of_ours(tmp_path: Path, gateway: MemoryGateway) -> None:
     gateway.world.add_run()
-    cache = FileCache(tmp_path)
-    RunCounter(gateway, cache, gateway.world.tick, "there", True).update(5)
+    counter_of(tmp_path, gateway, "there").update(5)
     gateway.failure = DOWN
-    assert RunCounter(gateway, cache, gateway.world.tick, "here", True).counted() is None
+    assert counter_of(tmp_path, gateway).counted() is None
 
 
 def test_a_count_that_fails_is_not_asked_for_by_every_request(tmp_path: Path, gateway: MemoryGateway) -> None:
     gateway.failure = DOWN
-    counter = RunCounter(gateway, FileCache(tmp_path), gateway.world.tick, "here", True)
+    counter = counter_of(tmp_path, gateway)
     assert [counter.counted() for _ in range(5)] == [None] * 5
     assert gateway.calls == ["count_runs"]
 
@@ -129,7 +160,7 @@ def test_the_scheduler_ticks_as_soon_as_it_is_started_and_ends_when_it_is_stoppe
         assert not never.is_set()
     finally:
         scheduler.stop()
-    assert [thread.name for thread in threading.enumerate() if "APScheduler" in thread.name] == []
+    until(lambda: "scheduled" not in {thread.name for thread in threading.enumerate()})
 
 
 def test_the_agent_starts_ticking_and_lets_go_of_mlflow_when_it_ends(agent: Agent, gateway: MemoryGateway) -> None:

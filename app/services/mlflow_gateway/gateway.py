@@ -105,26 +105,22 @@ class MlflowGateway:
         return Inventory(read_at, tuple(models), tuple(versions), tuple(experiments), unreadable)
 
     def read_models(self, names: Sequence[str], experiments: Sequence[str]) -> dict[str, ModelReading]:
-        read_at = self._clock()
         found = self._registry.named(names)
-        readings = {name: ModelReading(read_at, None) for name, model in found.items() if model is None}
+        readings = {name: ModelReading(None) for name, model in found.items() if model is None}
         there = [model for model in found.values() if model is not None]
-        return {**readings, **self._versions(read_at, there, experiments)}
+        return {**readings, **self._versions(there, experiments)}
 
     def read_versions(self, models: Sequence[RegisteredModel], experiments: Sequence[str]) -> dict[str, ModelReading]:
-        return self._versions(self._clock(), models, experiments)
+        return self._versions(models, experiments)
 
     def newest(self, limit: int) -> Newest:
-        read_at = self._clock()
         models, versions = self._registry.newest(limit)
-        return Newest(read_at, tuple(models), tuple(versions))
+        return Newest(tuple(models), tuple(versions))
 
     def registered_models(self) -> tuple[RegisteredModel, ...]:
         return tuple(self._registry.models()[0])
 
-    def _versions(
-        self, read_at: int, models: Sequence[RegisteredModel], experiments: Sequence[str]
-    ) -> dict[str, ModelReading]:
+    def _versions(self, models: Sequence[RegisteredModel], experiments: Sequence[str]) -> dict[str, ModelReading]:
         if not models:
             return {}
         versions, bad = self._registry.versions_of([model.name for model in models])
@@ -132,9 +128,7 @@ class MlflowGateway:
         by_name: dict[str, list[ModelVersion]] = {model.name: [] for model in models}
         for row in versions:
             by_name[row.name].append(row)
-        return {
-            model.name: ModelReading(read_at, model, tuple(by_name[model.name]), bad + bad_runs) for model in models
-        }
+        return {model.name: ModelReading(model, tuple(by_name[model.name]), bad + bad_runs) for model in models}
 
     def find_version(self, name: str, version: int) -> ModelVersion | None:
         return self._registry.version(name, version)
