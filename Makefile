@@ -33,7 +33,7 @@ screenshots: .venv/.installed-dev ## Render every page of the demo fleet into do
 	@scripts/need.sh chromium
 	$(BIN)/python -m tests.browser.screenshots
 
-bench: .venv/.installed-dev ## Measure what the README claims (half an hour; ARGS="rates --rounds 3" for less)
+bench: .venv/.installed-dev ## Measure what the documentation claims (half an hour; ARGS="rates --rounds 3" for less)
 	@scripts/need.sh wrk
 	@scripts/need.sh chromium
 	$(BIN)/python -m bench $(ARGS)

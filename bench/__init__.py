@@ -1,1 +1,1 @@
-"""Measures what the README claims, each figure beside something honest in the same run: `make bench`."""
+"""Measures what the documentation claims, each figure beside something honest in the same run: `make bench`."""

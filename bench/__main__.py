@@ -28,7 +28,7 @@ GOALS: dict[str, Measure] = {
 
 def main() -> None:
     """Measure, print the table, and keep it where that is asked for."""
-    parser = argparse.ArgumentParser(prog="bench", description="Measures what the README claims.")
+    parser = argparse.ArgumentParser(prog="bench", description="Measures what the documentation claims.")
     parser.add_argument("goals", nargs="*", metavar="GOAL", help=f"of {', '.join(GOALS)}; all by default")
     parser.add_argument("--rounds", type=int, default=7, help="how often each figure is taken (7)")
     parser.add_argument("--save", action="store_true", help="write bench/RESULTS.md")

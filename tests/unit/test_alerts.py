@@ -24,7 +24,7 @@ from config import ROOT
 from tests.receivers import START, HttpReceiver, change, receiving
 from tests.servers import HOST, free_port, until
 
-README = (ROOT / "README.md").read_text()
+PAGE = (ROOT / "docs" / "alerts.md").read_text()
 SECRET = "a secret of some length"
 QUICK = Pace(gather=0.05, between=0.05, first_retry=0.05, last_retry=0.2)
 
@@ -134,7 +134,7 @@ def test_the_signature_is_that_of_the_standards_own_example() -> None:
 
 
 def test_the_code_of_the_readme_verifies_a_message(start: Start, noted: Noted) -> None:
-    (code,) = [block for block in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if "def verified" in block]
+    (code,) = [block for block in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL) if "def verified" in block]
     names: dict[str, Any] = {}
     exec(code, names)  # noqa: S102 - what users are told to run
     with receiving() as receiver:
