@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
+from http import HTTPStatus
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -11,7 +12,6 @@ import pytest
 from flask import Flask
 from prometheus_client.parser import text_string_to_metric_families
 from werkzeug.exceptions import HTTPException
-from werkzeug.routing import MapAdapter
 
 from app import create_app
 from app.domain.alerts import VerdictChange, message
@@ -70,7 +70,8 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Flask:
 @pytest.mark.parametrize("setting", [name.upper() for name in Settings.model_fields])
 def test_every_setting_is_documented_and_in_the_example_of_a_dotenv_file(setting: str) -> None:
     assert f"| `{setting}` |" in BY_NAME["settings.md"].text
-    assert re.search(rf"^#{setting}=", (ROOT / ".env.example").read_text(), re.MULTILINE)
+    # With a line of its own that says what it is.
+    assert re.search(rf"^# .*\n#{setting}=", (ROOT / ".env.example").read_text(), re.MULTILINE)
 
 
 def test_the_example_of_a_dotenv_file_holds_the_defaults(tmp_path: Path) -> None:
@@ -93,21 +94,31 @@ def test_every_endpoint_is_in_the_table_of_the_reference_with_its_role(app: Flas
 
 @pytest.mark.parametrize("page", PAGES, ids=repr)
 def test_what_a_page_calls_can_be_called(page: Page, app: Flask) -> None:
-    adapter = app.url_map.bind("localhost")
-    called = re.findall(r"http://localhost:8000(/[^\s\"<>)`]*)", page.text)
-    # A span is an address where it begins with a word and a slash; `/etc/…` and the like stand in blocks.
-    named = [found[1] for span in page.code_spans if (found := re.fullmatch(r"(?:[A-Z]+ )?(/[a-z][^ …]*)", span))]
-    for address in [*called, *named]:
+    for method, address in _calls(page):
         path = re.sub(r"\{\w+\}", "1", urlsplit(address).path)
         # What several addresses begin with stands for all of them.
-        assert _is_route(adapter, path) or any(rule.rule.startswith(path) for rule in app.url_map.iter_rules()), address
+        is_shared = method == "" and any(rule.rule.startswith(path) for rule in app.url_map.iter_rules())
+        assert is_shared or _is_route(app, method, path), f"{method} {address}"
 
 
-def _is_route(adapter: MapAdapter, path: str) -> bool:
+def _calls(page: Page) -> Iterator[tuple[str, str]]:
+    """The requests that a page names, each with its method, or none where it names none."""
+    for address in re.findall(r"http://localhost:8000(/[^\s\"<>)`]*)", page.text):
+        yield "", address
+    for line in page.commands:
+        if found := re.search(r"^curl .*http://localhost:8000(/[^\s\"]*)", line):
+            named = re.search(r"-X ([A-Z]+)", line)
+            yield named[1] if named else "GET", found[1]
+        # `/etc/…` and the like are in blocks of other kinds.
+        if found := re.fullmatch(r"(?:([A-Z]+) )?(/[a-z][^ …]*)", line):
+            yield found[1] or "", found[2]
+
+
+def _is_route(app: Flask, method: str, path: str) -> bool:
     try:
-        adapter.match(path, method="GET")
+        app.url_map.bind("localhost").match(path, method=method or "GET")
     except HTTPException as error:
-        return error.code == 405
+        return not method and error.code == HTTPStatus.METHOD_NOT_ALLOWED
     return True
 
 
