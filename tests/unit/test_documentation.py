@@ -24,6 +24,8 @@ from config import ROOT, Settings, load_settings
 from tests.documents import Page, is_said, messages, pages
 
 PAGES = pages()
+# What was decided stays as it was written: it may name what is gone.
+DECISIONS = [Page(path) for path in sorted((ROOT / "docs" / "decisions").glob("*.md"))]
 BY_NAME = {page.path.name: page for page in PAGES}
 OLD_NAMES = "coming-from-the-old-service.md"
 # What other programs say, and variables that are theirs.
@@ -167,7 +169,8 @@ def test_every_variable_that_a_page_names_is_a_setting_or_known_as_anothers(page
 @pytest.mark.parametrize("page", [page for page in PAGES if page.path.name != OLD_NAMES], ids=repr)
 def test_every_file_and_folder_that_a_page_names_exists(page: Page) -> None:
     there = [str(file.relative_to(ROOT)) for file in _files()]
-    for span in page.code_spans:
+    drawn = [word.strip(",;:()") for kind, body in page.blocks if not kind for word in body.split() if "/" in word]
+    for span in [*page.code_spans, *drawn]:
         if A_FILE.fullmatch(span) and span not in MADE_AT_RUNTIME:
             assert any(f"/{file}".endswith(f"/{span}") for file in there), span
         elif A_FOLDER.fullmatch(span) and span.partition("/")[0] not in MADE_AT_RUNTIME and "/" in span:
@@ -182,7 +185,7 @@ def _files() -> Iterator[Path]:
             yield from (file for file in top.rglob("*") if file.is_file())
 
 
-@pytest.mark.parametrize("page", PAGES, ids=repr)
+@pytest.mark.parametrize("page", [*PAGES, *DECISIONS], ids=repr)
 def test_every_link_leads_to_a_file_and_a_heading(page: Page) -> None:
     for link in page.links:
         path, _, anchor = link.partition("#")
@@ -207,7 +210,7 @@ def test_every_log_line_that_a_page_quotes_is_one_that_its_logger_writes(page: P
     assert loggers <= {*messages(), *names}
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if page.path.name != "architecture.md"], ids=repr)
+@pytest.mark.parametrize("page", PAGES, ids=repr)
 def test_every_message_that_a_page_quotes_is_one_that_the_code_can_say(page: Page) -> None:
     everything = frozenset(text for texts in messages().values() for text in texts)
     in_tables = [span for heading, cells in page.tables if heading == "message" for span in _spans(cells[0])]
@@ -263,7 +266,7 @@ def test_the_readme_is_short_and_names_the_two_commands() -> None:
         assert f"docs/{page.name}" in text
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if page.path.name != "architecture.md"], ids=repr)
+@pytest.mark.parametrize("page", [*PAGES, *DECISIONS], ids=repr)
 def test_lines_of_prose_are_wrapped(page: Page) -> None:
     # A row of a table cannot be wrapped; in a block a line is as long as it is.
     long = [line for line in page.prose.splitlines() if len(line) > LONGEST_LINE and not line.startswith("|")]
