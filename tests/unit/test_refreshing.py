@@ -3,7 +3,9 @@
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -160,7 +162,31 @@ def test_the_scheduler_ticks_as_soon_as_it_is_started_and_ends_when_it_is_stoppe
         assert not never.is_set()
     finally:
         scheduler.stop()
-    until(lambda: "scheduled" not in {thread.name for thread in threading.enumerate()})
+    until(lambda: not [thread for thread in threading.enumerate() if "APScheduler" in thread.name])
+
+
+@pytest.mark.parametrize("hours", [-1, 26, 24 * 365 * 30])
+def test_jobs_go_on_whatever_is_done_to_the_time_of_day(monkeypatch: pytest.MonkeyPatch, hours: int) -> None:
+    class Turned(datetime):
+        """The time of day of a host whose clock may be turned."""
+
+        ahead = timedelta()
+
+        @classmethod
+        def now(cls, tz: Any = None) -> Any:
+            return tz.fromutc(datetime.now(UTC).replace(tzinfo=tz) + cls.ahead)
+
+    monkeypatch.setattr("apscheduler.schedulers.base.datetime", Turned)
+    ticks: list[None] = []
+    scheduler = Scheduler()
+    scheduler.start({lambda: ticks.append(None): 0.02})
+    try:
+        until(lambda: len(ticks) > 1)
+        Turned.ahead = timedelta(hours=hours)
+        seen = len(ticks)
+        until(lambda: len(ticks) > seen + 2)
+    finally:
+        scheduler.stop()
 
 
 def test_the_agent_starts_ticking_and_lets_go_of_mlflow_when_it_ends(agent: Agent, gateway: MemoryGateway) -> None:
