@@ -68,11 +68,11 @@ def _cells(row: str) -> list[str]:
     return [cell.strip() for cell in row.strip("|").split(" | ")]
 
 
-def pages() -> list[Page]:
-    """The pages for users, operators and developers; the decisions are the history, which names what was."""
-    return [
-        Page(path) for path in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")))
-    ]
+# The pages for users, operators and developers.
+PAGES = [Page(path) for path in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")))]
+BY_NAME = {page.path.name: page for page in PAGES}
+# What was decided stays as it was written: it may name what is gone.
+DECISIONS = [Page(path) for path in sorted((ROOT / "docs" / "decisions").glob("*.md"))]
 
 
 @cache
