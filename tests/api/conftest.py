@@ -38,7 +38,8 @@ def service(start: Callable[..., Service]) -> Service:
 
 @pytest.fixture(scope="session")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Service:
-    """A worker for tests that change nothing; its MLflow holds version 1 of the model `m`."""
+    """A worker for tests that change nothing; its MLflow holds versions 1 and 2 of the model `m`."""
     service = Service(tmp_path_factory.mktemp("shared"), MemoryGateway())
+    service.world.add_version("m", {"accuracy": 0.9}, stage="Production")
     service.world.add_version("m", {"accuracy": 0.9}, stage="Production")
     return service

@@ -16,7 +16,7 @@ CACHED = ("/models", "/models/production", "/models/staging", "/models/all", "/m
           "/models/monitored/classifier", "/models/monitored/regressor", "/model/m/versions", "/experiments",
           "/models/findings", "/dashboard/summary")  # fmt: skip
 LIVE = ("/", "/health", "/livez", "/readyz", "/config", "/cache/info", "/debug/monitored", "/runs/0",
-        "/model/m/drift", "/model/m/compare?baseline=1&candidate=1", "/models/m/1/monitor/status")  # fmt: skip
+        "/model/m/drift", "/model/m/compare?baseline=1&candidate=2", "/models/m/1/monitor/status")  # fmt: skip
 PAGES = ("/docs", "/redoc", "/openapi.json")
 
 
