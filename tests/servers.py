@@ -177,6 +177,11 @@ class Proxy:
         self.target = target.removeprefix("http://")
         self.mode = "up"
         self.delay = 0.0
+        # As MLflow's own gunicorn does, refuse what has a longer first line.
+        self.longest_line = 0
+        # How many requests were under way at once, at most.
+        self.peak = self._under_way = 0
+        self._counting = threading.Lock()
         self.paths: list[str] = []
         self.closing = threading.Event()
         # While a test keeps it closed, every request waits before it.
@@ -233,8 +238,21 @@ class Proxy:
         if not self.gate.is_set():
             with self.holding():
                 self.gate.wait(_HELD_AT_MOST_SECONDS)
-        self.closing.wait(self.delay)
-        if self.mode == "hang":
+        with self._counting:
+            self._under_way += 1
+            self.peak = max(self.peak, self._under_way)
+        try:
+            self.closing.wait(self.delay)
+            self.misbehave(request, body)
+        finally:
+            with self._counting:
+                self._under_way -= 1
+
+    def misbehave(self, request: BaseHTTPRequestHandler, body: bytes) -> None:
+        """Answer as the mode says."""
+        if self.longest_line and len(request.raw_requestline) > self.longest_line:
+            self.answer(request, 400, b"<html>Request Line is too large</html>", "text/html")
+        elif self.mode == "hang":
             with self.holding():
                 self.closing.wait(_HELD_AT_MOST_SECONDS)
         elif self.mode == "drip":

@@ -29,6 +29,10 @@ class MlflowTooSlow(MlflowUnavailable):
     """MLflow did not answer within the time it was given."""
 
 
+class MlflowAddressRefused(MlflowUnavailable):
+    """MLflow's web server, or a proxy before it, refused a request unread: most likely its address is too long."""
+
+
 class MlflowRefused(TowerError):
     """MLflow answered, and said that the request is not acceptable."""
 

@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from app.domain.checks import Check
+from app.domain.errors import TowerError
 from app.domain.fleet import Edition, Fleet
 from app.domain.held import News, Token
 from app.domain.models import (
@@ -62,11 +63,17 @@ class Gateway(TimeBounds, Protocol):
     def read_inventory(self) -> Inventory: ...
 
     def read_models(self, names: Sequence[str], experiments: Sequence[str]) -> dict[str, ModelReading]:
-        """Some registered models by name, in three requests or four. `experiments`: where their runs likely are."""
+        """Some registered models by name, in three requests or four. `experiments`: where their runs likely are.
+
+        One that cannot be read is left out; the failure is raised where none can be.
+        """
         ...
 
     def read_versions(self, models: Sequence[RegisteredModel], experiments: Sequence[str]) -> dict[str, ModelReading]:
-        """The versions of registered models that were read a moment ago, in two requests or three."""
+        """The versions of registered models that were read a moment ago, in two requests or three.
+
+        What cannot be read is left out, as in `read_models`.
+        """
         ...
 
     def newest(self, limit: int) -> Newest:
@@ -95,13 +102,12 @@ class Gateway(TimeBounds, Protocol):
         self,
         versions: Sequence[ModelVersion],
         monitor_runs: Mapping[tuple[str, int], str],
-        fresh: bool = True,
         metrics: Collection[str] = (),
     ) -> dict[tuple[str, int], list[MetricPoint]]:
         """Every metric point of each version, or those of some metrics, by the version's name and number.
 
         Of its source run, of its logged model, of each run tagged `control_tower.evaluates`, and of its monitor run,
-        which `monitor_runs` names. Unless `fresh`, a history whose last point is known may be up to an hour old.
+        which `monitor_runs` names. Bounds its own time, by the number of requests that it takes.
         """
         ...
 
@@ -183,6 +189,12 @@ class OwnGateway(Gateway, Protocol):
 
     def gives_sign(self, seconds: float) -> bool:
         """Whether MLflow answers, asked from this process without MLflow's client; False also where nobody can tell."""
+        ...
+
+    def readable_evidence(
+        self, versions: Sequence[ModelVersion], monitor_runs: Mapping[tuple[str, int], str]
+    ) -> tuple[dict[tuple[str, int], list[MetricPoint]], dict[tuple[str, int], TowerError]]:
+        """The evidence of the versions that could be read whole, and why each of the others could not be."""
         ...
 
 

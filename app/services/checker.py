@@ -3,16 +3,16 @@
 import logging
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from app.domain.alerts import VerdictChange
 from app.domain.checks import Check, check_of
-from app.domain.errors import LockTimeout, MlflowMissing, MlflowRefused, TowerError
+from app.domain.errors import LockTimeout, MlflowMissing, MlflowRefused, MlflowUnavailable, TowerError
 from app.domain.fleet import Fleet
 from app.domain.models import ModelVersion
 from app.domain.monitor_runs import MonitorState, Verdict
-from app.domain.ports import Clock, Gateway, Journal, Locks, Mirror, Register
+from app.domain.ports import Clock, Journal, Locks, Mirror, OwnGateway, Register
 from app.domain.verdicts import (
     DEGRADED,
     DRIFTING,
@@ -65,12 +65,33 @@ class Judged:
     ticket: int
 
 
+@dataclass(slots=True)
+class Outcome:
+    """What came of checks: how many verdicts changed, and which versions could not be judged, with the reason."""
+
+    changed: int = 0
+    failed: dict[Key, str] = field(default_factory=dict)
+
+    def add(self, other: "Outcome") -> None:
+        self.changed += other.changed
+        self.failed |= other.failed
+
+    def raise_failures(self) -> None:
+        """Raise `MlflowUnavailable` that tells how many could not be judged, and why the first of them."""
+        if not self.failed:
+            return
+        (name, version), why = next(iter(self.failed.items()))
+        count = len(self.failed)
+        who = f"{name} v{version}" + (f" and {count - 1} more" if count > 1 else "")
+        raise MlflowUnavailable(f"{who} could not be checked: the last verdict stands. {why}")
+
+
 class Checker:
     """Rounds on the scheduler's ticks, single versions when something was observed of them."""
 
     def __init__(
         self,
-        gateway: Gateway,
+        gateway: OwnGateway,
         mirror: Mirror,
         register: Register,
         store: Store,
@@ -101,8 +122,10 @@ class Checker:
         try:
             with self._locks.hold(_ROUND, 0), self._journal.entry(_ROUND) as entry:
                 with self._gateway.within(self._timeout) as operation:
-                    entry["changed"] = self._check_all()
+                    found = self._check_all()
+                entry["changed"] = found.changed
                 entry["requests"] = operation.requests
+                found.raise_failures()
         except LockTimeout:
             log.debug("Another process checks the monitored versions")
         except TowerError as error:
@@ -119,12 +142,18 @@ class Checker:
         newest: dict[str, int] = {}
         for change in changes:
             newest[change.monitor_run_id] = max(change.at, newest.get(change.monitor_run_id, 0))
+        failure: TowerError | None = None
         for run_id, at in newest.items():
             try:
                 with self._locks.hold("writing", self._gateway.patience):
                     self._gateway.mark_told(run_id, {receiver_id: at})
             except (MlflowRefused, MlflowMissing):
                 log.info("A monitor run is deleted: it is not noted there who was told of its verdicts")
+            except TowerError as error:
+                # The others are noted all the same.
+                failure = error
+        if failure:
+            raise failure
 
     def start(self) -> None:
         self._observed.start()
@@ -132,26 +161,30 @@ class Checker:
     def stop(self) -> None:
         self._observed.stop()
 
-    def _check_all(self) -> int:
+    def _check_all(self) -> Outcome:
+        total = Outcome()
         states = self._gateway.monitor_states()
         if states is None:
-            return 0
-        changed = 0
+            return total
         run_ids = {state.registration.monitor_run_id for state in states}
         for run_id in [run_id for run_id in self._newest if run_id not in run_ids]:
             del self._newest[run_id]
         for start in range(0, len(states), _VERSIONS_AT_ONCE):
-            changed += self._check(states[start : start + _VERSIONS_AT_ONCE], states, run_ids, fresh=False)
+            some = states[start : start + _VERSIONS_AT_ONCE]
+            try:
+                total.add(self._check(some, states, run_ids))
+            except TowerError as error:
+                total.failed |= {state.registration.key: error.detail for state in some}
         if not states:
             self._store.put([], run_ids)
-        return changed
+        return total
 
     def _check_observed(self, keys: list[Key]) -> bool:
         try:
             with self._gateway.within(self._timeout):
                 states = self._gateway.monitor_states() or ()
                 wanted = [state for state in states if state.registration.key in keys]
-                self._check(wanted, states, None, fresh=True)
+                self._check(wanted, states, None).raise_failures()
             return True
         except TowerError as error:
             log.warning("A version could not be checked after what was observed of it: %s", error.detail)
@@ -160,39 +193,43 @@ class Checker:
         return False
 
     def _check(
-        self,
-        wanted: Sequence[MonitorState],
-        states: Sequence[MonitorState],
-        keep: Collection[str] | None,
-        *,
-        fresh: bool,
-    ) -> int:
-        """Judge some registrations, write and share what comes of it; how many verdicts changed."""
+        self, wanted: Sequence[MonitorState], states: Sequence[MonitorState], keep: Collection[str] | None
+    ) -> Outcome:
+        """Judge some registrations, write and share what comes of it.
+
+        One whose evidence cannot be read, or whose verdict cannot be written, keeps its last verdict.
+        """
         ticket = self._ticket(self._gateway.patience)
         fleet = self._mirror.fleet()
         current = [state for state in wanted if _row(fleet, state)]
         rows = _rows(fleet, current)
         monitor_runs = {s.registration.key: s.registration.monitor_run_id for s in states if s.registration.key in rows}
         others = {s.registration.key: s.registration for s in states if s.registration.key in rows and _row(fleet, s)}
-        evidence = self._gateway.evidence(list(rows.values()), monitor_runs, fresh)
-        silent = {row.run_id for key, row in rows.items() if row.run_id and not evidence.get(key)}
+        evidence, unread = self._gateway.readable_evidence(list(rows.values()), monitor_runs)
+        silent = {row.run_id for key, row in rows.items() if row.run_id and key not in unread and not evidence[key]}
         gone = self._gateway.gone_runs(silent) if silent else frozenset()
         made: list[Check] = []
-        changed = 0
+        outcome = Outcome()
         for state in current:
-            now = self._clock()
-            no_metric = RUN_GONE if rows[state.registration.key].run_id in gone else NO_METRIC
+            now, key = self._clock(), state.registration.key
+            if failure := unread.get(key) or unread.get(baseline_key(state.registration) or key):
+                outcome.failed[key] = failure.detail
+                continue
+            no_metric = RUN_GONE if rows[key].run_id in gone else NO_METRIC
             found = judge_registration(state.registration, evidence, now, others, no_metric)[1]
             try:
                 kept, is_news = self._written(Judged(state, found, ticket), now)
             except (MlflowRefused, MlflowMissing):
-                log.warning("%s v%d: its monitor run is deleted, the verdict is not kept", *state.registration.key)
+                log.warning("%s v%d: its monitor run is deleted, the verdict is not kept", *key)
                 continue
-            changed += is_news
+            except TowerError as error:
+                outcome.failed[key] = error.detail
+                continue
+            outcome.changed += is_news
             if kept is not None:
                 made.append(check_of(state.registration, found, kept.since, now, ticket))
         self._store.put(made, keep)
-        return changed
+        return outcome
 
     def _written(self, judged: Judged, now: int) -> tuple[MonitorState | None, bool]:
         """Write a verdict that changed. The state now, None where a later reading was judged; whether it is news."""

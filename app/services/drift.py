@@ -55,8 +55,7 @@ class Drift:
         wanted = {one.key for one in registrations} | {key for one in registrations if (key := baseline_key(one))}
         rows = [model.row for model in others if model.key in wanted]
         monitor_runs = {key: one.monitor_run_id for key, one in known.by_key.items() if key in wanted}
-        with self._gateway.within(self._gateway.patience):
-            evidence = self._gateway.evidence(rows, monitor_runs, True, metrics)
+        evidence = self._gateway.evidence(rows, monitor_runs, metrics)
         named = {
             model.key: _registration(model, known.by_key.get(model.key)) for model in others if model.key in wanted
         }

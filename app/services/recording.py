@@ -5,7 +5,7 @@ from typing import Any, Protocol, cast
 
 from app.domain.models import Registration
 from app.domain.monitor_runs import MonitorState, Verdict
-from app.domain.ports import Gateway
+from app.domain.ports import OwnGateway
 
 
 class Notes(Protocol):
@@ -22,13 +22,13 @@ class Notes(Protocol):
     def saw_open(self, states: Sequence[MonitorState], began: int) -> None: ...
 
 
-def recording(gateway: Gateway, notes: Notes) -> Gateway:
+def recording(gateway: OwnGateway, notes: Notes) -> OwnGateway:
     """The same gateway; before a call that writes returns, every worker can see in the history what was written."""
-    return cast(Gateway, _Recording(gateway, notes))
+    return cast(OwnGateway, _Recording(gateway, notes))
 
 
 class _Recording:
-    def __init__(self, gateway: Gateway, notes: Notes) -> None:
+    def __init__(self, gateway: OwnGateway, notes: Notes) -> None:
         self._gateway = gateway
         self._notes = notes
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from app.domain.alerts import VerdictChange
-from app.domain.ports import Clock, Gateway, HistoryReader, Holder, Observers, Reader, Updates
+from app.domain.ports import Clock, Gateway, HistoryReader, Holder, Observers, OwnGateway, Reader, Updates
 from app.services.agent import remove_abandoned_sockets
 from app.services.alerts import Announcer, AppriseReceiver, Receiver, WebhookReceiver, kind_of
 from app.services.checker import Checker
@@ -84,7 +84,7 @@ def build_agent(settings: Settings, world: World) -> Agent:
     cached = settings.enable_cache
     shared = stores(settings, world)
     historian = Historian(world.gateway, shared.histories, shared.journal, clock, timeout)
-    gateway: Gateway = recording(world.gateway, historian) if cached else world.gateway
+    gateway: OwnGateway = recording(world.gateway, historian) if cached else world.gateway
     options = UpdaterOptions(shared.interval, timeout, cached)
     updater = Updater(
         gateway,

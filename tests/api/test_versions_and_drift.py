@@ -104,7 +104,7 @@ def test_drift_of_some_metrics_asks_mlflow_for_no_other(
     evidence = gateway.evidence
 
     def noting(*given: Any) -> Any:
-        asked.append(list(given[3]))
+        asked.append(list(given[2]))
         return evidence(*given)
 
     monkeypatch.setattr(gateway, "evidence", noting)

@@ -34,8 +34,8 @@ class RealWorld:
         self.client.set_terminated(run_id)
         return run_id
 
-    def log_metric(self, run_id: str, key: str, value: float | None, time: int) -> None:
-        self.client.log_batch(run_id, metrics=[Metric(key, math.nan if value is None else value, time, 0)])
+    def log_metric(self, run_id: str, key: str, value: float | None, time: int, step: int = 0) -> None:
+        self.client.log_batch(run_id, metrics=[Metric(key, math.nan if value is None else value, time, step)])
 
     def delete_run(self, run_id: str) -> None:
         self.client.delete_run(run_id)

@@ -1,5 +1,6 @@
 """The contract of a gateway to MLflow, kept by the real one, over HTTP and over SQLite, and by the one in memory."""
 
+import itertools
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -7,6 +8,8 @@ from typing import Any
 
 import pytest
 from cryptography.fernet import Fernet
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from mlflow.exceptions import MlflowException
 
 from app.domain.errors import InvalidInput, MlflowMissing, MlflowRefused, NotFound
@@ -299,7 +302,7 @@ def test_points_come_from_the_source_run_and_from_the_runs_that_evaluate_the_ver
     assert (1_700_000_000_000, "loss", None) in of_source
     assert len(of_source) == 3
     assert {p.source for p in points[name, 1]} == {"source run", "evaluation run"}
-    only = case.gateway.evidence(rows, {}, True, ["loss", "other"])
+    only = case.gateway.evidence(rows, {}, ["loss", "other"])
     assert [(p.metric, p.value) for p in only[name, 1]] == [("loss", None)]
 
 
@@ -327,16 +330,28 @@ def test_points_of_versions_of_many_models_come_at_once_whatever_their_names(cas
     assert {key: [p.value for p in points] for key, points in found.items()} == {(name, 1): [0.5] for name in names}
 
 
-def test_a_point_that_was_logged_since_is_seen_also_where_histories_are_kept(case: Case) -> None:
+def test_every_point_is_seen_at_once_whatever_its_step_and_time(case: Case) -> None:
     name = case.name()
     case.world.add_version(name)
-    run = case.world.add_run({}, {EVALUATES: f"models:/{name}/1"})
     rows = [case.gateway.find_version(name, 1)]
-    for n in range(3):
-        case.world.log_metric(run, "accuracy", n / 10, 1_700_000_000_000 + n)
-        for fresh in (False, False, True):
-            points = case.gateway.evidence(rows, {}, fresh)[name, 1]
-            assert sorted(p.value for p in points) == [k / 10 for k in range(n + 1)]
+    run, names = case.world.add_run({}, {EVALUATES: f"models:/{name}/1"}), itertools.count()
+
+    @settings(max_examples=8, deadline=None)
+    @given(
+        st.lists(
+            st.tuples(st.integers(0, 5), st.integers(-1, 3), st.sampled_from([0.1, 0.2, None])), min_size=1, max_size=6
+        )
+    )
+    def see(logged: list[tuple[int, int, float | None]]) -> None:
+        metric, expected = f"metric {next(names)}", set()
+        for minute, step, value in logged:
+            at = 1_700_000_000_000 + minute * 60_000
+            case.world.log_metric(run, metric, value, at, step)
+            expected.add((at, step, value))
+            found = case.gateway.evidence(rows, {}, [metric])[name, 1]
+            assert {(point.time, point.step, point.value) for point in found} == expected
+
+    see()
 
 
 def test_observations_are_written_to_the_monitor_run_all_or_none(case: Case) -> None:

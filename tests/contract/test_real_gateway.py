@@ -9,11 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mlflow.entities import Metric
 from mlflow.store.tracking.dbmodels.models import SqlRun, SqlTag
 
-from app.domain.errors import MlflowDenied, MlflowTooSlow, MlflowUnavailable
+from app.domain.errors import MlflowAddressRefused, MlflowDenied, MlflowTooSlow, MlflowUnavailable
 from app.domain.models import Registration
+from app.domain.names import EVALUATES
 from app.services.mlflow_gateway import MlflowGateway
+from app.services.mlflow_gateway.calls import AT_ONCE
 from app.wiring.agent import Agent, build_agent
 from app.wiring.world import now_ms
 from tests.api.service import settings_of
@@ -235,3 +238,73 @@ def test_what_a_registration_writes_fits_the_columns_of_every_database(sqlite_ur
     assert all(len(value) <= SqlTag.value.type.length for value in run.data.tags.values())
     assert run.info.run_name.endswith(" v12")
     assert reader.find_registrations(name, 12)[0].name == name
+
+
+GUNICORNS = 4094
+
+
+def test_more_runs_than_fit_into_an_address_are_read_and_the_longest_names_of_models_too(
+    faulty: Proxy, mlflow_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world, reader = RealWorld(mlflow_url), gateway(faulty.url, timeout=60)
+    name = f"evaluated daily {uuid.uuid4().hex[:8]}"
+    world.add_version(name)
+    for day in range(98):
+        world.add_run({"accuracy": day / 100}, {EVALUATES: f"models:/{name}/1"})
+    long = [f"{name} {n:03d} {'x' * 200}" for n in range(110)]
+    for one in long:
+        world.add_model(one)
+    faulty.longest_line = GUNICORNS
+    row = reader.find_version(name, 1)
+    assert row is not None
+    assert sorted(p.value or 0 for p in reader.evidence([row], {})[name, 1]) == [day / 100 for day in range(98)]
+    readings = reader.read_models(long, ["0"])
+    assert {n: one.model is not None for n, one in readings.items()} == dict.fromkeys(long, True)
+    # Behind a proxy that takes less still: each is read in smaller parts.
+    faulty.longest_line = 1500
+    assert len(reader.evidence([row], {})[name, 1]) == 98
+    assert reader.read_models(long[:20], ["0"]).keys() == set(long[:20])
+    # What is too long by itself alone stays unread.
+    odd = f"{name} {'ü' * 400}"
+    world.add_model(odd)
+    assert reader.read_models([odd, *long[:3]], ["0"]).keys() == set(long[:3])
+    with pytest.raises(MlflowAddressRefused):
+        reader.read_models([odd], ["0"])
+
+
+def test_many_metrics_are_read_several_at_once_over_a_slow_link(faulty: Proxy, mlflow_url: str) -> None:
+    world, reader = RealWorld(mlflow_url), gateway(faulty.url, timeout=10)
+    name = f"of many metrics {uuid.uuid4().hex[:8]}"
+    world.add_version(name)
+    run = world.run_of(name, 1)
+    values = {f"metric {n}": n / 1000 for n in range(60)}
+    world.client.log_batch(run, metrics=[Metric(key, value, 5, 0) for key, value in values.items()])
+    row = reader.find_version(name, 1)
+    assert row is not None
+    faulty.delay = 0.18
+    assert {p.metric: p.value for p in reader.evidence([row], {})[name, 1]} == values
+    assert 2 <= faulty.peak <= AT_ONCE
+
+
+def test_where_a_proxy_lets_only_the_documented_api_through_histories_are_read_all_the_same(
+    faulty: Proxy, mlflow_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world, reader = RealWorld(mlflow_url), gateway(faulty.url, timeout=60)
+    name = f"behind a strict proxy {uuid.uuid4().hex[:8]}"
+    world.add_version(name, {"accuracy": 0.5, "broken": None})
+    row = reader.find_version(name, 1)
+    assert row is not None
+    expected = {("accuracy", 0.5), ("broken", None)}
+    assert {(p.metric, p.value) for p in reader.evidence([row], {})[name, 1]} == expected
+    forward = faulty.forward
+
+    def only_api(request: Any, body: bytes) -> None:
+        if request.path.startswith("/api/"):
+            forward(request, body)
+        else:
+            faulty.answer(request, 404, b"<html>Not found</html>", "text/html")
+
+    monkeypatch.setattr(faulty, "forward", only_api)
+    for _ in range(2):
+        assert {(p.metric, p.value) for p in reader.evidence([row], {})[name, 1]} == expected
+    assert sum("/ajax-api/" in path for path in faulty.paths) <= 2 + 2

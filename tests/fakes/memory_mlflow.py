@@ -95,10 +95,10 @@ class MemoryWorld:
             self.log_metric(run_id, key, value, now)
         return run_id
 
-    def log_metric(self, run_id: str, key: str, value: float | None, time: int) -> None:
+    def log_metric(self, run_id: str, key: str, value: float | None, time: int, step: int = 0) -> None:
         stored = self.runs[run_id]
-        stored.points.append(MetricPoint(run_id, key, time, value))
-        last = max((p for p in stored.points if p.metric == key), key=lambda p: p.time)
+        stored.points.append(MetricPoint(run_id, key, time, value, step=step))
+        last = max((p for p in stored.points if p.metric == key), key=lambda p: (p.step, p.time))
         stored.run = replace(stored.run, metrics={**stored.run.metrics, key: last.value})
 
     def delete_run(self, run_id: str) -> None:
@@ -232,6 +232,7 @@ class MemoryGateway:
         self.delivers = (True, "HTTP 200")
         self.refused_runs: set[str] = set()
         self.refusals: dict[str, dict[object, TowerError]] = {}
+        self.unread_versions: dict[tuple[str, int], TowerError] = {}
         self._experiment = monitoring_experiment
 
     @contextmanager
@@ -332,14 +333,22 @@ class MemoryGateway:
         self,
         versions: Sequence[ModelVersion],
         monitor_runs: Mapping[tuple[str, int], str],
-        fresh: bool = True,
         metrics: Collection[str] = (),
     ) -> dict[tuple[str, int], list[MetricPoint]]:
+        found, unread = self.readable_evidence(versions, monitor_runs)
+        for failure in unread.values():
+            raise failure
+        return {key: [p for p in points if not metrics or p.metric in metrics] for key, points in found.items()}
+
+    def readable_evidence(
+        self, versions: Sequence[ModelVersion], monitor_runs: Mapping[tuple[str, int], str]
+    ) -> tuple[dict[tuple[str, int], list[MetricPoint]], dict[tuple[str, int], TowerError]]:
         self._called("evidence")
-        return {
-            (row.name, row.version): [p for p in self._points(row, monitor_runs) if not metrics or p.metric in metrics]
-            for row in versions
-        }
+        keys = {(row.name, row.version): row for row in versions}
+        return (
+            {key: self._points(row, monitor_runs) for key, row in keys.items() if key not in self.unread_versions},
+            {key: self.unread_versions[key] for key in keys if key in self.unread_versions},
+        )
 
     def _points(self, row: ModelVersion, monitor_runs: Mapping[tuple[str, int], str]) -> list[MetricPoint]:
         world, key = self.world, (row.name, row.version)

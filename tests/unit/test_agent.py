@@ -229,6 +229,6 @@ def test_whatever_mlflow_holds_crosses_unchanged(
     states: list[MonitorState] | None,
     readings: dict[str, ModelReading],
 ) -> None:
-    assert cross("evidence", (versions, runs, True, []), evidence) == ((versions, runs, True, []), evidence)
+    assert cross("evidence", (versions, runs, []), evidence) == ((versions, runs, []), evidence)
     assert cross("monitor_states", (), states) == ((), states)
     assert cross("read_models", (["m"], []), readings) == ((["m"], []), readings)

@@ -3,11 +3,12 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from app.domain.alerts import VerdictChange
-from app.domain.errors import MlflowUnavailable
+from app.domain.errors import LockTimeout, MlflowUnavailable, TowerError
 from app.domain.ports import Locks
 from app.services.checker import Checker
 from app.wiring.agent import build_agent
@@ -125,7 +126,7 @@ def test_changes_that_came_while_a_receiver_was_away_are_all_owed(place: Place) 
 def test_a_check_of_older_evidence_does_not_undo_a_later_one(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     run = place.register(limits={"accuracy": {"min": 0.4}})
     checker, _ = place.checker()
-    read = place.gateway.evidence
+    read = place.gateway.readable_evidence
     between: list[Callable[[], object]] = []
 
     def slow(*args: object, **more: object) -> object:
@@ -141,7 +142,7 @@ def test_a_check_of_older_evidence_does_not_undo_a_later_one(place: Place, monke
         until(lambda: run in place.agent.stores.checks.all())
         checker.stop()
 
-    monkeypatch.setattr(place.gateway, "evidence", slow)
+    monkeypatch.setattr(place.gateway, "readable_evidence", slow)
     between.append(observed)
     checker.round()
     assert [v.verdict for v in place.world.verdicts[run]] == ["degraded"]
@@ -164,18 +165,100 @@ def test_with_mlflow_down_in_mid_round_the_next_round_finishes(place: Place, mon
     assert len(ears.owed) == 1
 
 
+@pytest.fixture
+def fleet(place: Place) -> list[str]:
+    """The monitor runs of twelve versions of accuracy 0.5 that were checked once."""
+    for number in range(12):
+        place.world.add_version(f"model {number}", {"accuracy": 0.5})
+    settings = {"limits": {"accuracy": {"min": 0.4}}}
+    return [
+        place.registrations.register(f"model {number}", "1", "classifier", "ada", settings).monitor_run_id
+        for number in range(12)
+    ]
+
+
+def shown(place: Place) -> list[str]:
+    checks = place.agent.stores.checks.all()
+    return [checks[run].verdict for run in place.world.registrations]
+
+
+def fall(place: Place) -> None:
+    for number in range(12):
+        place.world.log_metric(place.world.run_of(f"model {number}", 1), "accuracy", 0.1, place.world.tick())
+
+
+def test_versions_whose_evidence_cannot_be_read_keep_their_verdicts_and_the_others_are_judged(
+    place: Place, fleet: list[str]
+) -> None:
+    checker, _ = place.checker()
+    checker.round()
+    fall(place)
+    bad = {("model 0", 1), ("model 7", 1)}
+    place.gateway.unread_versions = {key: MlflowUnavailable("MLflow failed.") for key in bad}
+    checker.round()
+    expected = ["healthy" if (f"model {n}", 1) in bad else "degraded" for n in range(12)]
+    assert shown(place) == expected
+    assert [place.world.verdicts[run][-1].verdict for run in fleet] == expected
+    assert "model 0 v1 and 1 more could not be checked" in place.provided.cache.get("last-checks")["error"]
+    place.gateway.unread_versions = {}
+    checker.round()
+    assert shown(place) == ["degraded"] * 12
+
+
+@pytest.mark.parametrize("failure", [MlflowUnavailable("MLflow failed."), LockTimeout("Another process writes.")])
+def test_a_verdict_that_cannot_be_written_does_not_end_the_round_for_the_others(
+    place: Place, fleet: list[str], monkeypatch: pytest.MonkeyPatch, failure: TowerError
+) -> None:
+    checker, _ = place.checker()
+    checker.round()
+    fall(place)
+    write = place.gateway.write_verdict
+
+    def failing(run_id: str, *more: Any) -> None:
+        if run_id == fleet[3]:
+            raise failure
+        write(run_id, *more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(place.gateway, "write_verdict", failing)
+        checker.round()
+    assert shown(place) == ["degraded"] * 3 + ["healthy"] + ["degraded"] * 8
+    checker.round()
+    assert shown(place) == ["degraded"] * 12
+
+
+def test_that_somebody_was_told_is_noted_of_all_versions_but_those_where_it_fails(
+    place: Place, fleet: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checker, ears = place.checker("slack")
+    checker.round()
+    mark = place.gateway.mark_told
+
+    def failing(run_id: str, told: Any) -> None:
+        if run_id == fleet[0]:
+            raise MlflowUnavailable("MLflow failed.")
+        mark(run_id, told)
+
+    monkeypatch.setattr(place.gateway, "mark_told", failing)
+    before = dict(place.world.told[fleet[0]])
+    with pytest.raises(MlflowUnavailable):
+        checker.told("slack", ears.changes)
+    assert place.world.told[fleet[0]] == before
+    assert all(place.world.told[run]["slack"] == place.world.verdicts[run][-1].at for run in fleet[1:])
+
+
 def test_what_was_removed_while_it_was_judged_gets_no_verdict_any_more(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = place.register()
     checker, ears = place.checker("slack")
-    read = place.gateway.evidence
+    read = place.gateway.readable_evidence
 
     def removing(*args: object, **more: object) -> object:
         place.registrations.remove("m", "1", "ada")
         return read(*args, **more)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(place.gateway, "evidence", removing)
+    monkeypatch.setattr(place.gateway, "readable_evidence", removing)
     checker.round()
     assert run not in place.world.verdicts
     assert ears.owed == []

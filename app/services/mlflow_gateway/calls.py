@@ -1,15 +1,25 @@
 """Calling MLflow without ever being held by it: time budgets, a bound on calls, errors in our words."""
 
 import logging
+import re
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from app.domain.errors import MlflowDenied, MlflowMissing, MlflowRefused, MlflowTooSlow, MlflowUnavailable, TowerError
+from app.domain.errors import (
+    MlflowAddressRefused,
+    MlflowDenied,
+    MlflowMissing,
+    MlflowRefused,
+    MlflowTooSlow,
+    MlflowUnavailable,
+    TowerError,
+)
 from app.domain.ports import Telemetry
 from app.domain.redact import redact
 
@@ -19,6 +29,8 @@ T = TypeVar("T")
 # Calls under way at once in one process. A worker has more threads than this (gunicorn.conf.py), so
 # that with MLflow hanging on all of them there are threads left for what needs no MLflow.
 SLOTS = 64
+# What is read together takes so many of them for one reader, and so many for all readers.
+AT_ONCE, AT_ONCE_IN_ALL = 8, 24
 
 
 @dataclass
@@ -27,6 +39,11 @@ class Budget:
 
     until: float
     requests: int = 0
+    counting: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def count(self, requests: int = 1) -> None:
+        with self.counting:
+            self.requests += requests
 
 
 @dataclass(eq=False)
@@ -50,6 +67,7 @@ class Calls:
         self.patience = patience
         self._telemetry = telemetry
         self._slots = threading.BoundedSemaphore(SLOTS)
+        self._turns = threading.BoundedSemaphore(AT_ONCE_IN_ALL)
         self._pending: set[_Pending] = set()
         self._stopping = False
 
@@ -65,7 +83,7 @@ class Calls:
         finally:
             _budget.reset(token)
             if outer:
-                outer.requests += budget.requests
+                outer.count(budget.requests)
 
     def call(self, function: Callable[..., T], /, *args: Any, **kwargs: Any) -> T:
         """The function's answer, or one of the domain's MLflow errors within the time left."""
@@ -77,6 +95,26 @@ class Calls:
             raise
         self._count(failed=False)
         return answer  # type: ignore[no-any-return]
+
+    def together(self, tasks: Sequence[Callable[[], T]]) -> list[T | TowerError]:
+        """What each task gives or raises, in their order. Several run at once; their calls share the block's time."""
+        if len(tasks) == 1:
+            return [self._in_turn(tasks[0])]
+        with ThreadPoolExecutor(AT_ONCE, "mlflow-together") as pool:
+            under_way = [pool.submit(copy_context().run, self._in_turn, task) for task in tasks]
+            return [one.result() for one in under_way]
+
+    def _in_turn(self, task: Callable[[], T]) -> T | TowerError:
+        budget = _budget.get()
+        left = self.patience if budget is None else max(0.0, budget.until - time.monotonic())
+        if not self._turns.acquire(timeout=left):
+            return MlflowTooSlow(_OVERDUE)
+        try:
+            return task()
+        except TowerError as error:
+            return error
+        finally:
+            self._turns.release()
 
     def stop(self) -> None:
         """Let every caller go: the process is about to end."""
@@ -94,7 +132,7 @@ class Calls:
         left = self.patience
         if budget:
             left = min(left, budget.until - time.monotonic())
-            budget.requests += 1
+            budget.count()
         if left <= 0 or self._stopping:
             raise MlflowTooSlow(_OVERDUE)
         pending = self._start(function, args, kwargs)
@@ -154,18 +192,35 @@ _UNAVAILABLE = {
 UNEXPLAINED = "MLflow cannot be reached or failed. Check that it runs and that MLFLOW_TRACKING_URI is right."
 
 
+# How MLflow's client tells of an answer with another status that no MLflow wrote, for those have JSON.
+_UNREAD = re.compile(r"API request to endpoint \S+ failed with error code (?:400|414|431) !=")
+
+
+_ADDRESS = (
+    "MLflow's web server, or a proxy before it, refused a request: most likely its address is too long. Let it take "
+    "addresses of 8 KiB."
+)
+
+
 def in_our_words(error: BaseException) -> TowerError:
     """What a client may read of an error of MLflow's: never its own text, which repeats credentials."""
     if isinstance(error, TowerError):
         return error
     code = getattr(error, "error_code", None)
+    unread = _UNREAD.match(str(error))
     if code in _MISSING:
         return MlflowMissing("MLflow does not know what was asked for.")
-    if code in _REFUSED:
+    if code in _REFUSED and not unread:
         return MlflowRefused(f"MLflow refused the request ({code}).")
     log.warning("MLflow failed: %s: %s", type(error).__name__, redact(str(error))[:2000])
+    if unread:
+        return MlflowAddressRefused(_ADDRESS)
+    return _unavailable(str(code), str(error))
+
+
+def _unavailable(code: str, text: str) -> TowerError:
     if code == "PERMISSION_DENIED":
         return MlflowDenied("MLflow denies this service the permission. Give its user access in MLflow.")
-    if "timed out" in str(error).lower():
+    if "timed out" in text.lower():
         return MlflowTooSlow("MLflow did not answer in time. Try again later.")
-    return MlflowUnavailable(_UNAVAILABLE.get(str(code), UNEXPLAINED))
+    return MlflowUnavailable(_UNAVAILABLE.get(code, UNEXPLAINED))

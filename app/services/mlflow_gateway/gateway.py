@@ -1,5 +1,6 @@
 """MlflowGateway: what the tower reads from MLflow and writes to it, in few, large calls."""
 
+import logging
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -29,9 +30,12 @@ from app.services.mlflow_gateway.calls import Budget, Calls
 from app.services.mlflow_gateway.client import Connection
 from app.services.mlflow_gateway.first_sign import gives_sign
 from app.services.mlflow_gateway.history import History
+from app.services.mlflow_gateway.metric_points import MetricPoints
 from app.services.mlflow_gateway.monitor_runs import MonitorRuns
 from app.services.mlflow_gateway.registry import Registry
 from app.services.mlflow_gateway.webhooks import Webhooks
+
+log = logging.getLogger(__name__)
 
 _RUNS_ASKED_FOR = 20
 _ACTIVE = 1  # mlflow.entities.ViewType.ACTIVE_ONLY
@@ -45,7 +49,7 @@ class MlflowGateway:
         self._calls = calls
         self._clock = clock
         self._registry = Registry(connection, calls)
-        self._history = History(connection, calls, self._registry, clock)
+        self._history = History(calls, self._registry, MetricPoints(connection, calls))
         self._monitor_runs = MonitorRuns(connection, calls, monitoring_experiment)
         self._webhooks = Webhooks(connection, calls)
         self.patience = calls.patience
@@ -120,15 +124,27 @@ class MlflowGateway:
     def registered_models(self) -> tuple[RegisteredModel, ...]:
         return tuple(self._registry.models()[0])
 
-    def _versions(self, models: Sequence[RegisteredModel], experiments: Sequence[str]) -> dict[str, ModelReading]:
-        if not models:
-            return {}
-        versions, bad = self._registry.versions_of([model.name for model in models])
+    def _versions(
+        self,
+        models: Sequence[RegisteredModel],
+        experiments: Sequence[str],
+    ) -> dict[str, ModelReading]:
+        """Readings of the models whose versions could be read too. Raises the failure where that is none of them."""
+        names = [model.name for model in models]
+        versions, bad, failures = self._registry.versions_of(names)
+        for name, error in failures.items():
+            log.warning("A registered model could not be read: %r: %s", name[:300], error.detail)
+            if len(failures) == len(names):
+                raise error
         versions, bad_runs = self._registry.with_few_runs(versions, experiments)
-        by_name: dict[str, list[ModelVersion]] = {model.name: [] for model in models}
+        by_name: dict[str, list[ModelVersion]] = {name: [] for name in names if name not in failures}
         for row in versions:
             by_name[row.name].append(row)
-        return {model.name: ModelReading(model, tuple(by_name[model.name]), bad + bad_runs) for model in models}
+        return {
+            model.name: ModelReading(model, tuple(by_name[model.name]), bad + bad_runs)
+            for model in models
+            if model.name in by_name
+        }
 
     def find_version(self, name: str, version: int) -> ModelVersion | None:
         return self._registry.version(name, version)
@@ -176,10 +192,17 @@ class MlflowGateway:
         self,
         versions: Sequence[ModelVersion],
         monitor_runs: Mapping[tuple[str, int], str],
-        fresh: bool = True,
         metrics: Collection[str] = (),
     ) -> dict[tuple[str, int], list[MetricPoint]]:
-        return self._history.evidence(versions, monitor_runs, fresh=fresh, metrics=metrics)
+        found, unread = self._history.evidence(versions, monitor_runs, metrics)
+        for failure in unread.values():
+            raise failure
+        return found
+
+    def readable_evidence(
+        self, versions: Sequence[ModelVersion], monitor_runs: Mapping[tuple[str, int], str]
+    ) -> tuple[dict[tuple[str, int], list[MetricPoint]], dict[tuple[str, int], TowerError]]:
+        return self._history.evidence(versions, monitor_runs, ())
 
     def gone_runs(self, run_ids: Collection[str]) -> frozenset[str]:
         gone = set()

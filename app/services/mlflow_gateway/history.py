@@ -1,50 +1,34 @@
 """Reading evidence: the metric points of model versions, in few calls whatever the number of versions.
 
-One call reads a metric of a hundred runs, not of one; one call reads all the points of two hundred logged models.
+All of it is read each time. MLflow tells no sign of a new point: what it calls the last value of a metric is that of
+the highest step, then the latest time, and stays as it is when a point comes without a step, or late.
 """
 
-import json
-import math
 import re
-from array import array
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from app.domain.evidence import EVALUATION_RUN, LOGGED_MODEL, MONITOR_RUN, SOURCE_RUN
+from app.domain.errors import TowerError
+from app.domain.evidence import EVALUATION_RUN, LOGGED_MODEL, MONITOR_RUN, SOURCE_RUN, is_own
 from app.domain.models import MetricPoint, ModelVersion, Run
 from app.domain.names import EVALUATES
-from app.domain.ports import Clock
 from app.services.mlflow_gateway import rows
+from app.services.mlflow_gateway.batches import batches, read_each
 from app.services.mlflow_gateway.calls import Calls
-from app.services.mlflow_gateway.client import Connection
-from app.services.mlflow_gateway.registry import Registry
+from app.services.mlflow_gateway.metric_points import MetricPoints, missing
+from app.services.mlflow_gateway.registry import MODELS_A_CALL, Registry
 
 Key = tuple[str, int]
 Evidence = dict[Key, list[MetricPoint]]
+Unread = dict[Key, TowerError]
 LastLogged = Mapping[str, tuple[int, float | None]]
 
-_RUNS_A_CALL = 100
-# The most points of one run that the bulk read gives; beyond, it samples.
-_POINTS_A_RUN = 2500
-_PATH = "/api/2.0/mlflow/metrics/get-history-bulk-interval"
 # Of so many models each is asked for its evaluation runs; of more, all evaluation runs are read.
 _FEW_MODELS = 3
 _LOGGED_MODEL = re.compile(r"models:/([0-9A-Za-z_-]{1,64})\Z", re.ASCII)
-# What was read is kept while the last point of a metric stays the same, but no longer than an hour: a point
-# that somebody logs into the past leaves the last one as it is.
-_KEPT_MS = 3_600_000
-_MOST_KEPT_POINTS = 2_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class _Kept:
-    last: tuple[int, float | None]
-    read_at: int
-    times: "array[int]"
-    steps: "array[int]"
-    values: "array[float]"
+# A reading may take one call's time and so much more for each request, and never longer than this, in seconds.
+_A_REQUEST, _LONGEST = 0.25, 45.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,43 +44,42 @@ class _Owner:
 class History:
     """Metric points of versions: of their source runs, logged models, evaluation runs and monitor runs."""
 
-    def __init__(self, connection: Connection, calls: Calls, registry: Registry, clock: Clock) -> None:
-        self._connection = connection
+    def __init__(self, calls: Calls, registry: Registry, points: MetricPoints) -> None:
         self._calls = calls
         self._registry = registry
-        self._clock = clock
-        self._kept: dict[tuple[str, str], _Kept] = {}
-        self._kept_points = 0
+        self._points = points
 
     def evidence(
-        self,
-        versions: Sequence[ModelVersion],
-        monitor_runs: Mapping[Key, str],
-        *,
-        fresh: bool,
-        metrics: Collection[str],
-    ) -> Evidence:
-        """Every point of each version, or those of some metrics.
-
-        Unless `fresh`, histories whose last point is known are not read again.
-        """
+        self, versions: Sequence[ModelVersion], monitor_runs: Mapping[Key, str], metrics: Collection[str]
+    ) -> tuple[Evidence, Unread]:
+        """Every point of each version, or those of some metrics; and the versions that could not be read whole."""
         found: Evidence = {(row.name, row.version): [] for row in versions}
+        unread: Unread = {}
         if not versions:
-            return found
-        experiments = self._registry.experiment_ids()
-        owners = self._owners(versions, monitor_runs, experiments)
-        for owner, points in self._histories(owners, fresh, metrics):
-            found[owner.key] += points
-        for key, points in self._of_logged_models(versions, owners, experiments).items():
-            found[key] += [point for point in points if not metrics or point.metric in metrics]
-        return found
+            return found, unread
+        with self._calls.within(max(_LONGEST, self._calls.patience)):
+            experiments = self._registry.experiment_ids()
+            owners = self._owners(versions, monitor_runs, experiments)
+            for owner, points, failure in self._histories(owners, metrics):
+                found[owner.key] += points
+                if failure:
+                    unread[owner.key] = failure
+            more, failures = self._of_logged_models(versions, owners, experiments)
+            for key, points in more.items():
+                found[key] += [point for point in points if not metrics or point.metric in metrics]
+        unread |= failures
+        return {key: points for key, points in found.items() if key not in unread}, unread
 
     def points(self, run_ids: Sequence[str], metric: str) -> list[MetricPoint]:
         """The history of one metric of some runs."""
-        found: list[MetricPoint] = []
-        for start in range(0, len(run_ids), _RUNS_A_CALL):
-            found += self._read(run_ids[start : start + _RUNS_A_CALL], metric)
-        return found
+        found, failures = self._points.read({metric: run_ids})
+        for failure in failures.values():
+            raise failure
+        return [
+            MetricPoint(run_id, metric, time, value, SOURCE_RUN, step)
+            for run_id, read in found.items()
+            for time, step, value in read[metric]
+        ]
 
     def _owners(
         self, versions: Sequence[ModelVersion], monitor_runs: Mapping[Key, str], experiments: Sequence[str]
@@ -123,125 +106,56 @@ class History:
         return list(owners.values())
 
     def _histories(
-        self, owners: Sequence[_Owner], fresh: bool, wanted: Collection[str]
-    ) -> Iterable[tuple[_Owner, list[MetricPoint]]]:
-        runs = {owner.run.run_id: owner.last for owner in owners}
-        points: dict[str, list[tuple[str, _Kept]]] = defaultdict(list)
-        for metric in sorted({name for last in runs.values() for name in last if not wanted or name in wanted}):
-            having = [run_id for run_id, last in runs.items() if metric in last]
-            for run_id, kept in self._of_metric(having, metric, runs, fresh):
-                points[run_id].append((metric, kept))
+        self, owners: Sequence[_Owner], wanted: Collection[str]
+    ) -> Iterable[tuple[_Owner, list[MetricPoint], TowerError | None]]:
+        having: dict[str, dict[str, None]] = defaultdict(dict)
         for owner in owners:
-            run_id, source = owner.run.run_id, owner.source
-            yield (
-                owner,
-                [
-                    MetricPoint(
-                        run_id, metric, time, None if math.isnan(value) else value, source,
-                        rows.own_step(step, time) if source == MONITOR_RUN else step,
-                    )
-                    for metric, kept in points[run_id]
-                    for time, step, value in zip(kept.times, kept.steps, kept.values, strict=True)
-                ],
-            )  # fmt: skip
-
-    def _of_metric(
-        self, run_ids: Sequence[str], metric: str, runs: Mapping[str, LastLogged], fresh: bool
-    ) -> Iterable[tuple[str, _Kept]]:
-        now = self._clock()
-        to_read = []
-        for run_id in run_ids:
-            kept = None if fresh else self._kept.get((run_id, metric))
-            if kept and kept.last == runs[run_id][metric] and now - kept.read_at < _KEPT_MS:
-                yield run_id, kept
-            else:
-                to_read.append(run_id)
-        grouped: dict[str, list[MetricPoint]] = {run_id: [] for run_id in to_read}
-        for point in self.points(to_read, metric):
-            grouped[point.run_id].append(point)
-        for run_id, points in grouped.items():
-            values = array("d", [math.nan if point.value is None else point.value for point in points])
-            times, steps = (array("q", found) for found in ([p.time for p in points], [p.step for p in points]))
-            kept = _Kept(runs[run_id][metric], now, times, steps, values)
-            if not fresh:
-                self._keep((run_id, metric), kept)
-            yield run_id, kept
-
-    def _keep(self, key: tuple[str, str], kept: _Kept) -> None:
-        before = self._kept.get(key)
-        self._kept_points += len(kept.times) - (len(before.times) if before else 0)
-        if self._kept_points > _MOST_KEPT_POINTS:
-            self._kept.clear()
-            self._kept_points = len(kept.times)
-        self._kept[key] = kept
+            for metric in owner.last:
+                if metric in wanted if wanted else not is_own(metric):
+                    having[metric][owner.run.run_id] = None
+        to_read = {metric: list(run_ids) for metric, run_ids in sorted(having.items())}
+        with self._calls.within(self._calls.patience + self._points.requests(to_read) * _A_REQUEST):
+            found, failures = self._points.read(to_read)
+        for owner in owners:
+            run_id = owner.run.run_id
+            read = found.get(run_id, {})
+            failure = failures.get(run_id)
+            if failure is None and any(run_id in having[metric] and metric not in read for metric in owner.last):
+                failure = missing(run_id)
+            yield owner, _points_of(owner, read), failure
 
     def _of_logged_models(
         self, versions: Sequence[ModelVersion], owners: Sequence[_Owner], experiments: Sequence[str]
-    ) -> Evidence:
+    ) -> tuple[Evidence, Unread]:
         """What a logged model holds of its own: every point, with the run that logged it."""
-        wanted = {
-            match[1]: (row.name, row.version) for row in versions if (match := _LOGGED_MODEL.match(row.source or ""))
-        }
+        wanted: dict[str, list[Key]] = defaultdict(list)
+        for row in versions:
+            if match := _LOGGED_MODEL.match(row.source or ""):
+                wanted[match[1]].append((row.name, row.version))
         sources = {(owner.run.run_id, owner.key): owner.source for owner in owners}
         sources |= {(row.run_id, (row.name, row.version)): SOURCE_RUN for row in versions if row.run_id}
         found: Evidence = defaultdict(list)
-        for logged in self._registry.logged_models(wanted, experiments) if wanted else ():
-            key = wanted.get(logged.model_id)
-            if key is not None:
-                found[key] += _points(
-                    (point.run_id, point, sources.get((point.run_id, key), LOGGED_MODEL))
-                    for point in logged.metrics or ()
-                )
-        return found
-
-    def _read(self, run_ids: Sequence[str], metric: str) -> list[MetricPoint]:
-        read = self._read_http if self._connection.is_http else self._read_store
-        points = _points((run_id, row, SOURCE_RUN) for run_id, row in self._calls.call(read, run_ids, metric))
-        full = _sampled(points)
-        if not full:
-            return points
-        # A longer history comes sampled: read it whole, run by run.
-        points = [point for point in points if point.run_id not in full]
-        for run_id in full:
-            history = self._calls.call(self._connection.client().get_metric_history, run_id, metric)
-            points += _points((run_id, row, SOURCE_RUN) for row in history)
-        return points
-
-    def _read_store(self, run_ids: Sequence[str], metric: str) -> list[tuple[str, Any]]:
-        store = self._connection.store()
-        found = store.get_metric_history_bulk_interval(list(run_ids), metric, _POINTS_A_RUN, None, None)
-        return [(row.run_id, row) for row in found]
-
-    def _read_http(self, run_ids: Sequence[str], metric: str) -> list[tuple[str, Any]]:
-        # MLflow's client has no call for this endpoint of its server's.
-        from mlflow.utils.rest_utils import http_request, verify_rest_response  # noqa: PLC0415
-
-        params = [("run_ids", run_id) for run_id in run_ids]
-        params += [("metric_key", metric), ("max_results", str(_POINTS_A_RUN))]
-        answer = http_request(  # type: ignore[no-untyped-call]
-            self._connection.store().get_host_creds(), _PATH, "GET", params=params
+        answers, failures = read_each(
+            self._calls,
+            [
+                (lambda ids: list(self._registry.logged_models(ids, experiments)), batch)
+                for batch in batches(sorted(wanted), MODELS_A_CALL, MODELS_A_CALL, lambda _: 1)
+            ],
         )
-        body = json.loads(verify_rest_response(answer, _PATH).text)
-        return [(row["run_id"], _Row(metric, row)) for row in body.get("metrics", [])]
+        for logged in (one for answer in answers for one in answer):
+            for key in wanted[logged.model_id]:
+                for point in logged.metrics or ():
+                    source = sources.get((point.run_id, key), LOGGED_MODEL)
+                    found[key].append(rows.metric_point(point.run_id, point, source))
+        return found, {key: error for model_id, error in failures.items() for key in wanted[model_id]}
 
 
-class _Row:
-    """A point as the endpoint writes it: numbers may come as text, NaN too; zeros are left out."""
-
-    def __init__(self, metric: str, row: dict[str, Any]) -> None:
-        self.key = metric
-        self.timestamp = int(row.get("timestamp") or 0)
-        self.value = float(row.get("value") or 0)
-        self.step = int(row.get("step") or 0)
-
-
-def _points(found: Iterable[tuple[str, Any, str]]) -> list[MetricPoint]:
-    """Points of the run, as MLflow has them, and where they were found."""
-    return rows.readable(lambda one: rows.metric_point(*one), found, "metric point")[0]
-
-
-def _sampled(points: list[MetricPoint]) -> set[str]:
-    counts: dict[str, int] = defaultdict(int)
-    for point in points:
-        counts[point.run_id] += 1
-    return {run_id for run_id, count in counts.items() if count >= _POINTS_A_RUN}
+def _points_of(owner: _Owner, read: Mapping[str, Sequence[tuple[int, int, float | None]]]) -> list[MetricPoint]:
+    run_id, source = owner.run.run_id, owner.source
+    return [
+        MetricPoint(
+            run_id, metric, time, value, source, rows.own_step(step, time) if source == MONITOR_RUN else step
+        )
+        for metric, points in read.items()
+        for time, step, value in points
+    ]  # fmt: skip

@@ -5,11 +5,20 @@ import re
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
+from urllib.parse import quote_plus
 
-from app.domain.errors import MlflowDenied, MlflowMissing, MlflowRefused, MlflowUnavailable
+from app.domain.errors import (
+    MlflowAddressRefused,
+    MlflowDenied,
+    MlflowMissing,
+    MlflowRefused,
+    MlflowUnavailable,
+    TowerError,
+)
 from app.domain.models import Experiment, ModelVersion, RegisteredModel, Run
 from app.domain.names import EVALUATES
 from app.services.mlflow_gateway import pages, rows
+from app.services.mlflow_gateway.batches import batches, read_each, room_for
 from app.services.mlflow_gateway.calls import Calls
 from app.services.mlflow_gateway.client import Connection
 
@@ -22,7 +31,10 @@ _ACTIVE, _ALL = 1, 3
 # Names that a list in a filter surely holds as they are.
 _PLAIN = re.compile(r"[\w .-]+\Z", re.ASCII)
 _NAMES_A_CALL = 200
-_MODELS_A_CALL = 200
+_MODELS_PATH, _VERSIONS_PATH = "/api/2.0/mlflow/registered-models/search", "/api/2.0/mlflow/model-versions/search"
+# As long as a page token may be.
+_TOKEN = "x" * 200
+MODELS_A_CALL = 200
 # Of the names that a search does not find, so many are asked for one by one; where all are gone, so are the others.
 _ASKED_BY_THEMSELVES = 20
 # A run id is whatever a client wrote beside a version; only these can be put into a filter.
@@ -73,14 +85,10 @@ class Registry:
         search leaves out what this user may not read, so each that it lacks is asked for by itself.
         """
         search = self._connection.client().search_registered_models
-        found = {
-            model.name: model
-            for model in rows.readable(
-                rows.registered_model, self._of_names(search, pages.MODELS, rows.MODEL_KEY, names), "registered model"
-            )[0]
-        }
-        absent = [name for name in names if name not in found]
-        unclear: MlflowUnavailable | None = None
+        listed, failures = self._of_names(search, _MODELS_PATH, pages.MODELS, rows.MODEL_KEY, names)
+        found = {model.name: model for model in rows.readable(rows.registered_model, listed, "registered model")[0]}
+        absent = [name for name in names if name not in found and name not in failures]
+        unclear: TowerError | None = next(iter(failures.values()), None)
         gone: dict[str, None] = {}
         for name in absent[:_ASKED_BY_THEMSELVES]:
             try:
@@ -88,7 +96,7 @@ class Registry:
                     gone[name] = None
                     continue
                 unclear = MlflowUnavailable("MLflow has a registered model and does not list it. Try again later.")
-            except MlflowDenied as error:
+            except (MlflowDenied, MlflowAddressRefused) as error:
                 unclear = error
             log.warning("Whether there is a registered model %r is not known: %s", name, unclear.detail)
         if unclear is None:
@@ -105,32 +113,50 @@ class Registry:
             return None
         except MlflowRefused:
             # A name that MLflow gives to no model any more, of an old registry: only a search finds it.
-            return next((row for row in self.versions_of([name])[0] if row.version == version), None)
+            return next((row for row in self._versions_of_one(name) if row.version == version), None)
         return rows.only(rows.model_version, found, "model version")
 
-    def versions_of(self, names: Sequence[str]) -> tuple[list[ModelVersion], int]:
-        """All versions of some registered models."""
+    def _versions_of_one(self, name: str) -> list[ModelVersion]:
+        versions, _, failures = self.versions_of([name])
+        for failure in failures.values():
+            raise failure
+        return versions
+
+    def versions_of(self, names: Sequence[str]) -> tuple[list[ModelVersion], int, dict[str, TowerError]]:
+        """All versions of some registered models, and of which they could not be read."""
         search = self._connection.client().search_model_versions
-        found = self._of_names(search, pages.VERSIONS, rows.VERSION_KEY, names)
-        return rows.readable(rows.model_version, found, "model version")
+        listed, failures = self._of_names(search, _VERSIONS_PATH, pages.VERSIONS, rows.VERSION_KEY, names)
+        return *rows.readable(rows.model_version, listed, "model version"), failures
 
     def _all(self, search: Callable[..., Any], size: int, key: Callable[[Any], Hashable], **more: Any) -> Iterator[Any]:
         return pages.read_all(self._calls.call, search, size, key, **more)
 
     def _of_names(
-        self, search: Callable[..., Any], size: int, key: Callable[[Any], Hashable], names: Sequence[str]
-    ) -> Iterator[Any]:
-        """The rows of a search whose name is one of these."""
-        plain = [name for name in names if _PLAIN.match(name)]
-        conditions = [(_name_filter(name), {name}) for name in names if not _PLAIN.match(name)]
-        for start in range(0, len(plain), _NAMES_A_CALL):
-            some = plain[start : start + _NAMES_A_CALL]
+        self,
+        search: Callable[..., Any],
+        path: str,
+        size: int,
+        key: Callable[[Any], Hashable],
+        names: Sequence[str],
+    ) -> tuple[list[Any], dict[str, TowerError]]:
+        """The rows of a search whose name is one of these, and the names for which it failed."""
+
+        def read(some: Sequence[str]) -> list[Any]:
             listed = ",".join(f"'{name}'" for name in some)
-            conditions.append((f"name IN ({listed})" if len(some) > 1 else _name_filter(some[0]), set(some)))
-        for condition, wanted in conditions:
-            # Compared again here: a pattern finds more than one name, and MySQL ignores case.
+            condition = f"name IN ({listed})" if len(some) > 1 else _name_filter(some[0])
             found = self._all(search, size, key, filter_string=condition, order_by=["name ASC"])
-            yield from (row for row in found if row.name in wanted)
+            # Compared again here: a pattern finds more than one name, and MySQL ignores case.
+            return [row for row in found if row.name in some]
+
+        plain = [name for name in names if _PLAIN.match(name)]
+        fixed = [("filter", "name IN ()"), ("max_results", str(size)), ("order_by", "name ASC"), ("page_token", _TOKEN)]
+        room = room_for(self._connection.uri, path, fixed)
+        parts = [
+            *([name] for name in names if not _PLAIN.match(name)),
+            *batches(plain, _NAMES_A_CALL, room, lambda name: len(quote_plus(f"'{name}',"))),
+        ]
+        answers, failures = read_each(self._calls, [(read, part) for part in parts])
+        return [row for answer in answers for row in answer], failures
 
     def _is_gone(self, name: str) -> bool:
         """Whether a model that a search did not find does not exist."""
@@ -233,10 +259,10 @@ class Registry:
     def logged_models(self, ids: Iterable[str], experiments: Sequence[str]) -> Iterator[Any]:
         """Logged models by id, each with every point of its metrics."""
         search = self._connection.client().search_logged_models
-        for condition in _listed("model_id", sorted(ids), _MODELS_A_CALL):
+        for condition in _listed("model_id", sorted(ids), MODELS_A_CALL):
             yield from self._all(
                 search,
-                _MODELS_A_CALL,
+                MODELS_A_CALL,
                 rows.LOGGED_MODEL_KEY,
                 experiment_ids=list(experiments),
                 filter_string=condition,
