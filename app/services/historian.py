@@ -16,8 +16,8 @@ from app.domain.ports import Clock, Gateway, Journal
 log = logging.getLogger(__name__)
 
 _RETRY_SECONDS = 15.0
-# Their verdicts are read at once.
-_RUNS_AT_ONCE = 1000
+# One call of MLflow's: what it gave is kept, also where the next one takes too long.
+_RUNS_AT_ONCE = 100
 
 
 class Store(Protocol):
@@ -167,6 +167,9 @@ class Historian:
             some = lacking[start : start + _RUNS_AT_ONCE]
             try:
                 points = self._gateway.verdict_changes(some)
+            except MlflowTooSlow as error:
+                log.warning("Verdicts of %d registrations are still to be read: %s", len(lacking) - start, error.detail)
+                return False
             except TowerError as error:
                 failed = True
                 log.warning("Old verdicts of %d registrations could not be read: %s", len(some), error.detail)
