@@ -39,7 +39,7 @@ def deliver(here: Tower, name: str) -> int:
 def until_shown(here: Tower, name: str, holds: Callable[[list[dict[str, object]]], bool]) -> float:
     """Seconds until every worker shows it."""
     began = time.perf_counter()
-    until(lambda: all(holds(here.get(f"/models/all?name={name}").json()) for _ in range(ASKED)), 60, name)
+    until(lambda: all(holds(here.get(f"/models/all?name={name}").json()) for _ in range(ASKED)), name)
     return time.perf_counter() - began
 
 

@@ -124,7 +124,7 @@ def _until_answered(app: str, settings: Path, folder: Path, **environment: str) 
     env = clean_environment(API_HOST=HOST, API_PORT=str(port), WEB_CONCURRENCY="2", **environment)
     began = time.perf_counter()
     with process([sys.executable, "-m", "gunicorn", "-c", str(settings), app], folder / "start.log", folder, env):
-        until(lambda: answers(f"http://{HOST}:{port}/models"), 60, app)
+        until(lambda: answers(f"http://{HOST}:{port}/models"), app)
         return time.perf_counter() - began
 
 

@@ -55,7 +55,7 @@ def bare(folder: Path, body: bytes, workers: int, app: str = "bench.bare:app") -
     )
     command = [sys.executable, "-m", "gunicorn", "-c", str(folder / "bare.conf.py"), app]
     with process(command, folder / "bare.log", folder, env) as started:
-        until(lambda: answers(f"http://{HOST}:{port}/models"), 60, "the bare application")
+        until(lambda: answers(f"http://{HOST}:{port}/models"), "the bare application")
         yield Bare(f"http://{HOST}:{port}", started.pid)
 
 

@@ -106,7 +106,7 @@ def test_a_client_that_drips_its_request_is_let_go(hasty: Tower) -> None:
             except OSError:
                 return True
 
-        until(is_let_go, 20)
+        until(is_let_go, "the connection is let go")
 
 
 @pytest.mark.parametrize("size", [1, 7, 4096])
