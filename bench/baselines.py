@@ -1,4 +1,4 @@
-"""`python -m bench.baselines`: what setting odd days aside costs and brings, by simulation (docs/decisions/0021).
+"""`python -m bench.baselines`: what setting odd days aside costs and brings, by simulation (docs/decisions/0025).
 
 The same series are judged twice, with baselines as they are and with those that keep every value.
 """
