@@ -1,6 +1,6 @@
 """The outcome of checking a registration, as the workers share it and as clients see it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,6 +26,18 @@ class Check:
     reasons: Sequence[str] = ()
     metrics: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     ticket: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """The open monitor runs by a reading of MLflow that took a ticket."""
+
+    run_ids: Collection[str]
+    ticket: int
+
+    def leaves(self, check: Check) -> bool:
+        """Whether a check stays: of a run that is listed, or that may have been opened since the list was read."""
+        return check.monitor_run_id in self.run_ids or check.ticket > self.ticket
 
 
 def check_of(registration: Registration, found: VersionVerdict, since: int, now: int, ticket: int = 0) -> Check:

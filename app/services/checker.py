@@ -2,12 +2,12 @@
 
 import logging
 import threading
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from app.domain.alerts import VerdictChange
-from app.domain.checks import Check, check_of
+from app.domain.checks import Check, Listed, check_of
 from app.domain.errors import LockTimeout, MlflowMissing, MlflowRefused, MlflowUnavailable, TowerError
 from app.domain.fleet import Fleet
 from app.domain.models import ModelVersion
@@ -37,7 +37,7 @@ Key = tuple[str, int]
 class Store(Protocol):
     """Where the workers see the checks."""
 
-    def put(self, made: Sequence[Check], keep: Collection[str] | None = None) -> None: ...
+    def put(self, made: Sequence[Check], listed: Listed | None = None) -> None: ...
 
 
 class Receiver(Protocol):
@@ -163,20 +163,23 @@ class Checker:
 
     def _check_all(self) -> Outcome:
         total = Outcome()
+        # Both before the list is read: what is registered and checked while it is read, or later, is not in it.
+        ticket, written = self._ticket(self._gateway.patience), list(self._newest)
         states = self._gateway.monitor_states()
         if states is None:
             return total
-        run_ids = {state.registration.monitor_run_id for state in states}
-        for run_id in [run_id for run_id in self._newest if run_id not in run_ids]:
-            del self._newest[run_id]
+        listed = Listed({state.registration.monitor_run_id for state in states}, ticket)
+        for run_id in written:
+            if run_id not in listed.run_ids:
+                del self._newest[run_id]
         for start in range(0, len(states), _VERSIONS_AT_ONCE):
             some = states[start : start + _VERSIONS_AT_ONCE]
             try:
-                total.add(self._check(some, states, run_ids))
+                total.add(self._check(some, states, listed))
             except TowerError as error:
                 total.failed |= {state.registration.key: error.detail for state in some}
         if not states:
-            self._store.put([], run_ids)
+            self._store.put([], listed)
         return total
 
     def _check_observed(self, keys: list[Key]) -> bool:
@@ -192,9 +195,7 @@ class Checker:
             log.exception("A version could not be checked after what was observed of it")
         return False
 
-    def _check(
-        self, wanted: Sequence[MonitorState], states: Sequence[MonitorState], keep: Collection[str] | None
-    ) -> Outcome:
+    def _check(self, wanted: Sequence[MonitorState], states: Sequence[MonitorState], listed: Listed | None) -> Outcome:
         """Judge some registrations, write and share what comes of it.
 
         One whose evidence cannot be read, or whose verdict cannot be written, keeps its last verdict.
@@ -228,7 +229,7 @@ class Checker:
             outcome.changed += is_news
             if kept is not None:
                 made.append(check_of(state.registration, found, kept.since, now, ticket))
-        self._store.put(made, keep)
+        self._store.put(made, listed)
         return outcome
 
     def _written(self, judged: Judged, now: int) -> tuple[MonitorState | None, bool]:

@@ -2,9 +2,9 @@
 
 import logging
 import threading
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 
-from app.domain.checks import Check, checks_from, checks_value, last_check
+from app.domain.checks import Check, Listed, checks_from, checks_value, last_check
 from app.domain.errors import LockTimeout
 from app.domain.models import Registration
 from app.domain.ports import Locks, SharedCache
@@ -39,16 +39,16 @@ class Checks:
     def of(self, registration: Registration) -> Check:
         return last_check(self.all(), registration)
 
-    def put(self, made: Iterable[Check], keep: Collection[str] | None = None) -> None:
-        """Share checks, the newer of each; of the others those of the runs to keep, or all of them."""
+    def put(self, made: Iterable[Check], listed: Listed | None = None) -> None:
+        """Share checks, the newer of each; of the others those that a list of the monitor runs leaves, or all."""
         try:
             with self._locks.hold("checks-list", _PATIENCE_SECONDS):
-                self._put(made, keep)
+                self._put(made, listed)
         except LockTimeout:
             log.warning("The checks are shared with the next round: another process writes them and takes too long")
 
-    def _put(self, made: Iterable[Check], keep: Collection[str] | None) -> None:
-        checks = {run_id: one for run_id, one in self.all().items() if keep is None or run_id in keep}
+    def _put(self, made: Iterable[Check], listed: Listed | None) -> None:
+        checks = {run_id: one for run_id, one in self.all().items() if listed is None or listed.leaves(one)}
         for one in made:
             known = checks.get(one.monitor_run_id)
             if known is None or one.ticket >= known.ticket:

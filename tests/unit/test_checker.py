@@ -149,6 +149,33 @@ def test_a_check_of_older_evidence_does_not_undo_a_later_one(place: Place, monke
     assert place.agent.stores.checks.all()[run].verdict == "degraded"
 
 
+def test_what_is_registered_and_checked_during_a_round_keeps_its_verdict(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.register()
+    place.world.add_version("new", {"accuracy": 0.5})
+    checker, _ = place.checker()
+    read = place.gateway.readable_evidence
+    runs: list[str] = []
+
+    def slow(*args: object, **more: object) -> object:
+        found = read(*args, **more)  # type: ignore[arg-type]
+        if not runs:
+            runs.append(place.registrations.register("new", "1", "classifier", "ada", LOW).monitor_run_id)
+            checker.start()
+            checker.observed("new", 1)
+            until(lambda: runs[0] in place.agent.stores.checks.all())
+            checker.stop()
+        return found
+
+    monkeypatch.setattr(place.gateway, "readable_evidence", slow)
+    checker.round()
+    assert place.agent.stores.checks.all()[runs[0]].verdict == "degraded"
+    place.registrations.remove("new", "1", "ada")
+    checker.round()
+    assert runs[0] not in place.agent.stores.checks.all()
+
+
 def test_with_mlflow_down_in_mid_round_the_next_round_finishes(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     run = place.register()
     checker, ears = place.checker("slack")
