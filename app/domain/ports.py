@@ -220,6 +220,10 @@ class SharedCache(Protocol):
         """
         ...
 
+    def announce(self, key: str) -> None:
+        """Change the mark of a key in every process, though nothing is stored."""
+        ...
+
     def look(self) -> None:
         """See what others did to the stored values; once a second."""
         ...

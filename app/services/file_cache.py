@@ -136,6 +136,9 @@ class FileCache(FileSystemCache):
             seen = self._seen[key] = (self.token(key), 0)
         return self._marks.of(key), seen[1]
 
+    def announce(self, key: str) -> None:
+        self._changed(key)
+
     def look(self) -> None:
         if self._marks is None:
             return

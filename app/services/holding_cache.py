@@ -1,7 +1,7 @@
 """The shared cache, also where nothing can be stored: what a write could not put there is held in memory.
 
-The agent holds it for all workers, which ask it once a second, before they change something, and before they say that
-something is not there.
+The agent holds it for all workers. A worker asks it at the first request after the agent held something new, before it
+changes something, and before it says that something is not there; where there are no marks, once a second.
 """
 
 import logging
@@ -20,6 +20,8 @@ from app.domain.ports import Holder, SharedCache
 log = logging.getLogger(__name__)
 
 _ASK_SECONDS = 1.0
+# Its mark changes whenever the agent holds something else. Nothing is stored under it.
+_HELD = "held"
 
 
 class HoldingCache:
@@ -35,6 +37,9 @@ class HoldingCache:
         self._known = News()
         self._changing = threading.RLock()
         self._asking = threading.Lock()
+        # The mark of what is held that this worker has asked for.
+        self._heard = store.mark(_HELD)
+        self._hearing = threading.Lock()
 
     def get(self, key: str) -> Any:
         held = self._current(key)
@@ -68,6 +73,8 @@ class HoldingCache:
         with self._changing:
             self._held.pop(key, None)
             deleted = self._store.delete(key)
+        if holder is None and was_held:
+            self._store.announce(_HELD)
         return deleted or (was_held and self._store.token(key) is None)
 
     def token(self, key: str) -> Token | None:
@@ -75,6 +82,8 @@ class HoldingCache:
         return self._store.token(key) if held is None else (-1, -1, held.serial)
 
     def mark(self, key: str) -> object:
+        if self._holder is not None and self._store.mark(_HELD) != self._heard:
+            self._hear()
         held = self._current(key) if key in self._held else None
         return self._store.mark(key) if held is None else (self._known.holder, held.serial)
 
@@ -108,6 +117,15 @@ class HoldingCache:
                 kept = {key: held for key, held in self._held.items() if same and key in news.keys}
                 self._held = {**kept, **news.values}
                 self._known = news
+
+    def _hear(self) -> None:
+        """Have what the agent has announced. Who comes meanwhile waits: it would answer from what was before."""
+        with self._hearing:
+            mark = self._store.mark(_HELD)
+            if mark != self._heard:
+                self.catch_up()
+                # Also where that failed: the next look asks again, and no request waits for it twice.
+                self._heard = mark
 
     def news(self, holder: str, serial: int) -> News:
         """In the agent: what it holds, and the values after a serial of its own."""
@@ -148,6 +166,8 @@ class HoldingCache:
             # Put last, also where it is held already: what is stored again later is stored in this order.
             self._held.pop(key, None)
             self._held[key] = Held(body, self._store.token(key), self._serial)
+        if self._holder is None:
+            self._store.announce(_HELD)
 
     def _current(self, key: str) -> Held | None:
         """What is held of a key, unless somebody stored it since."""

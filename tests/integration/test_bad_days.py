@@ -193,5 +193,15 @@ def test_where_nothing_can_be_stored_any_more_every_worker_knows_what_one_did_an
         until(lambda: {len(running.get("/models/all?name=unstored").json()) for _ in range(24)} == {2})
         assert running.post("/cache/refresh").status_code == 200
         assert {len(running.get("/models/monitored").json()) for _ in range(24)} == {1}
+        # What is answered with success holds for every worker from that moment on.
+        for versions in range(3, 6):
+            world.add_version("unstored")
+            assert running.post("/cache/refresh").status_code == 200
+            assert {len(running.get("/models/all?name=unstored").json()) for _ in range(12)} == {versions}
+            assert running.delete("/models/unstored/1/monitor").status_code == 200
+            known = [running.get("/models/unstored/1/monitor/status").json()["is_monitored"] for _ in range(12)]
+            assert known == [False] * 12
+            assert running.register("unstored").status_code == 201
+            assert {len(running.get("/models/monitored").json()) for _ in range(12)} == {1}
         running.cache.unlink()
         until(lambda: running.cache.is_dir() and len(stored(running)) >= 66)

@@ -8,6 +8,7 @@ from app.domain.errors import MlflowUnavailable
 from app.domain.held import News
 from app.services.file_cache import FileCache
 from app.services.holding_cache import HoldingCache
+from app.services.marks import Marks
 
 
 class Link:
@@ -16,8 +17,10 @@ class Link:
     def __init__(self, agent: HoldingCache) -> None:
         self.agent = agent
         self.is_cut = False
+        self.asked = 0
 
     def within(self, _: float) -> AbstractContextManager[None]:
+        self.asked += 1
         if self.is_cut:
             raise MlflowUnavailable("There is no agent.")
         return nullcontext()
@@ -35,11 +38,11 @@ class Link:
 class Processes:
     """An agent and two workers over one directory, where a file may stand in the way."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, marks: Marks | None = None) -> None:
         self.directory = directory
-        self.agent = HoldingCache(FileCache(directory))
+        self.agent = HoldingCache(FileCache(directory, marks))
         self.link = Link(self.agent)
-        self.one, self.two = (HoldingCache(FileCache(directory), self.link) for _ in range(2))
+        self.one, self.two = (HoldingCache(FileCache(directory, marks), self.link) for _ in range(2))
 
     def block(self) -> None:
         if self.directory.exists():

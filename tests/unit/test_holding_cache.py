@@ -7,6 +7,7 @@ import pytest
 
 from app.services.file_cache import FileCache
 from app.services.holding_cache import HoldingCache
+from app.services.marks import shared_marks
 from tests.unit.processes import Processes
 
 
@@ -28,6 +29,40 @@ def test_what_cannot_be_stored_is_seen_by_every_process(
     assert all(new != old for new, old in zip(after, marks, strict=True))
     writer(processes).set("k", {"newer": 2})
     assert processes.values() == [{"newer": 2}] * 3
+
+
+@pytest.mark.parametrize("writer", [lambda p: p.agent, lambda p: p.one])
+def test_with_marks_every_process_sees_it_at_once_without_a_look(
+    tmp_path: Path, writer: Callable[[Processes], HoldingCache]
+) -> None:
+    processes = Processes(tmp_path / "cache", shared_marks())
+    everybody = (processes.agent, processes.one, processes.two)
+    writer(processes).set("k", "old")
+    processes.block()
+    marks = [process.mark("k") for process in everybody]
+    for value in ("new", "newer"):
+        assert writer(processes).set("k", value)
+        before, marks = marks, [process.mark("k") for process in everybody]
+        assert [process.get("k") for process in everybody] == [value] * 3
+        assert all(new != old for new, old in zip(marks, before, strict=True))
+    writer(processes).delete("k")
+    assert all(process.mark("k") != old for process, old in zip(everybody, marks, strict=True))
+    assert [process.get("k") for process in everybody] == [None] * 3
+
+
+def test_an_agent_that_does_not_answer_is_asked_once_and_again_with_the_next_look(tmp_path: Path) -> None:
+    processes = Processes(tmp_path / "cache", shared_marks())
+    processes.block()
+    processes.agent.set("k", 1)
+    processes.link.is_cut = True
+    processes.one.mark("k")
+    assert processes.link.asked == 1
+    processes.one.mark("k")
+    assert processes.link.asked == 1
+    assert processes.one.get("k") is None
+    processes.link.is_cut = False
+    processes.one.look()
+    assert processes.one.get("k") == 1
 
 
 def test_it_is_stored_as_soon_as_that_goes_again_and_then_held_by_nobody(processes: Processes) -> None:
