@@ -220,10 +220,6 @@ class SharedCache(Protocol):
         """
         ...
 
-    def announce(self, key: str) -> None:
-        """Change the mark of a key in every process, though nothing is stored."""
-        ...
-
     def look(self) -> None:
         """See what others did to the stored values; once a second."""
         ...
@@ -242,6 +238,14 @@ class HeldLock(Protocol):
 
     def remove(self) -> None:
         """Leave nothing of it behind: nobody will need it again."""
+        ...
+
+
+class StoredCache(SharedCache, Protocol):
+    """A `SharedCache` that stores what it is given, or does not take it."""
+
+    def announce(self, key: str) -> None:
+        """Change the mark of a key in every process, though nothing is stored."""
         ...
 
 

@@ -15,7 +15,7 @@ import orjson
 
 from app.domain.errors import TowerError
 from app.domain.held import Held, News, Token
-from app.domain.ports import Holder, SharedCache
+from app.domain.ports import Holder, StoredCache
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ _HELD = "held"
 class HoldingCache:
     """A `SharedCache` over another. `holder` is who holds for this process; None where it does so itself."""
 
-    def __init__(self, store: SharedCache, holder: Holder | None = None) -> None:
+    def __init__(self, store: StoredCache, holder: Holder | None = None) -> None:
         self._store = store
         self._holder = holder
         self._id = secrets.token_hex(8)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from app.domain.ports import Clock, Locks, Monotonic, OwnGateway, SharedCache
+from app.domain.ports import Clock, Locks, Monotonic, OwnGateway, StoredCache
 from app.domain.redact import without_userinfo
 from app.services.file_cache import FileCache
 from app.services.file_locks import FileLocks, lock_directory
@@ -50,7 +50,7 @@ class World:
     """
 
     gateway: OwnGateway
-    cache: SharedCache
+    cache: StoredCache
     refresh_locks: Locks
     monitoring_locks: Locks
     instruments: "Instruments"
