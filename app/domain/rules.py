@@ -26,7 +26,7 @@ _TAIL = 0.00135
 _ONE_OF = 10
 # ... where it is farther out than so many control limits of the others. Of a series that does not change this sets
 # something aside in less than 1 %, and widens what is left by as much as it may have narrowed it.
-_ODD = 1.3
+_ODD = 1.4
 # What ends a default baseline early: rare without a drop, so that hardly a baseline is chosen for its looks.
 _LEAVING_K, _LEAVING_H, _LEAVING_LIMIT = 1.0, 9.0, 6.0
 # A sum is not let grow further, so that it forgets a drop that is over.
