@@ -32,6 +32,7 @@ secure_scheme_headers = {"X-FORWARDED-PROTO": "https"}
 control_socket_disable = True
 
 logconfig_dict = logging_config(_settings.log_level, _settings.log_format)
+logger_class = "app.access_log.AccessLog"
 accesslog = "-"
 # The path without its query, and no header of the client's: neither may carry a credential into the log.
 access_log_format = "%(h)s %(m)s %(U)s %(s)s %(B)s bytes %(M)s ms"

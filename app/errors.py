@@ -65,7 +65,7 @@ def register_errors(app: Flask) -> None:
 def _detail(error: HTTPException, status: int) -> str:
     data: dict[str, Any] = getattr(error, "data", None) or {}
     if "messages" in data:
-        lines = _flat(data["messages"])
+        lines = list(dict.fromkeys(_flat(data["messages"])))
         return next((line for line in lines if line in WHOLE), "; ".join(lines))
     if status == HTTPStatus.METHOD_NOT_ALLOWED:
         allowed = ", ".join(sorted(getattr(error, "valid_methods", None) or ()))

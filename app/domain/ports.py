@@ -321,6 +321,10 @@ class Reader(Protocol):
         """Publish the snapshot anew, as a whole, for who cannot read what is stored."""
         ...
 
+    def held(self, edition: Edition) -> bytes | None:
+        """The snapshot of the process that reads, as JSON, where it replaces the one of this edition."""
+        ...
+
     def look_up(self, names: Sequence[str]) -> int:
         """Read some registered models anew; how many of them had changed."""
         ...
@@ -363,6 +367,18 @@ class Snapshots(Protocol):
 
     def catch_up(self) -> None:
         """In a worker: have what the agent could not store."""
+        ...
+
+    def is_removed(self) -> bool:
+        """Whether the stored snapshot was removed, and nobody was asked since whether it was a newer one."""
+        ...
+
+    def body(self) -> bytes | None:
+        """The newest fleet as JSON."""
+        ...
+
+    def keep(self, body: bytes | None) -> None:
+        """Take a fleet as `body` gives it, where it is newer; None: there is no newer."""
         ...
 
     def forget(self) -> bool: ...

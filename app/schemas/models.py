@@ -70,7 +70,7 @@ class ListQuerySchema(PageQuerySchema):
     alias = text("An alias", "champion")
     model_type = text("Model type", "classifier")
     tag = fields.List(
-        fields.String(validate=_tag),
+        fields.String(validate=_tag, metadata={"pattern": ":"}),
         metadata=told("A tag as `key:value`; may be repeated", ["team:genomics"]),
     )
     sort = fields.String(

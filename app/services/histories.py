@@ -65,7 +65,9 @@ class Histories:
 
     def _share(self, made: MonitorHistory) -> None:
         # The index last: it names nothing that is not there.
-        parts = parts_value(made, self._stored, self._source)
+        # Where the index is gone its parts may be too.
+        stored_before = self._stored if self._cache.token(INDEX) is not None else None
+        parts = parts_value(made, stored_before, self._source)
         stored = all(self._cache.set(key, value) for key, value in parts.items())
         stored = stored and self._cache.set(INDEX, index_value(made, self._source))
         if not stored:

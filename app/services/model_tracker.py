@@ -1,6 +1,7 @@
 """ModelTracker: the mirror of the registry, as the requests see it."""
 
 import logging
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -36,6 +37,7 @@ class ModelTracker:
         self._options = options
         # A fleet whose time lies ahead, and the same without it.
         self._undated: tuple[Fleet, Fleet] | None = None
+        self._asking = threading.Lock()
 
     @property
     def cached(self) -> bool:
@@ -44,6 +46,8 @@ class ModelTracker:
     def peek(self) -> Fleet | None:
         """The newest snapshot there is, without asking MLflow; without a cache there is none."""
         fleet = self._snapshots.newest() if self.cached else None
+        if self._snapshots.is_removed():
+            fleet = self._after_removal()
         if fleet is None or age_ms(fleet.as_of, self._clock()) is not None:
             return fleet
         undated = self._undated
@@ -103,6 +107,19 @@ class ModelTracker:
                 self._caught_up(edition)
         except TowerError as error:
             log.debug("No newer snapshot: %s", error.detail)
+
+    def _after_removal(self) -> Fleet | None:
+        """The newest fleet, where nothing is stored any more: the process that reads may have one unseen here."""
+        with self._asking:
+            fleet = self._snapshots.newest()
+            if fleet is not None and self._snapshots.is_removed():
+                held = None
+                try:
+                    held = self._reader.held(fleet.edition)
+                except TowerError as error:
+                    log.warning("There may be a newer snapshot than this worker's: %s", error.detail)
+                self._snapshots.keep(held)
+            return self._snapshots.newest()
 
     def _first(self) -> Fleet:
         return self.refreshed(self._reader.first())

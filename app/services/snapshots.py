@@ -6,6 +6,8 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 
+import orjson
+
 from app.domain.codec import INDEX, Source, edition_from, fleet_from, index_value, part_keys, parts_value
 from app.domain.errors import LockTimeout, MlflowUnavailable
 from app.domain.fleet import Edition, Fleet
@@ -28,6 +30,8 @@ class Snapshots:
         self._in_series = False
         self._ticket = 0
         self._mark: object | None = None
+        # The stored snapshot was removed, perhaps before this process had it: its own may be an older one.
+        self._is_removed = False
         self._adopting = threading.Lock()
 
     def newest(self) -> Fleet | None:
@@ -68,6 +72,26 @@ class Snapshots:
     def catch_up(self) -> None:
         """In a worker: have what the agent could not store."""
         self._cache.catch_up()
+
+    def is_removed(self) -> bool:
+        """Whether the stored snapshot was removed, and nobody was asked since whether it was a newer one."""
+        return self._is_removed
+
+    def body(self) -> bytes | None:
+        """The newest fleet as JSON."""
+        fleet, source = self._fleet, self._source.name
+        if fleet is None:
+            return None
+        return orjson.dumps({"index": index_value(fleet, source), "parts": parts_value(fleet, None, source)})
+
+    def keep(self, body: bytes | None) -> None:
+        """Take a fleet that came another way than through the cache, as `body` gives it; None: there is no newer."""
+        value = orjson.loads(body) if body else None
+        with self._adopting:
+            self._is_removed = False
+            fleet = fleet_from(value["index"], value["parts"].get, self._fleet, self._source) if value else None
+            if fleet is not None and (self._fleet is None or fleet.edition.replaces(self._fleet.edition)):
+                self._fleet, self._in_series = fleet, True
 
     def forget(self) -> bool:
         """Remove the shared snapshot; whether there was one. Every process goes on with its own."""
@@ -112,6 +136,7 @@ class Snapshots:
         index = self._cache.get(INDEX)
         fleet = fleet_from(index, self._cache.get, self._fleet, self._source) if index is not None else None
         if fleet is None:
+            self._is_removed = self._fleet is not None and self._cache.token(INDEX) is None
             if self._cache.token(INDEX) is not None:
                 log.warning("The stored snapshot is of another MLflow or not readable: ignored")
         elif self._fleet is None:

@@ -113,6 +113,11 @@ class Updater:
         if fleet is not None:
             self._snapshots.publish(lambda current: current or fleet, self._gateway.patience, whole=True)
 
+    def held(self, edition: Edition) -> bytes | None:
+        """The newest snapshot as JSON, where it replaces the one of an edition."""
+        fleet = self._snapshots.newest()
+        return self._snapshots.body() if fleet is not None and fleet.edition.replaces(edition) else None
+
     def look_up(self, names: Sequence[str]) -> int:
         """Read some registered models anew; how many of them had changed. Raises `MlflowUnavailable`."""
         fleet = self._snapshots.newest() or self.sweep_first()

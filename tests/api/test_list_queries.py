@@ -105,6 +105,11 @@ def test_every_bad_value_is_told_at_once(shared: Service) -> None:
     assert [name for name in ("page:", "page_size:", "sort:") if name not in detail] == []
 
 
+def test_what_is_wrong_with_many_values_of_one_parameter_is_told_once(shared: Service) -> None:
+    detail = shared.get("/models?" + "tag=team&" * 300).json["detail"]
+    assert detail == "tag: Write it as key:value."
+
+
 @pytest.mark.parametrize(
     "path",
     ["/models", "/models/production", "/models/staging", "/models/all", "/models/monitored",

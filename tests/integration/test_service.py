@@ -138,6 +138,14 @@ def test_a_text_log_cannot_be_forged_by_a_name(shared_tower: Tower) -> None:
     assert not any(line.startswith("ERROR") for line in shared_tower.text().splitlines())
 
 
+def test_the_log_of_requests_has_names_as_they_are_and_spells_out_what_is_no_text(shared_tower: Tower) -> None:
+    shared_tower.get("/models/wörld-😀/1/monitor/status")
+    shared_tower.get("/models/turned-%E2%80%AE/1/monitor/status")
+    shared_tower.get("/models/broken-%FF/1/monitor/status")
+    for path in ("/models/wörld-😀/1", "/models/turned-\\u202e/1", "/models/broken-\\xff/1"):
+        until(lambda path=path: f" GET {path}/monitor/status " in shared_tower.text())
+
+
 def test_anybody_is_warned_when_the_service_listens_openly(tmp_path: Path, seeded_url: str) -> None:
     with tower(tmp_path, seeded_url, workers=1, API_HOST="0.0.0.0") as running:
         assert "set API_TOKENS_FILE" in running.text()

@@ -1,5 +1,6 @@
 """The history of the registrations between the process that reads MLflow and a worker that cannot see its files."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from app.services.historian import Historian
 from app.services.histories import Histories
 from app.services.history_report import HistoryReport
 from app.services.journal import Journal
+from app.services.marks import shared_marks
 from tests.fakes.memory_mlflow import MemoryGateway
 from tests.fakes.memory_world import Clock
 
@@ -104,6 +106,18 @@ def test_what_somebody_damaged_is_read_from_mlflow_again_and_written_anew(tmp_pa
     again = Pair(FileCache(tmp_path / "cache"), FileCache(tmp_path / "cache"), tmp_path, pair.gateway)
     assert again.total() == 20
     assert Histories(disk, FileLocks(tmp_path / "locks", "x"), "x").newest() is not None
+
+
+def test_after_the_loss_of_the_cache_directory_the_next_event_stores_the_whole_history_again(tmp_path: Path) -> None:
+    disk = FileCache(tmp_path / "cache", shared_marks())
+    pair = Pair(disk, disk, tmp_path)
+    for number in range(20):
+        pair.open(f"m{number}")
+    shutil.rmtree(tmp_path / "cache")
+    pair.open("n")
+    stored = Histories(FileCache(tmp_path / "cache"), FileLocks(tmp_path / "locks", "x"), "x").newest()
+    assert stored is not None
+    assert sum(len(segment.runs) for segment in stored.segments) == 21
 
 
 def test_one_event_writes_one_of_many_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -298,3 +298,23 @@ def test_a_worker_that_cannot_read_what_is_stored_has_it_shared_anew(
     FileCache(tmp_path / "cache").set(INDEX, "damaged")
     worker.catch_up()
     assert len(worker.fleet().models) == 2
+
+
+def test_after_a_clear_no_worker_goes_back_behind_a_refresh_that_it_had_not_seen_yet(
+    make: Make, gateway: SlowGateway, tmp_path: Path, locks: FileLocks
+) -> None:
+    agent = make()
+    clearing, behind = (worker_of(agent, tmp_path / "cache", locks, gateway) for _ in range(2))
+    agent.updater.sweep()
+    assert [len(worker.fleet().models) for worker in (clearing, behind)] == [1, 1]
+    gateway.world.add_version("m")
+    assert len(clearing.refreshed(agent.updater.sweep().edition).models) == 2
+    assert agent.snapshots.forget()
+    calls = list(gateway.calls)
+    assert [len(worker.fleet().models) for worker in (clearing, behind)] == [2, 2]
+    # The persisted copy stays away, and MLflow is not asked.
+    assert agent.snapshots.facts() is None
+    assert gateway.calls == calls
+    gateway.world.add_version("m")
+    agent.updater.sweep()
+    assert [len(worker.fleet().models) for worker in (clearing, behind)] == [3, 3]
