@@ -1,5 +1,8 @@
 """What can go wrong, in the words a client reads. `app/errors.py` gives each its status."""
 
+# A real MLflow always has an experiment, be it deleted; an empty 200 from something in between has none.
+NOTHING_AT_ALL = "MLflow's answer holds nothing at all, which no MLflow says. Check what answers."
+
 
 class TowerError(Exception):
     """A failure with a text for the client: what is wrong and what to do next, never a credential."""

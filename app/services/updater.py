@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from app.domain.changes import completed, lacking
-from app.domain.errors import LockTimeout, MlflowDenied, MlflowUnavailable, TowerError
+from app.domain.errors import NOTHING_AT_ALL, LockTimeout, MlflowDenied, MlflowUnavailable, TowerError
 from app.domain.fleet import Edition, Fleet, reading_of, swept, with_models
 from app.domain.models import Inventory, ModelReading
 from app.domain.ports import Clock, Gateway, Journal, Locks, Monotonic, Snapshots
@@ -193,8 +193,7 @@ class Updater:
         """One reading, doubted where it says that everything is gone."""
         inventory = self._gateway.read_inventory()
         if not inventory.experiments:
-            # A real MLflow always has one, be it deleted; an empty 200 from something in between has none.
-            raise MlflowUnavailable("MLflow's answer holds nothing at all, which no MLflow says. Check what answers.")
+            raise MlflowUnavailable(NOTHING_AT_ALL)
         before = self._snapshots.newest()
         if before and before.by_name and not inventory.versions:
             log.warning("MLflow says that all %d model versions are gone: asking again", len(before.models))

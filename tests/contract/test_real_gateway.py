@@ -210,6 +210,23 @@ def test_an_empty_answer_about_one_thing_is_an_error_in_our_words(
         ask()
 
 
+def test_without_any_experiment_nobody_is_told_that_there_are_no_points_and_no_runs(
+    faulty: Proxy, mlflow_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world, name = RealWorld(mlflow_url), f"nowhere-{uuid.uuid4().hex[:8]}"
+    world.add_version(name, {"accuracy": 0.9})
+    row = gateway(mlflow_url, timeout=60).find_version(name, 1)
+    assert row is not None
+    reader = gateway(faulty.url, timeout=60)
+    faulty.mode = "empty"
+    with pytest.raises(MlflowUnavailable, match="holds nothing at all"):
+        reader.evidence([row], {})
+    with pytest.raises(MlflowUnavailable, match="holds nothing at all"):
+        reader.readable_evidence([row], {})
+    with pytest.raises(MlflowUnavailable, match="holds nothing at all"):
+        reader.count_runs()
+
+
 def test_a_page_token_that_repeats_is_an_error_for_every_list(faulty: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
     reader = gateway(faulty.url, timeout=60)
     run = {"info": {"run_id": "a" * 32, "experiment_id": "0", "status": "FINISHED"}, "data": {}}

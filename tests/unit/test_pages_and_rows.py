@@ -233,13 +233,21 @@ def test_a_row_that_cannot_be_read_is_left_out_counted_and_told(
     found = [version(name="a"), version(**broken), Row(), version(name="b")]
     good, bad = rows.readable(rows.model_version, found, "model version")
     assert ([row.name for row in good], bad) == (["a", "b"], 2)
-    assert caplog.text.count("A model version of MLflow's cannot be read") == 2
+    assert caplog.text.count("A model version of MLflow's cannot be read") == 1
+    assert "(2 of them)" in caplog.text
 
 
 def test_what_is_told_of_a_broken_row_holds_no_credential(caplog: pytest.LogCaptureFixture) -> None:
-    rows.readable(rows.model_version, [version(version="http://ada:hunter2@h")], "model version")
-    assert "cannot be read" in caplog.text
+    for field in ("name", "version"):
+        row = version(**{"version": "x", field: "x" * 60 + " http://ada:hunter2-hunter2-hunter2@h"})
+        rows.readable(rows.model_version, [row], "model version")
+    assert caplog.text.count("cannot be read") == 2
     assert "hunter2" not in caplog.text
+
+
+def test_the_log_names_the_row_that_cannot_be_read(caplog: pytest.LogCaptureFixture) -> None:
+    rows.readable(rows.model_version, [version(name="churn", version="x")], "model version")
+    assert "churn x: ValueError" in caplog.text
 
 
 def test_the_place_of_artifacts_is_told_without_credentials() -> None:

@@ -173,8 +173,6 @@ class MlflowGateway:
 
     def count_runs(self, started_after: int | None = None) -> int:
         experiments = self._registry.experiment_ids()
-        if not experiments:
-            return 0
         condition = "" if started_after is None else f"attributes.start_time > {int(started_after)}"
         search = self._connection.client().search_runs
         found = pages.read_all(

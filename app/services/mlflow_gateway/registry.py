@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from urllib.parse import quote_plus
 
 from app.domain.errors import (
+    NOTHING_AT_ALL,
     MlflowAddressRefused,
     MlflowDenied,
     MlflowMissing,
@@ -55,7 +56,11 @@ class Registry:
         return rows.readable(rows.experiment, found, "experiment")
 
     def experiment_ids(self) -> list[str]:
-        return [experiment.experiment_id for experiment in self.experiments()[0]]
+        """Those in which to look for runs. Raises `MlflowUnavailable` where there is none: no run would be found."""
+        found, _ = self.experiments()
+        if not found:
+            raise MlflowUnavailable(NOTHING_AT_ALL)
+        return [experiment.experiment_id for experiment in found]
 
     def models(self) -> tuple[list[RegisteredModel], int]:
         search = self._connection.client().search_registered_models

@@ -33,14 +33,24 @@ _SETTINGS, _VERDICTS, _TOLD = _TAG + "settings", _TAG + "verdicts", _TAG + "told
 def readable(convert: Callable[[Any], T], rows: Iterable[Any], what: str) -> tuple[list[T], int]:
     """The rows that could be converted, and how many could not."""
     good: list[T] = []
-    bad = 0
+    bad: list[str] = []
     for row in rows:
         try:
             good.append(convert(row))
         except (AttributeError, KeyError, TypeError, ValueError) as error:
-            bad += 1
-            log.warning("A %s of MLflow's cannot be read and is left out: %s", what, redact(repr(error)))
-    return good, bad
+            bad.append(f"{_which(row)}: {error!r}")
+    if bad:
+        # One line a reading: polls read the same rows again and again.
+        more = f" ({len(bad)} of them)" if len(bad) > 1 else ""
+        log.warning("A %s of MLflow's cannot be read and is left out%s: %s", what, more, redact(bad[0]))
+    return good, len(bad)
+
+
+def _which(row: Any) -> str:
+    """What to look for in MLflow, as far as an unreadable row tells."""
+    parts = (getattr(getattr(row, "info", row), part, None) for part in ("run_id", "experiment_id", "name", "version"))
+    # Cut after credentials were replaced: half an address would not be known as one.
+    return " ".join(redact(str(part))[:80] for part in parts if part) or "nameless"
 
 
 def only(convert: Callable[[Any], T], row: Any, what: str) -> T:
@@ -48,7 +58,7 @@ def only(convert: Callable[[Any], T], row: Any, what: str) -> T:
     good, _ = readable(convert, [row], what)
     if not good:
         raise MlflowUnavailable(
-            f"MLflow's answer about a {what} cannot be understood. Check what stands between this service and MLflow."
+            f"MLflow's answer cannot be understood ({what}). Check what stands between this service and MLflow."
         )
     return good[0]
 
