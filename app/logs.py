@@ -96,7 +96,5 @@ def logging_config(level: str, log_format: str) -> dict[str, Any]:
             "apprise": {"handlers": ["nowhere"], "propagate": False, "level": "WARNING"},
             "requests_oauthlib": quiet,
             "oauthlib": quiet,
-            "filelock": quiet,
-            # It warns at every tick that a long refresh is still running.
         },
     }

@@ -1,6 +1,7 @@
 """`python -m demo`: build the demo registry, or score the days that are missing."""
 
 import argparse
+import fcntl
 import time
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -36,10 +37,9 @@ def ensure(store: Path, today: date, days: int) -> None:
     """See to it that the store has the fleet, scored on each of the last `days` days up to `today`."""
     if _is_done(store, today):
         return
-    from filelock import FileLock  # late: most starts have nothing to do, and end before it
-
     store.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{store}.demo.lock"):
+    with Path(f"{store}.demo.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
         if not _is_done(store, today):
             _build(store, today, days)
 

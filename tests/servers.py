@@ -1,5 +1,6 @@
 """Real servers for tests: MLflow, the tower under gunicorn, and a proxy between them that misbehaves on command."""
 
+import fcntl
 import http.client
 import os
 import random
@@ -14,10 +15,9 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import requests
-from filelock import FileLock, Timeout
 
 ROOT = Path(__file__).resolve().parents[1]
 HOST = "127.0.0.1"
@@ -49,7 +49,7 @@ def until(condition: Callable[[], Any], what: str = "condition") -> Any:
 
 
 # Held until this process ends: tests that run beside it get others.
-_claims: list[FileLock] = []
+_claims: list[IO[str]] = []
 
 
 def free_port() -> int:
@@ -58,13 +58,14 @@ def free_port() -> int:
     folder.mkdir(exist_ok=True)
     while True:
         port = random.randrange(*PORTS)
-        claim = FileLock(folder / f"port-{port}.lock")
-        with socket.socket() as tried, suppress(OSError, Timeout):
+        claim = (folder / f"port-{port}.lock").open("a")
+        with socket.socket() as tried, suppress(OSError):
             tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             tried.bind((HOST, port))
-            claim.acquire(timeout=0)
+            fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
             _claims.append(claim)
             return port
+        claim.close()
 
 
 def answers(url: str, status: int = 200) -> bool:

@@ -1,5 +1,6 @@
-"""Locks between threads and processes of one host: filelock, which is flock and ends with its holder."""
+"""Locks between threads and processes of one host: flock, which ends with its holder, also by kill -9."""
 
+import fcntl
 import hashlib
 import os
 import stat
@@ -8,8 +9,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-
-from filelock import FileLock, Timeout
 
 from app.domain.errors import LockTimeout
 
@@ -54,21 +53,30 @@ class FileLocks:
 
 
 class HeldLock:
-    """One holder's lock. Nothing is shared between two: flock then excludes threads too."""
+    """One holder's lock. Each opens the file for itself, so that flock excludes threads too."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
-        self._identity: tuple[int, int] | None = None
-        self._lock = FileLock(file, thread_local=False, on_acquired=self._remember)
+        self._descriptor: int | None = None
 
     def acquire(self, timeout: float) -> None:
+        """Lock the file, or raise `LockTimeout` after so many seconds."""
+        until = time.monotonic() + timeout
+        descriptor = os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            self._lock.acquire(timeout=timeout, poll_interval=_POLL_SECONDS)
-        except Timeout:
-            raise LockTimeout("Another request is changing the same thing. Try again.") from None
+            while not _locks(descriptor):
+                if time.monotonic() >= until:
+                    raise LockTimeout("Another request is changing the same thing. Try again.")
+                time.sleep(_POLL_SECONDS)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        self._descriptor = descriptor
 
     def release(self) -> None:
-        self._lock.release()
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
 
     def remove(self) -> None:
         """Remove the file of a lock that nobody will need again; who waits for it makes another."""
@@ -76,15 +84,22 @@ class HeldLock:
 
     def stands(self) -> bool:
         """Whether it excludes others: its file is the one that they would lock."""
+        if self._descriptor is None:
+            return False
         try:
-            found = self._file.lstat()
+            found, held = self._file.lstat(), os.fstat(self._descriptor)
         except OSError:
             return False
-        return self._identity == (found.st_dev, found.st_ino)
+        return (found.st_dev, found.st_ino) == (held.st_dev, held.st_ino)
 
-    def _remember(self, descriptor: int) -> None:
-        found = os.fstat(descriptor)
-        self._identity = found.st_dev, found.st_ino
+
+def _locks(descriptor: int) -> bool:
+    """Lock an open file, if nobody else does."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def lock_directory(base: Path | None = None) -> Path:

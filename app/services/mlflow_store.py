@@ -1,10 +1,9 @@
 """The embedded store: its schema is made once, by one process, before anybody opens it."""
 
+import fcntl
 import os
 import tempfile
 from pathlib import Path
-
-from filelock import FileLock
 
 _PREFIX = "sqlite:///"
 
@@ -22,7 +21,8 @@ def ensure_store(uri: str) -> None:
     if path.exists():
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{path}.lock"):
+    with Path(f"{path}.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
         if not path.exists():
             _make(path)
 
