@@ -147,17 +147,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
     def arrives(self, connection: Connection, sock: socket.socket) -> None:
         """Something has come."""
-        if connection not in self.waiting:
-            # Ended by what came on another one, in the same look at all.
-            return
-        try:
-            piece = sock.recv(_PIECE)
-        except (BlockingIOError, InterruptedError):
-            return
-        except OSError:
-            piece = b""
+        piece = self.received(connection, sock)
         if not piece:
-            self.drop(connection)
             return
         arriving = connection.arriving
         if not arriving.data:
@@ -211,16 +202,22 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
     def ends(self, connection: Connection, sock: socket.socket) -> None:
         """What a client still sends is thrown away until it closes."""
+        self.received(connection, sock)
+
+    def received(self, connection: Connection, sock: socket.socket) -> bytes:
+        """What has come on a connection; nothing where that is for later, or where this was its end."""
         if connection not in self.waiting:
-            return
+            # Ended by what came on another one, in the same look at all.
+            return b""
         try:
             piece = sock.recv(_PIECE)
         except (BlockingIOError, InterruptedError):
-            return
+            return b""
         except OSError:
             piece = b""
         if not piece:
             self.drop(connection)
+        return piece
 
     def forget(self, connection: Connection) -> None:
         """Wait for it no longer."""

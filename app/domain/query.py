@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from app.domain.errors import InvalidInput
 from app.domain.models import Registration, TrackedModel
 
 SORTS = ("name", "creation_timestamp", "last_updated_timestamp")
@@ -69,7 +70,12 @@ def pagination(page: Page) -> dict[str, int]:
 
 
 def page_of(query: ListQuery, total: int, most: int) -> Page:
-    """The page asked for: without `page` the first, of `most` rows where no size was named."""
+    """The page asked for: without `page` the first, of `most` rows where no size was named.
+
+    Raises `InvalidInput` where more rows than `most` are asked for.
+    """
+    if query.page_size is not None and query.page_size > most:
+        raise InvalidInput(f"page_size: at most {most} (MAX_MODELS_RETURNED).")
     return Page(total, query.page or 1, query.page_size or most)
 
 

@@ -159,7 +159,7 @@ def judge_metric(
     elif limits or base or settings.silence_hours:
         verdict, reasons = HEALTHY, (f"{series.metric} {_short(values[-1])}, {_well(values[-1], limits, base)}",)
     else:
-        why = _too_large(values, settings) or _too_few(len(points), settings)
+        why = _too_large(values, settings) or _too_few(len(points), settings, reference)
         verdict, reasons = INSUFFICIENT, (f"{series.metric}: {why}",)
     recent = tuple(values[-_RECENT:])
     reasons = (*reasons, *series.misplaced)
@@ -270,11 +270,19 @@ def _too_large(values: Sequence[float], settings: CheckSettings) -> str | None:
     return "its values are too large for a deviation to be computed" if is_default and enough else None
 
 
-def _too_few(count: int, settings: CheckSettings) -> str:
-    if settings.baseline.version or settings.baseline.since is not None:
-        which = f"version {settings.baseline.version}" if settings.baseline.version else "the period"
-        return f"its baseline, {which}, has fewer than 10 points of it, or fewer than {LEAST_LATER} came after"
-    return f"{count} {'point' if count == 1 else 'points'}; a baseline needs 10, and {LEAST_LATER} later ones"
+def _too_few(count: int, settings: CheckSettings, reference: Sequence[float] | None) -> str:
+    if reference is not None:
+        if len(reference) < LEAST_BASELINE:
+            of = f"its baseline, version {settings.baseline.version}, has {_points(len(reference))} of it"
+            return f"{of}; a baseline needs {LEAST_BASELINE}"
+        return f"{_points(count)}; {LEAST_LATER} are needed to hold against the baseline"
+    if settings.baseline.since is not None:
+        return f"its baseline, the period, has fewer than 10 points of it, or fewer than {LEAST_LATER} came after"
+    return f"{_points(count)}; a baseline needs {LEAST_BASELINE}, and {LEAST_LATER} later ones"
+
+
+def _points(count: int) -> str:
+    return f"{count} {'point' if count == 1 else 'points'}"
 
 
 def _well(last: float, limits: Limits | None, base: BaselineFigures | None) -> str:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from app.domain.errors import InvalidInput, TowerError
+from app.domain.errors import TowerError
 from app.domain.findings import FINDINGS, FindingsQuery, finding_info, matching
 from app.domain.fleet import Fleet
 from app.domain.models import TrackedModel
@@ -79,7 +79,6 @@ class Catalogue:
 
     def fleet(self, query: FleetQuery) -> Answer:
         """Every version with its verdict, the metric to look at first, and what was found of it."""
-        self._refuse_large(query)
         now = self._generations.checked()
 
         def make(of: Generation) -> Made:
@@ -98,7 +97,6 @@ class Catalogue:
     def findings(self, query: FindingsQuery) -> Answer:
         """What is out of order in the registry, as of the snapshot."""
         stale = self._registrations_are_stale()
-        self._refuse_large(query)
 
         def make(now: Generation) -> Made:
             found = matching(now.findings, query)
@@ -181,7 +179,6 @@ class Catalogue:
         now = self._generations.current()
         if query is EVERYTHING and (kept := now.kept(kind)):
             return self._answer(now, kept)
-        self._refuse_large(query)
 
         def make(now: Generation) -> Made:
             found = rows(now)
@@ -191,10 +188,6 @@ class Catalogue:
         if query is EVERYTHING:
             return self._answer(now, now.list(kind, make))
         return self._answer(now, now.page((kind, query), make))
-
-    def _refuse_large(self, query: ListQuery) -> None:
-        if query.page_size is not None and query.page_size > self._options.most:
-            raise InvalidInput(f"page_size: at most {self._options.most} (MAX_MODELS_RETURNED).")
 
     def _of_checks(self, now: CheckedGeneration, prepared: Prepared) -> Answer:
         answer = self._answer(now.of, prepared)

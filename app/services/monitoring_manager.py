@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-from app.domain.check_settings import merged
+from app.domain.check_settings import check_settings, merged
 from app.domain.codec import registrations_from, registrations_value
 from app.domain.errors import InvalidInput, MlflowMissing, MlflowRefused, NotFound, TowerError
 from app.domain.fleet import Fleet
@@ -111,6 +111,7 @@ class MonitoringManager:
         """Open a monitor run. Raises `NotFound` and, when there is one or the settings are bad, `InvalidInput`."""
         wanted_settings = {} if settings is None else merged({}, settings)
         row = self._existing(name, version)
+        self._refuse_unknown_baseline(name, wanted_settings)
         self._mirror.ensure_known(name, row.version, row.created)
         with self._one_at_a_time(name, row.version):
             self._refuse_if_monitored(row)
@@ -129,6 +130,8 @@ class MonitoringManager:
             # Another host may have changed them: MLflow has the truth.
             registration = self._open_one(known)
             settings = {} if patch is None else merged(registration.settings, patch)
+            if patch is not None and "baseline" in patch:
+                self._refuse_unknown_baseline(name, settings)
             with self._writing():
                 self._gateway.change_settings(registration.monitor_run_id, settings)
             changed = replace(registration, settings=settings)
@@ -229,6 +232,15 @@ class MonitoringManager:
         if row is None:
             raise NotFound(NOT_FOUND)
         return row
+
+    def _refuse_unknown_baseline(self, name: str, settings: Mapping[str, Any]) -> None:
+        number = check_settings(settings).baseline.version
+        if number is None:
+            return
+        with self._gateway.within(self._gateway.patience):
+            row = self._gateway.find_version(name, number)
+        if row is None:
+            raise InvalidInput(f"baseline.version: the registered model has no version {number}.")
 
     def _refuse_if_monitored(self, row: ModelVersion) -> None:
         self._cache.catch_up()

@@ -56,6 +56,7 @@ def test_a_page_asks_mlflow_for_nothing_and_is_not_sent_again(worker: Service, g
     asked = len(gateway.calls)
     first = worker.get(f"{HISTORY}?page_size=3")
     second = worker.get(f"{HISTORY}?page_size=3&page=2")
+    assert worker.get(f"{HISTORY}?page_size=1001").status_code == 400
     assert len(first.json) == len(second.json) == 3
     assert '"total":7,"total_pages":3' in first.headers["X-Pagination"]
     assert first.json + second.json == worker.json(HISTORY)[:6]

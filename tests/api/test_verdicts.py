@@ -122,7 +122,8 @@ def test_settings_come_with_the_registration_and_are_changed_by_merging(service:
 
 
 @pytest.mark.parametrize("body", [{}, {"settings": 3}, {"settings": {"x": 1}}, {"model_type": "regressor"},
-                                  {"settings": {"alarm": {"m": 9}}, "x": 1}])  # fmt: skip
+                                  {"settings": {"alarm": {"m": 9}}, "x": 1},
+                                  {"settings": {"baseline": {"version": "9"}}}])  # fmt: skip
 def test_settings_that_cannot_be_used_are_a_400_and_change_nothing(monitored: Service, body: dict[str, Any]) -> None:
     refused = monitored.patch(monitor("m"), json=body)
     assert refused.status_code == 400
@@ -131,6 +132,8 @@ def test_settings_that_cannot_be_used_are_a_400_and_change_nothing(monitored: Se
 
 def test_a_registration_with_bad_settings_is_not_made(service: Service, world: MemoryWorld) -> None:
     world.add_version("m")
+    unknown = service.register("m", settings={"baseline": {"version": "9"}})
+    assert unknown.json == {"detail": "baseline.version: the registered model has no version 9."}
     refused = service.register("m", settings={"limits": {"accuracy": 3}})
     assert (refused.status_code, refused.json) == (400, {"detail": "limits.accuracy: Not an object."})
     assert not service.is_monitored("m")
@@ -238,7 +241,7 @@ def test_monitoring_lists_all_with_verdicts_and_filters_them(service: Service, w
     assert names("?stage=None") == ["a", "b", "c"]
     assert names("?stage=Production") == []
     assert names("?page=2&page_size=2") == ["c"]
-    for bad in ("?verdict=bad", "?type=x", "?page=0", "?page_size=0"):
+    for bad in ("?verdict=bad", "?type=x", "?page=0", "?page_size=0", "?page_size=1001"):
         assert service.get(f"/monitoring{bad}").status_code == 400
     whole = service.get("/monitoring")
     assert whole.headers["X-Pagination"].startswith('{"total":3')

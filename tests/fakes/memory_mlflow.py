@@ -31,6 +31,8 @@ from app.domain.page_token import page_token_offset
 from app.domain.redact import redact
 from app.domain.webhook import EVENTS, WEBHOOK_NAME
 
+_REFUSED = "MLflow refused the request (INVALID_PARAMETER_VALUE). Check the names and values in it."
+
 
 @dataclass
 class StoredRun:
@@ -402,7 +404,7 @@ class MemoryGateway:
         self._called("log_observations")
         self._live(run_id)
         if not all(is_metric_name(one.metric) and one.time >= 0 for one in found):
-            raise MlflowRefused("MLflow refused the request (INVALID_PARAMETER_VALUE).")
+            raise MlflowRefused(_REFUSED)
         points = self.world.monitor_points.setdefault(run_id, [])
         points += [MetricPoint(run_id, one.metric, one.time, one.value, MONITOR_RUN) for one in found]
 
@@ -425,7 +427,7 @@ class MemoryGateway:
     def _live(self, run_id: str) -> Registration:
         experiment = self.world.experiments[self._experiment]
         if experiment.lifecycle_stage != "active" or run_id in self.refused_runs:
-            raise MlflowRefused("MLflow refused the request (INVALID_PARAMETER_VALUE).")
+            raise MlflowRefused(_REFUSED)
         found = self.world.registrations.get(run_id)
         if found is None and run_id not in self.world.past:
             raise MlflowMissing("MLflow does not know what was asked for.")

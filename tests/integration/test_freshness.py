@@ -104,7 +104,8 @@ def test_one_changed_version_costs_at_most_four_requests_whatever_the_size(tmp_p
         until(lambda: seen_by_all(running, "counted", lambda rows: rows != []))
         polls = polls_in(proxy)
         until(lambda: len(polls_in(proxy)) > len(polls), "one more poll")
-        counted = proxy.paths[first : polls_in(proxy)[len(polls)]]
+        # The registrations and the number of runs are read by jobs of their own, whatever changed.
+        counted = [path for path in proxy.paths[first : polls_in(proxy)[len(polls)]] if "/experiments/" not in path]
         assert len(counted) - 2 * sum(path.endswith(FIRST_OF_A_POLL) for path in counted) <= 4
         row = running.get("/models/all?name=counted").json()[0]
         assert row["metrics"] == {"accuracy": 0.25}

@@ -4,9 +4,11 @@ import json
 from itertools import pairwise
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.domain.errors import InvalidInput
 from app.domain.models import ModelVersion, Registration, TrackedModel
 from app.domain.query import SORTS, ListQuery, page_of, pagination, select
 from app.domain.stages import MODEL_TYPES, STAGES
@@ -88,7 +90,12 @@ def test_pages_cut_the_list_without_a_gap_and_the_header_tells_where(
     total: int, page: int | None, size: int | None, most: int
 ) -> None:
     rows = list(range(total))
-    chosen = page_of(ListQuery(page=page, page_size=size), total, most)
+    query = ListQuery(page=page, page_size=size)
+    if size is not None and size > most:
+        with pytest.raises(InvalidInput):
+            page_of(query, total, most)
+        return
+    chosen = page_of(query, total, most)
     size = size or most
     chunks = [rows[start : start + size] for start in range(0, total, size)]
     number = page or 1

@@ -211,7 +211,7 @@ def in_our_words(error: BaseException) -> TowerError:
     if code in _MISSING:
         return MlflowMissing("MLflow does not know what was asked for.")
     if code in _REFUSED and not unread:
-        return MlflowRefused(f"MLflow refused the request ({code}).")
+        return MlflowRefused(f"MLflow refused the request ({code}). Check the names and values in it.")
     log.warning("MLflow failed: %s: %s", type(error).__name__, redact(str(error))[:2000])
     if unread:
         return MlflowAddressRefused(_ADDRESS)
