@@ -3,7 +3,7 @@
 import gc
 
 from app.logs import logging_config
-from app.services.marks import shared_marks
+from app.services.host.marks import shared_marks
 from app.starting import announce, count_together, prepare, process_ended
 from config import load_settings
 

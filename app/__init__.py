@@ -27,8 +27,8 @@ from app.flask_app import ControlTower
 from app.gate import gate_command
 from app.hooks import register_hooks
 from app.parsing import MOST_BODY_BYTES
-from app.services.comparison import Comparison
-from app.services.marks import shared_marks
+from app.services.host.marks import shared_marks
+from app.services.monitoring.comparison import Comparison
 from app.wiring.agent import receivers
 from app.wiring.shared import AgentApi, rules_of
 from app.wiring.worker import build_worker

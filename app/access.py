@@ -9,7 +9,7 @@ from flask_httpauth import HTTPTokenAuth
 from werkzeug.datastructures import Authorization, Headers
 from werkzeug.wrappers import Response as AnyResponse
 
-from app.services.keys import Key, KeyRing
+from app.services.host.keys import Key, KeyRing
 
 F = TypeVar("F", bound=Callable[..., Any])
 

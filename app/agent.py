@@ -10,7 +10,7 @@ import msgspec
 
 from app.logs import logging_config
 from app.services.agent import Handover, Server
-from app.services.marks import Marks
+from app.services.host.marks import Marks
 from app.wiring.agent import build_agent
 from app.wiring.world import real_world
 from config import from_json

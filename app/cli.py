@@ -7,14 +7,14 @@ from flask import Flask
 from flask.cli import AppGroup
 from pydantic import SecretStr
 
-from app.domain.alerts import VerdictChange
 from app.domain.errors import TowerError
-from app.domain.models import Subscription
+from app.domain.monitoring.alerts import VerdictChange
+from app.domain.monitoring.verdicts import DRIFTING, HEALTHY
 from app.domain.ports import Clock, Gateway
-from app.domain.verdicts import DRIFTING, HEALTHY
-from app.domain.webhook import RECEIVER_PATH, WEBHOOK_NAME, receiver_url
+from app.domain.registry.models import Subscription
+from app.domain.registry.webhook import RECEIVER_PATH, WEBHOOK_NAME, receiver_url
 from app.services.alerts import Receiver
-from app.services.keys import ROLES, BadKeyFile, KeyRing
+from app.services.host.keys import ROLES, BadKeyFile, KeyRing
 from config import HOW_TO_MAKE_ONE
 
 

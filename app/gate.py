@@ -6,10 +6,10 @@ from typing import Any
 
 import click
 
-from app.domain.comparison import MOST_MARGIN
+from app.domain.comparison.comparison import MOST_MARGIN
 from app.domain.errors import TowerError
-from app.domain.names import is_metric_name
-from app.services.comparison import Comparison
+from app.domain.registry.names import is_metric_name
+from app.services.monitoring.comparison import Comparison
 
 _COLUMNS = ("metric", "population", "method", "n", "baseline", "candidate", "difference", "non_inferior")
 _ANSWERS = {True: "yes", False: "no", None: "-"}

@@ -15,8 +15,8 @@ from app.domain.times import rfc3339
 from app.errors import ErrorSchema
 from app.logs import request_id
 from app.parsing import TowerBlueprint
-from app.services.catalogue import Answer
-from app.services.prepared import CODINGS, Prepared
+from app.services.answers.catalogue import Answer
+from app.services.answers.prepared import CODINGS, Prepared
 from app.wiring.worker import tower
 
 if TYPE_CHECKING:

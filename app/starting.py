@@ -5,8 +5,8 @@ import os
 
 from flask import Flask
 
-from app.services.keys import BadKeyFile
-from app.services.passing import passing_directory
+from app.services.host.keys import BadKeyFile
+from app.services.host.passing import passing_directory
 from app.services.telemetry.files import VARIABLE, shared_place
 from app.wiring.worker import Worker
 from app.wiring.world import counting_locks

@@ -9,8 +9,8 @@ import sys
 from collections.abc import Callable, Sequence
 from unittest.mock import patch
 
-from app.domain import rules
-from app.domain.directions import HIGHER
+from app.domain.monitoring import rules
+from app.domain.monitoring.directions import HIGHER
 
 _LATER = 60
 _SEED = 20231201

@@ -53,7 +53,7 @@ def _build(store: Path, today: date, days: int) -> None:
     marker = read_marker(store)
     began = time.monotonic()
     print("Scoring the demo models on the days since ..." if marker else "Building the demo registry ...", flush=True)
-    from app.services.mlflow_store import ensure_store
+    from app.services.mlflow_gateway.store import ensure_store
     from config import load_settings
     from demo.fleet import FLEET
     from demo.registry import Registry, quiet

@@ -14,8 +14,8 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric
 from mlflow.exceptions import MlflowException
 
-from app.domain.models import Registration
-from app.services.mlflow_gateway import MlflowGateway
+from app.domain.registry.models import Registration
+from app.services.mlflow_gateway.gateway import MlflowGateway
 from app.wiring.world import now_ms
 from demo.data import TASKS, Task, batch
 from demo.fleet import Model, Version

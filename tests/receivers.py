@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from app.domain.alerts import VerdictChange
+from app.domain.monitoring.alerts import VerdictChange
 from tests.servers import HOST
 
 HOUR = 3_600_000

@@ -11,9 +11,9 @@ import sqlalchemy as sa
 from mlflow.store.model_registry.dbmodels import models as registry
 from mlflow.store.tracking.dbmodels import models as tracking
 
-from app.domain.models import Registration
-from app.domain.monitor_runs import CODES, VERDICT_METRIC, Verdict
-from app.domain.verdicts import VERDICTS
+from app.domain.monitoring.monitor_runs import CODES, VERDICT_METRIC, Verdict
+from app.domain.monitoring.verdicts import VERDICTS
+from app.domain.registry.models import Registration
 from app.services.mlflow_gateway.rows import registration_tags, verdict_tags
 
 _WHY = "baseline 0.940 ± 0.012, below for 4 of the last 5 points since 2023-12-03"

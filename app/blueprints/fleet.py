@@ -3,7 +3,7 @@
 from flask import Response
 
 from app.access import requires
-from app.domain.query import FleetQuery
+from app.domain.registry.query import FleetQuery
 from app.parsing import TowerBlueprint
 from app.replies import AGE_HEADERS, PAGE_HEADERS, answered, errors, not_modified
 from app.schemas.fleet import FleetQuerySchema, FleetRowSchema, FleetSummarySchema

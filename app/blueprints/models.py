@@ -7,7 +7,7 @@ from flask import Response
 
 from app.access import requires
 from app.domain.findings import FindingsQuery
-from app.domain.query import ListQuery
+from app.domain.registry.query import ListQuery
 from app.parsing import TowerBlueprint
 from app.replies import AGE_HEADERS, PAGE_HEADERS, answered, errors, live, not_modified
 from app.schemas.comparison import CompareQuerySchema, ComparisonSchema

@@ -5,8 +5,8 @@ from typing import Any
 from flask import Response
 
 from app.access import default_registrant, requires
-from app.domain.observations import observations_of
-from app.domain.query import FleetQuery
+from app.domain.monitoring.observations import observations_of
+from app.domain.registry.query import FleetQuery
 from app.domain.times import rfc3339
 from app.parsing import TowerBlueprint
 from app.replies import AGE_HEADERS, PAGE_HEADERS, answered, errors, live, not_modified
@@ -25,8 +25,8 @@ from app.schemas.monitoring import (
     SettingsSchema,
     StatusSchema,
 )
-from app.services.catalogue import Answer
-from app.services.monitoring_manager import NOT_MONITORED
+from app.services.answers.catalogue import Answer
+from app.services.monitoring.monitoring_manager import NOT_MONITORED
 from app.wiring.worker import tower
 
 blp = TowerBlueprint("monitoring", __name__, description="Which model versions are monitored")

@@ -4,10 +4,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from app.domain.fleet import Fleet
-from app.domain.models import RegisteredModel, Registration, TrackedModel
-from app.domain.query import ListQuery
-from app.domain.stages import StageRules
+from app.domain.registry.fleet import Fleet
+from app.domain.registry.models import RegisteredModel, Registration, TrackedModel
+from app.domain.registry.query import ListQuery
+from app.domain.registry.stages import StageRules
 from app.domain.times import DAY_MS, day_of
 
 WITHOUT_MONITOR, WITHOUT_RUN, STALE = "production_without_monitor", "production_without_run", "production_stale"

@@ -4,11 +4,14 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
-from app.domain.checks import Check
 from app.domain.errors import TowerError
-from app.domain.fleet import Edition, Fleet
 from app.domain.held import News, Token
-from app.domain.models import (
+from app.domain.monitoring.checks import Check
+from app.domain.monitoring.monitor_runs import MonitorState, Verdict
+from app.domain.monitoring.monitored import Monitored
+from app.domain.monitoring.observations import Observation
+from app.domain.registry.fleet import Edition, Fleet
+from app.domain.registry.models import (
     Experiment,
     Inventory,
     MetricPoint,
@@ -21,9 +24,6 @@ from app.domain.models import (
     Subscription,
     TrackedModel,
 )
-from app.domain.monitor_runs import MonitorState, Verdict
-from app.domain.monitored import Monitored
-from app.domain.observations import Observation
 
 Clock = Callable[[], int]
 """The time, in milliseconds since 1970: for people, for what MLflow stores, and for how old a stored thing is."""

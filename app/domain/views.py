@@ -3,14 +3,14 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from app.domain.check_settings import Limits, settings_or_default
-from app.domain.checks import Check, metric_figures
-from app.domain.evidence import Series
-from app.domain.key_metric import KeyMetric, key_metric
-from app.domain.models import Experiment, MetricPoint, Registration, Run, TrackedModel
-from app.domain.query import effective_type
+from app.domain.monitoring.check_settings import Limits, settings_or_default
+from app.domain.monitoring.checks import Check, metric_figures
+from app.domain.monitoring.evidence import Series
+from app.domain.monitoring.key_metric import KeyMetric, key_metric
+from app.domain.monitoring.verdicts import VersionVerdict
+from app.domain.registry.models import Experiment, MetricPoint, Registration, Run, TrackedModel
+from app.domain.registry.query import effective_type
 from app.domain.times import day_start, rfc3339
-from app.domain.verdicts import VersionVerdict
 
 Json = dict[str, Any]
 # The series of a version, the verdict on it, and the registration whose settings it was judged by.

@@ -2,11 +2,11 @@
 
 from marshmallow import Schema, ValidationError, fields, validate
 
-from app.domain.comparison import MOST_MARGIN
-from app.domain.differences import METHODS
-from app.domain.evidence import PRODUCTION, TRAINING
-from app.domain.names import is_metric_name
-from app.domain.stages import STAGES
+from app.domain.comparison.comparison import MOST_MARGIN
+from app.domain.comparison.differences import METHODS
+from app.domain.monitoring.evidence import PRODUCTION, TRAINING
+from app.domain.registry.names import is_metric_name
+from app.domain.registry.stages import STAGES
 from app.schemas.base import DecimalNumber, number, real, text, told
 from app.schemas.monitoring import direction_field
 

@@ -5,9 +5,9 @@ from typing import Any
 from marshmallow import Schema, fields, post_load, validate
 
 from app.domain.findings import FINDINGS, OF_VERSIONS, STALE
-from app.domain.query import SORTS, FleetQuery
-from app.domain.stages import STAGES
-from app.domain.verdicts import VERDICTS
+from app.domain.monitoring.verdicts import VERDICTS
+from app.domain.registry.query import SORTS, FleetQuery
+from app.domain.registry.stages import STAGES
 from app.schemas.base import moment, number, text, told
 from app.schemas.models import ListQuerySchema, ModelInfoSchema, query_parts
 from app.schemas.monitoring import KeyMetricSchema, reasons_field, verdict_field

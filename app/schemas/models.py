@@ -4,9 +4,9 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, post_load, validate
 
-from app.domain.query import EVERYTHING, SORTS, ListQuery
-from app.domain.stages import STAGES
-from app.domain.verdicts import VERDICTS
+from app.domain.monitoring.verdicts import VERDICTS
+from app.domain.registry.query import EVERYTHING, SORTS, ListQuery
+from app.domain.registry.stages import STAGES
 from app.schemas.base import flag, metric_choice, metrics, moment, number, text, told, words
 
 _MOST_PAGES = 1_000_000_000

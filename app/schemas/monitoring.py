@@ -4,11 +4,11 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, post_load, validate
 
-from app.domain.directions import DIRECTIONS
-from app.domain.evidence import EVALUATION_RUN, LOGGED_MODEL, MONITOR_RUN, PRODUCTION, SOURCE_RUN, TRAINING
-from app.domain.query import VERDICT_SORTS, FleetQuery, ListQuery
-from app.domain.stages import MODEL_TYPES, STAGES
-from app.domain.verdicts import VERDICTS
+from app.domain.monitoring.directions import DIRECTIONS
+from app.domain.monitoring.evidence import EVALUATION_RUN, LOGGED_MODEL, MONITOR_RUN, PRODUCTION, SOURCE_RUN, TRAINING
+from app.domain.monitoring.verdicts import VERDICTS
+from app.domain.registry.query import VERDICT_SORTS, FleetQuery, ListQuery
+from app.domain.registry.stages import MODEL_TYPES, STAGES
 from app.schemas.base import flag, metric_choice, moment, number, real, text, told
 
 INVALID_TYPE = "Invalid model type. Must be classifier or regressor"

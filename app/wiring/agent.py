@@ -4,18 +4,18 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from app.domain.alerts import VerdictChange
+from app.domain.monitoring.alerts import VerdictChange
 from app.domain.ports import Clock, Gateway, HistoryReader, Holder, Observers, OwnGateway, Reader, Updates
 from app.services.agent import remove_abandoned_sockets
 from app.services.alerts import Announcer, AppriseReceiver, Receiver, WebhookReceiver, kind_of
-from app.services.checker import Checker
-from app.services.historian import Historian
-from app.services.passing import remove_leftovers
-from app.services.recording import recording
-from app.services.refresher import Refresher
-from app.services.scheduler import TICK_SECONDS, Jobs, Scheduler
-from app.services.updater import Updater, UpdaterOptions
-from app.services.watcher import Watcher
+from app.services.host.passing import remove_leftovers
+from app.services.host.scheduler import TICK_SECONDS, Jobs, Scheduler
+from app.services.mirror.updater import Updater, UpdaterOptions
+from app.services.mirror.watcher import Watcher
+from app.services.monitoring.checker import Checker
+from app.services.monitoring.historian import Historian
+from app.services.monitoring.recording import recording
+from app.services.monitoring.refresher import Refresher
 from app.wiring.shared import AgentApi, Mirror, Stores, mirror, stores
 from app.wiring.world import World, agent_locks
 from config import Settings

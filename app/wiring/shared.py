@@ -2,17 +2,17 @@
 
 from dataclasses import dataclass
 
-from app.domain.codec import Source
 from app.domain.ports import Gateway, HistoryReader, Holder, Observers, Reader, Updates
-from app.domain.stages import StageRules, stage_rules
-from app.services.checks import Checks
-from app.services.histories import Histories
-from app.services.holding_cache import HoldingCache
-from app.services.journal import Journal
-from app.services.model_tracker import ModelTracker, TrackerOptions
-from app.services.monitoring_manager import MonitoringManager
-from app.services.run_counter import RunCounter
-from app.services.snapshots import Snapshots
+from app.domain.registry.codec import Source
+from app.domain.registry.stages import StageRules, stage_rules
+from app.services.host.holding_cache import HoldingCache
+from app.services.mirror.journal import Journal
+from app.services.mirror.model_tracker import ModelTracker, TrackerOptions
+from app.services.mirror.run_counter import RunCounter
+from app.services.mirror.snapshots import Snapshots
+from app.services.monitoring.checks import Checks
+from app.services.monitoring.histories import Histories
+from app.services.monitoring.monitoring_manager import MonitoringManager
 from app.wiring.world import World, source_of
 from config import Settings
 

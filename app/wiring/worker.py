@@ -11,27 +11,27 @@ from app.domain.ports import Clock, Gateway, HistoryReader, Holder, Observers, R
 from app.domain.redact import without_userinfo
 from app.services.agent import AgentLink, Keeper, remote
 from app.services.alerts import not_understood
-from app.services.assets import Assets
-from app.services.cache_report import CacheReport, ReportOptions
-from app.services.catalogue import Catalogue, CatalogueOptions
-from app.services.checks import Checks
-from app.services.comparison import Comparison
-from app.services.deliveries import DeliveryDesk
-from app.services.drift import Drift
-from app.services.generations import Generations
-from app.services.health import Health
-from app.services.health_report import HealthReport
-from app.services.history_report import HistoryReport
-from app.services.journal import Journal
-from app.services.keys import KeyRing
-from app.services.mlflow_store import ensure_store
-from app.services.model_tracker import ModelTracker
-from app.services.monitoring_manager import MonitoringManager
-from app.services.monitoring_report import MonitoringReport
-from app.services.passing import keep_held
-from app.services.registration_desk import RegistrationDesk
-from app.services.runs import Runs
-from app.services.scheduler import TICK_SECONDS, Jobs, Scheduler
+from app.services.answers.assets import Assets
+from app.services.answers.cache_report import CacheReport, ReportOptions
+from app.services.answers.catalogue import Catalogue, CatalogueOptions
+from app.services.answers.generations import Generations
+from app.services.answers.health_report import HealthReport
+from app.services.answers.history_report import HistoryReport
+from app.services.answers.monitoring_report import MonitoringReport
+from app.services.answers.runs import Runs
+from app.services.host.keys import KeyRing
+from app.services.host.passing import keep_held
+from app.services.host.scheduler import TICK_SECONDS, Jobs, Scheduler
+from app.services.mirror.deliveries import DeliveryDesk
+from app.services.mirror.health import Health
+from app.services.mirror.journal import Journal
+from app.services.mirror.model_tracker import ModelTracker
+from app.services.mlflow_gateway.store import ensure_store
+from app.services.monitoring.checks import Checks
+from app.services.monitoring.comparison import Comparison
+from app.services.monitoring.drift import Drift
+from app.services.monitoring.monitoring_manager import MonitoringManager
+from app.services.monitoring.registration_desk import RegistrationDesk
 from app.wiring.shared import AgentApi, mirror, stores
 from app.wiring.world import Host, World, agent_locks, patience_of
 from config import ROOT, VERSION, BadSetting, Settings, as_json

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 from app.domain.ports import Clock, Locks, Monotonic, OwnGateway, StoredCache
 from app.domain.redact import without_userinfo
-from app.services.file_cache import FileCache
-from app.services.file_locks import FileLocks, lock_directory
-from app.services.marks import Marks
-from app.services.mlflow_gateway import MlflowGateway
-from app.services.passing import passing_directory
+from app.services.host.file_cache import FileCache
+from app.services.host.file_locks import FileLocks, lock_directory
+from app.services.host.marks import Marks
+from app.services.host.passing import passing_directory
+from app.services.mlflow_gateway.gateway import MlflowGateway
 from app.services.telemetry.files import VARIABLE, reserve, shared_place
 from config import Settings
 

@@ -1,6 +1,6 @@
 """A champion and a challenger, with evidence."""
 
-from app.domain.names import EVALUATES
+from app.domain.registry.names import EVALUATES
 from app.domain.times import DAY_MS
 from tests.fakes.memory_mlflow import MemoryWorld
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from app.access import OPEN, role_of
-from app.services.keys import ROLES, BadKeyFile
+from app.services.host.keys import ROLES, BadKeyFile
 from tests.api.conforms import document_of, template_of
 from tests.api.service import Service, monitor
 from tests.fakes.memory_mlflow import MemoryGateway, MemoryWorld

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from app.domain.codec import INDEX, part_keys
 from app.domain.errors import MlflowUnavailable
-from app.domain.models import Inventory
-from app.services.file_cache import FileCache
+from app.domain.registry.codec import INDEX, part_keys
+from app.domain.registry.models import Inventory
+from app.services.host.file_cache import FileCache
 from tests.api.service import Service
 from tests.fakes.memory_mlflow import MemoryGateway, MemoryWorld
 from tests.fakes.memory_world import Clock, memory_world

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from werkzeug.test import TestResponse
 
 from app.domain.errors import InvalidInput
-from app.domain.webhook import signature
+from app.domain.registry.webhook import signature
 from app.parsing import MOST_BODY_BYTES, decoded
 from tests.api.service import Service, monitor
 

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from app.domain.errors import MlflowUnavailable
-from app.domain.models import Registration
-from app.domain.monitor_runs import Verdict
+from app.domain.monitoring.monitor_runs import Verdict
+from app.domain.registry.models import Registration
 from tests.api.service import Service
 from tests.fakes.memory_mlflow import MemoryGateway, MemoryWorld
 

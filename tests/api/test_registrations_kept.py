@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from app.domain.errors import MlflowUnavailable
-from app.domain.models import Registration
+from app.domain.registry.models import Registration
 from tests.api.service import Service
 from tests.fakes.memory_mlflow import MemoryGateway, MemoryWorld
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from app.domain.errors import MlflowUnavailable
-from app.domain.models import Inventory
+from app.domain.registry.models import Inventory
 from tests.api.service import Service
 from tests.fakes.memory_mlflow import MemoryGateway, MemoryWorld
 

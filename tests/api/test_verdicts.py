@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from app.domain.errors import MlflowUnavailable
-from app.domain.names import EVALUATES
+from app.domain.registry.names import EVALUATES
 from app.domain.times import DAY_MS, rfc3339
 from tests.api.service import Service, monitor, series
 from tests.fakes.memory_mlflow import MemoryGateway, MemoryWorld

@@ -6,7 +6,7 @@ from urllib.parse import quote
 import pytest
 
 from app.domain.errors import MlflowUnavailable
-from app.domain.names import EVALUATES
+from app.domain.registry.names import EVALUATES
 from app.domain.times import DAY_MS, day_start
 from tests.api.service import Service
 from tests.fakes.memory_mlflow import MemoryGateway, MemoryWorld

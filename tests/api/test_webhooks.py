@@ -8,7 +8,7 @@ import pytest
 from werkzeug.test import TestResponse
 
 from app.domain.errors import MlflowUnavailable
-from app.domain.webhook import signature
+from app.domain.registry.webhook import signature
 from tests.api.service import Service
 from tests.fakes.memory_mlflow import MemoryWorld
 from tests.servers import until

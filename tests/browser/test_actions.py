@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from playwright.sync_api import Page, expect
 
-from app.domain.check_settings import merged
+from app.domain.monitoring.check_settings import merged
 from tests.browser.conftest import MARKUP, Watch
 from tests.servers import Tower, tower
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.services.mlflow_store import ensure_store
+from app.services.mlflow_gateway.store import ensure_store
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric
 from mlflow.store.model_registry.dbmodels.models import SqlModelVersion, SqlRegisteredModel
 
-from app.domain.webhook import EVENTS
+from app.domain.registry.webhook import EVENTS
 
 
 class RealWorld:

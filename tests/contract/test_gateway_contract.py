@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from mlflow.exceptions import MlflowException
 
 from app.domain.errors import InvalidInput, MlflowMissing, MlflowRefused, NotFound
-from app.domain.evidence import series_by_metric
-from app.domain.models import ModelReading, ModelVersion, RegisteredModel, Registration
-from app.domain.monitor_runs import VERDICT_METRIC, MonitorState, Verdict
-from app.domain.names import EVALUATES, is_metric_name
-from app.domain.observations import Observation
-from app.domain.webhook import EVENTS
-from app.services.mlflow_gateway import MlflowGateway
+from app.domain.monitoring.evidence import series_by_metric
+from app.domain.monitoring.monitor_runs import VERDICT_METRIC, MonitorState, Verdict
+from app.domain.monitoring.observations import Observation
+from app.domain.registry.models import ModelReading, ModelVersion, RegisteredModel, Registration
+from app.domain.registry.names import EVALUATES, is_metric_name
+from app.domain.registry.webhook import EVENTS
+from app.services.mlflow_gateway.gateway import MlflowGateway
 from app.wiring.world import now_ms
 from tests.contract.real_world import RealWorld
 from tests.fakes.memory_mlflow import MemoryGateway

@@ -13,10 +13,10 @@ from mlflow.entities import Metric
 from mlflow.store.tracking.dbmodels.models import SqlRun, SqlTag
 
 from app.domain.errors import MlflowAddressRefused, MlflowDenied, MlflowTooSlow, MlflowUnavailable
-from app.domain.models import Registration
-from app.domain.names import EVALUATES
-from app.services.mlflow_gateway import MlflowGateway
+from app.domain.registry.models import Registration
+from app.domain.registry.names import EVALUATES
 from app.services.mlflow_gateway.calls import AT_ONCE
+from app.services.mlflow_gateway.gateway import MlflowGateway
 from app.wiring.agent import Agent, build_agent
 from app.wiring.world import now_ms
 from tests.api.service import settings_of

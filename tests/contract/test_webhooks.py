@@ -13,11 +13,11 @@ from cryptography.fernet import Fernet
 from mlflow import MlflowClient
 
 from app.domain.errors import MlflowRefused, MlflowUnavailable, Unauthorized
-from app.domain.webhook import Deliveries, Delivery, delivered
-from app.services.mlflow_gateway import MlflowGateway
+from app.domain.registry.webhook import Deliveries, Delivery, delivered
 from app.services.mlflow_gateway.calls import Calls
+from app.services.mlflow_gateway.gateway import MlflowGateway
+from app.services.mlflow_gateway.store import ensure_store
 from app.services.mlflow_gateway.webhooks import Webhooks
-from app.services.mlflow_store import ensure_store
 from app.wiring.world import now_ms
 from tests.servers import HOST, free_port, mlflow_server, until
 

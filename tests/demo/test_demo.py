@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from mlflow import MlflowClient
 
-from app.domain.verdicts import judge_registration
-from app.services.mlflow_gateway import MlflowGateway
-from app.services.mlflow_store import ensure_store
+from app.domain.monitoring.verdicts import judge_registration
+from app.services.mlflow_gateway.gateway import MlflowGateway
+from app.services.mlflow_gateway.store import ensure_store
 from app.wiring.world import now_ms
 from demo.__main__ import ensure
 from demo.data import TASKS, batch

@@ -9,8 +9,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from app.domain.errors import InvalidInput, MlflowMissing, MlflowRefused, MlflowUnavailable, NotFound, TowerError
-from app.domain.evidence import EVALUATION_RUN, LOGGED_MODEL, MONITOR_RUN, SOURCE_RUN
-from app.domain.models import (
+from app.domain.monitoring.evidence import EVALUATION_RUN, LOGGED_MODEL, MONITOR_RUN, SOURCE_RUN
+from app.domain.monitoring.monitor_history import all_changes
+from app.domain.monitoring.monitor_runs import MonitorState, Verdict, verdicts_from, verdicts_text
+from app.domain.monitoring.monitored import precedence
+from app.domain.monitoring.observations import Observation
+from app.domain.redact import redact
+from app.domain.registry.models import (
     Experiment,
     Inventory,
     MetricPoint,
@@ -22,14 +27,9 @@ from app.domain.models import (
     Run,
     Subscription,
 )
-from app.domain.monitor_history import all_changes
-from app.domain.monitor_runs import MonitorState, Verdict, verdicts_from, verdicts_text
-from app.domain.monitored import precedence
-from app.domain.names import EVALUATES, is_metric_name
-from app.domain.observations import Observation
-from app.domain.page_token import page_token_offset
-from app.domain.redact import redact
-from app.domain.webhook import EVENTS, WEBHOOK_NAME
+from app.domain.registry.names import EVALUATES, is_metric_name
+from app.domain.registry.page_token import page_token_offset
+from app.domain.registry.webhook import EVENTS, WEBHOOK_NAME
 
 _REFUSED = "MLflow refused the request (INVALID_PARAMETER_VALUE). Check the names and values in it."
 

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from app.services.agent.calls import Method, answer, arguments_of, methods_of, read_request
-from app.services.file_cache import FileCache
-from app.services.file_locks import FileLocks
+from app.services.host.file_cache import FileCache
+from app.services.host.file_locks import FileLocks
 from app.wiring.shared import AgentApi
 from app.wiring.world import World, instruments
 from tests.fakes.memory_mlflow import MemoryGateway

@@ -5,7 +5,7 @@ import sys
 import time
 from pathlib import Path
 
-from app.domain.names import EVALUATES
+from app.domain.registry.names import EVALUATES
 from app.domain.times import DAY_MS
 from tests.servers import HANGS_AFTER_SECONDS, ROOT, clean_environment, tower
 

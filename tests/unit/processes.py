@@ -6,9 +6,9 @@ from typing import Any
 
 from app.domain.errors import MlflowUnavailable
 from app.domain.held import News
-from app.services.file_cache import FileCache
-from app.services.holding_cache import HoldingCache
-from app.services.marks import Marks
+from app.services.host.file_cache import FileCache
+from app.services.host.holding_cache import HoldingCache
+from app.services.host.marks import Marks
 
 
 class Link:

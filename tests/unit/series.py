@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable, Sequence
 
-from app.domain.check_settings import CheckSettings, check_settings
-from app.domain.evidence import MONITOR_RUN, Series, series_by_metric
-from app.domain.models import MetricPoint
+from app.domain.monitoring.check_settings import CheckSettings, check_settings
+from app.domain.monitoring.evidence import MONITOR_RUN, Series, series_by_metric
+from app.domain.monitoring.verdicts import MetricVerdict, judge_metric
+from app.domain.registry.models import MetricPoint
 from app.domain.times import DAY_MS
-from app.domain.verdicts import MetricVerdict, judge_metric
 
 START = 1_700_000_000_000 // DAY_MS * DAY_MS
 LATER = START + 1000 * DAY_MS

@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.domain.errors import InvalidInput, MlflowTooSlow, MlflowUnavailable, NotFound
-from app.domain.models import MetricPoint, ModelReading, ModelVersion, Registration
-from app.domain.monitor_runs import MonitorState
+from app.domain.monitoring.monitor_runs import MonitorState
 from app.domain.ports import Gateway
+from app.domain.registry.models import MetricPoint, ModelReading, ModelVersion, Registration
 from app.services.agent import AgentLink, Server, client, remote
 from app.services.agent.calls import Request, answer, arguments_of, methods_of, read_request
 from tests.servers import HANGS_AFTER_SECONDS

@@ -7,7 +7,7 @@ from apprise import Apprise, NotifyFormat
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.alert_texts import harmless, title_and_text, worst
+from app.domain.monitoring.alert_texts import harmless, title_and_text, worst
 from tests.receivers import HOUR, START, change, receiving
 from tests.servers import HOST
 

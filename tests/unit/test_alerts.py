@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from app.domain.alerts import VerdictChange, delivery_id, message, receiver_id, signed
 from app.domain.errors import DeliveryFailed
+from app.domain.monitoring.alerts import VerdictChange, delivery_id, message, receiver_id, signed
 from app.logs import logging_config
 from app.services.alerts import Announcer, AppriseReceiver, Pace, Receiver, WebhookReceiver, not_understood
 from app.services.alerts.outbox import MOST_OWED

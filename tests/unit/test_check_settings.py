@@ -6,8 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.check_settings import Baseline, CheckSettings, Limits, check_settings, merged, settings_or_default
 from app.domain.errors import InvalidInput
+from app.domain.monitoring.check_settings import (
+    Baseline,
+    CheckSettings,
+    Limits,
+    check_settings,
+    merged,
+    settings_or_default,
+)
 
 FULL: dict[str, Any] = {
     "limits": {"accuracy": {"min": 0.9, "max": 1}},

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from app.domain.alerts import VerdictChange
 from app.domain.errors import LockTimeout, MlflowUnavailable, TowerError
+from app.domain.monitoring.alerts import VerdictChange
 from app.domain.ports import Locks
-from app.services.checker import Checker
+from app.services.monitoring.checker import Checker
 from app.wiring.agent import build_agent
 from tests.api.service import settings_of
 from tests.fakes.memory_mlflow import MemoryGateway, MemoryWorld

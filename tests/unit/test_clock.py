@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.domain.fleet import Fleet, swept
-from app.domain.stages import stage_rules
+from app.domain.registry.fleet import Fleet, swept
+from app.domain.registry.stages import stage_rules
 from app.wiring.agent import Agent, build_agent
 from tests.api.service import settings_of
 from tests.fakes.memory_mlflow import MemoryGateway

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from app.domain.comparison import MetricComparison, compare, non_inferior
-from app.domain.directions import HIGHER, LOWER, direction_of
-from app.domain.evidence import EVALUATION_RUN, SOURCE_RUN, Series
-from app.domain.models import MetricPoint
+from app.domain.comparison.comparison import MetricComparison, compare, non_inferior
+from app.domain.monitoring.directions import HIGHER, LOWER, direction_of
+from app.domain.monitoring.evidence import EVALUATION_RUN, SOURCE_RUN, Series
+from app.domain.registry.models import MetricPoint
 from app.domain.times import DAY_MS
 from tests.unit.series import by_metric
 

@@ -14,7 +14,7 @@ from werkzeug.exceptions import HTTPException
 
 from app import create_app
 from app.domain.findings import FINDINGS
-from app.domain.verdicts import VERDICTS
+from app.domain.monitoring.verdicts import VERDICTS
 from app.services.telemetry import REFRESHES
 from config import ROOT, Settings, load_settings
 from tests.documents import BY_NAME, PAGES, Page

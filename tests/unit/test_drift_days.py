@@ -3,9 +3,9 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.models import MetricPoint, ModelVersion, Registration, TrackedModel
+from app.domain.monitoring.verdicts import judge_registration
+from app.domain.registry.models import MetricPoint, ModelVersion, Registration, TrackedModel
 from app.domain.times import DAY_MS, rfc3339
-from app.domain.verdicts import judge_registration
 from app.domain.views import drift_info
 
 MODEL = TrackedModel(ModelVersion("m", 3, "None", 0, 0), (), "Staging", "alias", None)

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.check_settings import CheckSettings
-from app.domain.directions import direction_of
-from app.domain.models import MetricPoint
+from app.domain.monitoring.check_settings import CheckSettings
+from app.domain.monitoring.directions import direction_of
+from app.domain.monitoring.verdicts import judge_metric
+from app.domain.registry.models import MetricPoint
 from app.domain.times import DAY_MS
-from app.domain.verdicts import judge_metric
 from tests.unit.series import START, by_metric, points
 
 

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.services.file_cache import CheckedJson, FileCache
+from app.services.host.file_cache import CheckedJson, FileCache
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -211,7 +211,7 @@ def test_a_disk_that_is_really_full_leaves_the_old_value(directory: Path) -> Non
     code = """
 import resource, signal, sys
 from pathlib import Path
-from app.services.file_cache import FileCache
+from app.services.host.file_cache import FileCache
 cache = FileCache(Path(sys.argv[1]))
 assert cache.set("key", "old")
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

@@ -14,13 +14,13 @@ from pathlib import Path
 import pytest
 
 from app.domain.errors import LockTimeout
-from app.services.file_locks import FileLocks, lock_directory
+from app.services.host.file_locks import FileLocks, lock_directory
 from tests.servers import HANGS_AFTER_SECONDS, ROOT
 
 HOLDER = """
 import sys, time
 from pathlib import Path
-from app.services.file_locks import FileLocks
+from app.services.host.file_locks import FileLocks
 with FileLocks(Path(sys.argv[1]), "scope").hold("name", 5):
     print("held", flush=True)
     sys.stdin.read()
@@ -28,7 +28,7 @@ with FileLocks(Path(sys.argv[1]), "scope").hold("name", 5):
 ADDER = """
 import sys
 from pathlib import Path
-from app.services.file_locks import FileLocks
+from app.services.host.file_locks import FileLocks
 locks, counter = FileLocks(Path(sys.argv[1]), "scope"), Path(sys.argv[2])
 for _ in range(50):
     with locks.hold("counter", 180):

@@ -5,9 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.domain.findings import FINDINGS, Finding, FindingsQuery, finding_info, findings, matching
-from app.domain.fleet import Fleet, swept
-from app.domain.models import Inventory, ModelVersion, RegisteredModel, Registration
-from app.domain.stages import STAGES, stage_rules
+from app.domain.registry.fleet import Fleet, swept
+from app.domain.registry.models import Inventory, ModelVersion, RegisteredModel, Registration
+from app.domain.registry.stages import STAGES, stage_rules
 from app.domain.times import DAY_MS
 
 RULES = stage_rules(["Champion", "both"], ["challenger", "both"])

@@ -8,12 +8,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.codec import Source, fleet_from, index_value, parts_value, registrations_from, registrations_value
-from app.domain.fleet import Edition, Fleet, segment_of, swept, with_models
-from app.domain.models import Experiment, Inventory, ModelReading, ModelVersion, RegisteredModel, Registration
-from app.domain.monitored import Monitored, first_of_each
-from app.domain.sample import sample_fleet
-from app.domain.stages import STAGES, stage_rules
+from app.domain.monitoring.monitored import Monitored, first_of_each
+from app.domain.registry.codec import (
+    Source,
+    fleet_from,
+    index_value,
+    parts_value,
+    registrations_from,
+    registrations_value,
+)
+from app.domain.registry.fleet import Edition, Fleet, segment_of, swept, with_models
+from app.domain.registry.models import Experiment, Inventory, ModelReading, ModelVersion, RegisteredModel, Registration
+from app.domain.registry.sample import sample_fleet
+from app.domain.registry.stages import STAGES, stage_rules
 
 RULES = stage_rules(["champion"], ["challenger"])
 

@@ -10,19 +10,19 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from app.domain.codec import Source
 from app.domain.errors import MlflowDenied, MlflowUnavailable
-from app.domain.fleet import Fleet, swept
-from app.domain.models import Inventory, Newest
-from app.domain.stages import stage_rules
-from app.services import watcher
-from app.services.file_cache import FileCache
-from app.services.file_locks import FileLocks
-from app.services.holding_cache import HoldingCache
-from app.services.journal import ALIASES, CHANGES, PUSH, SWEEP, Journal
-from app.services.snapshots import Snapshots
-from app.services.updater import Updater, UpdaterOptions
-from app.services.watcher import Watcher
+from app.domain.registry.codec import Source
+from app.domain.registry.fleet import Fleet, swept
+from app.domain.registry.models import Inventory, Newest
+from app.domain.registry.stages import stage_rules
+from app.services.host.file_cache import FileCache
+from app.services.host.file_locks import FileLocks
+from app.services.host.holding_cache import HoldingCache
+from app.services.mirror import watcher
+from app.services.mirror.journal import ALIASES, CHANGES, PUSH, SWEEP, Journal
+from app.services.mirror.snapshots import Snapshots
+from app.services.mirror.updater import Updater, UpdaterOptions
+from app.services.mirror.watcher import Watcher
 from tests.fakes.memory_mlflow import MemoryGateway, MemoryWorld
 from tests.servers import until
 

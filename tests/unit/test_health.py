@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.domain.errors import MlflowUnavailable
-from app.services import health
-from app.services.file_cache import FileCache
-from app.services.file_locks import FileLocks
-from app.services.health import Health
-from app.services.holding_cache import HoldingCache
+from app.services.host.file_cache import FileCache
+from app.services.host.file_locks import FileLocks
+from app.services.host.holding_cache import HoldingCache
+from app.services.mirror import health
+from app.services.mirror.health import Health
 from tests.fakes.memory_mlflow import MemoryGateway, Spent
 from tests.servers import HANGS_AFTER_SECONDS
 

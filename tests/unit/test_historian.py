@@ -5,16 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from app.domain.models import Registration
-from app.domain.monitor_history import MonitorHistory
-from app.domain.query import ListQuery
-from app.services.file_cache import FileCache
-from app.services.file_locks import FileLocks
-from app.services.historian import Historian
-from app.services.histories import Histories
-from app.services.history_report import HistoryReport
-from app.services.journal import Journal
-from app.services.marks import shared_marks
+from app.domain.monitoring.monitor_history import MonitorHistory
+from app.domain.registry.models import Registration
+from app.domain.registry.query import ListQuery
+from app.services.answers.history_report import HistoryReport
+from app.services.host.file_cache import FileCache
+from app.services.host.file_locks import FileLocks
+from app.services.host.marks import shared_marks
+from app.services.mirror.journal import Journal
+from app.services.monitoring.historian import Historian
+from app.services.monitoring.histories import Histories
 from tests.fakes.memory_mlflow import MemoryGateway
 from tests.fakes.memory_world import Clock
 

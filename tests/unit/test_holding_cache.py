@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from app.services.file_cache import FileCache
-from app.services.holding_cache import HoldingCache
-from app.services.marks import shared_marks
+from app.services.host.file_cache import FileCache
+from app.services.host.holding_cache import HoldingCache
+from app.services.host.marks import shared_marks
 from tests.unit.processes import Processes
 
 

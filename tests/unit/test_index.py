@@ -3,11 +3,11 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.domain.fleet import swept
-from app.domain.index import Index
-from app.domain.models import Inventory, ModelVersion, RegisteredModel, Registration
-from app.domain.query import SORTS, ListQuery, select
-from app.domain.stages import STAGES, stage_rules
+from app.domain.registry.fleet import swept
+from app.domain.registry.index import Index
+from app.domain.registry.models import Inventory, ModelVersion, RegisteredModel, Registration
+from app.domain.registry.query import SORTS, ListQuery, select
+from app.domain.registry.stages import STAGES, stage_rules
 
 _names = st.sampled_from(["a", "A", "ab", "straße", "STRASSE", "b c"])
 _tags = st.dictionaries(st.sampled_from(["team", "model_type"]), st.sampled_from(["x", "y", "classifier"]), max_size=2)

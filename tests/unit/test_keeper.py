@@ -14,7 +14,7 @@ import pytest
 from app.domain.errors import TowerError
 from app.services.agent import AgentLink, Keeper, keeper, remote
 from app.services.agent.server import Alive
-from app.services.file_locks import FileLocks
+from app.services.host.file_locks import FileLocks
 from tests.servers import HANGS_AFTER_SECONDS, until
 
 # An agent that reads what is handed over, answers signs of life until its input ends, and nothing else.

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from app.domain.directions import direction_of
-from app.domain.key_metric import KeyMetric, key_metric
+from app.domain.monitoring.directions import direction_of
+from app.domain.monitoring.key_metric import KeyMetric, key_metric
 
 
 def checked(**verdicts: str) -> dict[str, dict[str, Any]]:

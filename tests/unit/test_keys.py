@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.services.keys import ROLES, BadKeyFile, Key, KeyRing, read_keys
+from app.services.host.keys import ROLES, BadKeyFile, Key, KeyRing, read_keys
 
 DIGEST = hashlib.sha256(b"ct_secret").hexdigest()
 

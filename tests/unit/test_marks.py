@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from app.services.file_cache import FileCache
-from app.services.marks import shared_marks
+from app.services.host.file_cache import FileCache
+from app.services.host.marks import shared_marks
 
 
 @pytest.fixture(params=[True, False], ids=["marks", "files"])
@@ -79,7 +79,7 @@ def test_marks_are_shared_with_a_fork_and_with_who_is_handed_the_descriptor() ->
     child.join()
     now = marks.of("key")
     assert now != before
-    change = f"from app.services.marks import Marks; Marks({marks.descriptor}).change('key', 2)"
+    change = f"from app.services.host.marks import Marks; Marks({marks.descriptor}).change('key', 2)"
     env = {"PYTHONPATH": str(Path(__file__).resolve().parents[2])}
     subprocess.run([sys.executable, "-c", change], pass_fds=(marks.descriptor,), env=env, check=True)
     assert marks.of("key") != now

@@ -8,17 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from app.domain.codec import INDEX, Source
 from app.domain.errors import MlflowUnavailable
-from app.domain.models import Inventory
-from app.domain.stages import stage_rules
-from app.services.file_cache import FileCache
-from app.services.file_locks import FileLocks
-from app.services.holding_cache import HoldingCache
-from app.services.journal import Journal
-from app.services.model_tracker import ModelTracker, TrackerOptions
-from app.services.snapshots import Snapshots
-from app.services.updater import Updater, UpdaterOptions
+from app.domain.registry.codec import INDEX, Source
+from app.domain.registry.models import Inventory
+from app.domain.registry.stages import stage_rules
+from app.services.host.file_cache import FileCache
+from app.services.host.file_locks import FileLocks
+from app.services.host.holding_cache import HoldingCache
+from app.services.mirror.journal import Journal
+from app.services.mirror.model_tracker import ModelTracker, TrackerOptions
+from app.services.mirror.snapshots import Snapshots
+from app.services.mirror.updater import Updater, UpdaterOptions
 from tests.fakes.memory_mlflow import MemoryGateway
 from tests.servers import HANGS_AFTER_SECONDS
 from tests.unit.processes import Link

@@ -5,11 +5,11 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.domain.history_codec import history_from, index_value, parts_value
-from app.domain.history_index import HistoryIndex
-from app.domain.models import Registration
-from app.domain.monitor_history import MonitorHistory, all_changes, completed, merged, run_history
-from app.domain.monitor_runs import MonitorState, Verdict
+from app.domain.monitoring.history_codec import history_from, index_value, parts_value
+from app.domain.monitoring.history_index import HistoryIndex
+from app.domain.monitoring.monitor_history import MonitorHistory, all_changes, completed, merged, run_history
+from app.domain.monitoring.monitor_runs import MonitorState, Verdict
+from app.domain.registry.models import Registration
 
 HOSTILE_TIMES = st.one_of(st.integers(0, 50), st.integers(-(2**80), 2**80))
 STATES = st.lists(

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.monitor_runs import LONGEST, Verdict, verdicts_from, verdicts_text
+from app.domain.monitoring.monitor_runs import LONGEST, Verdict, verdicts_from, verdicts_text
 
 _verdicts = st.lists(
     st.builds(

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from app.domain.codec import Source
 from app.domain.errors import (
     InvalidInput,
     LockTimeout,
@@ -15,18 +14,19 @@ from app.domain.errors import (
     NotFound,
     TowerError,
 )
-from app.domain.fleet import Fleet, swept
-from app.domain.models import Inventory, Registration
-from app.domain.observations import Observation
-from app.domain.stages import stage_rules
-from app.services.file_cache import FileCache
-from app.services.file_locks import FileLocks
-from app.services.holding_cache import HoldingCache
-from app.services.journal import Journal
-from app.services.model_tracker import ModelTracker, TrackerOptions
-from app.services.monitoring_manager import MonitoringManager
-from app.services.snapshots import Snapshots
-from app.services.updater import Updater, UpdaterOptions
+from app.domain.monitoring.observations import Observation
+from app.domain.registry.codec import Source
+from app.domain.registry.fleet import Fleet, swept
+from app.domain.registry.models import Inventory, Registration
+from app.domain.registry.stages import stage_rules
+from app.services.host.file_cache import FileCache
+from app.services.host.file_locks import FileLocks
+from app.services.host.holding_cache import HoldingCache
+from app.services.mirror.journal import Journal
+from app.services.mirror.model_tracker import ModelTracker, TrackerOptions
+from app.services.mirror.snapshots import Snapshots
+from app.services.mirror.updater import Updater, UpdaterOptions
+from app.services.monitoring.monitoring_manager import MonitoringManager
 from tests.fakes.memory_mlflow import MemoryGateway
 from tests.unit.processes import Processes
 

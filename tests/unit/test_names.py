@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.names import is_experiment_id, registration_key, version_number
+from app.domain.registry.names import is_experiment_id, registration_key, version_number
 
 
 @given(st.integers(1, 999_999_999))

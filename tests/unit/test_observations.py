@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from app.domain.errors import InvalidInput
-from app.domain.observations import Observation, observations_of
+from app.domain.monitoring.observations import Observation, observations_of
 
 NOW = 1_701_945_000_000  # 2023-12-07T10:30:00Z
 

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.domain.errors import MlflowTooSlow, MlflowUnavailable
-from app.domain.models import Registration
-from app.domain.page_token import page_token_offset
+from app.domain.registry.models import Registration
+from app.domain.registry.page_token import page_token_offset
 from app.services.mlflow_gateway import rows
 from app.services.mlflow_gateway.calls import Calls
 from app.services.mlflow_gateway.pages import Pages, read_all

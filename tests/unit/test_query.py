@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.domain.errors import InvalidInput
-from app.domain.models import ModelVersion, Registration, TrackedModel
-from app.domain.query import SORTS, ListQuery, page_of, pagination, select
-from app.domain.stages import MODEL_TYPES, STAGES
+from app.domain.registry.models import ModelVersion, Registration, TrackedModel
+from app.domain.registry.query import SORTS, ListQuery, page_of, pagination, select
+from app.domain.registry.stages import MODEL_TYPES, STAGES
 
 _names = st.sampled_from(["a", "A", "ab", "ß", "SS", "x y"])
 _tags = st.dictionaries(st.sampled_from(["t", "u"]), st.sampled_from(["", "1", "1:2"]))

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from app.domain.alerts import VerdictChange, message
+from app.domain.monitoring.alerts import VerdictChange, message
 from app.parsing import example_of
 from app.schemas.comparison import ComparisonSchema
 from config import ROOT

@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.domain.errors import MlflowRefused, MlflowUnavailable
-from app.domain.models import Inventory
+from app.domain.registry.models import Inventory
 from app.domain.times import DAY_MS
-from app.services.file_cache import FileCache
-from app.services.run_counter import RunCounter
-from app.services.scheduler import Scheduler
+from app.services.host.file_cache import FileCache
+from app.services.host.scheduler import Scheduler
+from app.services.mirror.run_counter import RunCounter
 from app.wiring.agent import Agent, build_agent
 from tests.api.service import settings_of
 from tests.fakes.memory_mlflow import MemoryGateway

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.models import ModelVersion
-from app.domain.stages import STAGES, implied_type, stage_rules, track
+from app.domain.registry.models import ModelVersion
+from app.domain.registry.stages import STAGES, implied_type, stage_rules, track
 
 _aliases = st.lists(st.sampled_from(["champion", "CHAMPION", "Challenger", "live", "next", "x"]), unique=True)
 _words = st.lists(st.sampled_from(["Champion", "challenger", "live", "next"]), unique=True)

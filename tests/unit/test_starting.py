@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from app.access import requires
-from app.services.file_cache import FileCache
-from app.services.keys import read_keys
-from app.services.mlflow_gateway import MlflowGateway
-from app.services.mlflow_store import ensure_store
+from app.services.host.file_cache import FileCache
+from app.services.host.keys import read_keys
+from app.services.mlflow_gateway.gateway import MlflowGateway
+from app.services.mlflow_gateway.store import ensure_store
 from app.starting import announce, prepare
 from app.wiring.world import now_ms, real_world
 from tests.api.service import Service, settings_of

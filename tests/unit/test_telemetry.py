@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
-from app.domain.checks import Check
 from app.domain.errors import MlflowMissing, MlflowUnavailable
-from app.domain.fleet import Fleet
-from app.domain.models import Registration
-from app.domain.monitored import Monitored
+from app.domain.monitoring.checks import Check
+from app.domain.monitoring.monitored import Monitored
+from app.domain.registry.fleet import Fleet
+from app.domain.registry.models import Registration
 from app.domain.times import rfc3339
-from app.services.file_cache import FileCache
-from app.services.journal import Journal
+from app.services.host.file_cache import FileCache
+from app.services.mirror.journal import Journal
 from app.services.mlflow_gateway.calls import Calls
 from app.services.telemetry.exposition import Exposition
 from app.services.telemetry.files import SIZES

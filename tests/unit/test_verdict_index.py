@@ -5,14 +5,14 @@ from collections.abc import Sequence
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.domain.checks import Check, unchecked
-from app.domain.fleet import swept
-from app.domain.index import Index
-from app.domain.models import Inventory, ModelVersion, Registration, TrackedModel
-from app.domain.query import FleetQuery, select
-from app.domain.stages import stage_rules
-from app.domain.verdict_index import VerdictIndex
-from app.domain.verdicts import VERDICTS
+from app.domain.monitoring.checks import Check, unchecked
+from app.domain.monitoring.verdict_index import VerdictIndex
+from app.domain.monitoring.verdicts import VERDICTS
+from app.domain.registry.fleet import swept
+from app.domain.registry.index import Index
+from app.domain.registry.models import Inventory, ModelVersion, Registration, TrackedModel
+from app.domain.registry.query import FleetQuery, select
+from app.domain.registry.stages import stage_rules
 
 Checks = dict[tuple[str, int], tuple[str, int] | None]
 

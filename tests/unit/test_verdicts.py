@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.check_settings import CheckSettings, check_settings
-from app.domain.models import MetricPoint, Registration
-from app.domain.rules import figures, first_points, unlike_baseline
+from app.domain.monitoring.check_settings import CheckSettings, check_settings
+from app.domain.monitoring.rules import figures, first_points, unlike_baseline
+from app.domain.monitoring.verdicts import VersionVerdict, judge_metric, judge_registration, judge_version
+from app.domain.registry.models import MetricPoint, Registration
 from app.domain.times import DAY_MS, rfc3339
-from app.domain.verdicts import VersionVerdict, judge_metric, judge_registration, judge_version
 from tests.unit.series import LATER, START, by_metric, judged, points, series
 
 STEADY = [0.94 + 0.01 * (-1) ** n for n in range(20)]

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.domain.errors import InvalidInput, TowerError, Unauthorized
-from app.domain.webhook import (
+from app.domain.registry.webhook import (
     EVENTS,
     MOST_AGE,
     MOST_BODY_BYTES,

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from app.domain.alerts import VerdictChange
+from app.domain.monitoring.alerts import VerdictChange
 from app.services.alerts.outbox import Delivered, Outbox, Pace, Receiver
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from app.domain.alert_texts import title_and_text, worst
-from app.domain.alerts import VerdictChange, receiver_id
 from app.domain.errors import DeliveryFailed
-from app.domain.verdicts import DEGRADED, DRIFTING, HEALTHY
+from app.domain.monitoring.alert_texts import title_and_text, worst
+from app.domain.monitoring.alerts import VerdictChange, receiver_id
+from app.domain.monitoring.verdicts import DEGRADED, DRIFTING, HEALTHY
 from app.services.alerts.attempts import Attempts
 
 if TYPE_CHECKING:

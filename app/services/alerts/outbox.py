@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Protocol
 
-from app.domain.alerts import VerdictChange
 from app.domain.errors import TowerError
+from app.domain.monitoring.alerts import VerdictChange
 
 log = logging.getLogger(__name__)
 

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from http import HTTPStatus
 from urllib.parse import urlsplit
 
-from app.domain.alerts import MOST_CHANGES, VerdictChange, delivery_id, message, receiver_id, signed
 from app.domain.errors import DeliveryFailed
+from app.domain.monitoring.alerts import MOST_CHANGES, VerdictChange, delivery_id, message, receiver_id, signed
 from app.domain.ports import Clock
 from app.services.alerts.attempts import Attempts
 

@@ -8,7 +8,11 @@ from dataclasses import replace
 from typing import Any
 
 from app.domain.errors import InvalidInput, MlflowMissing, MlflowRefused, MlflowUnavailable, TowerError
-from app.domain.models import (
+from app.domain.monitoring.monitor_history import all_changes
+from app.domain.monitoring.monitor_runs import CODES, VERDICT_METRIC, VERDICTS_BY_CODE, MonitorState, Verdict
+from app.domain.monitoring.observations import Observation
+from app.domain.ports import Clock, Telemetry
+from app.domain.registry.models import (
     Experiment,
     Inventory,
     MetricPoint,
@@ -20,11 +24,7 @@ from app.domain.models import (
     Run,
     Subscription,
 )
-from app.domain.monitor_history import all_changes
-from app.domain.monitor_runs import CODES, VERDICT_METRIC, VERDICTS_BY_CODE, MonitorState, Verdict
-from app.domain.observations import Observation
-from app.domain.page_token import page_token_offset
-from app.domain.ports import Clock, Telemetry
+from app.domain.registry.page_token import page_token_offset
 from app.services.mlflow_gateway import pages, rows
 from app.services.mlflow_gateway.calls import Budget, Calls
 from app.services.mlflow_gateway.client import Connection

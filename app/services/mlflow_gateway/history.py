@@ -10,9 +10,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from app.domain.errors import TowerError
-from app.domain.evidence import EVALUATION_RUN, LOGGED_MODEL, MONITOR_RUN, SOURCE_RUN, is_own
-from app.domain.models import MetricPoint, ModelVersion, Run
-from app.domain.names import EVALUATES
+from app.domain.monitoring.evidence import EVALUATION_RUN, LOGGED_MODEL, MONITOR_RUN, SOURCE_RUN, is_own
+from app.domain.registry.models import MetricPoint, ModelVersion, Run
+from app.domain.registry.names import EVALUATES
 from app.services.mlflow_gateway import rows
 from app.services.mlflow_gateway.batches import batches, read_each
 from app.services.mlflow_gateway.calls import Calls

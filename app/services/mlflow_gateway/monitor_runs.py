@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from app.domain.errors import MlflowRefused, MlflowUnavailable
-from app.domain.models import Experiment, Registration
-from app.domain.monitor_runs import MonitorState
-from app.domain.monitored import precedence
-from app.domain.names import registration_key
+from app.domain.monitoring.monitor_runs import MonitorState
+from app.domain.monitoring.monitored import precedence
+from app.domain.registry.models import Experiment, Registration
+from app.domain.registry.names import registration_key
 from app.services.mlflow_gateway import pages, rows
 from app.services.mlflow_gateway.calls import Calls
 from app.services.mlflow_gateway.client import Connection

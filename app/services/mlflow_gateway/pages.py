@@ -9,7 +9,7 @@ from collections.abc import Callable, Hashable, Iterator
 from typing import Any
 
 from app.domain.errors import MlflowTooSlow, MlflowUnavailable
-from app.domain.page_token import page_token_at, page_token_offset
+from app.domain.registry.page_token import page_token_at, page_token_offset
 
 # Measured against MLflow 3.17 with a time-out of 10 s a request.
 MODELS, VERSIONS, RUNS, EXPERIMENTS = 1000, 10_000, 2000, 10_000

@@ -16,8 +16,8 @@ from app.domain.errors import (
     MlflowUnavailable,
     TowerError,
 )
-from app.domain.models import Experiment, ModelVersion, RegisteredModel, Run
-from app.domain.names import EVALUATES
+from app.domain.registry.models import Experiment, ModelVersion, RegisteredModel, Run
+from app.domain.registry.names import EVALUATES
 from app.services.mlflow_gateway import pages, rows
 from app.services.mlflow_gateway.batches import batches, read_each, room_for
 from app.services.mlflow_gateway.calls import Calls

@@ -8,13 +8,21 @@ from typing import Any, TypeVar
 
 import orjson
 
-from app.domain.check_settings import settings_text
 from app.domain.errors import MlflowUnavailable
-from app.domain.models import Experiment, MetricPoint, ModelVersion, RegisteredModel, Registration, Run, Subscription
-from app.domain.monitor_runs import MonitorState, Verdict, verdicts_from, verdicts_text
-from app.domain.names import registration_key
+from app.domain.monitoring.check_settings import settings_text
+from app.domain.monitoring.monitor_runs import MonitorState, Verdict, verdicts_from, verdicts_text
 from app.domain.redact import redact
-from app.domain.stages import MODEL_TYPES, STAGES
+from app.domain.registry.models import (
+    Experiment,
+    MetricPoint,
+    ModelVersion,
+    RegisteredModel,
+    Registration,
+    Run,
+    Subscription,
+)
+from app.domain.registry.names import registration_key
+from app.domain.registry.stages import MODEL_TYPES, STAGES
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")

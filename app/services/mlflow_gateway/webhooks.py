@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from app.domain.errors import InvalidInput, MlflowRefused, MlflowUnavailable, NotFound
-from app.domain.models import Subscription
 from app.domain.redact import redact
-from app.domain.webhook import EVENTS, WEBHOOK_NAME
+from app.domain.registry.models import Subscription
+from app.domain.registry.webhook import EVENTS, WEBHOOK_NAME
 from app.services.mlflow_gateway import pages, rows
 from app.services.mlflow_gateway.calls import NOT_THERE, UNEXPLAINED, Calls
 from app.services.mlflow_gateway.client import Connection

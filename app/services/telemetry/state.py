@@ -6,15 +6,15 @@ from typing import Any, Protocol
 
 from prometheus_client.core import GaugeMetricFamily
 
-from app.domain.checks import Check, last_check
 from app.domain.errors import InvalidInput
-from app.domain.fleet import Fleet
-from app.domain.models import Registration
-from app.domain.monitored import Monitored
+from app.domain.monitoring.checks import Check, last_check
+from app.domain.monitoring.monitored import Monitored
+from app.domain.monitoring.verdicts import VERDICTS
 from app.domain.ports import Checked, Clock, Journal
-from app.domain.stages import STAGES
+from app.domain.registry.fleet import Fleet
+from app.domain.registry.models import Registration
+from app.domain.registry.stages import STAGES
 from app.domain.times import age_ms, parse_rfc3339
-from app.domain.verdicts import VERDICTS
 from app.services.telemetry import PREFIX, REFRESHES
 
 _VERSION = ("name", "version")

@@ -1,0 +1,1 @@
+"""Comparison: whether a candidate is not worse than a baseline."""

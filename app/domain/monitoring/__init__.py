@@ -1,0 +1,1 @@
+"""Monitoring: evidence, rules and verdicts, registrations and their history, alerts."""

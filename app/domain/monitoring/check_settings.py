@@ -1,0 +1,210 @@
+"""The settings of a registration: how its version is checked. Merged as JSON merge patches are (RFC 7396)."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from app.domain.errors import InvalidInput
+from app.domain.monitoring.directions import DIRECTIONS, direction_of
+from app.domain.registry.names import is_metric_name, version_number
+from app.domain.times import parse_rfc3339
+
+# MLflow cuts a longer tag of a run without a word.
+LONGEST = 8000
+# Fewer points do not tell a mean and a deviation, and how many the default takes: docs/decisions/0016.
+LEAST_BASELINE, DEFAULT_BASELINE, MOST_BASELINE = 10, 20, 1000
+_M, _N = 3, 5
+_MOST_N = 100
+_MOST_SILENCE_HOURS = 87_600
+# `limits` holds metrics, which hold bounds. What nests deeper is no setting.
+_DEEPEST = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Absolute limits of a metric, each of them allowed itself."""
+
+    min: float | None = None
+    max: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """What a metric is held against: its first points, those of a period, or another version's series.
+
+    `since` and `until` in milliseconds, both inclusive.
+    """
+
+    points: int = DEFAULT_BASELINE
+    since: int | None = None
+    until: int | None = None
+    version: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CheckSettings:
+    """The settings in force: `m` of the last `n` points make an alarm; silence in hours, None is never."""
+
+    limits: Mapping[str, Limits] = field(default_factory=dict)
+    baseline: Baseline = field(default_factory=Baseline)
+    silence_hours: float | None = None
+    m: int = _M
+    n: int = _N
+    direction: Mapping[str, str] = field(default_factory=dict)
+
+    def direction_of(self, metric: str) -> str | None:
+        return self.direction.get(metric) or direction_of(metric)
+
+
+def merged(known: Mapping[str, Any], patch: Any) -> dict[str, Any]:
+    """Settings as JSON with a change laid over them: null restores a default (RFC 7396). Raises `InvalidInput`.
+
+    A baseline is one thing, of one kind: a new one replaces the one before.
+    """
+    _object(patch, "settings", _PARTS)
+    found = dict(known)
+    for name, value in patch.items():
+        old = found.pop(name, None)
+        made = _merge(old if name != "baseline" else None, value, _DEEPEST)
+        if made is not None and not (made == {} and name in _COLLECTIONS):
+            found[name] = made
+    check_settings(found)
+    if len(settings_text(found)) > LONGEST:
+        raise InvalidInput(f"settings: longer than {LONGEST} characters as JSON. Leave out what is not needed.")
+    return found
+
+
+def settings_text(settings: Mapping[str, Any]) -> str:
+    """The settings as the text that MLflow keeps."""
+    return orjson.dumps(settings, option=orjson.OPT_SORT_KEYS).decode()
+
+
+def check_settings(given: Mapping[str, Any]) -> CheckSettings:
+    """The settings in force, of JSON. Raises `InvalidInput` that names the place."""
+    _object(given, "settings", _PARTS)
+    return CheckSettings(**{key: value for name, part in given.items() for key, value in _PARTS[name](part).items()})
+
+
+def settings_or_default(given: Mapping[str, Any]) -> CheckSettings:
+    """As `check_settings`, of what MLflow holds: where somebody made it unusable by hand, the defaults."""
+    try:
+        return check_settings(given)
+    except InvalidInput:
+        return CheckSettings()
+
+
+def _merge(old: Any, new: Any, deeper: int) -> Any:
+    if not isinstance(new, dict) or not deeper:
+        return new
+    found = dict(old) if isinstance(old, dict) else {}
+    for name, value in new.items():
+        made = _merge(found.pop(name, None), value, deeper - 1)
+        # Limits of which the last was taken back are no limits.
+        emptied = made == {} and isinstance(value, dict) and None in value.values()
+        if made is not None and not emptied:
+            found[name] = made
+    return found
+
+
+def _object(value: Any, place: str, allowed: Any = None) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise InvalidInput(f"{place}: Not an object.")
+    for name in value:
+        if allowed is not None and name not in allowed:
+            raise InvalidInput(f"{place}: there is no {name[:60]!r}. There are {', '.join(allowed)}.")
+    return value
+
+
+def _number(value: Any, place: str, least: float = -math.inf, most: float = math.inf) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < math.inf:
+        raise InvalidInput(f"{place}: Not a number.")
+    if not least <= value <= most:
+        raise InvalidInput(f"{place}: must be {least:g} to {most:g}.")
+    return value
+
+
+def _whole(value: Any, place: str, least: int, most: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise InvalidInput(f"{place}: Not a whole number.")
+    return int(_number(value, place, least, most))
+
+
+def _metric(name: str, place: str) -> str:
+    if not is_metric_name(name):
+        raise InvalidInput(f"{place}: {name[:60]!r} is no name of a metric.")
+    return name
+
+
+def _limits(value: Any) -> dict[str, Any]:
+    found = {}
+    for metric, given in _object(value, "limits").items():
+        place = f"limits.{_metric(metric, 'limits')}"
+        bounds = {name: _number(bound, f"{place}.{name}") for name, bound in _object(given, place, _BOUNDS).items()}
+        if not bounds:
+            raise InvalidInput(f"{place}: needs min, max or both.")
+        if bounds.get("min", -math.inf) > bounds.get("max", math.inf):
+            raise InvalidInput(f"{place}: min is above max.")
+        found[metric] = Limits(**bounds)
+    return {"limits": found}
+
+
+def _baseline(value: Any) -> dict[str, Any]:
+    given = _object(value, "baseline", ("points", "from", "to", "version"))
+    kind = set(given)
+    if kind == {"points"}:
+        return {"baseline": Baseline(_whole(given["points"], "baseline.points", LEAST_BASELINE, MOST_BASELINE))}
+    if kind == {"version"}:
+        version = given["version"]
+        number = version_number(version) if isinstance(version, str) else None
+        if number is None:
+            raise InvalidInput('baseline.version: Not a version. Write it as text: "3".')
+        return {"baseline": Baseline(version=number)}
+    if kind == {"from", "to"}:
+        since, until = (parse_rfc3339(given[name], f"baseline.{name}") for name in ("from", "to"))
+        if since > until:
+            raise InvalidInput("baseline: from is after to.")
+        return {"baseline": Baseline(since=since, until=until)}
+    raise InvalidInput("baseline: give points, or from and to, or version.")
+
+
+def _silence(value: Any) -> dict[str, Any]:
+    hours = _number(value, "silence_hours", 0, _MOST_SILENCE_HOURS)
+    if not hours:
+        raise InvalidInput("silence_hours: must be more than 0.")
+    return {"silence_hours": hours}
+
+
+def _alarm(value: Any) -> dict[str, Any]:
+    given = _object(value, "alarm", ("m", "n"))
+    n = _whole(given.get("n", max(_N, given["m"]) if _is_whole(given.get("m")) else _N), "alarm.n", 1, _MOST_N)
+    m = _whole(given.get("m", min(_M, n)), "alarm.m", 1, _MOST_N)
+    if m > n:
+        raise InvalidInput("alarm: m is more than n.")
+    return {"m": m, "n": n}
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _direction(value: Any) -> dict[str, Any]:
+    for metric, way in _object(value, "direction").items():
+        _metric(metric, "direction")
+        if way not in DIRECTIONS:
+            raise InvalidInput(f"direction.{metric}: must be higher or lower.")
+    return {"direction": dict(value)}
+
+
+_BOUNDS = ("min", "max")
+# Of these an empty one is the default.
+_COLLECTIONS = ("limits", "alarm", "direction")
+_PARTS: dict[str, Callable[[Any], dict[str, Any]]] = {
+    "limits": _limits,
+    "baseline": _baseline,
+    "silence_hours": _silence,
+    "alarm": _alarm,
+    "direction": _direction,
+}

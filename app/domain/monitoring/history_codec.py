@@ -1,0 +1,83 @@
+"""The history of the registrations as JSON for the shared cache, and back; what does not fit is none."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import orjson
+
+from app.domain.monitoring.monitor_history import (
+    EMPTY_SEGMENT,
+    SEGMENTS,
+    HistorySegment,
+    MonitorHistory,
+    RunHistory,
+    from_record,
+    segment_with,
+)
+
+INDEX = "history"
+# Anything that a file which is not ours may do to the reading.
+_MISFITS = (KeyError, TypeError, ValueError, AttributeError, OverflowError, IndexError)
+
+
+def index_value(history: MonitorHistory, source: str) -> dict[str, Any]:
+    """What to store last of all. `source` names the MLflow it was read from."""
+    return {
+        "source": source,
+        "read_at": history.read_at,
+        "revision": history.revision,
+        "segments": [segment.digest for segment in history.segments],
+    }
+
+
+def parts_value(history: MonitorHistory, known: MonitorHistory | None, source: str) -> dict[str, Any]:
+    """What to store of the segments, by key: those that differ from a history that is stored already."""
+    return {
+        _key(number): {
+            "source": source,
+            "digest": segment.digest,
+            "runs": [[run.revision, orjson.loads(run.record)] for run in segment.runs.values()],
+        }
+        for number, segment in enumerate(history.segments)
+        if segment.runs and (known is None or known.segments[number].digest != segment.digest)
+    }
+
+
+def history_from(
+    index: Any, read: Callable[[str], Any], known: MonitorHistory | None, source: str
+) -> MonitorHistory | None:
+    """The stored history, or None where it is of another MLflow or not understood.
+
+    What a known history has already is taken from it, segment by segment and run by run.
+    """
+    try:
+        if index["source"] != source or len(index["segments"]) != SEGMENTS:
+            return None
+        segments = []
+        for number, digest in enumerate(index["segments"]):
+            held = known.segments[number] if known else EMPTY_SEGMENT
+            if not digest:
+                held = EMPTY_SEGMENT
+            elif held.digest != digest:
+                held = _segment(read(_key(number)), held.runs, source)
+            segments.append(held)
+        read_at = index["read_at"]
+        return MonitorHistory(None if read_at is None else int(read_at), int(index["revision"]), tuple(segments))
+    except _MISFITS:
+        return None
+
+
+def _segment(value: Any, known: Mapping[str, RunHistory], source: str) -> HistorySegment:
+    if value["source"] != source:
+        raise ValueError("of another MLflow")
+    runs = {}
+    for revision, record in value["runs"]:
+        text = orjson.dumps(record)
+        before = known.get(record[0])
+        same = before is not None and before.record == text and before.revision == revision
+        runs[str(record[0])] = before if before and same else from_record(text, int(revision))
+    return segment_with(runs, str(value["digest"]))
+
+
+def _key(number: int) -> str:
+    return f"history-{number}"

@@ -1,0 +1,79 @@
+"""What a monitor run in MLflow holds beside the registration: its verdicts, who was told of them, how it ended."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import orjson
+
+from app.domain.monitoring.verdicts import DEGRADED, DRIFTING, HEALTHY, INSUFFICIENT
+from app.domain.registry.models import Registration
+
+VERDICT_METRIC = "control_tower.verdict"
+CODES = {INSUFFICIENT: -1.0, HEALTHY: 0.0, DEGRADED: 1.0, DRIFTING: 2.0}
+VERDICTS_BY_CODE = {code: verdict for verdict, code in CODES.items()}
+# MLflow cuts a longer tag of a run without a word.
+LONGEST = 8000
+_MOST_KEPT = 50
+_MOST_REASONS = 5
+_REASON = 240
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A verdict as it was written when it changed; `at` in milliseconds. Of old ones the reasons are not kept."""
+
+    at: int
+    verdict: str
+    reasons: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class MonitorState:
+    """One monitor run: the last changes of verdict, the newest last, and up to when each receiver was told of them.
+
+    `told` maps a receiver's id to a time in milliseconds; `ended` is when the run ended, by whom and why.
+    """
+
+    registration: Registration
+    verdicts: tuple[Verdict, ...] = ()
+    told: Mapping[str, int] = field(default_factory=dict)
+    ended_at: int | None = None
+    ended_by: str | None = None
+    ended_reason: str | None = None
+
+    @property
+    def verdict(self) -> str:
+        """The last one written; before the first, nothing was known."""
+        return self.verdicts[-1].verdict if self.verdicts else INSUFFICIENT
+
+    @property
+    def since(self) -> int:
+        return self.verdicts[-1].at if self.verdicts else self.registration.registered_at
+
+    def before(self, place: int) -> str:
+        """The verdict before one of `verdicts`."""
+        return self.verdicts[place - 1].verdict if place else INSUFFICIENT
+
+
+def verdicts_text(verdicts: Sequence[Verdict]) -> str:
+    """The last changes as the text that MLflow keeps: as many as it holds, the newest at least."""
+    for most in range(min(len(verdicts), _MOST_KEPT), 0, -1):
+        rows = [[one.at, one.verdict, _cut(one.reasons)] for one in verdicts[-most:]]
+        text = orjson.dumps(rows).decode()
+        if len(text) <= LONGEST:
+            return text
+    return "[]"
+
+
+def verdicts_from(text: str | None) -> tuple[Verdict, ...]:
+    """The changes that a tag holds; none where somebody made it unreadable."""
+    try:
+        rows = orjson.loads(text or "[]")
+        return tuple(Verdict(int(at), str(verdict), tuple(map(str, reasons))) for at, verdict, reasons in rows)
+    except (ValueError, TypeError, OverflowError):
+        return ()
+
+
+def _cut(reasons: Sequence[str]) -> list[str]:
+    # A reason may name a metric of 250 characters; six bytes of JSON may stand for each.
+    return [reason if len(reason) <= _REASON else reason[:_REASON] + "…" for reason in reasons[:_MOST_REASONS]]

@@ -1,0 +1,105 @@
+"""Indexes of what the last checks and the findings say of a fleet's versions."""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+
+from app.domain.monitoring.checks import Check, last_check
+from app.domain.monitoring.verdicts import DEGRADED, DRIFTING, HEALTHY, INSUFFICIENT
+from app.domain.registry.index import Index, Orders, Places, Registrations, common, grouped
+from app.domain.registry.models import TrackedModel
+from app.domain.registry.query import VERDICT_SORTS, FleetQuery
+
+Kinds = Mapping[tuple[str, int], Sequence[str]]
+
+# What to look at first; what is not monitored comes last.
+_RANKS = {verdict: rank for rank, verdict in enumerate((DRIFTING, DEGRADED, INSUFFICIENT, HEALTHY, None))}
+
+
+class VerdictIndex:
+    """Finds versions by verdict and findings too. Each part is made when it is first asked for.
+
+    `checks` are by monitor run; `kinds` tells the kinds of findings by version.
+    """
+
+    def __init__(
+        self,
+        index: Index,
+        registrations: Registrations,
+        checks: Mapping[str, Check],
+        kinds: Callable[[], Kinds],
+    ) -> None:
+        self._index = index
+        self._models = index.models
+        self._registrations = registrations
+        self._known = checks
+        self._kinds = kinds
+        self._orders = Orders(self._in_order)
+
+    def find(self, query: FleetQuery) -> Sequence[TrackedModel]:
+        """The versions that a query matches, in its order."""
+        found = [self._index.places(query)]
+        if query.verdict is not None:
+            found.append(self._by_verdict.get(query.verdict, ()))
+        if query.monitored is not None:
+            found.append(self._by_monitored.get(query.monitored, ()))
+        if query.finding is not None:
+            found.append(self._by_finding.get(query.finding, ()))
+        places = common(found, len(self._models))
+        return [self._models[place] for place in self._arranged(places, query.sort)]
+
+    def check(self, model: TrackedModel) -> Check | None:
+        """The last check of a version; None where it is not monitored."""
+        registration = self._registrations.get(model.key)
+        return last_check(self._known, registration) if registration else None
+
+    def findings(self, model: TrackedModel) -> Sequence[str]:
+        """The kinds of findings that name a version."""
+        return self._kinds().get(model.key, ())
+
+    def count(self, verdict: str) -> int:
+        """How many versions have a verdict."""
+        return len(self._by_verdict.get(verdict, ()))
+
+    def _arranged(self, places: Places, sort: str | None) -> Places:
+        if sort is not None and sort.lstrip("-") in VERDICT_SORTS:
+            return self._orders.arranged(places, sort)
+        return self._index.arranged(places, sort)
+
+    def _in_order(self, sort: str) -> list[int]:
+        key = _KEYS[sort]
+        values = [key(check) for check in self._checks]
+        # A stable sort: equals stay by name, then by version, highest first.
+        return sorted(range(len(values)), key=values.__getitem__)
+
+    @cached_property
+    def _checks(self) -> list[Check | None]:
+        return [self.check(model) for model in self._models]
+
+    @cached_property
+    def _by_verdict(self) -> dict[str, list[int]]:
+        return grouped((check.verdict,) if check else () for check in self._checks)
+
+    @cached_property
+    def _by_monitored(self) -> dict[bool, list[int]]:
+        return grouped((check is not None,) for check in self._checks)
+
+    @cached_property
+    def _by_finding(self) -> dict[str, list[int]]:
+        return grouped(self.findings(model) for model in self._models)
+
+
+def _rank(check: Check | None) -> int:
+    return _RANKS[check.verdict if check else None]
+
+
+def _since(check: Check | None) -> int:
+    return check.since if check else 0
+
+
+# Of equal verdicts the newest is first, whichever way round they are sorted.
+_KEYS: dict[str, Callable[[Check | None], tuple[int, ...]]] = {
+    "verdict": lambda check: (_rank(check), -_since(check)),
+    "-verdict": lambda check: (-_rank(check), -_since(check)),
+    "since": lambda check: (_since(check),),
+    "-since": lambda check: (-_since(check),),
+}

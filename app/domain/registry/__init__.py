@@ -1,0 +1,1 @@
+"""The registry: registered models, versions, stages, and the fleet made of them."""

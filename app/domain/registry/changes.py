@@ -1,0 +1,89 @@
+"""What changed: MLflow's newest rows held against a fleet."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from app.domain.registry.fleet import Fleet
+from app.domain.registry.models import Inventory, ModelReading, Newest, RegisteredModel
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """Names of registered models to read anew; `beyond`: older rows than those read may have changed too."""
+
+    names: frozenset[str]
+    beyond: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Unlike:
+    """Registered models that differ in what moves no timestamp, those to read as a whole, and those not listed."""
+
+    same_versions: tuple[RegisteredModel, ...]
+    updated: tuple[str, ...]
+    missing: tuple[str, ...]
+
+
+def newer_than(newest: Newest, limit: int, fleet: Fleet) -> Changed:
+    """Which models have rows that the fleet does not have so, of the newest `limit` of each kind."""
+    models = [_is_known(model, fleet) for model in newest.models]
+    versions = [
+        (known := fleet.find(row.name, row.version)) is not None
+        and (known.row.updated, known.row.created) == (row.updated, row.created)
+        for row in newest.versions
+    ]
+    names = {model.name for model, known in zip(newest.models, models, strict=True) if not known}
+    names |= {row.name for row, known in zip(newest.versions, versions, strict=True) if not known}
+    # Where all of a full page is news, there may be more.
+    beyond = any(len(known) >= limit and not any(known) for known in (models, versions))
+    return Changed(frozenset(names), beyond)
+
+
+def renamed(newest: Newest, fleet: Fleet) -> list[str]:
+    """Names that may be gone: a model made at the same time is new under another name."""
+    made = {model.created for model in newest.models if model.name not in fleet.registered}
+    there = {model.name for model in newest.models}
+    if not made:
+        return []
+    return sorted(m.name for m in fleet.registered.values() if m.created in made and m.name not in there)
+
+
+def unlike(models: Iterable[RegisteredModel], fleet: Fleet) -> Unlike:
+    """All registered models as they are now, held against the fleet."""
+    now = {model.name: model for model in models}
+    same, updated = [], []
+    for name, model in now.items():
+        known = fleet.registered.get(name)
+        if known is None or (known.created, known.updated) != (model.created, model.updated):
+            updated.append(name)
+        elif known != model:
+            same.append(model)
+    return Unlike(tuple(same), tuple(updated), tuple(name for name in fleet.registered if name not in now))
+
+
+def lacking(inventory: Inventory, fleet: Fleet) -> list[str]:
+    """Known models that a reading lacks, or whose versions it lacks though nothing says that the model changed."""
+    read = {model.name: model.updated for model in inventory.models}
+    versions = Counter(row.name for row in inventory.versions)
+    return [
+        name
+        for name, model in fleet.registered.items()
+        if name not in read or (read[name] == model.updated and versions[name] < len(fleet.model(name)[1]))
+    ]
+
+
+def completed(inventory: Inventory, readings: Mapping[str, ModelReading]) -> Inventory:
+    """A reading with what was read of some models by themselves."""
+    models = [model for model in inventory.models if model.name not in readings]
+    versions = [row for row in inventory.versions if row.name not in readings]
+    for reading in readings.values():
+        if reading.model is not None:
+            models.append(reading.model)
+            versions += reading.versions or ()
+    return replace(inventory, models=tuple(models), versions=tuple(versions))
+
+
+def _is_known(model: RegisteredModel, fleet: Fleet) -> bool:
+    known = fleet.registered.get(model.name)
+    return known is not None and (known.created, known.updated) == (model.created, model.updated)

@@ -1,0 +1,144 @@
+"""Indexes of a fleet's versions: a page of a filtered list without looking at every version."""
+
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from functools import cached_property
+from typing import TypeVar
+
+from app.domain.registry.fleet import Fleet
+from app.domain.registry.models import Registration, TrackedModel
+from app.domain.registry.query import ListQuery
+
+Registrations = dict[tuple[str, int], Registration]
+Places = Sequence[int]
+V = TypeVar("V", bound=Hashable)
+
+
+class Orders:
+    """Puts places in the orders that are asked for. `make` gives all places in an order; each is made once."""
+
+    def __init__(self, make: Callable[[str], list[int]]) -> None:
+        self._make = make
+        self._made: dict[str, tuple[list[int], list[int]]] = {}
+
+    def arranged(self, places: Places, sort: str) -> Places:
+        """Some of the places, in an order."""
+        order, rank = self._order(sort)
+        if len(places) == len(order):
+            return order
+        if len(places) * 8 < len(order):
+            return sorted(places, key=rank.__getitem__)
+        wanted = frozenset(places)
+        return [place for place in order if place in wanted]
+
+    def _order(self, sort: str) -> tuple[list[int], list[int]]:
+        """The places in an order, and for each place where it comes in that."""
+        made = self._made.get(sort)
+        if made is None:
+            order = self._make(sort)
+            rank = [0] * len(order)
+            for number, place in enumerate(order):
+                rank[place] = number
+            made = self._made[sort] = (order, rank)
+        return made
+
+
+class Index:
+    """Finds versions by their places in `Fleet.models`. Each part is made when it is first asked for."""
+
+    def __init__(self, fleet: Fleet, registrations: Registrations) -> None:
+        self._fleet = fleet
+        self.models = fleet.models
+        self._registrations = registrations
+        self._orders = Orders(self._in_order)
+
+    def find(self, query: ListQuery, stage: str | None = None) -> Sequence[TrackedModel]:
+        """The versions that a query matches, of one stage where it is named, in the query's order."""
+        return [self.models[place] for place in self.arranged(self.places(query, stage), query.sort)]
+
+    def places(self, query: ListQuery, stage: str | None = None) -> Places:
+        """Where those versions are, by name, then version, highest first."""
+        found: list[Places] = []
+        if stage is not None:
+            found.append(self._by_stage.get(stage, ()))
+        if query.stage is not None:
+            found.append(self._by_stage.get(query.stage, ()))
+        if query.alias is not None:
+            found.append(self._by_alias.get(query.alias, ()))
+        if query.model_type is not None:
+            found.append(self._by_type.get(query.model_type, ()))
+        found.extend(self._by_tag.get(tag, ()) for tag in query.tags)
+        if query.name is not None:
+            found.append(self._named(query.name))
+        return common(found, len(self.models))
+
+    def arranged(self, places: Places, sort: str | None) -> Places:
+        """Places in the order that a query asks for."""
+        return places if sort in (None, "name") else self._orders.arranged(places, sort)
+
+    def _named(self, text: str) -> Places:
+        needle = text.casefold()
+        return [place for folded, places in self._names if needle in folded for place in places]
+
+    def _in_order(self, sort: str) -> list[int]:
+        key = _KEYS[sort.lstrip("-")]
+        values = [key(model) for model in self.models]
+        # A stable sort: equals stay by name, then by version, highest first.
+        return sorted(range(len(values)), key=values.__getitem__, reverse=sort.startswith("-"))
+
+    @cached_property
+    def _names(self) -> list[tuple[str, range]]:
+        names, at = [], 0
+        for name, versions in self._fleet.by_name.items():
+            names.append((name.casefold(), range(at, at + len(versions))))
+            at += len(versions)
+        return names
+
+    @cached_property
+    def _by_stage(self) -> dict[str, list[int]]:
+        return grouped((model.stage,) for model in self.models)
+
+    @cached_property
+    def _by_alias(self) -> dict[str, list[int]]:
+        return grouped(model.aliases for model in self.models)
+
+    @cached_property
+    def _by_tag(self) -> dict[tuple[str, str], list[int]]:
+        return grouped(model.row.tags.items() for model in self.models)
+
+    @cached_property
+    def _by_type(self) -> dict[str | None, list[int]]:
+        registered = self._registrations
+        return grouped(
+            (registered[model.key].model_type if model.key in registered else model.model_type,)
+            for model in self.models
+        )
+
+
+_KEYS: dict[str, Callable[[TrackedModel], str | int]] = {
+    "name": lambda model: model.row.name,
+    "creation_timestamp": lambda model: model.row.created,
+    "last_updated_timestamp": lambda model: model.row.updated,
+}
+
+
+def grouped(values: Iterable[Iterable[V]]) -> dict[V, list[int]]:
+    """The places of each value, of what each place holds."""
+    places: dict[V, list[int]] = {}
+    for place, held in enumerate(values):
+        for value in held:
+            places.setdefault(value, []).append(place)
+    return places
+
+
+def common(found: list[Places], count: int) -> Places:
+    """The places that are in all of the lists, in order; all of `count` where there is no list."""
+    if not found:
+        return range(count)
+    found.sort(key=len)
+    common: Places = found[0]
+    for places in found[1:]:
+        if not common:
+            break
+        wanted = frozenset(places) if not isinstance(places, range) else places
+        common = [place for place in common if place in wanted]
+    return common

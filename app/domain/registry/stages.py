@@ -1,0 +1,65 @@
+"""Stages, aliases and model types: what a version is taken for."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from app.domain.registry.models import ModelVersion, TrackedModel
+
+STAGES = ("None", "Staging", "Production", "Archived")
+MODEL_TYPES = ("classifier", "regressor")
+
+_CLASSIFIER_WORDS = (
+    "accuracy", "precision", "recall", "f1", "auc", "roc", "log_loss", "logloss", "cross_entropy", "gini",
+    "mcc", "kappa",
+)  # fmt: skip
+_REGRESSOR_WORDS = ("rmse", "mae", "mse", "mape", "r2", "msle", "mean_squared", "mean_absolute", "max_error")
+
+
+@dataclass(frozen=True, slots=True)
+class StageRules:
+    """Which aliases stand for Production and Staging where MLflow's stage is `None`."""
+
+    production: frozenset[str]
+    staging: frozenset[str]
+
+    def effective(self, stage: str, aliases: Iterable[str]) -> tuple[str, str]:
+        """The effective stage and its source, `stage` or `alias`. MLflow aliases ignore case."""
+        if stage != "None":
+            return stage, "stage"
+        lowered = {alias.lower() for alias in aliases}
+        if lowered & self.production:
+            return "Production", "alias"
+        if lowered & self.staging:
+            return "Staging", "alias"
+        return stage, "stage"
+
+
+def stage_rules(production: Iterable[str], staging: Iterable[str]) -> StageRules:
+    """Rules from two lists of alias names."""
+    return StageRules(frozenset(a.lower() for a in production), frozenset(a.lower() for a in staging))
+
+
+def implied_type(metrics: Iterable[str]) -> str | None:
+    """What the metric names imply: the type more of them speak for, None on a tie."""
+    names = [name.lower() for name in metrics]
+    classifier = sum(any(word in name for word in _CLASSIFIER_WORDS) for name in names)
+    regressor = sum(any(word in name for word in _REGRESSOR_WORDS) for name in names)
+    if classifier == regressor:
+        return None
+    return "classifier" if classifier > regressor else "regressor"
+
+
+def track(row: ModelVersion, aliases: Iterable[str], rules: StageRules) -> TrackedModel:
+    """A version with its effective stage and its type."""
+    names = tuple(sorted(aliases))
+    stage, source = rules.effective(row.stage, names)
+    model_type = row.tags.get("model_type") or row.run_model_type or implied_type(row.metrics)
+    return TrackedModel(row, names, stage, source, model_type)
+
+
+def aliases_by_version(aliases: Mapping[str, int]) -> dict[int, list[str]]:
+    """`{alias: version}` turned round."""
+    turned: dict[int, list[str]] = {}
+    for alias, version in aliases.items():
+        turned.setdefault(version, []).append(alias)
+    return turned

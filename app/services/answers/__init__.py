@@ -1,0 +1,1 @@
+"""Answers: what clients read, as bytes that are made once."""

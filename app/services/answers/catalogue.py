@@ -1,0 +1,234 @@
+"""The catalogue: lists made of the fleet, the registrations and the checks, as bytes kept until one changes."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import orjson
+
+from app.domain.errors import TowerError
+from app.domain.findings import FINDINGS, FindingsQuery, finding_info, matching
+from app.domain.monitoring.verdicts import VERDICTS
+from app.domain.ports import Clock, Mirror, Register, RunCount
+from app.domain.registry.fleet import Fleet
+from app.domain.registry.models import TrackedModel
+from app.domain.registry.query import EVERYTHING, FleetQuery, ListQuery, page_of, pagination, select
+from app.domain.registry.stages import STAGES
+from app.domain.times import age_ms, rfc3339
+from app.domain.views import experiment_info, model_info, version_info
+from app.services.answers.generations import CheckedGeneration, Generation, Generations, Made
+from app.services.answers.prepared import Prepared
+
+
+class Answer(NamedTuple):
+    """A body ready to be sent, and what may be said of its age. Stale: older than it should be."""
+
+    prepared: Prepared
+    stale: bool = False
+    mock: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogueOptions:
+    """`most`: rows of one answer; `max_age` of a snapshot, in milliseconds, before it counts as stale."""
+
+    most: int
+    max_age: int
+
+
+class Catalogue:
+    """Answers the cached reads. One instance a worker; threads share it."""
+
+    def __init__(
+        self,
+        mirror: Mirror,
+        register: Register,
+        generations: Generations,
+        runs: RunCount,
+        clock: Clock,
+        options: CatalogueOptions,
+    ) -> None:
+        self._mirror = mirror
+        self._register = register
+        self._generations = generations
+        self._runs = runs
+        self._clock = clock
+        self._options = options
+
+    def all(self, query: ListQuery) -> Answer:
+        return self._listed("all", query, lambda now: now.index.find(query))
+
+    def in_stage(self, stage: str, query: ListQuery) -> Answer:
+        return self._listed(stage, query, lambda now: now.index.find(query, stage))
+
+    def monitored(self, query: ListQuery, model_type: str | None = None) -> Answer:
+        """Monitored versions, of one type where it is named."""
+
+        def rows(now: Generation) -> Sequence[TrackedModel]:
+            models = [
+                model
+                for key in sorted(now.registrations, key=lambda key: (key[0], -key[1]))
+                if model_type in (None, now.registrations[key].model_type) and (model := now.fleet.find(*key))
+            ]
+            return select(models, query, now.registrations)
+
+        stale = self._registrations_are_stale()
+        answer = self._listed(f"monitored {model_type}", query, rows)
+        return answer._replace(stale=True) if stale else answer
+
+    def fleet(self, query: FleetQuery) -> Answer:
+        """Every version with its verdict, the metric to look at first, and what was found of it."""
+        now = self._generations.checked()
+
+        def make(of: Generation) -> Made:
+            found = now.index.find(query)
+            page = page_of(query, len(found), self._options.most)
+            return _list_of(_with(of.row(model), now.standing(model)) for model in found[page.rows]), pagination(page)
+
+        return self._of_checks(now, now.page(("fleet", query), make))
+
+    def fleet_summary(self) -> Answer:
+        """How many versions there are, of each verdict, finding and stage."""
+        now = self._generations.checked()
+        prepared = now.page("fleet summary", lambda _: (orjson.dumps(_fleet_summary(now)), None))
+        return self._of_checks(now, prepared)
+
+    def findings(self, query: FindingsQuery) -> Answer:
+        """What is out of order in the registry, as of the snapshot."""
+        stale = self._registrations_are_stale()
+
+        def make(now: Generation) -> Made:
+            found = matching(now.findings, query)
+            page = page_of(query, len(found), self._options.most)
+            return orjson.dumps([finding_info(one) for one in found[page.rows]]), pagination(page)
+
+        now = self._generations.current()
+        answer = self._answer(now, now.page(("findings", query), make))
+        return answer._replace(stale=True) if stale else answer
+
+    def _registrations_are_stale(self) -> bool:
+        """Whether they may be others; where none are known, MLflow is asked."""
+        return not self._mirror.shows_mock() and self._register.monitored().stale
+
+    def versions(self, name: str) -> Answer:
+        """Every version of a model. Raises `NotFound`."""
+        models = self._mirror.versions(name)
+
+        def make(now: Generation) -> Made:
+            # A refresh may have come between: what is kept for a generation is made of its own fleet.
+            rows = now.fleet.by_name.get(name, models)
+            return orjson.dumps([version_info(model, now.registrations.get(model.key)) for model in rows]), None
+
+        now = self._generations.current()
+        return self._answer(now, now.page(("versions", name), make))
+
+    def experiments(self, lifecycle_stage: str) -> Answer:
+        """Experiments that are `active`, `deleted`, or `all`."""
+
+        def make(now: Generation) -> Made:
+            wanted = [e for e in now.fleet.experiments if lifecycle_stage in ("all", e.lifecycle_stage)]
+            return orjson.dumps([experiment_info(experiment) for experiment in wanted]), None
+
+        now = self._generations.current()
+        return self._answer(now, now.list(("experiments", lifecycle_stage), make))
+
+    def summary(self) -> Answer:
+        """Figures for dashboards: versions, registrations, experiments, runs."""
+        counted = None if self._mirror.shows_mock() else self._runs.counted()
+
+        def make(now: Generation) -> Made:
+            return orjson.dumps(_summary(now, counted)), None
+
+        now = self._generations.current()
+        return self._answer(now, now.page(("summary", counted), make))
+
+    def figures(self) -> dict[str, Any]:
+        """Counts for `/cache/info`, of the snapshot there is; without a cache, of what MLflow says now."""
+        fleet = self._mirror.peek() if self._mirror.cached else self._read()
+        if fleet is None:
+            by_stage, total, monitored = dict.fromkeys(STAGES, 0), 0, len(self._register.peek().by_key)
+        else:
+            by_stage, total = {stage: fleet.count(stage) for stage in STAGES}, len(fleet.models)
+            monitored = len(self._register.peek().of(fleet))
+        return {"total_models": total, "models_by_stage": by_stage, "monitored_models": monitored}
+
+    def _read(self) -> Fleet | None:
+        try:
+            fleet = self._mirror.fleet()
+        except TowerError:
+            return None
+        return None if fleet.mock else fleet
+
+    def monitored_details(self) -> list[dict[str, Any]]:
+        """ModelInfo of every monitored version."""
+        self._register.monitored()
+        now = self._generations.current()
+        return [
+            model_info(model, now.registrations[key])
+            for key in sorted(now.registrations)
+            if (model := now.fleet.find(*key))
+        ]
+
+    def is_stale(self, as_of: int | None) -> bool:
+        """Whether it is older than it should be, or nobody knows how old."""
+        age = age_ms(as_of, self._clock())
+        return age is None or age > self._options.max_age
+
+    def _listed(self, kind: str, query: ListQuery, rows: Callable[[Generation], Sequence[TrackedModel]]) -> Answer:
+        now = self._generations.current()
+        if query is EVERYTHING and (kept := now.kept(kind)):
+            return self._answer(now, kept)
+
+        def make(now: Generation) -> Made:
+            found = rows(now)
+            page = page_of(query, len(found), self._options.most)
+            return _list_of(now.row(model) for model in found[page.rows]), pagination(page)
+
+        if query is EVERYTHING:
+            return self._answer(now, now.list(kind, make))
+        return self._answer(now, now.page((kind, query), make))
+
+    def _of_checks(self, now: CheckedGeneration, prepared: Prepared) -> Answer:
+        answer = self._answer(now.of, prepared)
+        return answer._replace(stale=True) if now.of.monitored.stale else answer
+
+    def _answer(self, now: Generation, prepared: Prepared) -> Answer:
+        return Answer(prepared, self.is_stale(now.fleet.as_of), now.fleet.mock)
+
+
+def _list_of(rows: Iterable[bytes]) -> bytes:
+    """A JSON array of rows that are JSON already."""
+    return b"[" + b",".join(rows) + b"]"
+
+
+def _with(row: bytes, more: dict[str, Any]) -> bytes:
+    """A JSON object with more fields."""
+    return row[:-1] + b"," + orjson.dumps(more)[1:]
+
+
+def _fleet_summary(now: CheckedGeneration) -> dict[str, Any]:
+    fleet, kinds = now.of.fleet, Counter(one.finding for one in now.of.findings)
+    return {
+        "versions": len(fleet.models),
+        "models": len(fleet.registered),
+        "monitored": len(now.of.registrations),
+        "verdicts": {verdict: now.index.count(verdict) for verdict in VERDICTS},
+        "findings": {kind: kinds[kind] for kind in FINDINGS},
+        "stages": {stage: fleet.count(stage) for stage in STAGES},
+    }
+
+
+def _summary(now: Generation, counted: tuple[int, int] | None) -> dict[str, Any]:
+    fleet = now.fleet
+    return {
+        "total_experiments": len(fleet.experiments),
+        "active_experiments": sum(e.lifecycle_stage == "active" for e in fleet.experiments),
+        "total_models": len(fleet.models),
+        "monitored_models": len(now.registrations),
+        "production_models": fleet.count("Production"),
+        "staging_models": fleet.count("Staging"),
+        "total_runs": counted[0] if counted else None,
+        "runs_counted_at": rfc3339(counted[1]) if counted else None,
+        "last_updated": rfc3339(fleet.as_of),
+    }

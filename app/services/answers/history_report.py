@@ -1,0 +1,133 @@
+"""Answers from the history of the registrations: a page of its events costs a page, however many there are."""
+
+import logging
+import threading
+from typing import Any, Protocol
+
+import orjson
+
+from app.domain.errors import MlflowUnavailable, TowerError
+from app.domain.monitoring.history_index import HistoryIndex
+from app.domain.monitoring.monitor_history import MonitorHistory, run_history
+from app.domain.ports import Clock, Gateway, HistoryReader, Mirror
+from app.domain.registry.names import version_number
+from app.domain.registry.query import ListQuery, page_of, pagination
+from app.services.answers.generations import Pages
+from app.services.answers.prepared import Prepared
+
+log = logging.getLogger(__name__)
+
+
+class Store(Protocol):
+    """Where the processes share the history."""
+
+    def newest(self) -> MonitorHistory | None: ...
+
+    def is_shared(self) -> bool: ...
+
+    def keep(self, value: Any) -> None: ...
+
+
+class HistoryReport:
+    """What happened to the registrations, also to past ones, from what this process knows of it.
+
+    `most` rows of one answer; `max_age` of a history, in milliseconds, before it counts as stale.
+    """
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        mirror: Mirror,
+        store: Store,
+        reader: HistoryReader,
+        clock: Clock,
+        most: int,
+        max_age: int,
+    ) -> None:
+        self._gateway = gateway
+        self._mirror = mirror
+        self._store = store
+        self._reader = reader
+        self._clock = clock
+        self._most = most
+        self._max_age = max_age
+        self._current: tuple[HistoryIndex, Pages] | None = None
+        self._indexing = threading.Lock()
+
+    def listed(self, query: ListQuery, name: str | None, version: str | None) -> tuple[Prepared, bool, bool]:
+        """Registrations, changes of verdict and removals, newest first; one page of them.
+
+        And whether they are stale, and whether the sample fleet is shown, to which nothing happened.
+        """
+        if self._mirror.shows_mock():
+            return self._nothing(query), False, True
+        number = version_number(version) if version is not None else None
+        if version is not None and number is None:
+            return self._nothing(query), False, False
+        if not self._mirror.cached:
+            return self._page(self._read(name, number), query, name, number), False, False
+        index, pages = self._indexed(self._newest())
+        prepared = pages.get((query, name, number), lambda: self._page(index, query, name, number))
+        return prepared, self._is_stale(index.history), False
+
+    def catch_up(self) -> None:
+        """The scheduler's tick in a worker: make ready what is new, also where the cache directory cannot be used."""
+        if not self._mirror.cached:
+            return
+        try:
+            newest = self._held(self._store.newest())
+            if newest is not None:
+                self._indexed(newest)
+        except TowerError as error:
+            log.debug("No newer history: %s", error.detail)
+
+    def _newest(self) -> MonitorHistory:
+        known = self._store.newest()
+        if known is None or known.read_at is None:
+            with self._gateway.within(self._gateway.patience):
+                self._reader.first()
+            known = self._store.newest()
+        if not self._store.is_shared():
+            known = self._held(known)
+        if known is None:
+            raise MlflowUnavailable("What was read from MLflow was lost. Try again.")
+        return known
+
+    def _held(self, known: MonitorHistory | None) -> MonitorHistory | None:
+        """What the agent knows, where it could not store that."""
+        with self._gateway.within(self._gateway.patience):
+            value = self._reader.held(known.seal if known else "")
+        if value is not None:
+            self._store.keep(value)
+        return self._store.newest()
+
+    def _indexed(self, history: MonitorHistory) -> tuple[HistoryIndex, Pages]:
+        current = self._current
+        if current is None or current[0].history is not history:
+            with self._indexing:
+                current = self._current
+                if current is None:
+                    current = self._current = HistoryIndex(history), Pages()
+                elif current[0].history is not history:
+                    current = self._current = current[0].after(history), Pages()
+        return current
+
+    def _read(self, name: str | None, version: int | None) -> HistoryIndex:
+        """What MLflow says now."""
+        read_at = self._clock()
+        with self._gateway.within(self._gateway.patience):
+            states = self._gateway.monitor_history(name, version)
+        runs = [run_history(state, whole=True, revision=1) for state in states]
+        return HistoryIndex(MonitorHistory().after(runs, (), read_at))
+
+    def _page(self, index: HistoryIndex, query: ListQuery, name: str | None, version: int | None) -> Prepared:
+        found = index.find(name, version)
+        page = page_of(query, len(found), self._most)
+        return Prepared(orjson.dumps(index.told(found[page.rows])), index.history.read_at or 0, pagination(page))
+
+    def _nothing(self, query: ListQuery) -> Prepared:
+        return Prepared(b"[]", self._clock(), pagination(page_of(query, 0, self._most)))
+
+    def _is_stale(self, history: MonitorHistory) -> bool:
+        age = self._clock() - (history.read_at or 0)
+        return age > self._max_age or not history.whole

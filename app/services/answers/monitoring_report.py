@@ -1,0 +1,63 @@
+"""What there is to say of the registrations: settings, verdicts, reasons."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import orjson
+
+from app.domain.ports import Checked, Clock, Mirror, Register
+from app.domain.registry.models import Registration
+from app.domain.registry.query import FleetQuery, page_of, pagination
+from app.domain.views import registration_info
+from app.services.answers.generations import Generations
+from app.services.answers.prepared import Prepared
+
+
+class MonitoringReport:
+    """Answers from what the workers share."""
+
+    def __init__(
+        self,
+        mirror: Mirror,
+        register: Register,
+        checks: Checked,
+        generations: Generations,
+        clock: Clock,
+        most: int,
+    ) -> None:
+        self._mirror = mirror
+        self._register = register
+        self._checks = checks
+        self._generations = generations
+        self._clock = clock
+        self._most = most
+
+    def one(self, name: str, version: str) -> dict[str, Any]:
+        """One registration. Raises `NotFound`."""
+        registration = self._register.find(name, version)
+        return registration_info(registration, self._checks.of(registration), self._stage(registration))
+
+    def listed(self, query: FleetQuery) -> tuple[Prepared, bool, bool]:
+        """The registrations that a query matches, one page of them.
+
+        And whether they are stale, and whether the sample fleet is shown, which has none.
+        """
+        if self._mirror.shows_mock():
+            return self._prepared([], query), False, True
+        # MLflow is asked where none are known.
+        stale = self._register.monitored().stale
+        now = self._generations.checked()
+
+        def make() -> Prepared:
+            return self._prepared(now.index.find(query), query, now.registration)
+
+        return now.pages.get(("monitoring", query), make), stale, False
+
+    def _prepared(self, rows: Sequence[Any], query: FleetQuery, told: Callable[[Any], Any] | None = None) -> Prepared:
+        page = page_of(query, len(rows), self._most)
+        shown = [told(row) if told else row for row in rows[page.rows]]
+        return Prepared(orjson.dumps(shown), self._clock(), pagination(page))
+
+    def _stage(self, registration: Registration) -> str | None:
+        model = self._mirror.fleet().find(*registration.key)
+        return model.stage if model else None

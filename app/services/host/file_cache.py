@@ -1,0 +1,169 @@
+"""The shared cache on one host: cachelib's FileSystemCache, holding JSON that is checked when read."""
+
+import hashlib
+import logging
+import os
+import stat
+import struct
+import tempfile
+import time
+from pathlib import Path
+from typing import IO, Any
+
+import orjson
+from cachelib import FileSystemCache
+
+from app.domain.held import Token
+from app.services.host.marks import Marks
+
+log = logging.getLogger(__name__)
+
+_MAGIC = b"control-tower 3\n"
+_DIGEST = 16
+# cachelib begins each file with its time of expiry.
+_NEVER_EXPIRES = struct.pack("I", 0)
+# cachelib leaves these behind when a process dies while writing.
+_UNFINISHED = "*.__wz_cache"
+_ABANDONED_SECONDS = 60
+
+
+class CheckedJson:
+    """cachelib's serializer, by default pickle, replaced: a planted file must never run.
+
+    A file is the format's name, a checksum and JSON. Anything else reads as None, a miss.
+    """
+
+    def dump(self, value: Any, file: IO[bytes]) -> None:
+        body = orjson.dumps(value)
+        file.write(_MAGIC + hashlib.blake2b(body, digest_size=_DIGEST).digest() + body)
+
+    def load(self, file: IO[bytes]) -> Any:
+        content = file.read()
+        start = len(_MAGIC) + _DIGEST
+        digest, body = content[len(_MAGIC) : start], content[start:]
+        if not content.startswith(_MAGIC) or hashlib.blake2b(body, digest_size=_DIGEST).digest() != digest:
+            log.warning("A file in the cache directory is damaged, foreign or of an old format: ignored")
+            return None
+        try:
+            return orjson.loads(body)
+        except orjson.JSONDecodeError:
+            log.warning("A file in the cache directory holds no JSON: ignored")
+            return None
+
+
+class FileCache(FileSystemCache):
+    """Keeps every key until it is deleted; never raises for what the disk does."""
+
+    serializer = CheckedJson()  # type: ignore[assignment]
+
+    def __init__(self, directory: Path, marks: Marks | None = None) -> None:
+        self._directory = directory
+        self._paths: dict[str, str] = {}
+        self._marks = marks
+        # The file that is known to be there, and how often others put another in its place.
+        self._seen: dict[str, tuple[object | None, int]] = {}
+        self._is_failing = False
+        try:
+            directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+            _sweep(directory)
+            # No threshold: cachelib evicts live entries first, those that never expire before the others.
+            super().__init__(str(directory), threshold=0, default_timeout=0, mode=0o600)
+        except OSError as error:
+            log.warning("The cache directory %s cannot be used (%s): nothing is kept", directory, error)
+            self._path, self._threshold, self._hash_method = str(directory), 0, hashlib.sha256
+            self._mode, self.default_timeout, self.ignore_delete_many_errors = 0o600, 0, True
+
+    def _get_filename(self, key: str) -> str:
+        # cachelib hashes the key each time; there are five, and each request looks at two.
+        path = self._paths.get(key)
+        if path is None:
+            path = self._paths[key] = str(super()._get_filename(key))
+        return path
+
+    def get(self, key: str) -> Any:
+        path = self._get_filename(key)
+        # cachelib tries for 16 s to open a file that it may not read.
+        if not os.access(path, os.R_OK):
+            if os.path.exists(path):
+                log.warning("A file in the cache directory may not be read: ignored")
+            return None
+        return super().get(key)
+
+    def set(self, key: str, value: Any, timeout: Any = 0, mgmt_element: bool = False) -> bool:  # noqa: ARG002
+        """Keep a value for good. cachelib's own leaves a piece of the file on a full disk, which keeps it full."""
+        try:
+            # Somebody may have removed the directory while the service runs.
+            self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+            descriptor, new = tempfile.mkstemp(suffix=self._fs_transaction_suffix, dir=self._directory)
+            try:
+                with os.fdopen(descriptor, "wb") as file:
+                    file.write(_NEVER_EXPIRES)
+                    self.serializer.dump(value, file)
+                os.replace(new, self._get_filename(key))
+            except BaseException:
+                os.unlink(new)
+                raise
+        except (OSError, TypeError) as error:
+            # It is tried again every second.
+            level = logging.DEBUG if self._is_failing else logging.WARNING
+            log.log(level, "The cache directory %s cannot be written, nothing is kept: %s", self._directory, error)
+            self._is_failing = True
+            return False
+        if self._is_failing:
+            log.info("The cache directory %s can be written again", self._directory)
+            self._is_failing = False
+        self._changed(key)
+        return True
+
+    def delete(self, key: str, mgmt_element: bool = False) -> bool:
+        deleted = bool(super().delete(key, mgmt_element))
+        self._changed(key)
+        return deleted
+
+    def token(self, key: str) -> Token | None:
+        """Which writing of the key is there: a new file for each, so its inode and time tell."""
+        try:
+            found = os.stat(self._get_filename(key))
+        except OSError:
+            return None
+        return (found.st_ino, found.st_mtime_ns, found.st_size)
+
+    def mark(self, key: str) -> object:
+        if self._marks is None:
+            return self.token(key)
+        seen = self._seen.get(key)
+        if seen is None:
+            seen = self._seen[key] = (self.token(key), 0)
+        return self._marks.of(key), seen[1]
+
+    def announce(self, key: str) -> None:
+        self._changed(key)
+
+    def look(self) -> None:
+        if self._marks is None:
+            return
+        for key, (token, times) in list(self._seen.items()):
+            token_now = self.token(key)
+            by_others = token_now != token and not self._marks.tells_of(key, token_now)
+            self._seen[key] = (token_now, times + by_others)
+
+    def _changed(self, key: str) -> None:
+        if self._marks is not None:
+            self._marks.change(key, self.token(key))
+
+    def facts(self, key: str) -> tuple[int, float] | None:
+        try:
+            found = os.stat(self._get_filename(key))
+        except OSError:
+            return None
+        return (found.st_size, found.st_mtime) if stat.S_ISREG(found.st_mode) else None
+
+
+def _sweep(directory: Path) -> None:
+    """Remove unfinished files; a young one may belong to another process that is writing it."""
+    for path in directory.glob(_UNFINISHED):
+        try:
+            if abs(time.time() - path.stat().st_mtime) > _ABANDONED_SECONDS:
+                path.unlink()
+        except OSError:
+            continue

@@ -1,0 +1,1 @@
+"""The mirror of the registry: read from MLflow, published, and adopted by every process."""

@@ -1,0 +1,26 @@
+"""Deliveries of MLflow's webhooks: who sent them is checked here, what they name is read by the agent."""
+
+from collections.abc import Mapping
+
+from app.domain.errors import InvalidInput
+from app.domain.ports import Clock, Updates
+from app.domain.registry.webhook import delivered
+
+
+class DeliveryDesk:
+    """Takes deliveries that are signed with the secret; without one it takes none."""
+
+    def __init__(self, secret: str | None, updates: Updates, clock: Clock) -> None:
+        self._secret = secret
+        self._updates = updates
+        self._clock = clock
+
+    def take(self, headers: Mapping[str, str], body: bytes) -> tuple[str | None, bool]:
+        """Have what a delivery names read soon: the registered model, and whether the delivery is new.
+
+        Raises `Unauthorized` where MLflow did not sign it or it is too old, and `InvalidInput` where it cannot be used.
+        """
+        if self._secret is None:
+            raise InvalidInput("Set MLFLOW_WEBHOOK_SECRET to receive deliveries.")
+        delivery = delivered(self._secret, headers, body, self._clock())
+        return delivery.name, self._updates.pushed(delivery.name, delivery.delivery_id, delivery.sent_at)

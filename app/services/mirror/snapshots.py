@@ -1,0 +1,146 @@
+"""The snapshot in the shared cache: published by one process at a time, adopted by all."""
+
+import logging
+import secrets
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+
+import orjson
+
+from app.domain.errors import LockTimeout, MlflowUnavailable
+from app.domain.ports import HeldCache, Locks
+from app.domain.registry.codec import INDEX, Source, edition_from, fleet_from, index_value, part_keys, parts_value
+from app.domain.registry.fleet import Edition, Fleet
+
+log = logging.getLogger(__name__)
+
+_TICKETS = "tickets"
+
+
+class Snapshots:
+    """This process's newest fleet, kept in step with the shared one. Nothing is changed in place."""
+
+    def __init__(self, cache: HeldCache, locks: Locks, source: Source) -> None:
+        self._cache = cache
+        self._locks = locks
+        self._source = source
+        self._fleet: Fleet | None = None
+        # Whether this process has published, or seen another one publish, since it began.
+        self._in_series = False
+        self._ticket = 0
+        self._mark: object | None = None
+        # The stored snapshot was removed, perhaps before this process had it: its own may be an older one.
+        self._is_removed = False
+        self._adopting = threading.Lock()
+
+    def newest(self) -> Fleet | None:
+        """The newest fleet there is. Costs microseconds where nothing changed."""
+        mark = self._cache.mark(INDEX)
+        if mark != self._mark:
+            with self._adopting:
+                self._adopt(mark)
+        return self._fleet
+
+    def publish(self, change: Callable[[Fleet | None], Fleet], patience: float, *, whole: bool = False) -> Fleet:
+        """Make the next fleet of the current one and share it.
+
+        `whole` writes also the parts that did not change, which mends what somebody damaged. Raises
+        `MlflowUnavailable` when others publish for longer than `patience`, in seconds.
+        """
+        try:
+            with self._locks.hold("publish", patience):
+                return self._publish(change, whole)
+        except LockTimeout:
+            raise MlflowUnavailable("Another process writes the snapshot and takes too long. Try again.") from None
+
+    def ticket(self, patience: float) -> int:
+        """The number of a reading that begins now: greater than that of any that began before, in any process.
+
+        Raises `MlflowUnavailable` when others hold the counter for longer than `patience`, in seconds.
+        """
+        try:
+            with self._locks.hold(_TICKETS, patience):
+                stored, fleet = self._cache.get(_TICKETS), self.newest()
+                last = stored if isinstance(stored, int) else 0
+                self._ticket = max(last, self._ticket, fleet.last_ticket if fleet else 0) + 1
+                self._cache.set(_TICKETS, self._ticket)
+                return self._ticket
+        except LockTimeout:
+            raise MlflowUnavailable("Another process holds the count of readings. Try again.") from None
+
+    def catch_up(self) -> None:
+        """In a worker: have what the agent could not store."""
+        self._cache.catch_up()
+
+    def is_removed(self) -> bool:
+        """Whether the stored snapshot was removed, and nobody was asked since whether it was a newer one."""
+        return self._is_removed
+
+    def body(self) -> bytes | None:
+        """The newest fleet as JSON."""
+        fleet, source = self._fleet, self._source.name
+        if fleet is None:
+            return None
+        return orjson.dumps({"index": index_value(fleet, source), "parts": parts_value(fleet, None, source)})
+
+    def keep(self, body: bytes | None) -> None:
+        """Take a fleet that came another way than through the cache, as `body` gives it; None: there is no newer."""
+        value = orjson.loads(body) if body else None
+        with self._adopting:
+            self._is_removed = False
+            fleet = fleet_from(value["index"], value["parts"].get, self._fleet, self._source) if value else None
+            if fleet is not None and (self._fleet is None or fleet.edition.replaces(self._fleet.edition)):
+                self._fleet, self._in_series = fleet, True
+
+    def forget(self) -> bool:
+        """Remove the shared snapshot; whether there was one. Every process goes on with its own."""
+        self.newest()
+        for key in part_keys():
+            self._cache.delete(key)
+        return self._cache.delete(INDEX)
+
+    def facts(self) -> tuple[int, float] | None:
+        """Size in bytes and time of writing (seconds since 1970) of the shared snapshot."""
+        index = self._cache.facts(INDEX)
+        if index is None:
+            return None
+        parts = [found for key in part_keys() if (found := self._cache.facts(key))]
+        return index[0] + sum(size for size, _ in parts), index[1]
+
+    def _publish(self, change: Callable[[Fleet | None], Fleet], whole: bool) -> Fleet:
+        current = self.newest()
+        with self._adopting:
+            stored = edition_from(self._cache.get(INDEX))
+            # Another process may have published since; it cannot while this one holds the lock.
+            fleet = replace(change(current), edition=self._next(current, stored))
+            # Where another snapshot is stored than this process has, none of its parts is known to be the same.
+            known = current if current is not None and stored == current.edition and not whole else None
+            for key, value in parts_value(fleet, known, self._source.name).items():
+                self._cache.set(key, value)
+            # The index last: it names nothing that is not there.
+            self._cache.set(INDEX, index_value(fleet, self._source.name))
+            self._mark = self._cache.mark(INDEX)
+            self._fleet = fleet
+            return fleet
+
+    def _next(self, current: Fleet | None, stored: Edition | None) -> Edition:
+        own = current.edition if current is not None and self._in_series else Edition(secrets.token_hex(8))
+        self._in_series = True
+        last = max(edition.number for edition in (own, stored, current and current.edition) if edition)
+        return Edition(own.series, last + 1)
+
+    def _adopt(self, mark: object) -> None:
+        if mark == self._mark:
+            return
+        index = self._cache.get(INDEX)
+        fleet = fleet_from(index, self._cache.get, self._fleet, self._source) if index is not None else None
+        if fleet is None:
+            self._is_removed = self._fleet is not None and self._cache.token(INDEX) is None
+            if self._cache.token(INDEX) is not None:
+                log.warning("The stored snapshot is of another MLflow or not readable: ignored")
+        elif self._fleet is None:
+            self._fleet = fleet
+        elif fleet.edition.replaces(self._fleet.edition):
+            self._fleet, self._in_series = fleet, True
+        self._mark = mark

@@ -1,0 +1,222 @@
+"""The updater: reads MLflow and publishes what it finds, all of it or some registered models."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from app.domain.errors import NOTHING_AT_ALL, LockTimeout, MlflowDenied, MlflowUnavailable, TowerError
+from app.domain.ports import Clock, Gateway, Journal, Locks, Monotonic, Snapshots
+from app.domain.registry.changes import completed, lacking
+from app.domain.registry.fleet import Edition, Fleet, reading_of, swept, with_models
+from app.domain.registry.models import Inventory, ModelReading
+from app.domain.registry.stages import StageRules
+from app.domain.times import age_ms
+
+log = logging.getLogger(__name__)
+
+# After a failed sweep MLflow is left alone for so long by the scheduler, and by requests that find nothing cached.
+_RETRY_SECONDS = 15.0
+_COLD_RETRY_SECONDS = 3.0
+_SWEEP = "sweep"
+
+
+@dataclass(frozen=True, slots=True)
+class UpdaterOptions:
+    """`interval` between sweeps and `timeout` of one, in seconds; without a cache none is ever due."""
+
+    interval: float
+    timeout: float
+    cached: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """A sweep that failed: its ticket, what to say of it, and when it ended, in seconds."""
+
+    ticket: int
+    detail: str
+    at: float
+
+
+class Updater:
+    """Sweeps and look-ups. One sweep at a time, in whatever process; look-ups go on beside it."""
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        snapshots: Snapshots,
+        journal: Journal,
+        locks: Locks,
+        rules: StageRules,
+        clock: Clock,
+        monotonic: Monotonic,
+        options: UpdaterOptions,
+    ) -> None:
+        self._gateway = gateway
+        self._snapshots = snapshots
+        self._journal = journal
+        self._locks = locks
+        self._rules = rules
+        self._clock = clock
+        self._monotonic = monotonic
+        self._options = options
+        self._failure: _Failure | None = None
+        # The last sweep's ticket, and when this process first saw it, in seconds.
+        self._seen = (0, 0.0)
+
+    def read(self) -> Fleet:
+        """All that MLflow says now, kept nowhere."""
+        return swept(None, self._inventory(), self._rules)
+
+    def sweep(self) -> Fleet:
+        """Read everything now. All who ask while a sweep runs share the next one, which begins after they asked."""
+        asked = self._ticket()
+        try:
+            with self._locks.hold("refresh", self._options.timeout):
+                return self._joined(asked) or self._sweep()
+        except LockTimeout:
+            raise MlflowUnavailable("Another refresh is under way and takes too long. Try again later.") from None
+
+    def sweep_if_due(self) -> Fleet | None:
+        """The scheduler's tick: the new fleet where one was due and nobody else was at it."""
+        if not self._due():
+            return None
+        try:
+            with self._locks.hold("refresh", 0):
+                return self._sweep() if self._due() else None
+        except LockTimeout:
+            return None
+
+    def sweep_first(self) -> Fleet:
+        """The first snapshot, for a request that finds none."""
+        if self._failure and self._monotonic() - self._failure.at < _COLD_RETRY_SECONDS:
+            raise MlflowUnavailable(self._failure.detail)
+        asked = self._ticket()
+        try:
+            with self._locks.hold("refresh", self._gateway.patience):
+                return self._snapshots.newest() or self._joined(asked) or self._sweep()
+        except LockTimeout:
+            raise MlflowUnavailable("The first reading of MLflow is still under way. Try again shortly.") from None
+
+    def first(self) -> Edition:
+        """See to it that there is a snapshot, and give its edition. Raises `MlflowUnavailable`."""
+        return (self._snapshots.newest() or self.sweep_first()).edition
+
+    def edition(self) -> Edition | None:
+        """The edition of the newest snapshot."""
+        fleet = self._snapshots.newest()
+        return fleet.edition if fleet else None
+
+    def share(self) -> None:
+        """Publish the newest snapshot anew, as a whole, for who cannot read what is stored."""
+        fleet = self._snapshots.newest()
+        if fleet is not None:
+            self._snapshots.publish(lambda current: current or fleet, self._gateway.patience, whole=True)
+
+    def held(self, edition: Edition) -> bytes | None:
+        """The newest snapshot as JSON, where it replaces the one of an edition."""
+        fleet = self._snapshots.newest()
+        return self._snapshots.body() if fleet is not None and fleet.edition.replaces(edition) else None
+
+    def look_up(self, names: Sequence[str]) -> int:
+        """Read some registered models anew; how many of them had changed. Raises `MlflowUnavailable`."""
+        fleet = self._snapshots.newest() or self.sweep_first()
+        ticket = self._ticket()
+        with self._gateway.within(self._gateway.patience):
+            readings = self._gateway.read_models(names, fleet.experiment_ids)
+        return self.apply(readings, ticket)
+
+    def apply(self, readings: Mapping[str, ModelReading], ticket: int) -> int:
+        """Publish a reading of some registered models that took a ticket; how many of them were news."""
+        changed = 0
+
+        def change(current: Fleet | None) -> Fleet:
+            nonlocal changed
+            if current is None:
+                raise MlflowUnavailable("Nothing has been read from MLflow yet. Try again shortly.")
+            newer = {name: one for name, one in readings.items() if _is_newer(one, ticket, name, current)}
+            fleet = with_models(current, newer, self._rules, ticket)
+            changed = sum(fleet.model(name) != current.model(name) for name in newer)
+            return fleet
+
+        self._snapshots.publish(change, self._gateway.patience)
+        return changed
+
+    def _joined(self, asked: int) -> Fleet | None:
+        """What a sweep that began after the ticket `asked` came to: its fleet, or its failure raised."""
+        if self._failure and self._failure.ticket > asked:
+            raise MlflowUnavailable(self._failure.detail)
+        fleet = self._snapshots.newest()
+        return fleet if fleet and fleet.ticket > asked else None
+
+    def _due(self) -> bool:
+        if not self._options.cached:
+            return False
+        now, fleet = self._monotonic(), self._snapshots.newest()
+        if self._failure and now - self._failure.at < min(_RETRY_SECONDS, self._options.interval):
+            return False
+        if fleet is None:
+            return True
+        if fleet.ticket != self._seen[0]:
+            self._seen = (fleet.ticket, now)
+        # The age by the clock says more after a restart; only the other one can be relied on.
+        age = age_ms(fleet.as_of, self._clock())
+        return age is None or max(age / 1000, now - self._seen[1]) >= self._options.interval
+
+    def _ticket(self) -> int:
+        return self._snapshots.ticket(self._gateway.patience)
+
+    def _sweep(self) -> Fleet:
+        ticket = self._ticket()
+        try:
+            with self._journal.entry(_SWEEP) as entry:
+                with self._gateway.within(self._options.timeout) as operation:
+                    inventory = self._inventory()
+                    before = self._snapshots.newest()
+                    fleet = self._snapshots.publish(
+                        lambda current: swept(current, inventory, self._rules, ticket),
+                        self._gateway.patience,
+                        whole=True,
+                    )
+                entry["requests"] = operation.requests
+                entry["changed"] = fleet.changes_since(before)
+        except Exception as error:
+            detail = error.detail if isinstance(error, TowerError) else "Internal error"
+            self._failure = _Failure(ticket, detail, self._monotonic())
+            log.warning("Refresh failed, the snapshot stays: %s", detail)
+            raise
+        self._failure = None
+        log.info("Refreshed %d model versions with %d MLflow requests", len(fleet.models), operation.requests)
+        return fleet
+
+    def _inventory(self) -> Inventory:
+        """One reading, doubted where it says that everything is gone."""
+        inventory = self._gateway.read_inventory()
+        if not inventory.experiments:
+            raise MlflowUnavailable(NOTHING_AT_ALL)
+        before = self._snapshots.newest()
+        if before and before.by_name and not inventory.versions:
+            log.warning("MLflow says that all %d model versions are gone: asking again", len(before.models))
+            inventory = self._gateway.read_inventory()
+        return self._completed(inventory, before) if before else inventory
+
+    def _completed(self, inventory: Inventory, before: Fleet) -> Inventory:
+        """The reading, after MLflow was asked by name for what it lacks: a list may leave out what is there."""
+        names = lacking(inventory, before)
+        if not names:
+            return inventory
+        known = {name: reading_of(before, name) for name in names}
+        try:
+            known |= self._gateway.read_models(names, [one.experiment_id for one in inventory.experiments])
+        except MlflowDenied as error:
+            log.warning("%d models that may no longer be read stay as they were: %s", len(names), error.detail)
+        return completed(inventory, known)
+
+
+def _is_newer(reading: ModelReading, ticket: int, name: str, fleet: Fleet) -> bool:
+    """Whether a reading of a registered model began after what the fleet has of it was read."""
+    if ticket <= max(fleet.touched.get(name, 0), fleet.ticket):
+        return False
+    # A row of a long list may be older than it says: another reading may have come and gone while the list was read.
+    known, read = fleet.model(name)[0], reading.model
+    return reading.versions is not None or known is None or read is None or read.updated >= known.updated

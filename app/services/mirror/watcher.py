@@ -1,0 +1,152 @@
+"""The watcher: finds what changed in MLflow between two sweeps, and has just that read."""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol, TypeVar
+
+from app.domain.errors import MlflowDenied, TowerError
+from app.domain.ports import Gateway, Journal, Snapshots
+from app.domain.registry.changes import newer_than, renamed, unlike
+from app.domain.registry.fleet import Fleet
+from app.domain.registry.models import ModelReading
+from app.services.host.gatherer import Gatherer
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+_CHANGES, _ALIASES, _PUSH = "changes", "aliases", "push"
+# How many of the newest rows a poll reads, and how many more where all of those are news.
+_PAGES = (100, 1000)
+# Beyond, a sweep is cheaper than looking up so many models.
+_MOST_READ = 400
+_TRIES_AFTER_SECONDS = (0, 2, 5)
+
+
+class Reader(Protocol):
+    """Reads all of MLflow, or some registered models, and publishes that."""
+
+    def sweep(self) -> Fleet: ...
+
+    def look_up(self, names: Sequence[str]) -> int: ...
+
+    def apply(self, readings: Mapping[str, ModelReading], ticket: int) -> int: ...
+
+
+class Watcher:
+    """Polls on the scheduler's ticks, and reads what deliveries name on a thread of its own."""
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        snapshots: Snapshots,
+        reader: Reader,
+        journal: Journal,
+        timeout: float,
+    ) -> None:
+        self._gateway = gateway
+        self._snapshots = snapshots
+        self._reader = reader
+        self._journal = journal
+        self._timeout = timeout
+        # Tried again where MLflow fails: MLflow itself does not deliver it again.
+        self._pushed = Gatherer[str]("pushed", self._read_pushed, _TRIES_AFTER_SECONDS)
+
+    def poll_changes(self) -> None:
+        """The scheduler's tick: look for what was updated; a failure is noted, a later poll tries again."""
+        self._noted(_CHANGES, self.look_for_changes)
+
+    def poll_aliases(self) -> None:
+        """The scheduler's tick: look at what moves no timestamp."""
+        self._noted(_ALIASES, self.look_at_aliases)
+
+    def look_for_changes(self) -> int:
+        """Read the models that were updated since they were read last; how many were news."""
+        fleet = self._snapshots.newest()
+        if fleet is None:
+            return 0
+        # What is read in several steps is as old as the first of them.
+        ticket = self._ticket()
+        for limit in _PAGES:
+            newest = self._gateway.newest(limit)
+            changed = newer_than(newest, limit, fleet)
+            if not changed.beyond:
+                break
+        if changed.beyond or len(changed.names) > _MOST_READ:
+            return self._swept(fleet)
+        just_read = [model for model in newest.models if model.name in changed.names]
+        others = sorted(changed.names - {model.name for model in just_read}) + renamed(newest, fleet)
+        news = 0
+        if just_read:
+            news += self._reader.apply(self._gateway.read_versions(just_read, fleet.experiment_ids), ticket)
+        if others:
+            ticket = self._ticket()
+            nothing = dict[str, ModelReading]()
+            readings = self._told(lambda: self._gateway.read_models(others, fleet.experiment_ids), nothing)
+            news += self._reader.apply(readings, ticket)
+        return news
+
+    def look_at_aliases(self) -> int:
+        """Read all registered models for what moves no timestamp: aliases, tags, deletions; how many were news."""
+        fleet = self._snapshots.newest()
+        if fleet is None:
+            return 0
+        ticket = self._ticket()
+        found = unlike(self._gateway.registered_models(), fleet)
+        to_read = [*found.updated, *found.missing]
+        if len(to_read) > _MOST_READ:
+            return self._swept(fleet)
+        readings = {
+            # Its versions were not read: they are whatever is known of them by then.
+            model.name: ModelReading(model, None)
+            for model in found.same_versions
+        }
+        changed = self._reader.apply(readings, ticket) if readings else 0
+        # Each missing one is asked for by name before it is believed to be gone.
+        return changed + (self._told(lambda: self._reader.look_up(to_read), 0) if to_read else 0)
+
+    def pushed(self, name: str) -> None:
+        """Have a registered model read soon."""
+        self._pushed.add(name)
+
+    def start(self) -> None:
+        """Begin to read what deliveries name."""
+        self._pushed.start()
+
+    def stop(self) -> None:
+        self._pushed.stop()
+
+    def _read_pushed(self, names: list[str]) -> bool:
+        return self._noted(_PUSH, lambda: self._read(names))
+
+    def _read(self, names: list[str]) -> int:
+        if len(names) > _MOST_READ:
+            return self._swept(self._snapshots.newest())
+        return self._reader.look_up(names)
+
+    def _told(self, read: Callable[[], T], nothing: T) -> T:
+        """What MLflow tells; nothing where it denies all of it: what may no longer be read fails no poll."""
+        try:
+            return read()
+        except MlflowDenied as error:
+            log.debug("Not read: %s", error.detail)
+            return nothing
+
+    def _ticket(self) -> int:
+        return self._snapshots.ticket(self._gateway.patience)
+
+    def _swept(self, before: Fleet | None) -> int:
+        return self._reader.sweep().changes_since(before)
+
+    def _noted(self, kind: str, work: Callable[[], int]) -> bool:
+        """Do it and note how it went; whether it went well."""
+        try:
+            with self._journal.entry(kind) as entry:
+                with self._gateway.within(self._timeout) as operation:
+                    entry["changed"] = work()
+                entry["requests"] = operation.requests
+            return True
+        except TowerError as error:
+            log.warning("Looking for changes in MLflow failed (%s): %s", kind, error.detail)
+        except Exception:
+            log.exception("Looking for changes in MLflow failed (%s)", kind)
+        return False

@@ -1,0 +1,1 @@
+"""Monitoring: registrations, checks and verdicts, their history, comparison of versions."""

@@ -1,0 +1,215 @@
+"""The historian: brings the history of the registrations up to date, in the process that talks to MLflow."""
+
+import logging
+import math
+import threading
+import time
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import Any, Protocol
+
+from app.domain.errors import MlflowTooSlow, TowerError
+from app.domain.monitoring.monitor_history import MonitorHistory, completed, merged, run_history, state_of
+from app.domain.monitoring.monitor_runs import MonitorState, Verdict, verdicts_from, verdicts_text
+from app.domain.ports import Clock, Gateway, Journal
+from app.domain.registry.models import Registration
+
+log = logging.getLogger(__name__)
+
+_RETRY_SECONDS = 15.0
+# One call of MLflow's: what it gave is kept, also where the next one takes too long.
+_RUNS_AT_ONCE = 100
+
+
+class Store(Protocol):
+    """Where the processes share the history."""
+
+    def newest(self) -> MonitorHistory | None: ...
+
+    def change(self, make: Callable[[MonitorHistory], MonitorHistory]) -> None: ...
+
+    def value(self) -> dict[str, Any]: ...
+
+
+class Historian:
+    """What this tower writes is noted at once; what others did is read, all of it at times, open runs with each round.
+
+    A reading never undoes what was noted after it began. `timeout` of a full one in seconds.
+    """
+
+    def __init__(self, gateway: Gateway, store: Store, journal: Journal, clock: Clock, timeout: float) -> None:
+        self._gateway = gateway
+        self._store = store
+        self._journal = journal
+        self._clock = clock
+        self._timeout = timeout
+        self._reading = threading.Lock()
+        # When to read, whatever else happens; and which sweep the last reading followed.
+        self._due_at = 0.0
+        self._followed: object = None
+
+    def tick(self) -> None:
+        """The scheduler's: read everything at the start, after each sweep, and again soon where that failed."""
+        if time.monotonic() >= self._due_at or self._last_sweep() != self._followed:
+            self.read()
+
+    def read(self) -> None:
+        """Bring the history in line with MLflow; a failure is logged and mended soon."""
+        self._due_at = time.monotonic() + _RETRY_SECONDS
+        self._followed = self._last_sweep()
+        try:
+            with self._gateway.within(self._timeout):
+                with self._reading:
+                    self._read_all()
+                whole = self._complete()
+            if whole:
+                self._due_at = math.inf
+        except TowerError as error:
+            log.warning("The history of the registrations could not be read: %s", error.detail)
+        except Exception:
+            log.exception("The history of the registrations could not be read")
+
+    def first(self) -> None:
+        """See to it that there is a history, within the time that one call may take. Raises `MlflowUnavailable`."""
+        if not self._reading.acquire(timeout=self._gateway.patience):
+            raise MlflowTooSlow("The history is still being read from MLflow. Try again in some seconds.")
+        try:
+            if self._known().read_at is None:
+                with self._gateway.within(self._gateway.patience):
+                    self._read_all()
+                    self._complete()
+        finally:
+            self._reading.release()
+
+    def held(self, seal: str) -> dict[str, Any] | None:
+        """The history of this process as JSON, where it is another than the one with this seal."""
+        return None if self._known().seal == seal else self._store.value()
+
+    def revision(self) -> int:
+        """How often the history changed so far; what is read from now on is at least as new."""
+        return self._known().revision
+
+    def opened(self, made: Registration) -> None:
+        """Note a registration that was written a moment ago."""
+        self._note(made.monitor_run_id, lambda _: MonitorState(made))
+
+    def judged(self, run_id: str, verdicts: Sequence[Verdict]) -> None:
+        """Note a change of verdict that was written a moment ago, the last of these."""
+        # As MLflow will give it back.
+        tagged = verdicts_from(verdicts_text(verdicts))
+        self._note(run_id, lambda state: state and MonitorState(state.registration, tagged))
+
+    def ended(self, run_id: str, at: int, by: str, reason: str) -> None:
+        """Note the end of a monitor run that was written a moment ago."""
+        self._note(
+            run_id,
+            lambda state: state and MonitorState(state.registration, state.verdicts, {}, at, by, reason),
+        )
+
+    def saw_open(self, states: Sequence[MonitorState], began: int) -> None:
+        """Take what a round read of all open monitor runs, and read those that are open no more.
+
+        `began` is the revision before the reading.
+        """
+        if self._known().read_at is None:
+            return
+        open_runs = {state.registration.monitor_run_id for state in states}
+        closed = [
+            run.run_id
+            for run in self._known().runs()
+            if not run.ended and run.revision <= began and run.run_id not in open_runs
+        ]
+        found, gone = self._asked(closed)
+        self._take([*states, *found], gone, began)
+        self._complete()
+
+    def _read_all(self) -> None:
+        began, read_at = self.revision(), self._clock()
+        states = self._gateway.monitor_runs(None)
+        if states is None:
+            # The experiment is gone: what is known stays.
+            self._take((), (), began, read_at)
+            return
+        listed = {state.registration.monitor_run_id for state in states}
+        found, gone = self._asked([run.run_id for run in self._known().runs() if run.run_id not in listed])
+        self._take([*states, *found], gone, began, read_at)
+
+    def _asked(self, run_ids: Sequence[str]) -> tuple[Sequence[MonitorState], Sequence[str]]:
+        """What MLflow says of runs by their ids, and which of them it does not have."""
+        found = self._gateway.monitor_runs(run_ids) if run_ids else None
+        if found is None:
+            return (), ()
+        there = {state.registration.monitor_run_id for state in found}
+        return found, [run_id for run_id in run_ids if run_id not in there]
+
+    def _take(
+        self, states: Iterable[MonitorState], gone: Iterable[str], began: int, read_at: int | None = None
+    ) -> None:
+        def make(history: MonitorHistory) -> MonitorHistory:
+            changed = []
+            for state in states:
+                known = history.find(state.registration.monitor_run_id)
+                if known is None or known.revision <= began:
+                    run = merged(known, state, history.revision + 1)
+                    if known is None or run.record != known.record:
+                        changed.append(run)
+            left = [run_id for run_id in gone if (held := history.find(run_id)) and held.revision <= began]
+            if not changed and not left and read_at is None:
+                return history
+            return history.after(changed, left, history.read_at if read_at is None else read_at)
+
+        self._store.change(make)
+
+    def _complete(self) -> bool:
+        """Read the verdicts of the runs whose tag may not hold them all; whether all could be read."""
+        lacking = [run.run_id for run in self._known().runs() if not run.whole]
+        failed = False
+        for start in range(0, len(lacking), _RUNS_AT_ONCE):
+            some = lacking[start : start + _RUNS_AT_ONCE]
+            try:
+                points = self._gateway.verdict_changes(some)
+            except MlflowTooSlow as error:
+                log.warning("Verdicts of %d registrations are still to be read: %s", len(lacking) - start, error.detail)
+                return False
+            except TowerError as error:
+                failed = True
+                log.warning("Old verdicts of %d registrations could not be read: %s", len(some), error.detail)
+                continue
+
+            def make(history: MonitorHistory, some: Collection[str] = some, points: Any = points) -> MonitorHistory:
+                known = [run for run_id in some if (run := history.find(run_id))]
+                changed = [completed(run, points.get(run.run_id, ()), history.revision + 1) for run in known]
+                return history.after(changed, (), history.read_at)
+
+            self._store.change(make)
+        return not failed
+
+    def _note(self, run_id: str, change: Callable[[MonitorState | None], MonitorState | None]) -> None:
+        """Change what is known of one run. The write has succeeded: a failure here is mended by the next reading."""
+        unknown = False
+
+        def make(history: MonitorHistory) -> MonitorHistory:
+            nonlocal unknown
+            known = history.find(run_id)
+            state = change(state_of(known) if known else None)
+            unknown = state is None
+            if state is None:
+                return history
+            revision = history.revision + 1
+            run = merged(known, state, revision) if known else run_history(state, whole=True, revision=revision)
+            return history.after([run], (), history.read_at)
+
+        try:
+            self._store.change(make)
+            if unknown:
+                # Another tower made it a moment ago.
+                began = self.revision()
+                self._take(*self._asked([run_id]), began)
+        except Exception:
+            self._due_at = 0.0
+            log.exception("A change of a registration is not in the history until it is read")
+
+    def _last_sweep(self) -> object:
+        return self._journal.last("sweep").get("succeeded_at")
+
+    def _known(self) -> MonitorHistory:
+        return self._store.newest() or MonitorHistory()

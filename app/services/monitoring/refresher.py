@@ -1,0 +1,89 @@
+"""Refreshing: the mirror, then the registrations; the count of runs later. In the process that talks to MLflow."""
+
+import logging
+import threading
+from typing import Protocol
+
+from app.domain.errors import TowerError
+from app.domain.ports import Clock, Register, RunCount
+from app.domain.registry.fleet import Edition, Fleet
+from app.domain.registry.webhook import Deliveries
+
+log = logging.getLogger(__name__)
+
+
+class Sweeps(Protocol):
+    """Reads all of MLflow."""
+
+    def sweep(self) -> Fleet: ...
+
+    def sweep_if_due(self) -> Fleet | None: ...
+
+
+class Pushes(Protocol):
+    """Has what a delivery named read."""
+
+    def pushed(self, name: str) -> None: ...
+
+
+class Refresher:
+    """What the scheduler, a request to refresh and a delivery set going."""
+
+    def __init__(
+        self, sweeps: Sweeps, pushes: Pushes | None, register: Register, runs: RunCount, clock: Clock, timeout: float
+    ) -> None:
+        self._sweeps = sweeps
+        self._pushes = pushes
+        self._register = register
+        self._runs = runs
+        self._clock = clock
+        self._timeout = timeout
+        self._deliveries = Deliveries()
+        # The ticket of the last sweep after which the registrations were reconciled.
+        self._reconciled = 0
+        self._reconciling = threading.Lock()
+        self._is_count_due = False
+
+    def tick(self) -> None:
+        """Refresh if one is due; a failure is logged, the next tick tries again."""
+        try:
+            fleet = self._sweeps.sweep_if_due()
+            if fleet is not None:
+                self._follow_up(fleet)
+        except TowerError as error:
+            log.debug("Tick: %s", error.detail)
+
+    def refresh(self) -> Edition:
+        """Read everything now, and give the new edition. Raises `MlflowUnavailable`; the snapshot then stays."""
+        fleet = self._sweeps.sweep()
+        self._follow_up(fleet)
+        return fleet.edition
+
+    def count(self) -> None:
+        """The scheduler's tick: count the runs, once for all refreshes since the last count."""
+        if self._is_count_due:
+            self._is_count_due = False
+            self._runs.update(self._timeout)
+
+    def pushed(self, name: str | None, delivery_id: str, sent_at: int) -> bool:
+        """Take a delivery of MLflow's webhooks; False where it was taken before.
+
+        The registered model named is read anew soon. `sent_at` in milliseconds.
+        """
+        if not self._deliveries.is_new(delivery_id, sent_at, self._clock()):
+            return False
+        if name is not None and self._pushes is not None:
+            self._pushes.pushed(name)
+        return True
+
+    def _follow_up(self, fleet: Fleet) -> None:
+        """Once after each sweep, also where several requests share it."""
+        with self._reconciling:
+            if self._reconciled >= fleet.ticket:
+                return
+            self._reconciled = fleet.ticket
+            try:
+                self._register.reconcile(fleet)
+            except TowerError as error:
+                log.warning("The registrations could not be reconciled with MLflow: %s", error.detail)
+            self._is_count_due = True
