@@ -41,7 +41,7 @@ def checks(rounds: int) -> list[Line]:
     size = f"{_VERSIONS} versions, 5 metrics, 100 points each"
     return [
         Line(f"first round of checks of {size}", 60, first, "s"),
-        Line("the next round, with nothing new", None, later, "s"),
+        Line("a later round, in which every point is read again", None, later, "s"),
         Line("p99 of /models during a first round, of its idle p99", 3, ours, note=f"a bare view {min(theirs):.2f} ×"),
     ]
 
