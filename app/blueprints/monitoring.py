@@ -26,7 +26,7 @@ from app.schemas.monitoring import (
     StatusSchema,
 )
 from app.services.answers.catalogue import Answer
-from app.services.monitoring.monitoring_manager import NOT_MONITORED
+from app.services.monitoring.registration_list import NOT_MONITORED
 from app.wiring.worker import tower
 
 blp = TowerBlueprint("monitoring", __name__, description="Which model versions are monitored")

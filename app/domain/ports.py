@@ -409,8 +409,6 @@ class Register(Protocol):
         """The registration of a version. Raises `NotFound`."""
         ...
 
-    def reconcile(self, fleet: Fleet) -> None: ...
-
 
 class Checked(Protocol):
     """The outcome of the last checks, as other services see it."""

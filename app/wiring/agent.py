@@ -1,10 +1,9 @@
 """What the agent has: everything that reads MLflow of its own accord, judges, and announces."""
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from app.domain.monitoring.alerts import VerdictChange
 from app.domain.ports import Clock, Gateway, HistoryReader, Holder, Observers, OwnGateway, Reader, Updates
 from app.services.agent import remove_abandoned_sockets
 from app.services.alerts import Announcer, AppriseReceiver, Receiver, WebhookReceiver, kind_of
@@ -14,8 +13,10 @@ from app.services.mirror.updater import Updater, UpdaterOptions
 from app.services.mirror.watcher import Watcher
 from app.services.monitoring.checker import Checker
 from app.services.monitoring.historian import Historian
+from app.services.monitoring.reconciler import Reconciler
 from app.services.monitoring.recording import recording
 from app.services.monitoring.refresher import Refresher
+from app.services.monitoring.verdict_record import VerdictRecord
 from app.wiring.shared import AgentApi, Mirror, Stores, mirror, stores
 from app.wiring.world import World, agent_locks
 from config import Settings
@@ -35,6 +36,7 @@ class Agent:
     mirror: Mirror
     updater: Updater
     watcher: Watcher
+    reconciler: Reconciler
     refresher: Refresher
     checker: Checker
     announcer: Announcer
@@ -83,7 +85,7 @@ def build_agent(settings: Settings, world: World) -> Agent:
     clock, timeout = world.clock, settings.cache_timeout_seconds
     cached = settings.enable_cache
     shared = stores(settings, world)
-    historian = Historian(world.gateway, shared.histories, shared.journal, clock, timeout)
+    historian = Historian(world.gateway, shared.histories, shared.snapshots, clock, timeout)
     gateway: OwnGateway = recording(world.gateway, historian) if cached else world.gateway
     options = UpdaterOptions(shared.interval, timeout, cached)
     updater = Updater(
@@ -98,17 +100,15 @@ def build_agent(settings: Settings, world: World) -> Agent:
     )
     own = mirror(settings, world, shared, gateway, updater)
     watcher = Watcher(gateway, shared.snapshots, updater, shared.journal, timeout)
-    refresher = Refresher(updater, watcher if cached else None, own.registrations, own.counter, clock, timeout)
-
-    def told(receiver_id: str, changes: Sequence[VerdictChange]) -> None:
-        checker.told(receiver_id, changes)
-
-    announcer = Announcer(receivers(settings, clock), told)
+    reconciler = Reconciler(gateway, own.registrations, own.writer)
+    refresher = Refresher(updater, watcher if cached else None, reconciler, own.counter, clock, timeout)
+    announcer = Announcer(receivers(settings, clock), own.writer.mark_notified)
+    record = VerdictRecord(own.writer, own.registrations, announcer.receiver_ids)
     checker = Checker(
         gateway,
         own.tracker,
-        own.registrations,
         shared.checks,
+        record,
         announcer,
         world.monitoring_locks,
         shared.journal,
@@ -128,7 +128,19 @@ def build_agent(settings: Settings, world: World) -> Agent:
         watcher.poll_aliases: settings.alias_poll_seconds if cached else 0,
     }
     return Agent(
-        world, gateway, historian, shared, own, updater, watcher, refresher, checker, announcer, Scheduler(), jobs
+        world,
+        gateway,
+        historian,
+        shared,
+        own,
+        updater,
+        watcher,
+        reconciler,
+        refresher,
+        checker,
+        announcer,
+        Scheduler(),
+        jobs,
     )
 
 

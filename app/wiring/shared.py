@@ -12,7 +12,8 @@ from app.services.mirror.run_counter import RunCounter
 from app.services.mirror.snapshots import Snapshots
 from app.services.monitoring.checks import Checks
 from app.services.monitoring.histories import Histories
-from app.services.monitoring.monitoring_manager import MonitoringManager
+from app.services.monitoring.monitor_run_writer import MonitorRunWriter
+from app.services.monitoring.registration_list import RegistrationList
 from app.wiring.world import World, source_of
 from config import Settings
 
@@ -45,10 +46,11 @@ class Stores:
 
 @dataclass(frozen=True)
 class Mirror:
-    """The registry, the registrations and the count of runs, as this process knows them."""
+    """The registry, the registrations and the count of runs, as this process knows them; and what writes to MLflow."""
 
     tracker: ModelTracker
-    registrations: MonitoringManager
+    registrations: RegistrationList
+    writer: MonitorRunWriter
     counter: RunCounter
 
 
@@ -81,8 +83,8 @@ def mirror(settings: Settings, world: World, shared: Stores, gateway: Gateway, r
     cached = settings.enable_cache
     options = TrackerOptions(cached, settings.enable_mock_data)
     tracker = ModelTracker(shared.snapshots, reader, shared.rules, world.clock, options)
-    registrations = MonitoringManager(
-        gateway, shared.cache, world.monitoring_locks, world.clock, world.monotonic, shared.source, cached, tracker
-    )
+    locks = world.monitoring_locks
+    registrations = RegistrationList(gateway, shared.cache, locks, world.monotonic, shared.source, cached, tracker)
+    writer = MonitorRunWriter(gateway, registrations, tracker, locks, world.clock)
     counter = RunCounter(gateway, shared.cache, world.clock, world.monotonic, shared.source, cached)
-    return Mirror(tracker, registrations, counter)
+    return Mirror(tracker, registrations, writer, counter)

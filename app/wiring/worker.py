@@ -30,8 +30,8 @@ from app.services.mlflow_gateway.store import ensure_store
 from app.services.monitoring.checks import Checks
 from app.services.monitoring.comparison import Comparison
 from app.services.monitoring.drift import Drift
-from app.services.monitoring.monitoring_manager import MonitoringManager
 from app.services.monitoring.registration_desk import RegistrationDesk
+from app.services.monitoring.registration_list import RegistrationList
 from app.wiring.shared import AgentApi, mirror, stores
 from app.wiring.world import Host, World, agent_locks, patience_of
 from config import ROOT, VERSION, BadSetting, Settings, as_json
@@ -143,7 +143,7 @@ def build_worker(settings: Settings, world: World, agent: AgentApi | None = None
     secret = settings.mlflow_webhook_secret
     views = Tower(
         catalogue=catalogue,
-        registrations=RegistrationDesk(registrations, agent.observers),
+        registrations=RegistrationDesk(registrations, own.writer, agent.observers),
         monitoring=MonitoringReport(
             tracker,
             registrations,
@@ -247,7 +247,7 @@ def _exposition(
     world: World,
     interval: float,
     tracker: ModelTracker,
-    registrations: MonitoringManager,
+    registrations: RegistrationList,
     checks: Checks,
     journal: Journal,
     health: Health,

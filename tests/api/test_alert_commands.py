@@ -66,8 +66,8 @@ def test_the_process_that_talks_to_mlflow_tells_the_receivers_of_the_settings(st
         agent = start(alert_webhook_url=receiver.url).agent
         agent.start()
         try:
-            (found,) = agent.announcer.receivers
-            agent.announcer.owe(found.id, [change()])
+            (receiver_id,) = agent.announcer.receiver_ids
+            agent.announcer.owe(receiver_id, [change()])
             until(lambda: receiver.requests)
         finally:
             agent.stop()

@@ -84,8 +84,8 @@ def lines() -> Iterator[list[str]]:
 
 
 def owe(announcer: Announcer, changes: Sequence[VerdictChange]) -> None:
-    for receiver in announcer.receivers:
-        announcer.owe(receiver.id, changes)
+    for who in announcer.receiver_ids:
+        announcer.owe(who, changes)
 
 
 def test_a_change_arrives_as_json_that_says_it_all(start: Start, noted: Noted) -> None:
@@ -371,7 +371,7 @@ def test_who_is_not_a_receiver_any_more_is_told_nothing_and_the_others_are_told_
 def test_the_same_address_twice_is_one_receiver(start: Start, noted: Noted) -> None:
     with receiving() as receiver:
         announcer = start(webhook(receiver), webhook(receiver))
-        assert len(announcer.receivers) == 1
+        assert len(announcer.receiver_ids) == 1
         owe(announcer, [change()])
         until(lambda: noted)
     assert receiver.names == ["model-0"]

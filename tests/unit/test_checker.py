@@ -10,7 +10,10 @@ import pytest
 from app.domain.errors import LockTimeout, MlflowUnavailable, TowerError
 from app.domain.monitoring.alerts import VerdictChange
 from app.domain.ports import Locks
+from app.services.alerts import Announcer
+from app.services.alerts.announcer import Delivered
 from app.services.monitoring.checker import Checker
+from app.services.monitoring.verdict_record import VerdictRecord
 from app.wiring.agent import build_agent
 from tests.api.service import settings_of
 from tests.fakes.memory_mlflow import MemoryGateway, MemoryWorld
@@ -21,17 +24,21 @@ LOW = {"limits": {"accuracy": {"min": 0.9}}}
 
 
 @dataclass
-class Ear:
-    """A receiver."""
+class Nobody:
+    """A receiver that no message reaches: the announcer is not started."""
 
     id: str
+    name: str = ""
+
+    def deliver(self, changes: Sequence[VerdictChange]) -> None:
+        raise AssertionError(changes)
 
 
-class Ears:
-    """Receivers that remember what they are owed."""
+class Owed(Announcer):
+    """An announcer that remembers what it is to tell to whom."""
 
-    def __init__(self, *receivers: str) -> None:
-        self.receivers = [Ear(one) for one in receivers]
+    def __init__(self, receivers: Sequence[str], delivered: Delivered) -> None:
+        super().__init__([Nobody(receiver) for receiver in receivers], delivered)
         self.owed: list[tuple[str, str, str]] = []
         self.changes: list[VerdictChange] = []
 
@@ -49,22 +56,22 @@ class Place:
         self.provided = memory_world(directory, self.gateway)
         self.settings = settings_of(cache_directory=directory / "cache")
         self.agent = build_agent(self.settings, self.provided)
-        self.registrations = self.agent.mirror.registrations
+        self.writer = self.agent.mirror.writer
         self.world.add_version("m", {"accuracy": 0.5})
         self.locks: Locks = self.provided.monitoring_locks
 
-    def checker(self, *receivers: str) -> tuple[Checker, Ears]:
-        ears = Ears(*receivers)
+    def checker(self, *receivers: str) -> tuple[Checker, Owed]:
         made = build_agent(self.settings, self.provided)
         own, shared = made.mirror, made.stores
+        announcer = Owed(receivers, own.writer.mark_notified)
         checker = Checker(
-            self.gateway, own.tracker, own.registrations, shared.checks, ears, self.locks, shared.journal,
-            self.provided.clock, 60, shared.snapshots.ticket,
+            self.gateway, own.tracker, shared.checks, VerdictRecord(own.writer, own.registrations, receivers),
+            announcer, self.locks, shared.journal, self.provided.clock, 60, shared.snapshots.ticket,
         )  # fmt: skip
-        return checker, ears
+        return checker, announcer
 
     def register(self, **settings: object) -> str:
-        return self.registrations.register("m", "1", "classifier", "ada", settings or LOW).monitor_run_id
+        return self.writer.register("m", "1", "classifier", "ada", settings or LOW).monitor_run_id
 
 
 @pytest.fixture
@@ -74,53 +81,53 @@ def place(tmp_path: Path) -> Place:
 
 def test_a_change_is_written_once_and_owed_to_each_receiver_until_it_was_told(place: Place) -> None:
     run = place.register()
-    checker, ears = place.checker("slack", "mail")
+    checker, announcer = place.checker("slack", "mail")
     checker.round()
     assert [v.verdict for v in place.world.verdicts[run]] == ["degraded"]
-    assert sorted(ears.owed) == [
+    assert sorted(announcer.owed) == [
         ("mail", "insufficient_data", "degraded"),
         ("slack", "insufficient_data", "degraded"),
     ]
-    checker.told("slack", ears.changes[:1])
-    ears.owed.clear()
+    place.writer.mark_notified("slack", announcer.changes[:1])
+    announcer.owed.clear()
     checker.round()
-    assert ears.owed == [("mail", "insufficient_data", "degraded")]
+    assert announcer.owed == [("mail", "insufficient_data", "degraded")]
     assert len(place.world.verdicts[run]) == 1
 
 
 def test_what_is_owed_survives_a_restart_also_of_a_change_to_healthy(place: Place) -> None:
     place.register(limits={"accuracy": {"min": 0.1}})
     place.checker("slack")[0].round()
-    again, ears = place.checker("slack")
+    again, announcer = place.checker("slack")
     again.round()
-    assert ears.owed == [("slack", "insufficient_data", "healthy")]
-    again.told("slack", ears.changes)
-    third, ears = place.checker("slack")
+    assert announcer.owed == [("slack", "insufficient_data", "healthy")]
+    place.writer.mark_notified("slack", announcer.changes)
+    third, announcer = place.checker("slack")
     third.round()
-    assert ears.owed == []
+    assert announcer.owed == []
 
 
 def test_a_new_receiver_is_told_what_is_bad_now_and_no_old_stories(place: Place) -> None:
     place.register()
     place.checker()[0].round()
-    checker, ears = place.checker("new")
+    checker, announcer = place.checker("new")
     checker.round()
-    assert ears.owed == [("new", "insufficient_data", "degraded")]
-    place.registrations.change_settings("m", "1", {"limits": {"accuracy": {"min": 0.1}}})
+    assert announcer.owed == [("new", "insufficient_data", "degraded")]
+    place.writer.change_settings("m", "1", {"limits": {"accuracy": {"min": 0.1}}})
     place.checker()[0].round()
-    checker, ears = place.checker("newer")
+    checker, announcer = place.checker("newer")
     checker.round()
-    assert ears.owed == []
+    assert announcer.owed == []
 
 
 def test_changes_that_came_while_a_receiver_was_away_are_all_owed(place: Place) -> None:
     place.register()
-    checker, ears = place.checker("slack")
+    checker, announcer = place.checker("slack")
     checker.round()
-    place.registrations.change_settings("m", "1", {"limits": {"accuracy": {"min": 0.1}}})
-    ears.owed.clear()
+    place.writer.change_settings("m", "1", {"limits": {"accuracy": {"min": 0.1}}})
+    announcer.owed.clear()
     checker.round()
-    assert ears.owed == [("slack", "insufficient_data", "degraded"), ("slack", "degraded", "healthy")]
+    assert announcer.owed == [("slack", "insufficient_data", "degraded"), ("slack", "degraded", "healthy")]
 
 
 def test_a_check_of_older_evidence_does_not_undo_a_later_one(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,7 +168,7 @@ def test_what_is_registered_and_checked_during_a_round_keeps_its_verdict(
     def slow(*args: object, **more: object) -> object:
         found = read(*args, **more)  # type: ignore[arg-type]
         if not runs:
-            runs.append(place.registrations.register("new", "1", "classifier", "ada", LOW).monitor_run_id)
+            runs.append(place.writer.register("new", "1", "classifier", "ada", LOW).monitor_run_id)
             checker.start()
             checker.observed("new", 1)
             until(lambda: runs[0] in place.agent.stores.checks.all())
@@ -171,14 +178,14 @@ def test_what_is_registered_and_checked_during_a_round_keeps_its_verdict(
     monkeypatch.setattr(place.gateway, "readable_evidence", slow)
     checker.round()
     assert place.agent.stores.checks.all()[runs[0]].verdict == "degraded"
-    place.registrations.remove("new", "1", "ada")
+    place.writer.remove("new", "1", "ada")
     checker.round()
     assert runs[0] not in place.agent.stores.checks.all()
 
 
 def test_with_mlflow_down_in_mid_round_the_next_round_finishes(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     run = place.register()
-    checker, ears = place.checker("slack")
+    checker, announcer = place.checker("slack")
     with monkeypatch.context() as patch:
 
         def down(*_: object) -> None:
@@ -186,10 +193,10 @@ def test_with_mlflow_down_in_mid_round_the_next_round_finishes(place: Place, mon
 
         patch.setattr(place.gateway, "write_verdict", down)
         checker.round()
-    assert ears.owed == []
+    assert announcer.owed == []
     checker.round()
     assert [v.verdict for v in place.world.verdicts[run]] == ["degraded"]
-    assert len(ears.owed) == 1
+    assert len(announcer.owed) == 1
 
 
 @pytest.fixture
@@ -199,7 +206,7 @@ def fleet(place: Place) -> list[str]:
         place.world.add_version(f"model {number}", {"accuracy": 0.5})
     settings = {"limits": {"accuracy": {"min": 0.4}}}
     return [
-        place.registrations.register(f"model {number}", "1", "classifier", "ada", settings).monitor_run_id
+        place.writer.register(f"model {number}", "1", "classifier", "ada", settings).monitor_run_id
         for number in range(12)
     ]
 
@@ -257,7 +264,7 @@ def test_a_verdict_that_cannot_be_written_does_not_end_the_round_for_the_others(
 def test_that_somebody_was_told_is_noted_of_all_versions_but_those_where_it_fails(
     place: Place, fleet: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    checker, ears = place.checker("slack")
+    checker, announcer = place.checker("slack")
     checker.round()
     mark = place.gateway.mark_told
 
@@ -269,7 +276,7 @@ def test_that_somebody_was_told_is_noted_of_all_versions_but_those_where_it_fail
     monkeypatch.setattr(place.gateway, "mark_told", failing)
     before = dict(place.world.told[fleet[0]])
     with pytest.raises(MlflowUnavailable):
-        checker.told("slack", ears.changes)
+        place.writer.mark_notified("slack", announcer.changes)
     assert place.world.told[fleet[0]] == before
     assert all(place.world.told[run]["slack"] == place.world.verdicts[run][-1].at for run in fleet[1:])
 
@@ -278,17 +285,17 @@ def test_what_was_removed_while_it_was_judged_gets_no_verdict_any_more(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = place.register()
-    checker, ears = place.checker("slack")
+    checker, announcer = place.checker("slack")
     read = place.gateway.readable_evidence
 
     def removing(*args: object, **more: object) -> object:
-        place.registrations.remove("m", "1", "ada")
+        place.writer.remove("m", "1", "ada")
         return read(*args, **more)  # type: ignore[arg-type]
 
     monkeypatch.setattr(place.gateway, "readable_evidence", removing)
     checker.round()
     assert run not in place.world.verdicts
-    assert ears.owed == []
+    assert announcer.owed == []
 
 
 def test_one_process_checks_at_a_time(place: Place) -> None:
@@ -313,6 +320,6 @@ def test_another_version_as_the_baseline_is_read_too(place: Place) -> None:
     second = place.world.run_of("m", 2)
     for n in range(3):
         place.world.log_metric(second, "f1", 0.5, n)
-    made = place.registrations.register("m", "2", "classifier", "ada", {"baseline": {"version": "1"}})
+    made = place.writer.register("m", "2", "classifier", "ada", {"baseline": {"version": "1"}})
     place.checker()[0].round()
     assert place.world.verdicts[made.monitor_run_id][-1].verdict == "drifting"

@@ -126,12 +126,12 @@ def test_a_check_of_a_clock_that_was_ahead_is_replaced_by_the_next_one(host: Hos
     host.clock.ahead = 26 * HOUR
     host.agent.refresher.refresh()
     low = {"limits": {"accuracy": {"min": 0.9}}}
-    made = host.worker.mirror.registrations.register("m", "1", "classifier", "ada", low)
+    made = host.worker.mirror.writer.register("m", "1", "classifier", "ada", low)
     host.agent.checker.round()
     assert host.worker.stores.checks.of(made).verdict == "degraded"
     host.clock.ahead = 0
     host.start()
-    host.worker.mirror.registrations.change_settings("m", "1", {"limits": {"accuracy": {"min": 0.1}}})
+    host.worker.mirror.writer.change_settings("m", "1", {"limits": {"accuracy": {"min": 0.1}}})
     host.agent.checker.round()
     assert host.worker.stores.checks.of(made).verdict == "healthy"
     assert host.worker.stores.checks.of(made).checked_at <= host.world.now

@@ -6,13 +6,16 @@ from pathlib import Path
 import pytest
 
 from app.domain.monitoring.monitor_history import MonitorHistory
+from app.domain.registry.codec import Source
 from app.domain.registry.models import Registration
 from app.domain.registry.query import ListQuery
+from app.domain.registry.stages import stage_rules
 from app.services.answers.history_report import HistoryReport
 from app.services.host.file_cache import FileCache
 from app.services.host.file_locks import FileLocks
+from app.services.host.holding_cache import HoldingCache
 from app.services.host.marks import shared_marks
-from app.services.mirror.journal import Journal
+from app.services.mirror.snapshots import Snapshots
 from app.services.monitoring.historian import Historian
 from app.services.monitoring.histories import Histories
 from tests.fakes.memory_mlflow import MemoryGateway
@@ -46,7 +49,8 @@ class Pair:
         self.gateway = gateway or MemoryGateway()
         clock, locks = Clock(self.gateway), FileLocks(directory / "locks", "x")
         self.store = Histories(agents, locks, "x")
-        self.historian = Historian(self.gateway, self.store, Journal(agents, clock, 60), clock, 60)
+        snapshots = Snapshots(HoldingCache(agents), locks, Source("x", stage_rules([], [])))
+        self.historian = Historian(self.gateway, self.store, snapshots, clock, 60)
         self.report = HistoryReport(
             self.gateway,
             Mirror(),

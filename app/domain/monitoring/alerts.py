@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from app.domain.monitoring.monitor_runs import MonitorState
+from app.domain.monitoring.verdicts import DEGRADED, DRIFTING
 from app.domain.times import rfc3339
 
 EVENT = "verdict_changed"
@@ -33,6 +35,28 @@ class VerdictChange:
     def key(self) -> tuple[str, int]:
         """What tells this change from all others: the monitor run, and the time."""
         return self.monitor_run_id, self.at
+
+
+def owed_changes(state: MonitorState, receiver_id: str) -> list[VerdictChange]:
+    """The changes that a receiver was not notified of yet.
+
+    A receiver that is new to the monitor run is notified of its verdict now, where that is bad, and of nothing older.
+    """
+    notified = state.told.get(receiver_id)
+    if notified is None:
+        is_bad = state.verdict in (DEGRADED, DRIFTING)
+        first = len(state.verdicts) - 1 if is_bad else len(state.verdicts)
+    else:
+        first = next((place for place, one in enumerate(state.verdicts) if one.at > notified), len(state.verdicts))
+    registration = state.registration
+    return [
+        VerdictChange(
+            registration.name, registration.version, registration.model_type, registration.monitor_run_id,
+            state.before(place), verdict.verdict, verdict.at, verdict.reasons,
+        )
+        for place, verdict in enumerate(state.verdicts)
+        if place >= first
+    ]  # fmt: skip
 
 
 def message(changes: Sequence[VerdictChange], sent_at: int) -> dict[str, Any]:

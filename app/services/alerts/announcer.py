@@ -15,15 +15,12 @@ class Announcer:
 
     def __init__(self, receivers: Sequence[Receiver], delivered: Delivered, pace: Pace | None = None) -> None:
         # The same URL twice is one receiver.
-        self._receivers = {receiver.id: receiver for receiver in receivers}
-        self._outboxes = {
-            receiver.id: Outbox(receiver, delivered, pace or Pace()) for receiver in self._receivers.values()
-        }
+        self._outboxes = {receiver.id: Outbox(receiver, delivered, pace or Pace()) for receiver in receivers}
 
     @property
-    def receivers(self) -> Sequence[Receiver]:
-        """Who is told."""
-        return tuple(self._receivers.values())
+    def receiver_ids(self) -> Sequence[str]:
+        """Who is told, by the ids that stand in MLflow."""
+        return tuple(self._outboxes)
 
     def owe(self, receiver_id: str, changes: Sequence[VerdictChange]) -> None:
         """Tell the receiver of these soon, each once; one that is not known any more is told nothing. Threads may."""

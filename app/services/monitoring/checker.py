@@ -1,28 +1,21 @@
-"""The checker: judges the monitored versions, writes what changed into MLflow, and has it announced."""
+"""The checker: judges the monitored versions, has what changed written to MLflow, and announced."""
 
 import logging
-import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Protocol
+from dataclasses import dataclass, field
 
 from app.domain.errors import LockTimeout, MlflowMissing, MlflowRefused, MlflowUnavailable, TowerError
-from app.domain.monitoring.alerts import VerdictChange
+from app.domain.monitoring.alerts import owed_changes
 from app.domain.monitoring.checks import Check, Listed, check_of
-from app.domain.monitoring.monitor_runs import MonitorState, Verdict
-from app.domain.monitoring.verdicts import (
-    DEGRADED,
-    DRIFTING,
-    NO_METRIC,
-    RUN_GONE,
-    VersionVerdict,
-    baseline_key,
-    judge_registration,
-)
-from app.domain.ports import Clock, Journal, Locks, Mirror, OwnGateway, Register
+from app.domain.monitoring.monitor_runs import MonitorState
+from app.domain.monitoring.verdicts import NO_METRIC, RUN_GONE, baseline_key, judge_registration
+from app.domain.ports import Clock, Journal, Locks, Mirror, OwnGateway
 from app.domain.registry.fleet import Fleet
 from app.domain.registry.models import ModelVersion
+from app.services.alerts import Announcer
 from app.services.host.gatherer import Gatherer
+from app.services.monitoring.checks import Checks
+from app.services.monitoring.verdict_record import Judged, VerdictRecord
 
 log = logging.getLogger(__name__)
 
@@ -32,37 +25,6 @@ _VERSIONS_AT_ONCE = 500
 _TRIES_AFTER_SECONDS = (0, 2, 5)
 
 Key = tuple[str, int]
-
-
-class Store(Protocol):
-    """Where the workers see the checks."""
-
-    def put(self, made: Sequence[Check], listed: Listed | None = None) -> None: ...
-
-
-class Receiver(Protocol):
-    """Somebody to tell, known in MLflow by an id."""
-
-    @property
-    def id(self) -> str: ...
-
-
-class Announcer(Protocol):
-    """Tells the receivers."""
-
-    @property
-    def receivers(self) -> Sequence[Receiver]: ...
-
-    def owe(self, receiver_id: str, changes: Sequence[VerdictChange]) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """The verdict on one registration, of evidence whose reading took a ticket."""
-
-    state: MonitorState
-    found: VersionVerdict
-    ticket: int
 
 
 @dataclass(slots=True)
@@ -93,8 +55,8 @@ class Checker:
         self,
         gateway: OwnGateway,
         mirror: Mirror,
-        register: Register,
-        store: Store,
+        checks: Checks,
+        record: VerdictRecord,
         announcer: Announcer,
         locks: Locks,
         journal: Journal,
@@ -104,17 +66,14 @@ class Checker:
     ) -> None:
         self._gateway = gateway
         self._mirror = mirror
-        self._register = register
-        self._store = store
+        self._checks = checks
+        self._record = record
         self._announcer = announcer
         self._locks = locks
         self._journal = journal
         self._clock = clock
         self._timeout = timeout
         self._ticket = ticket
-        # Of the runs of this process's checks: the newest state, and the ticket of the evidence for it.
-        self._newest: dict[str, tuple[MonitorState, int]] = {}
-        self._writing = threading.Lock()
         self._observed = Gatherer[Key]("observed", self._check_observed, _TRIES_AFTER_SECONDS)
 
     def round(self) -> None:
@@ -137,24 +96,6 @@ class Checker:
         """Have one version checked soon."""
         self._observed.add((name, version))
 
-    def told(self, receiver_id: str, changes: Sequence[VerdictChange]) -> None:
-        """Note in MLflow that a receiver was told. Raises `MlflowUnavailable`, and is asked again then."""
-        newest: dict[str, int] = {}
-        for change in changes:
-            newest[change.monitor_run_id] = max(change.at, newest.get(change.monitor_run_id, 0))
-        failure: TowerError | None = None
-        for run_id, at in newest.items():
-            try:
-                with self._locks.hold("writing", self._gateway.patience):
-                    self._gateway.mark_told(run_id, {receiver_id: at})
-            except (MlflowRefused, MlflowMissing):
-                log.info("A monitor run is deleted: it is not noted there who was told of its verdicts")
-            except TowerError as error:
-                # The others are noted all the same.
-                failure = error
-        if failure:
-            raise failure
-
     def start(self) -> None:
         self._observed.start()
 
@@ -164,14 +105,14 @@ class Checker:
     def _check_all(self) -> Outcome:
         total = Outcome()
         # Both before the list is read: what is registered and checked while it is read, or later, is not in it.
-        ticket, written = self._ticket(self._gateway.patience), list(self._newest)
+        ticket, written = self._ticket(self._gateway.patience), self._record.run_ids()
         states = self._gateway.monitor_states()
         if states is None:
             return total
         listed = Listed({state.registration.monitor_run_id for state in states}, ticket)
         for run_id in written:
             if run_id not in listed.run_ids:
-                del self._newest[run_id]
+                self._record.forget(run_id)
         for start in range(0, len(states), _VERSIONS_AT_ONCE):
             some = states[start : start + _VERSIONS_AT_ONCE]
             try:
@@ -179,7 +120,7 @@ class Checker:
             except TowerError as error:
                 total.failed |= {state.registration.key: error.detail for state in some}
         if not states:
-            self._store.put([], listed)
+            self._checks.put([], listed)
         return total
 
     def _check_observed(self, keys: list[Key]) -> bool:
@@ -219,7 +160,7 @@ class Checker:
             no_metric = RUN_GONE if rows[key].run_id in gone else NO_METRIC
             found = judge_registration(state.registration, evidence, now, others, no_metric)[1]
             try:
-                kept, is_news = self._written(Judged(state, found, ticket), now)
+                kept, is_news = self._record.add(Judged(state, found, ticket), now)
             except (MlflowRefused, MlflowMissing):
                 log.warning("%s v%d: its monitor run is deleted, the verdict is not kept", *key)
                 continue
@@ -228,48 +169,16 @@ class Checker:
                 continue
             outcome.changed += is_news
             if kept is not None:
+                self._announce(kept)
                 made.append(check_of(state.registration, found, kept.since, now, ticket))
-        self._store.put(made, listed)
+        self._checks.put(made, listed)
         return outcome
 
-    def _written(self, judged: Judged, now: int) -> tuple[MonitorState | None, bool]:
-        """Write a verdict that changed. The state now, None where a later reading was judged; whether it is news."""
-        run_id = judged.state.registration.monitor_run_id
-        with self._writing:
-            state, ticket = self._newest.get(run_id, (judged.state, 0))
-            if ticket > judged.ticket:
-                return None, False
-            if judged.state.since >= state.since:
-                state = judged.state
-            is_news = judged.found.verdict != state.verdict and self._is_open(state)
-            if is_news:
-                state = self._write(state, judged.found, now)
-            self._newest[run_id] = (state, judged.ticket)
-        self._announce(state)
-        return state, is_news
-
-    def _is_open(self, state: MonitorState) -> bool:
-        """Whether it was not removed since the monitor runs were read."""
-        known = self._register.peek()
-        current = known.by_key.get(state.registration.key)
-        return known.stale or (current is not None and current.monitor_run_id == state.registration.monitor_run_id)
-
-    def _write(self, state: MonitorState, found: VersionVerdict, now: int) -> MonitorState:
-        # A receiver that was never told of this version is told from this change on.
-        told = {one.id: state.since for one in self._announcer.receivers if one.id not in state.told}
-        at = max(now, state.since + 1)
-        verdicts = (*state.verdicts, Verdict(at, found.verdict, found.reasons))
-        with self._locks.hold("writing", self._gateway.patience):
-            self._gateway.write_verdict(state.registration.monitor_run_id, verdicts, told)
-        one = state.registration
-        log.info("%s v%d is %s, was %s", one.name, one.version, found.verdict, state.verdict)
-        return replace(state, verdicts=verdicts, told={**state.told, **told})
-
     def _announce(self, state: MonitorState) -> None:
-        for receiver in self._announcer.receivers:
-            owed = _owed(state, receiver.id)
+        for receiver_id in self._announcer.receiver_ids:
+            owed = owed_changes(state, receiver_id)
             if owed:
-                self._announcer.owe(receiver.id, owed)
+                self._announcer.owe(receiver_id, owed)
 
 
 def _row(fleet: Fleet, state: MonitorState) -> ModelVersion | None:
@@ -283,22 +192,3 @@ def _rows(fleet: Fleet, states: Sequence[MonitorState]) -> Mapping[Key, ModelVer
     keys = {state.registration.key for state in states}
     keys |= {key for state in states if (key := baseline_key(state.registration))}
     return {key: model.row for key in sorted(keys) if (model := fleet.find(*key))}
-
-
-def _owed(state: MonitorState, receiver: str) -> list[VerdictChange]:
-    """The changes that a receiver was not told of yet; one that is new here is told what is bad now."""
-    told = state.told.get(receiver)
-    if told is None:
-        is_bad = state.verdict in (DEGRADED, DRIFTING)
-        first = len(state.verdicts) - 1 if is_bad else len(state.verdicts)
-    else:
-        first = next((place for place, one in enumerate(state.verdicts) if one.at > told), len(state.verdicts))
-    one = state.registration
-    return [
-        VerdictChange(
-            one.name, one.version, one.model_type, one.monitor_run_id, state.before(place), verdict.verdict, verdict.at,
-            verdict.reasons,
-        )
-        for place, verdict in enumerate(state.verdicts)
-        if place >= first
-    ]  # fmt: skip

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from app.domain.errors import MlflowTooSlow, TowerError
 from app.domain.monitoring.monitor_history import MonitorHistory, completed, merged, run_history, state_of
 from app.domain.monitoring.monitor_runs import MonitorState, Verdict, verdicts_from, verdicts_text
-from app.domain.ports import Clock, Gateway, Journal
+from app.domain.ports import Clock, Gateway, Snapshots
 from app.domain.registry.models import Registration
 
 log = logging.getLogger(__name__)
@@ -36,16 +36,16 @@ class Historian:
     A reading never undoes what was noted after it began. `timeout` of a full one in seconds.
     """
 
-    def __init__(self, gateway: Gateway, store: Store, journal: Journal, clock: Clock, timeout: float) -> None:
+    def __init__(self, gateway: Gateway, store: Store, snapshots: Snapshots, clock: Clock, timeout: float) -> None:
         self._gateway = gateway
         self._store = store
-        self._journal = journal
+        self._snapshots = snapshots
         self._clock = clock
         self._timeout = timeout
         self._reading = threading.Lock()
         # When to read, whatever else happens; and which sweep the last reading followed.
         self._due_at = 0.0
-        self._followed: object = None
+        self._followed: int | None = None
 
     def tick(self) -> None:
         """The scheduler's: read everything at the start, after each sweep, and again soon where that failed."""
@@ -208,8 +208,10 @@ class Historian:
             self._due_at = 0.0
             log.exception("A change of a registration is not in the history until it is read")
 
-    def _last_sweep(self) -> object:
-        return self._journal.last("sweep").get("succeeded_at")
+    def _last_sweep(self) -> int | None:
+        """The ticket of the last sweep, by whatever process."""
+        fleet = self._snapshots.newest()
+        return fleet.ticket if fleet else None
 
     def _known(self) -> MonitorHistory:
         return self._store.newest() or MonitorHistory()

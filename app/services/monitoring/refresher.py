@@ -5,9 +5,10 @@ import threading
 from typing import Protocol
 
 from app.domain.errors import TowerError
-from app.domain.ports import Clock, Register, RunCount
+from app.domain.ports import Clock, RunCount
 from app.domain.registry.fleet import Edition, Fleet
 from app.domain.registry.webhook import Deliveries
+from app.services.monitoring.reconciler import Reconciler
 
 log = logging.getLogger(__name__)
 
@@ -30,11 +31,17 @@ class Refresher:
     """What the scheduler, a request to refresh and a delivery set going."""
 
     def __init__(
-        self, sweeps: Sweeps, pushes: Pushes | None, register: Register, runs: RunCount, clock: Clock, timeout: float
+        self,
+        sweeps: Sweeps,
+        pushes: Pushes | None,
+        reconciler: Reconciler,
+        runs: RunCount,
+        clock: Clock,
+        timeout: float,
     ) -> None:
         self._sweeps = sweeps
         self._pushes = pushes
-        self._register = register
+        self._reconciler = reconciler
         self._runs = runs
         self._clock = clock
         self._timeout = timeout
@@ -83,7 +90,7 @@ class Refresher:
                 return
             self._reconciled = fleet.ticket
             try:
-                self._register.reconcile(fleet)
+                self._reconciler.reconcile(fleet)
             except TowerError as error:
                 log.warning("The registrations could not be reconciled with MLflow: %s", error.detail)
             self._is_count_due = True

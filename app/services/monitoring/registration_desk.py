@@ -2,51 +2,37 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from app.domain.errors import TowerError
 from app.domain.monitoring.observations import Observation
 from app.domain.ports import Observers
 from app.domain.registry.models import Registration
+from app.services.monitoring.monitor_run_writer import MonitorRunWriter
+from app.services.monitoring.registration_list import RegistrationList
 
 log = logging.getLogger(__name__)
 
 
-class Registrations(Protocol):
-    """Writes registrations and observations to MLflow."""
-
-    def is_monitored(self, name: str, version: str) -> bool: ...
-
-    def register(
-        self, name: str, version: str, model_type: str, registered_by: str, settings: Mapping[str, Any] | None = None
-    ) -> Registration: ...
-
-    def change_settings(self, name: str, version: str, patch: Mapping[str, Any] | None) -> Registration: ...
-
-    def observe(self, name: str, version: str, found: Sequence[Observation]) -> Registration: ...
-
-    def remove(self, name: str, version: str, removed_by: str) -> int: ...
-
-
 class RegistrationDesk:
-    """Takes what a client writes, and has the version judged. Errors are those of `MonitoringManager`."""
+    """Takes what a client writes, and has the version judged. Errors are those of `MonitorRunWriter`."""
 
-    def __init__(self, registrations: Registrations, observers: Observers) -> None:
-        self._registrations = registrations
+    def __init__(self, registrations: RegistrationList, writer: MonitorRunWriter, observers: Observers) -> None:
+        self._writer = writer
         self._observers = observers
         self.is_monitored = registrations.is_monitored
-        self.remove = registrations.remove
+        self.remove = writer.remove
 
     def register(
         self, name: str, version: str, model_type: str, registered_by: str, settings: Mapping[str, Any] | None
     ) -> Registration:
-        return self._judged(self._registrations.register(name, version, model_type, registered_by, settings))
+        return self._judged(self._writer.register(name, version, model_type, registered_by, settings))
 
     def change_settings(self, name: str, version: str, patch: Mapping[str, Any] | None) -> Registration:
-        return self._judged(self._registrations.change_settings(name, version, patch))
+        return self._judged(self._writer.change_settings(name, version, patch))
 
-    def observe(self, name: str, version: str, found: Sequence[Observation]) -> Registration:
-        return self._judged(self._registrations.observe(name, version, found))
+    def observe(self, name: str, version: str, observations: Sequence[Observation]) -> Registration:
+        return self._judged(self._writer.observe(name, version, observations))
 
     def _judged(self, registration: Registration) -> Registration:
         try:

@@ -26,7 +26,9 @@ from app.services.mirror.journal import Journal
 from app.services.mirror.model_tracker import ModelTracker, TrackerOptions
 from app.services.mirror.snapshots import Snapshots
 from app.services.mirror.updater import Updater, UpdaterOptions
-from app.services.monitoring.monitoring_manager import MonitoringManager
+from app.services.monitoring.monitor_run_writer import MonitorRunWriter
+from app.services.monitoring.reconciler import Reconciler
+from app.services.monitoring.registration_list import RegistrationList
 from tests.fakes.memory_mlflow import MemoryGateway
 from tests.unit.processes import Processes
 
@@ -58,186 +60,193 @@ def mirror_of(gateway: MemoryGateway, locks: FileLocks) -> ModelTracker:
     return ModelTracker(snapshots, updater, rules, clock, TrackerOptions())
 
 
+class Process:
+    """What one process has of the registrations."""
+
+    def __init__(self, cache: HoldingCache, gateway: MemoryGateway, locks: FileLocks) -> None:
+        mirror, world = mirror_of(gateway, locks), gateway.world
+        self.registrations = RegistrationList(gateway, cache, locks, world.seconds, "here", True, mirror)
+        self.writer = MonitorRunWriter(gateway, self.registrations, mirror, locks, world.tick)
+        self.reconciler = Reconciler(gateway, self.registrations, self.writer)
+
+    def listed(self) -> list[int]:
+        return sorted(version for _, version in self.registrations.peek().by_key)
+
+
 @pytest.fixture
-def manager(tmp_path: Path, gateway: MemoryGateway, locks: FileLocks) -> MonitoringManager:
-    return manager_of(tmp_path, gateway, locks)
+def process(tmp_path: Path, gateway: MemoryGateway, locks: FileLocks) -> Process:
+    return process_over(tmp_path, gateway, locks)
 
 
-def manager_of(directory: Path, gateway: MemoryGateway, locks: FileLocks) -> MonitoringManager:
-    cache, world = HoldingCache(FileCache(directory / "cache")), gateway.world
-    mirror = mirror_of(gateway, locks)
-    return MonitoringManager(gateway, cache, locks, world.tick, world.seconds, "here", True, mirror)
+def process_over(directory: Path, gateway: MemoryGateway, locks: FileLocks) -> Process:
+    return Process(HoldingCache(FileCache(directory / "cache")), gateway, locks)
 
 
 def fleet_of(gateway: MemoryGateway) -> Fleet:
     return swept(None, gateway.read_inventory(), stage_rules([], []))
 
 
-def listed(manager: MonitoringManager) -> list[int]:
-    return sorted(version for _, version in manager.peek().by_key)
-
-
 def test_a_list_that_is_locked_is_behind_until_the_next_reconcile_and_nothing_is_lost(
-    manager: MonitoringManager, gateway: MemoryGateway, locks: FileLocks, caplog: pytest.LogCaptureFixture
+    process: Process, gateway: MemoryGateway, locks: FileLocks, caplog: pytest.LogCaptureFixture
 ) -> None:
-    manager.register("m", "1", "classifier", "ada")
+    process.writer.register("m", "1", "classifier", "ada")
     gateway.patience = 0.05
     with locks.hold("monitored", 0):
-        made = manager.register("m", "2", "classifier", "ada")
-    assert listed(manager) == [1]
+        made = process.writer.register("m", "2", "classifier", "ada")
+    assert process.listed() == [1]
     assert "behind until the next refresh" in caplog.text
     with pytest.raises(InvalidInput):
-        manager.register("m", "2", "classifier", "ada")
-    assert listed(manager) == [1, 2]
+        process.writer.register("m", "2", "classifier", "ada")
+    assert process.listed() == [1, 2]
     with locks.hold("monitored", 0):
-        manager.remove("m", "2", "ada")
+        process.writer.remove("m", "2", "ada")
     assert made.monitor_run_id in gateway.world.ended
-    manager.reconcile(fleet_of(gateway))
-    assert listed(manager) == [1]
+    process.reconciler.reconcile(fleet_of(gateway))
+    assert process.listed() == [1]
 
 
 def test_a_list_that_mlflow_cannot_give_again_is_behind_and_the_registration_stands(
-    manager: MonitoringManager, gateway: MemoryGateway, monkeypatch: pytest.MonkeyPatch
+    process: Process, gateway: MemoryGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail() -> None:
         raise DOWN
 
     with monkeypatch.context() as patch:
         patch.setattr(gateway, "open_registrations", fail)
-        manager.register("m", "1", "classifier", "ada")
+        process.writer.register("m", "1", "classifier", "ada")
     assert len(gateway.world.registrations) == 1
-    assert manager.is_monitored("m", "1")
+    assert process.registrations.is_monitored("m", "1")
 
 
 def test_a_registration_waits_for_another_of_the_same_version_no_longer_than_mlflow_may_take(
-    manager: MonitoringManager, gateway: MemoryGateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    process: Process, gateway: MemoryGateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    other = manager_of(tmp_path, gateway, FileLocks(tmp_path / "locks", ""))
+    other = process_over(tmp_path, gateway, FileLocks(tmp_path / "locks", ""))
     opened = gateway.open_monitor_run
     refused: list[str] = []
 
     def meanwhile(wanted: Registration) -> Registration:
         gateway.patience = 0.05
         with pytest.raises(LockTimeout) as caught:
-            other.register("m", "1", "classifier", "bob")
+            other.writer.register("m", "1", "classifier", "bob")
         refused.append(caught.value.detail)
         return opened(wanted)
 
     monkeypatch.setattr(gateway, "open_monitor_run", meanwhile)
-    manager.register("m", "1", "classifier", "ada")
+    process.writer.register("m", "1", "classifier", "ada")
     assert refused == ["Another request is changing the same thing. Try again."]
     assert [r.registered_by for r in gateway.world.registrations.values()] == ["ada"]
 
 
 @pytest.mark.parametrize("failure", [DOWN, MlflowRefused("MLflow refused the request.")])
 def test_where_nothing_is_known_and_mlflow_fails_it_is_asked_again_only_after_a_while(
-    manager: MonitoringManager, gateway: MemoryGateway, failure: MlflowUnavailable
+    process: Process, gateway: MemoryGateway, failure: MlflowUnavailable
 ) -> None:
     gateway.failure = failure
-    assert [manager.peek().stale for _ in range(5)] == [True] * 5
+    assert [process.registrations.peek().stale for _ in range(5)] == [True] * 5
     assert gateway.calls == ["open_registrations"]
     gateway.failure = None
     gateway.world.now += 15_000
-    assert manager.peek().stale is False
+    assert process.registrations.peek().stale is False
 
 
-def test_a_reconcile_that_fails_changes_nothing(manager: MonitoringManager, gateway: MemoryGateway) -> None:
-    manager.register("m", "1", "classifier", "ada")
+def test_a_reconcile_that_fails_changes_nothing(process: Process, gateway: MemoryGateway) -> None:
+    process.writer.register("m", "1", "classifier", "ada")
     fleet = fleet_of(gateway)
     gateway.failure = DOWN
     with pytest.raises(MlflowUnavailable):
-        manager.reconcile(fleet)
-    assert listed(manager) == [1]
+        process.reconciler.reconcile(fleet)
+    assert process.listed() == [1]
 
 
-def test_a_fleet_older_than_a_registration_does_not_end_it(manager: MonitoringManager, gateway: MemoryGateway) -> None:
+def test_a_fleet_older_than_a_registration_does_not_end_it(process: Process, gateway: MemoryGateway) -> None:
     before = fleet_of(gateway)
     gateway.world.add_version("new")
-    manager.register("new", "1", "classifier", "ada")
-    manager.reconcile(before)
-    assert manager.is_monitored("new", "1")
+    process.writer.register("new", "1", "classifier", "ada")
+    process.reconciler.reconcile(before)
+    assert process.registrations.is_monitored("new", "1")
     assert len(gateway.world.registrations) == 1
 
 
 @pytest.mark.parametrize("value", ["garbage", {}, {"source": "elsewhere", "registrations": [], "stale": False}])
 def test_a_stored_list_that_is_not_understood_is_read_from_mlflow(
-    manager: MonitoringManager, gateway: MemoryGateway, locks: FileLocks, tmp_path: Path, value: object
+    process: Process, gateway: MemoryGateway, locks: FileLocks, tmp_path: Path, value: object
 ) -> None:
-    manager.register("m", "1", "classifier", "ada")
+    process.writer.register("m", "1", "classifier", "ada")
     FileCache(tmp_path / "cache").set("monitored", value)
-    anew = manager_of(tmp_path, gateway, locks)
-    assert listed(anew) == listed(manager) == [1]
+    anew = process_over(tmp_path, gateway, locks)
+    assert anew.listed() == process.listed() == [1]
 
 
 def test_a_run_that_the_list_shows_twice_is_not_its_own_double(
-    manager: MonitoringManager, gateway: MemoryGateway, monkeypatch: pytest.MonkeyPatch
+    process: Process, gateway: MemoryGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = [manager.register("m", version, "classifier", "ada") for version in ("1", "2")]
+    made = [process.writer.register("m", version, "classifier", "ada") for version in ("1", "2")]
     monkeypatch.setattr(gateway, "open_registrations", lambda: [made[0], *made, made[1]])
-    manager.reconcile(fleet_of(gateway))
+    process.reconciler.reconcile(fleet_of(gateway))
     assert gateway.world.ended == {}
-    assert listed(manager) == [1, 2]
+    assert process.listed() == [1, 2]
 
 
 def test_before_a_double_is_ended_mlflow_is_asked_about_that_version_by_itself(
-    manager: MonitoringManager, gateway: MemoryGateway, monkeypatch: pytest.MonkeyPatch
+    process: Process, gateway: MemoryGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = manager.register("m", "1", "classifier", "ada")
+    made = process.writer.register("m", "1", "classifier", "ada")
     # Of a list read a while ago; another host has ended it since.
     double = replace(made, monitor_run_id="ended since", registered_at=made.registered_at - 1)
     monkeypatch.setattr(gateway, "open_registrations", lambda: [made, double])
-    manager.reconcile(fleet_of(gateway))
+    process.reconciler.reconcile(fleet_of(gateway))
     assert gateway.world.ended == {}
     monkeypatch.undo()
     second = gateway.open_monitor_run(replace(made, registered_at=made.registered_at + 1))
-    manager.reconcile(fleet_of(gateway))
+    process.reconciler.reconcile(fleet_of(gateway))
     assert set(gateway.world.ended) == {second.monitor_run_id}
 
 
 def test_of_two_runs_for_a_version_that_was_made_again_that_of_the_new_one_counts(
-    manager: MonitoringManager, gateway: MemoryGateway
+    process: Process, gateway: MemoryGateway
 ) -> None:
-    current = manager.register("m", "1", "classifier", "ada")
+    current = process.writer.register("m", "1", "classifier", "ada")
     old = gateway.open_monitor_run(replace(current, version_created=1, registered_at=1))
-    manager.reconcile(fleet_of(gateway))
+    process.reconciler.reconcile(fleet_of(gateway))
     assert set(gateway.world.ended) == {old.monitor_run_id}
-    assert manager.is_monitored("m", "1")
+    assert process.registrations.is_monitored("m", "1")
 
 
 @pytest.mark.parametrize("answer", ["open", "not known"])
 def test_a_registration_that_a_list_lacks_stays_unless_mlflow_says_that_it_is_none(
-    manager: MonitoringManager, gateway: MemoryGateway, monkeypatch: pytest.MonkeyPatch, answer: str
+    process: Process, gateway: MemoryGateway, monkeypatch: pytest.MonkeyPatch, answer: str
 ) -> None:
     for version in ("1", "2"):
-        manager.register("m", version, "classifier", "ada")
+        process.writer.register("m", version, "classifier", "ada")
     complete = gateway.open_registrations()
     assert complete is not None
     monkeypatch.setattr(gateway, "open_registrations", lambda: complete[:1])
     if answer == "not known":
         gateway.refusals["find_registrations"] = {("m", 2): DENIED}
-    manager.reconcile(fleet_of(gateway))
-    assert listed(manager) == [1, 2]
+    process.reconciler.reconcile(fleet_of(gateway))
+    assert process.listed() == [1, 2]
     gateway.refusals.clear()
     gateway.end_monitor_run(complete[1].monitor_run_id, "bob", "removed on another host")
-    manager.reconcile(fleet_of(gateway))
-    assert listed(manager) == [1]
+    process.reconciler.reconcile(fleet_of(gateway))
+    assert process.listed() == [1]
 
 
 @pytest.mark.parametrize("refusal", [DENIED, REFUSED, DOWN])
 def test_a_version_that_mlflow_says_nothing_of_is_not_gone_and_holds_up_no_other(
-    manager: MonitoringManager, gateway: MemoryGateway, refusal: TowerError
+    process: Process, gateway: MemoryGateway, refusal: TowerError
 ) -> None:
     for number in range(30):
         gateway.world.add_version(f"{number:02d}")
-        manager.register(f"{number:02d}", "1", "classifier", "ada")
+        process.writer.register(f"{number:02d}", "1", "classifier", "ada")
     # None of them is in what the service may read; of all but the last MLflow says nothing at all.
     empty = swept(None, Inventory(gateway.world.tick()), stage_rules([], []))
     gateway.world.delete_model("29")
     gateway.refusals["find_version"] = {(f"{number:02d}", 1): refusal for number in range(29)}
     for _ in range(2):
-        manager.reconcile(empty)
+        process.reconciler.reconcile(empty)
     assert [gateway.world.past[run].registration.name for run in gateway.world.ended] == ["29"]
-    assert len(listed(manager)) == 29
+    assert len(process.listed()) == 29
 
 
 def test_a_registration_that_cannot_be_stored_is_known_to_every_worker_at_once(
@@ -245,32 +254,28 @@ def test_a_registration_that_cannot_be_stored_is_known_to_every_worker_at_once(
 ) -> None:
     """Of two workers, each makes one while a file stands where the directory of the cache was."""
     processes = Processes(tmp_path / "cache")
-    world, mirror = gateway.world, mirror_of(gateway, locks)
-    one, two = (
-        MonitoringManager(gateway, cache, locks, world.tick, world.seconds, "here", True, mirror)
-        for cache in (processes.one, processes.two)
-    )
-    assert listed(one) == listed(two) == []
+    one, two = (Process(cache, gateway, locks) for cache in (processes.one, processes.two))
+    assert one.listed() == two.listed() == []
     processes.block()
-    one.register("m", "1", "classifier", "ada")
-    assert two.is_monitored("m", "1")
-    two.register("m", "2", "classifier", "ada")
-    assert one.is_monitored("m", "2")
+    one.writer.register("m", "1", "classifier", "ada")
+    assert two.registrations.is_monitored("m", "1")
+    two.writer.register("m", "2", "classifier", "ada")
+    assert one.registrations.is_monitored("m", "2")
     processes.one.look()
-    assert listed(one) == listed(two) == [1, 2]
+    assert one.listed() == two.listed() == [1, 2]
     processes.free()
     processes.values()
-    assert listed(manager_of(tmp_path, gateway, locks)) == [1, 2]
+    assert process_over(tmp_path, gateway, locks).listed() == [1, 2]
 
 
 def test_mlflow_is_asked_before_an_observation_is_refused_for_want_of_a_registration(
-    manager: MonitoringManager, gateway: MemoryGateway, locks: FileLocks, tmp_path: Path
+    process: Process, gateway: MemoryGateway, locks: FileLocks, tmp_path: Path
 ) -> None:
-    elsewhere = manager_of(tmp_path / "elsewhere", gateway, locks)
-    assert listed(elsewhere) == []
-    made = manager.register("m", "1", "classifier", "ada")
-    elsewhere.observe("m", "1", [Observation("accuracy", 0.9, gateway.world.now)])
+    elsewhere = process_over(tmp_path / "elsewhere", gateway, locks)
+    assert elsewhere.listed() == []
+    made = process.writer.register("m", "1", "classifier", "ada")
+    elsewhere.writer.observe("m", "1", [Observation("accuracy", 0.9, gateway.world.now)])
     assert len(gateway.world.monitor_points[made.monitor_run_id]) == 1
-    assert listed(elsewhere) == [1]
+    assert elsewhere.listed() == [1]
     with pytest.raises(NotFound):
-        elsewhere.observe("m", "2", [Observation("accuracy", 0.9, gateway.world.now)])
+        elsewhere.writer.observe("m", "2", [Observation("accuracy", 0.9, gateway.world.now)])

@@ -1,0 +1,205 @@
+"""MonitorRunWriter: whatever this service writes to monitor runs. It owns the locks that order the writes."""
+
+import hashlib
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+from app.domain.errors import InvalidInput, MlflowMissing, MlflowRefused, NotFound, TowerError
+from app.domain.monitoring.alerts import VerdictChange
+from app.domain.monitoring.check_settings import check_settings, merged
+from app.domain.monitoring.monitor_runs import Verdict
+from app.domain.monitoring.observations import Observation
+from app.domain.ports import Clock, Gateway, Locks, Mirror
+from app.domain.registry.models import ModelVersion, Registration
+from app.domain.registry.names import version_number
+from app.services.monitoring.registration_list import NOT_MONITORED, RegistrationList
+
+log = logging.getLogger(__name__)
+
+_SELF = "control-tower"
+# Two versions may share a lock, and wait for each other; a lock file for each that ever was would be litter.
+_STRIPES = 256
+_NOT_FOUND = "Model not found in MLflow"
+
+
+class MonitorRunWriter:
+    """Registrations, their settings, observations, verdicts, up to when receivers were notified, and ends of runs.
+
+    Registrations of a version are changed by one process at a time, under one of the locks `version-0` and so on.
+    Each write to MLflow waits for the lock `writing`. Every method may raise `MlflowUnavailable` or `LockTimeout`.
+    """
+
+    def __init__(
+        self, gateway: Gateway, registrations: RegistrationList, mirror: Mirror, locks: Locks, clock: Clock
+    ) -> None:
+        self._gateway = gateway
+        self._registrations = registrations
+        self._mirror = mirror
+        self._locks = locks
+        self._clock = clock
+
+    def register(
+        self, name: str, version: str, model_type: str, registered_by: str, settings: Mapping[str, Any] | None = None
+    ) -> Registration:
+        """Open a monitor run. Raises `NotFound` and, when there is one or the settings are bad, `InvalidInput`."""
+        wanted_settings = {} if settings is None else merged({}, settings)
+        row = self._existing(name, version)
+        self._refuse_unknown_baseline(name, wanted_settings)
+        self._mirror.ensure_known(name, row.version, row.created)
+        with self._one_at_a_time(name, row.version):
+            self._refuse_if_monitored(row)
+            wanted = Registration(
+                name, row.version, model_type, registered_by, self._clock(), "", row.created, wanted_settings
+            )
+            with self._writing():
+                registration = self._gateway.open_monitor_run(wanted)
+            self._registrations.add(registration)
+        return registration
+
+    def change_settings(self, name: str, version: str, patch: Mapping[str, Any] | None) -> Registration:
+        """Lay a change over the settings; None restores all defaults. Raises `NotFound` and `InvalidInput`."""
+        known = self._find(name, version)
+        with self._one_at_a_time(*known.key):
+            # Another host may have changed them: MLflow has the truth.
+            registration = self._open_run_of(known)
+            settings = {} if patch is None else merged(registration.settings, patch)
+            if patch is not None and "baseline" in patch:
+                self._refuse_unknown_baseline(name, settings)
+            with self._writing():
+                self._gateway.change_settings(registration.monitor_run_id, settings)
+            changed = replace(registration, settings=settings)
+            self._registrations.add(changed)
+        return changed
+
+    def observe(self, name: str, version: str, observations: Sequence[Observation]) -> Registration:
+        """Write observations to the monitor run, all or none. Raises `NotFound`."""
+        registration = self._find(name, version)
+        with self._gateway.within(self._gateway.patience):
+            try:
+                with self._writing():
+                    self._gateway.log_observations(registration.monitor_run_id, observations)
+            except (MlflowRefused, MlflowMissing):
+                # Of a deleted experiment, which the search restores; or removed by another host a moment ago.
+                registration = self._open_run_of(registration)
+                with self._writing():
+                    self._gateway.log_observations(registration.monitor_run_id, observations)
+        return registration
+
+    def remove(self, name: str, version: str, removed_by: str) -> int:
+        """End the monitor run; the time of that, in milliseconds. Raises `NotFound` when there is none."""
+        number = version_number(version)
+        if number is None:
+            raise NotFound(NOT_MONITORED)
+        with self._one_at_a_time(name, number):
+            open_runs = list(self._gateway.find_registrations(name, number))
+            known = self._registrations.known().by_key.get((name, number))
+            for registration in open_runs:
+                self._end(registration, removed_by, "removed from monitoring")
+            gone = [*open_runs, known] if known else open_runs
+            if not gone:
+                raise NotFound(NOT_MONITORED)
+            self._registrations.remove((name, number), {registration.monitor_run_id for registration in gone})
+        return self._clock()
+
+    def end(self, registration: Registration, reason: str) -> None:
+        """End a monitor run in the name of this service. The list of registrations stays as it is."""
+        self._end(registration, _SELF, reason)
+
+    def write_verdict(self, run_id: str, verdicts: Sequence[Verdict], notified: Mapping[str, int]) -> None:
+        """Write a change of verdict, the last of these, and up to when receivers were notified, in milliseconds."""
+        with self._writing():
+            self._gateway.write_verdict(run_id, verdicts, notified)
+
+    def mark_notified(self, receiver_id: str, changes: Sequence[VerdictChange]) -> None:
+        """Note on the monitor runs that a receiver was notified of these changes.
+
+        A run that is deleted is left out. Of the others each is tried before the last failure is raised.
+        """
+        newest: dict[str, int] = {}
+        for change in changes:
+            newest[change.monitor_run_id] = max(change.at, newest.get(change.monitor_run_id, 0))
+        failure: TowerError | None = None
+        for run_id, at in newest.items():
+            try:
+                with self._writing():
+                    self._gateway.mark_told(run_id, {receiver_id: at})
+            except (MlflowRefused, MlflowMissing):
+                log.info("A monitor run is deleted: it is not noted there who was told of its verdicts")
+            except TowerError as error:
+                failure = error
+        if failure:
+            raise failure
+
+    def _find(self, name: str, version: str) -> Registration:
+        """The registration. MLflow is asked before `NotFound` is raised: what was observed would be lost."""
+        try:
+            return self._registrations.find(name, version)
+        except NotFound:
+            number = version_number(version)
+            if number is None:
+                raise
+        with self._gateway.within(self._gateway.patience):
+            open_runs = self._gateway.find_registrations(name, number)
+        registration = next(filter(self._registrations.is_current, open_runs), None)
+        if registration is None:
+            raise NotFound(NOT_MONITORED)
+        self._registrations.add(registration)
+        return registration
+
+    def _open_run_of(self, known: Registration) -> Registration:
+        """The registration as MLflow has it. Raises `NotFound`."""
+        open_runs = self._gateway.find_registrations(*known.key)
+        current = next((run for run in open_runs if run.version_created == known.version_created), None)
+        if current is None:
+            raise NotFound(NOT_MONITORED)
+        return current
+
+    def _existing(self, name: str, version: str) -> ModelVersion:
+        number = version_number(version)
+        with self._gateway.within(self._gateway.patience):
+            row = self._gateway.find_version(name, number) if number is not None else None
+        if row is None:
+            raise NotFound(_NOT_FOUND)
+        return row
+
+    def _refuse_unknown_baseline(self, name: str, settings: Mapping[str, Any]) -> None:
+        number = check_settings(settings).baseline.version
+        if number is None:
+            return
+        with self._gateway.within(self._gateway.patience):
+            row = self._gateway.find_version(name, number)
+        if row is None:
+            raise InvalidInput(f"baseline.version: the registered model has no version {number}.")
+
+    def _refuse_if_monitored(self, row: ModelVersion) -> None:
+        self._registrations.catch_up()
+        known = self._registrations.known().by_key.get((row.name, row.version))
+        if known and known.version_created == row.created:
+            raise InvalidInput("Model is already being monitored")
+        for registration in self._gateway.find_registrations(row.name, row.version):
+            if registration.version_created == row.created:
+                self._registrations.add(registration)
+                raise InvalidInput("Model is already being monitored")
+            self.end(registration, "the model version was deleted and made again")
+
+    def _end(self, registration: Registration, by: str, reason: str) -> None:
+        with self._writing():
+            self._gateway.end_monitor_run(registration.monitor_run_id, by, reason)
+
+    @contextmanager
+    def _one_at_a_time(self, name: str, version: int) -> Iterator[None]:
+        digest = hashlib.sha256(f"{version}\n{name}".encode()).digest()
+        with (
+            self._locks.hold(f"version-{digest[0] % _STRIPES}", self._gateway.patience),
+            self._gateway.within(self._gateway.patience),
+        ):
+            yield
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        # MLflow on SQLite has one writer: of forty at once on a slow disk, half wait out their time.
+        with self._locks.hold("writing", self._gateway.patience):
+            yield

@@ -1,0 +1,211 @@
+"""RegistrationList: which model versions are monitored, mirrored for reading. The truth is the open monitor runs."""
+
+import logging
+import threading
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+
+from app.domain.errors import NotFound, TowerError
+from app.domain.monitoring.monitored import Monitored, Registrations, first_of_each
+from app.domain.ports import Gateway, HeldCache, Locks, Mirror, Monotonic
+from app.domain.registry.codec import registrations_from, registrations_value
+from app.domain.registry.models import Registration
+from app.domain.registry.names import version_number
+
+log = logging.getLogger(__name__)
+
+_LIST = "monitored"
+# How many registrations that MLflow's list lacks are asked for by themselves at once.
+_CHECKED_AT_ONCE = 20
+_RETRY_SECONDS = 15.0
+NOT_MONITORED = "Model is not being monitored"
+
+
+class RegistrationList:
+    """One process's view of the list that all processes share. It owns the lock `monitored`, and writes to no run."""
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        cache: HeldCache,
+        locks: Locks,
+        monotonic: Monotonic,
+        source: str,
+        cached: bool,
+        mirror: Mirror,
+    ) -> None:
+        self._gateway = gateway
+        self._cache = cache
+        self._locks = locks
+        self._monotonic = monotonic
+        self._source = source
+        self._cached = cached
+        self._mirror = mirror
+        self._known: Monitored | None = None
+        self._mark: object | None = None
+        self._failed_at: float | None = None
+        self._adopting = threading.Lock()
+
+    def peek(self) -> Monitored:
+        """What is known; MLflow is asked where that is nothing, and left alone for a while when it fails."""
+        known = self._latest()
+        if known is None and not self._has_just_failed():
+            try:
+                return self.monitored()
+            except TowerError as error:
+                self._failed_at = self._monotonic()
+                log.warning("The registrations are not known: %s", error.detail)
+        return known or Monitored({}, stale=True)
+
+    def known(self) -> Monitored:
+        """What is known, marked stale where nothing is; MLflow is not asked."""
+        return self._latest() or Monitored({}, stale=True)
+
+    def monitored(self) -> Monitored:
+        """The registrations; MLflow is asked where nothing is known yet, and always without a cache."""
+        if not self._cached:
+            return self._read()
+        known = self._latest()
+        if known is not None:
+            return known
+        with self._changing():
+            return self._latest() or self._share(self._read())
+
+    def is_monitored(self, name: str, version: str) -> bool:
+        try:
+            self.find(name, version)
+        except NotFound:
+            return False
+        return True
+
+    def find(self, name: str, version: str) -> Registration:
+        """The registration of a version. Raises `NotFound`."""
+        number = version_number(version)
+        if number is None:
+            raise NotFound(NOT_MONITORED)
+        registration = self._listed(name, number)
+        if registration is None:
+            # Another worker may have made it a moment ago, and have been unable to store it.
+            self.catch_up()
+            registration = self._listed(name, number)
+        if registration is None:
+            raise NotFound(NOT_MONITORED)
+        return registration
+
+    def is_current(self, registration: Registration) -> bool:
+        """Whether it was made for the version that the mirror has, and not for one deleted and made anew since."""
+        fleet = self._mirror.peek()
+        model = fleet.find(*registration.key) if fleet else None
+        return model is None or model.row.created == registration.version_created
+
+    def catch_up(self) -> None:
+        """Have what the agent holds of the list, since it could not be stored."""
+        self._cache.catch_up()
+
+    def add(self, registration: Registration) -> None:
+        """Add what was written to MLflow, or replace what the list has of the version."""
+        self._change(lambda by_key: by_key.update({registration.key: registration}))
+
+    def remove(self, key: tuple[str, int], ended: Collection[str]) -> None:
+        """Remove what the list has of a version, where its monitor run is among those that ended."""
+
+        def change(by_key: Registrations) -> None:
+            if key in by_key and by_key[key].monitor_run_id in ended:
+                del by_key[key]
+
+        self._change(change)
+
+    def read_again(self) -> tuple[Registrations, list[Registration]]:
+        """Bring the list in line with MLflow: what it is now, and the second and later runs for a version.
+
+        Both are empty where the experiment is gone; the list then stays, marked stale.
+        """
+        with self._changing():
+            found = self._gateway.open_registrations()
+            if found is None:
+                known = self._latest()
+                self._share(Monitored(known.by_key, stale=True) if known and known.by_key else Monitored({}))
+                return {}, []
+            kept, double = first_of_each(found)
+            kept |= self._overlooked(kept)
+            self._share(Monitored(kept))
+        return kept, double
+
+    def _listed(self, name: str, version: int) -> Registration | None:
+        registration = self.monitored().by_key.get((name, version))
+        return registration if registration is not None and self.is_current(registration) else None
+
+    def _has_just_failed(self) -> bool:
+        return self._failed_at is not None and self._monotonic() - self._failed_at < _RETRY_SECONDS
+
+    def _overlooked(self, listed: Registrations) -> Registrations:
+        """Registrations that are known and that MLflow's list lacks, less those that MLflow, asked for, has no more."""
+        known = self._latest()
+        missing = [registration for key, registration in known.by_key.items() if key not in listed] if known else []
+        kept: Registrations = {}
+        for registration in missing[:_CHECKED_AT_ONCE]:
+            try:
+                open_runs = self._gateway.find_registrations(*registration.key)
+            except TowerError as error:
+                log.warning("Whether %s v%d is monitored is not known: %s", *registration.key, error.detail)
+                open_runs = [registration]
+            if open_runs:
+                kept[registration.key] = open_runs[0]
+        if kept:
+            # Where MLflow's list lacks a registration that exists, it may lack others.
+            kept |= {registration.key: registration for registration in missing[_CHECKED_AT_ONCE:]}
+        return kept
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        with self._locks.hold(_LIST, self._gateway.patience), self._gateway.within(self._gateway.patience):
+            yield
+
+    def _change(self, change: Callable[[Registrations], None]) -> None:
+        """Change the list. MLflow has the change already: a failure here is mended by a reconcile."""
+        if not self._cached:
+            return
+        try:
+            with self._changing():
+                by_key = dict(self._for_change().by_key)
+                change(by_key)
+                self._share(Monitored(by_key))
+        except TowerError as error:
+            log.warning("The list of registrations is behind until the next refresh: %s", error.detail)
+
+    def _for_change(self) -> Monitored:
+        """The whole list to change: of the shared file, or of MLflow where that is lost."""
+        self.catch_up()
+        if self._cache.token(_LIST) is None or self._latest() is None:
+            return self._read()
+        return self._latest() or Monitored({})
+
+    def _read(self) -> Monitored:
+        found = self._gateway.open_registrations()
+        if found is None:
+            return Monitored(self._known.by_key, stale=True) if self._known else Monitored({})
+        return Monitored(first_of_each(found)[0])
+
+    def _share(self, monitored: Monitored) -> Monitored:
+        value = registrations_value(list(monitored.by_key.values()), monitored.stale, self._source)
+        with self._adopting:
+            if self._cache.set(_LIST, value):
+                self._mark = self._cache.mark(_LIST)
+            self._known = monitored
+            return monitored
+
+    def _latest(self) -> Monitored | None:
+        mark = self._cache.mark(_LIST)
+        if mark != self._mark:
+            with self._adopting:
+                self._adopt(mark)
+        return self._known
+
+    def _adopt(self, mark: object) -> None:
+        if mark == self._mark:
+            return
+        stored = registrations_from(self._cache.get(_LIST), self._source)
+        if stored is not None:
+            listed, stale = stored
+            self._known = Monitored({registration.key: registration for registration in listed}, stale)
+        self._mark = mark

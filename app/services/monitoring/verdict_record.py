@@ -1,0 +1,78 @@
+"""VerdictRecord: writes verdicts that changed. Of two judgements of a version, that of later evidence stands."""
+
+import logging
+import threading
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+
+from app.domain.monitoring.monitor_runs import MonitorState, Verdict
+from app.domain.monitoring.verdicts import VersionVerdict
+from app.services.monitoring.monitor_run_writer import MonitorRunWriter
+from app.services.monitoring.registration_list import RegistrationList
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """The verdict on one registration, of evidence whose reading took a ticket."""
+
+    state: MonitorState
+    found: VersionVerdict
+    ticket: int
+
+
+class VerdictRecord:
+    """The state of the monitor runs that this process judged, as it wrote them. Safe between threads."""
+
+    def __init__(
+        self, writer: MonitorRunWriter, registrations: RegistrationList, receiver_ids: Collection[str]
+    ) -> None:
+        self._writer = writer
+        self._registrations = registrations
+        self._receiver_ids = receiver_ids
+        # By monitor run: the newest state, and the ticket of the evidence for it.
+        self._newest: dict[str, tuple[MonitorState, int]] = {}
+        self._recording = threading.Lock()
+
+    def run_ids(self) -> Sequence[str]:
+        """The monitor runs that this process judged."""
+        return list(self._newest)
+
+    def forget(self, run_id: str) -> None:
+        """Forget a run that is open no more."""
+        self._newest.pop(run_id, None)
+
+    def add(self, judged: Judged, now: int) -> tuple[MonitorState | None, bool]:
+        """Write a verdict that changed. The state now, None where a later reading was judged; whether it is news.
+
+        Raises what `MonitorRunWriter.write_verdict` raises; the last verdict then stands.
+        """
+        run_id = judged.state.registration.monitor_run_id
+        with self._recording:
+            state, ticket = self._newest.get(run_id, (judged.state, 0))
+            if ticket > judged.ticket:
+                return None, False
+            if judged.state.since >= state.since:
+                state = judged.state
+            is_news = judged.found.verdict != state.verdict and self._is_open(state)
+            if is_news:
+                state = self._write(state, judged.found, now)
+            self._newest[run_id] = (state, judged.ticket)
+        return state, is_news
+
+    def _is_open(self, state: MonitorState) -> bool:
+        """Whether it was not removed since the monitor runs were read."""
+        known = self._registrations.peek()
+        current = known.by_key.get(state.registration.key)
+        return known.stale or (current is not None and current.monitor_run_id == state.registration.monitor_run_id)
+
+    def _write(self, state: MonitorState, found: VersionVerdict, now: int) -> MonitorState:
+        # A receiver that was never notified of this version is notified from this change on.
+        notified = {receiver_id: state.since for receiver_id in self._receiver_ids if receiver_id not in state.told}
+        at = max(now, state.since + 1)
+        verdicts = (*state.verdicts, Verdict(at, found.verdict, found.reasons))
+        registration = state.registration
+        self._writer.write_verdict(registration.monitor_run_id, verdicts, notified)
+        log.info("%s v%d is %s, was %s", *registration.key, found.verdict, state.verdict)
+        return replace(state, verdicts=verdicts, told={**state.told, **notified})
