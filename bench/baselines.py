@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 from unittest.mock import patch
 
-from app.domain.monitoring import rules
+from app.domain.monitoring import baselines
 from app.domain.monitoring.directions import HIGHER
 
 _LATER = 60
@@ -36,10 +36,10 @@ def _hanging_together(rng: random.Random, n: int) -> list[float]:
 
 def _confirmed(values: Sequence[float], known: int, better: str | None) -> int | None:
     """After how many points beyond `known` 3 of the last 5 are out."""
-    start = rules.first_points(values, known)
-    base = rules.figures(values[:start])
+    start = baselines.first_points(values, known)
+    base = baselines.figures(values[:start])
     assert base is not None
-    sides = [side is not None for side in rules.unlike_baseline(values[start:], base, better)]
+    sides = [side is not None for side in baselines.unlike_baseline(values[start:], base, better)]
     hits = (place for place in range(len(sides)) if sum(sides[max(0, place - 4) : place + 1]) >= 3)
     return next((start + place + 1 - known for place in hits), None)
 
@@ -79,7 +79,7 @@ def main() -> None:
     for name, noise, known, drop, odd in cases:
         made, better = _shifted(noise, known, drop, odd), HIGHER if drop else None
         now = _share(made, known, better, many)
-        with patch.object(rules, "_without_odd", lambda values: values):
+        with patch.object(baselines, "_without_odd", lambda values: values):
             before = _share(made, known, better, many)
         sys.stdout.write(f"| {name} | {known} | {now} | {before} |\n")
         sys.stdout.flush()

@@ -6,6 +6,7 @@ from marshmallow import Schema, ValidationError, fields, post_load, validate
 
 from app.domain.monitoring.directions import DIRECTIONS
 from app.domain.monitoring.evidence import EVALUATION_RUN, LOGGED_MODEL, MONITOR_RUN, PRODUCTION, SOURCE_RUN, TRAINING
+from app.domain.monitoring.rules import RULES
 from app.domain.monitoring.verdicts import VERDICTS
 from app.domain.registry.query import VERDICT_SORTS, FleetQuery, ListQuery
 from app.domain.registry.stages import MODEL_TYPES, STAGES
@@ -278,6 +279,7 @@ _POINT = {
     "run_id": "b1946ac9",
     "fired": ["baseline"],
 }
+_RULES = ", ".join(f"`{rule.name}`" for rule in RULES if rule.fires_at_points)
 _SOURCES = ", ".join(f"`{source}`" for source in (SOURCE_RUN, LOGGED_MODEL, EVALUATION_RUN, MONITOR_RUN))
 
 
@@ -291,8 +293,8 @@ class SeriesSchema(Schema):
         required=True,
         metadata=told(
             "Per metric: `points`, the series that is judged, by time; `reference`, the points shown beside it; "
-            f"where each came from (`source`: {_SOURCES}) and the rules that `fired` there (`limit`, `baseline`, "
-            "`unit`); `population`, `verdict`, `reasons`, `baseline` and its `reach` to either side, `limits`, "
+            f"where each came from (`source`: {_SOURCES}) and the rules that `fired` there ({_RULES}); "
+            "`population`, `verdict`, `reasons`, `baseline` and its `reach` to either side, `limits`, "
             "`direction`",
             {
                 "accuracy": {

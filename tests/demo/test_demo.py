@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from mlflow import MlflowClient
 
-from app.domain.monitoring.verdicts import judge_registration
+from app.domain.monitoring.judging import judge_registration
 from app.services.mlflow_gateway.gateway import MlflowGateway
 from app.services.mlflow_gateway.store import ensure_store
 from app.wiring.world import now_ms

@@ -4,7 +4,8 @@ from collections.abc import Iterable, Sequence
 
 from app.domain.monitoring.check_settings import CheckSettings, check_settings
 from app.domain.monitoring.evidence import MONITOR_RUN, Series, series_by_metric
-from app.domain.monitoring.verdicts import MetricVerdict, judge_metric
+from app.domain.monitoring.judging import judge_metric
+from app.domain.monitoring.verdicts import MetricVerdict
 from app.domain.registry.models import MetricPoint
 from app.domain.times import DAY_MS
 

@@ -14,6 +14,7 @@ from werkzeug.exceptions import HTTPException
 
 from app import create_app
 from app.domain.findings import FINDINGS
+from app.domain.monitoring.rules import RULES
 from app.domain.monitoring.verdicts import VERDICTS
 from app.services.telemetry import REFRESHES
 from config import ROOT, Settings, load_settings
@@ -146,8 +147,10 @@ def test_every_variable_that_a_page_names_is_a_setting_or_known_as_anothers(page
 def test_tables_of_kinds_have_every_kind() -> None:
     assert _first_column("monitoring.md", "verdict") == list(VERDICTS)
     assert _first_column("monitoring.md", "finding") == list(FINDINGS)
-    rules = (ROOT / "deploy" / "prometheus" / "alerts.yml").read_text()
-    assert _first_column("operations.md", "alert") == re.findall(r"- alert: (\w+)", rules)
+    names = [cell.split("`")[0] for cell in _first_column("monitoring.md", "rule")]
+    assert list(dict.fromkeys(names)) == [rule.name for rule in RULES]
+    alerts = (ROOT / "deploy" / "prometheus" / "alerts.yml").read_text()
+    assert _first_column("operations.md", "alert") == re.findall(r"- alert: (\w+)", alerts)
     (row,) = [cells for _, cells in BY_NAME["operations.md"].tables if "refresh_duration_seconds" in cells[0]]
     assert re.findall(r"`([^`]+)`", row[2]) == list(REFRESHES)
 

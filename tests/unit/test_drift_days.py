@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.monitoring.verdicts import judge_registration
+from app.domain.monitoring.judging import judge_registration
 from app.domain.registry.models import MetricPoint, ModelVersion, Registration, TrackedModel
 from app.domain.times import DAY_MS, rfc3339
 from app.domain.views import drift_info

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from app.domain.monitoring.check_settings import CheckSettings
 from app.domain.monitoring.directions import direction_of
-from app.domain.monitoring.verdicts import judge_metric
+from app.domain.monitoring.judging import judge_metric
 from app.domain.registry.models import MetricPoint
 from app.domain.times import DAY_MS
 from tests.unit.series import START, by_metric, points

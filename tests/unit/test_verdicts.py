@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.domain.monitoring.baselines import figures, first_points, unlike_baseline
 from app.domain.monitoring.check_settings import CheckSettings, check_settings
-from app.domain.monitoring.rules import figures, first_points, unlike_baseline
-from app.domain.monitoring.verdicts import VersionVerdict, judge_metric, judge_registration, judge_version
+from app.domain.monitoring.judging import judge_metric, judge_registration, judge_version
+from app.domain.monitoring.verdicts import VersionVerdict
 from app.domain.registry.models import MetricPoint, Registration
 from app.domain.times import DAY_MS, rfc3339
 from tests.unit.series import LATER, START, by_metric, judged, points, series

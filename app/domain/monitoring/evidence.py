@@ -15,6 +15,8 @@ ENOUGH = 3
 # ... and one is, where the source run holds fewer than a history of so many.
 HISTORY = 10
 _OWN = "control_tower."
+# MLflow's system metrics, of the machine that trained.
+_MACHINE = "system/"
 # An earlier time than this is one in seconds, or none at all: as seconds it is the year 2969.
 _EARLY_MS = 365 * 86_400_000
 # Times in these units are so many times too large.
@@ -39,6 +41,11 @@ class Series:
 def is_own(metric: str) -> bool:
     """Whether the service itself logs under this name: that is never evidence."""
     return metric.startswith(_OWN)
+
+
+def is_of_machine(metric: str) -> bool:
+    """Whether it is one of MLflow's system metrics, which no rule judges."""
+    return metric.startswith(_MACHINE)
 
 
 def series_by_metric(points: Iterable[MetricPoint], now: int) -> dict[str, Series]:

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.domain.monitoring.directions import HIGHER
-from app.domain.monitoring.verdicts import is_of_machine, severity
+from app.domain.monitoring.evidence import is_of_machine
+from app.domain.monitoring.verdicts import severity
 from app.domain.registry.models import Metrics
 
 # Best known first; what is not here comes after, by name.

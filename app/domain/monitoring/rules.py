@@ -1,171 +1,155 @@
-"""The rules: which points of a series are outside its limits, or no longer like its baseline.
+"""The rules by which a metric is judged, each a value in `RULES`.
 
-Every rule is a function of values and settings. Control limits are prediction limits for one further value (Hahn,
-Meeker: Statistical Intervals, 4.8); the cumulative sum is Page's (Biometrika 1954) with the reference value k and the
-decision interval h widened for a mean and a deviation that are estimated from n points. How: docs/decisions/0016.
+A further rule is a function and an entry in `RULES`: the verdicts, their reasons, the points that a chart marks and the
+documentation of the API follow from it.
 """
 
 import math
-import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
-from app.domain.monitoring.check_settings import DEFAULT_BASELINE, LEAST_BASELINE, Limits
-from app.domain.monitoring.directions import HIGHER, LOWER
-from app.domain.students_t import quantile
+from app.domain.monitoring.baselines import ABOVE, BELOW, BaselineFigures, far_better, unlike_baseline
+from app.domain.monitoring.check_settings import CheckSettings, Limits
+from app.domain.monitoring.reasons import baseline_in_words, limits_in_words, short
+from app.domain.monitoring.verdicts import DEGRADED, DRIFTING
+from app.domain.registry.models import MetricPoint
+from app.domain.times import day_of, rfc3339
 
-BELOW, ABOVE = "below", "above"
-# Points after the baseline, without which the two baseline rules say nothing.
-LEAST_LATER = 2
-
-_K, _H = 0.5, 5.0
-# Of a value three standard deviations out, on one side.
-_TAIL = 0.00135
-# Of so many values of a baseline one may be set aside ...
-_ONE_OF = 10
-# ... where it is farther out than so many control limits of the others. Of a series that does not change this sets
-# something aside in less than 1 %, and widens what is left by as much as it may have narrowed it.
-_ODD = 1.4
-# What ends a default baseline early: rare without a drop, so that hardly a baseline is chosen for its looks.
-_LEAVING_K, _LEAVING_H, _LEAVING_LIMIT = 1.0, 9.0, 6.0
-# A sum is not let grow further, so that it forgets a drop that is over.
-_CAP = 1.5
-# So many deviations better are no longer good news. Gains of that size are rare, changes of unit larger.
-_FAR = 20.0
-# Below this share of the mean a deviation is what floating point leaves of equal values.
-_EQUAL = 1e-9
+_HOUR_MS = 3_600_000
 
 
 @dataclass(frozen=True, slots=True)
-class BaselineFigures:
-    """Mean and standard deviation of n values; `set_aside` more were too far out to be among them."""
+class Measured:
+    """What a rule looks at: the points of one metric whose value is a number, by time, and their values.
 
-    mean: float
-    std: float
-    n: int
-    set_aside: int = 0
-
-    @property
-    def scale(self) -> float:
-        """The deviation that later values are measured by."""
-        return _scale(self.mean, self.std * (_ODD if self.set_aside else 1))
-
-    @property
-    def reach(self) -> float:
-        """How far from the mean one further value may be."""
-        return widened(self.n)[0] * self.scale
-
-
-def figures(values: Sequence[float]) -> BaselineFigures | None:
-    """Mean and deviation of a baseline; None of fewer than ten values, or of values too large to be squared.
-
-    Values far from all others are set aside: one odd day must not widen the band so far that the next one passes.
+    `later` is the place of the first point after the baseline, which is None where there are too few points for one.
+    `newest` is the time of the last point of all, also of those that are shown beside the series; `now` the time of
+    the check. Times in milliseconds.
     """
-    if len(values) < LEAST_BASELINE:
+
+    metric: str
+    points: Sequence[MetricPoint]
+    values: Sequence[float]
+    settings: CheckSettings
+    baseline: BaselineFigures | None
+    later: int
+    newest: int
+    now: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a rule says of a metric to which it applies.
+
+    `alarm` is a verdict with its reason, None where nothing is amiss; `healthy` is the reason then. `fired` are the
+    places of the points at which the rule fired.
+    """
+
+    alarm: tuple[str, str] | None = None
+    fired: Sequence[int] = ()
+    healthy: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule. `apply` gives None where the rule does not apply: the metric has no limit, no baseline.
+
+    `fires_at_points` is whether it names the points at which it fired.
+    """
+
+    name: str
+    apply: Callable[[Measured], Outcome | None]
+    fires_at_points: bool = True
+
+
+def silence(metric: str, newest: int, settings: CheckSettings, now: int) -> str | None:
+    """The reason where no point came for longer than the settings allow; times in milliseconds."""
+    hours = settings.silence_hours
+    if hours is None or now - newest <= hours * _HOUR_MS:
         return None
-    try:
-        kept = _without_odd(values)
-        mean = math.fsum(kept) / len(kept)
-        std = math.sqrt(math.fsum((value - mean) ** 2 for value in kept) / (len(kept) - 1))
-    except OverflowError:
+    allowed = f"{hours:g} {'hour' if hours == 1 else 'hours'}"
+    return f"{metric}: no new point since {rfc3339(newest)}, for longer than {allowed}"
+
+
+def _limit(of: Measured) -> Outcome | None:
+    """The values outside the limits that the settings give."""
+    limits = of.settings.limits.get(of.metric)
+    if limits is None:
         return None
-    # Of equal values floating point leaves a little, which is no deviation.
-    return BaselineFigures(mean, std if _is_deviation(mean, std) else 0.0, len(kept), len(values) - len(kept))
+    sides = _outside(of.values, limits)
+    words = limits_in_words(limits)
+    return Outcome(_alarm(of, 0, sides, words), _places(sides, 0), f"within its {words}")
 
 
-def _without_odd(values: Sequence[float]) -> Sequence[float]:
-    """The values without those that are far from all others, a tenth of them at most.
-
-    A forward search: beginning with those nearest the median, each is held against all that are nearer. So two odd
-    values do not hide each other. Equal values do not tell how far another one may be: nothing is set aside.
-    """
-    centre = statistics.median(values)
-    ordered = sorted(values, key=lambda value: abs(value - centre))
-    sure = len(values) - len(values) // _ONE_OF
-    mean = math.fsum(ordered[:sure]) / sure
-    squares = math.fsum((value - mean) ** 2 for value in ordered[:sure])
-    for place in range(sure, len(values)):
-        std, off = math.sqrt(squares / (place - 1)), ordered[place] - mean
-        if _is_deviation(mean, std) and abs(off) > _ODD * widened(place)[0] * std:
-            return ordered[:place]
-        # Welford's way to take one more in.
-        mean += off / (place + 1)
-        squares += off * (ordered[place] - mean)
-    return values
-
-
-def _is_deviation(mean: float, std: float) -> bool:
-    return std > abs(mean) * _EQUAL
-
-
-@lru_cache(maxsize=2048)
-def widened(n: int) -> tuple[float, float, float]:
-    """The control limit, k and h, in standard deviations, for a baseline of n points."""
-    limit = quantile(1 - _TAIL, n - 1) * math.sqrt(1 + 1 / n)
-    return limit, _K + 1.5 / math.sqrt(n), _H + 9 / math.sqrt(n) + 12 * (10 / n) ** 2
-
-
-def first_points(values: Sequence[float], most: int = DEFAULT_BASELINE) -> int:
-    """How many of the first values are the default baseline: `most`, or as many as stay like the first ten.
-
-    The newest two are always later ones. What leaves the first ten ends the baseline where it began to leave, so
-    that a drop just after the tenth point is found and not learnt.
-    """
-    most = min(most, max(LEAST_BASELINE, len(values) - LEAST_LATER))
-    base = figures(values[:LEAST_BASELINE])
+def _baseline(of: Measured) -> Outcome | None:
+    """The values that are no longer like the baseline, to the worse side where it is known which that is."""
+    base = of.baseline
     if base is None:
-        return most
-    for side in (-1, 1):
-        total, began = 0.0, LEAST_BASELINE
-        for place in range(LEAST_BASELINE, most):
-            z = side * (values[place] - base.mean) / base.scale
-            total = max(0.0, total + z - _LEAVING_K)
-            if not total:
-                began = place + 1
-            elif total > _LEAVING_H or z > _LEAVING_LIMIT:
-                most = began
-                break
-    return most
+        return None
+    sides = unlike_baseline(of.values[of.later :], base, of.settings.direction_of(of.metric))
+    words = baseline_in_words(base)
+    # On the side that is no worse: on the other one the rule would have fired.
+    beyond = abs(of.values[-1] - base.mean) > max(base.reach, base.std)
+    healthy = f"{'better than' if beyond else 'in line with'} {words}"
+    return Outcome(_alarm(of, of.later, sides, words), _places(sides, of.later), healthy)
 
 
-def outside_limits(values: Sequence[float], limits: Limits) -> list[str | None]:
-    """For each value, on which side of its limits it is."""
+def _unit(of: Measured) -> Outcome | None:
+    """The values so far on the better side that their unit may have changed."""
+    base = of.baseline
+    if base is None:
+        return None
+    fired = _places(far_better(of.values[of.later :], base, of.settings.direction_of(of.metric)), of.later)
+    # However often it fired: whether it is another unit or a better model, the points do not tell.
+    if not fired or fired[-1] < len(of.values) - of.settings.n:
+        return Outcome(None, fired)
+    at = fired[-1]
+    far = f"{of.metric} {short(of.values[at])} on {day_of(of.points[at].time)} is far better than its"
+    return Outcome((DEGRADED, f"{far} {baseline_in_words(base)}: has its unit changed?"), fired)
+
+
+def _silence(of: Measured) -> Outcome | None:
+    """No point for longer than the settings allow."""
+    if of.settings.silence_hours is None:
+        return None
+    quiet = silence(of.metric, of.newest, of.settings, of.now)
+    return Outcome((DEGRADED, quiet) if quiet else None, healthy="logged in time")
+
+
+RULES = (
+    Rule("limit", _limit),
+    Rule("baseline", _baseline),
+    Rule("unit", _unit),
+    Rule("silence", _silence, fires_at_points=False),
+)
+
+
+def _outside(values: Sequence[float], limits: Limits) -> list[str | None]:
+    """For each value, on which side of the limits it is; the limits themselves are inside."""
     low = -math.inf if limits.min is None else limits.min
     high = math.inf if limits.max is None else limits.max
     return [BELOW if value < low else ABOVE if value > high else None for value in values]
 
 
-def unlike_baseline(values: Sequence[float], base: BaselineFigures, better: str | None) -> list[str | None]:
-    """For each later value, on which side it is no longer like the baseline.
-
-    That is when it is beyond the control limit, or when the cumulative sum is and the value adds to it. `better` is
-    `higher` or `lower`, and looks at the worse side alone; None looks at both.
-    """
-    sides = {HIGHER: (BELOW,), LOWER: (ABOVE,), None: (BELOW, ABOVE)}[better]
-    limit, k, h = widened(base.n)
-    scale = base.scale
-    found: list[str | None] = [None] * len(values)
-    for side in sides:
-        sign, total = (-1 if side == BELOW else 1), 0.0
-        for place, value in enumerate(values):
-            z = sign * (value - base.mean) / scale
-            # One value far out is the control limit's affair: it must not make the next, good ones count.
-            total = min(max(0.0, total + min(z, limit) - k), _CAP * h)
-            if z > limit or (total > h and z > k):
-                found[place] = side
-    return found
+def _places(hits: Sequence[object], start: int) -> list[int]:
+    return [place for place, hit in enumerate(hits, start) if hit]
 
 
-def far_better(values: Sequence[float], base: BaselineFigures, better: str | None) -> list[bool]:
-    """For each later value, whether it is so far on the better side that it may be of another unit.
-
-    Of a baseline of equal values, which have no deviation, the size of the values is the measure.
-    """
-    far = _FAR * (base.std or abs(base.mean))
-    sign = {HIGHER: 1, LOWER: -1, None: 0}[better]
-    return [bool(far) and sign * (value - base.mean) > far for value in values]
-
-
-def _scale(mean: float, std: float) -> float:
-    return max(std, abs(mean) * _EQUAL, 5e-324 if mean else _EQUAL)
+def _alarm(of: Measured, start: int, sides: Sequence[str | None], against: str) -> tuple[str, str] | None:
+    """Whether m of the last n points are out, or some. `sides` are those of the points from the place `start` on."""
+    window = [side for side in sides[-of.settings.n :] if side]
+    if not window:
+        return None
+    verdict = DRIFTING if len(window) >= of.settings.m else DEGRADED
+    where = " and ".join(sorted(set(window), reverse=True))
+    began = last = max(place for place, side in enumerate(sides) if side)
+    # Back to where it began: a gap of n points within reach is another story.
+    for place in range(last, -1, -1):
+        if began - place > of.settings.n:
+            break
+        if sides[place]:
+            began = place
+    among = min(of.settings.n, len(sides))
+    out = f"{where} for {len(window)} of the last {among} points" if among > 1 else where
+    since = day_of(of.points[start + began].time)
+    return verdict, f"{of.metric} {short(of.values[-1])}, {against}, {out} since {since}"

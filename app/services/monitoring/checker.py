@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from app.domain.errors import LockTimeout, MlflowMissing, MlflowRefused, MlflowUnavailable, TowerError
 from app.domain.monitoring.alerts import owed_changes
 from app.domain.monitoring.checks import Check, Listed, check_of
+from app.domain.monitoring.judging import baseline_key, judge_registration
 from app.domain.monitoring.monitor_runs import MonitorState
-from app.domain.monitoring.verdicts import NO_METRIC, RUN_GONE, baseline_key, judge_registration
+from app.domain.monitoring.reasons import NO_METRIC, RUN_GONE
 from app.domain.ports import Clock, Journal, Locks, Mirror, OwnGateway
 from app.domain.registry.fleet import Fleet
 from app.domain.registry.models import ModelVersion

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable
 from typing import Any
 
 from app.domain.errors import NotFound
-from app.domain.monitoring.verdicts import baseline_key, judge_registration
+from app.domain.monitoring.judging import baseline_key, judge_registration
 from app.domain.ports import Clock, Gateway, Mirror, Register
 from app.domain.registry.models import Registration, TrackedModel
 from app.domain.registry.names import version_number
