@@ -4,7 +4,7 @@ from typing import Any
 
 from marshmallow import Schema, fields, post_load, validate
 
-from app.domain.findings import FINDINGS, WITHOUT_MONITOR, FindingsQuery
+from app.domain.findings import FINDINGS, FindingsQuery
 from app.schemas.base import text, told
 from app.schemas.models import PageQuerySchema
 
@@ -12,7 +12,7 @@ from app.schemas.models import PageQuerySchema
 class FindingsQuerySchema(PageQuerySchema):
     """Which findings, and which page of them."""
 
-    finding = fields.String(validate=validate.OneOf(FINDINGS), metadata=told("One kind of finding", WITHOUT_MONITOR))
+    finding = fields.String(validate=validate.OneOf(FINDINGS), metadata=told("One kind of finding", FINDINGS[0]))
 
     @post_load
     def _query(self, data: dict[str, Any], **_: Any) -> FindingsQuery:
@@ -23,7 +23,7 @@ class FindingSchema(Schema):
     """One finding."""
 
     finding = fields.String(
-        required=True, validate=validate.OneOf(FINDINGS), metadata=told("What kind it is of", WITHOUT_MONITOR)
+        required=True, validate=validate.OneOf(FINDINGS), metadata=told("What kind it is of", FINDINGS[0])
     )
     name = text("Registered model", "DNA_Analysis_Model", required=True)
     version = text("Version; null where it is of the model as a whole", "3", required=True, allow_none=True)

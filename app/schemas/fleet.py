@@ -4,7 +4,7 @@ from typing import Any
 
 from marshmallow import Schema, fields, post_load, validate
 
-from app.domain.findings import FINDINGS, OF_VERSIONS, STALE
+from app.domain.findings import FINDINGS, OF_VERSIONS
 from app.domain.monitoring.verdicts import VERDICTS
 from app.domain.registry.query import SORTS, FleetQuery
 from app.domain.registry.stages import STAGES
@@ -25,7 +25,8 @@ class FleetQuerySchema(ListQuerySchema):
         metadata=told("`true`: what is registered for monitoring; `false`: the others", True),
     )
     finding = fields.String(
-        validate=validate.OneOf(OF_VERSIONS), metadata=told("A kind of finding that names the version", STALE)
+        validate=validate.OneOf(OF_VERSIONS),
+        metadata=told("A kind of finding that names the version", "production_stale"),
     )
     sort = fields.String(
         validate=validate.OneOf([*_SORTS, *(f"-{name}" for name in _SORTS)]),
@@ -66,7 +67,7 @@ class FleetRowSchema(ModelInfoSchema):
     findings = fields.List(
         fields.String(validate=validate.OneOf(OF_VERSIONS)),
         required=True,
-        metadata=told("The kinds of findings that name this version, sorted", [STALE]),
+        metadata=told("The kinds of findings that name this version, sorted", ["production_stale"]),
     )
 
 
@@ -86,5 +87,5 @@ class FleetSummarySchema(Schema):
     models = number("Registered models", 5, required=True)
     monitored = number("Versions that are monitored", 3, required=True)
     verdicts = _counts(VERDICTS, "Monitored versions by verdict", {"healthy": 2, "drifting": 1})
-    findings = _counts(FINDINGS, "Findings by kind, also those of a model as a whole", {STALE: 1})
+    findings = _counts(FINDINGS, "Findings by kind, also those of a model as a whole", {"production_stale": 1})
     stages = _counts(STAGES, "Versions by effective stage", {"None": 7, "Staging": 5, "Production": 3})
