@@ -1,22 +1,24 @@
-"""Making responses of answers: headers that tell the data's age, ETag and 304."""
+"""Making responses of answers: headers that tell the data's age, ETag and 304; declaring what is answered so."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, wraps
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import orjson
 from flask import Response, request
+from marshmallow import Schema
 from werkzeug.datastructures import Headers
 from werkzeug.http import parse_accept_header, parse_etags
 
+from app.access import requires
 from app.domain.times import rfc3339
 from app.errors import ErrorSchema
 from app.logs import request_id
 from app.parsing import TowerBlueprint
-from app.services.answers.catalogue import Answer
-from app.services.answers.prepared import CODINGS, Prepared
+from app.schemas.base import PageQuerySchema
+from app.services.answers.prepared import CODINGS, Answer, Prepared
 from app.wiring.worker import tower
 
 if TYPE_CHECKING:
@@ -195,7 +197,33 @@ def errors(blp: TowerBlueprint, *statuses: int, not_found: str | None = None) ->
     return document
 
 
-def not_modified(blp: TowerBlueprint) -> Callable[[F], F]:
-    """Document the 304 of a cached GET."""
-    decorate: Callable[[F], F] = blp.alt_response(304, description="You have it already", success=True)
-    return decorate
+def cached(
+    blp: TowerBlueprint, path: str, schema: Any, query: type[Schema] | None = None
+) -> Callable[[Callable[..., Answer]], Callable[..., Response]]:
+    """Declare a GET whose view gives a prepared answer: its address, its role, and all that OpenAPI says of it.
+
+    `schema` describes the answer, `query` the parameters that the view is handed. Pages, a 400 and a 404 are documented
+    where the query has pages, where something is asked for, and where the path names something.
+    """
+    names_something = "<" in path
+    has_pages = query is not None and issubclass(query, PageQuerySchema)
+    statuses = [400] * bool(query or names_something) + [404] * names_something
+
+    def declare(give: Callable[..., Answer]) -> Callable[..., Response]:
+        @wraps(give)
+        def view(*args: Any, **kwargs: Any) -> Response:
+            return answered(give(*args, **kwargs))
+
+        decorators = [
+            blp.response(200, schema, headers=PAGE_HEADERS if has_pages else AGE_HEADERS),
+            *([blp.arguments(query, location="query")] if query else []),
+            blp.alt_response(304, description="You have it already", success=True),
+            errors(blp, *statuses),
+            requires("read"),
+            blp.route(path),
+        ]
+        for decorate in decorators:
+            view = decorate(view)
+        return view
+
+    return declare

@@ -6,8 +6,9 @@ from flask import Response
 
 from app.access import requires
 from app.parsing import TowerBlueprint
-from app.replies import AGE_HEADERS, answered, errors, live, not_modified
+from app.replies import AGE_HEADERS, cached, errors, live
 from app.schemas.experiments import ExperimentQuerySchema, ExperimentSchema, RunQuerySchema, RunSchema
+from app.services.answers.prepared import Answer
 from app.wiring.worker import tower
 
 blp = TowerBlueprint("experiments", __name__, description="Experiments and their runs")
@@ -15,15 +16,10 @@ blp = TowerBlueprint("experiments", __name__, description="Experiments and their
 _NEXT = {"X-Next-Page-Token": {"description": "Absent on the last page", "schema": {"type": "string"}}}
 
 
-@blp.route("/experiments")
-@requires("read")
-@errors(blp, 400)
-@not_modified(blp)
-@blp.arguments(ExperimentQuerySchema, location="query")
-@blp.response(200, ExperimentSchema(many=True), headers=AGE_HEADERS)
-def experiments(query: dict[str, Any]) -> Response:
+@cached(blp, "/experiments", ExperimentSchema(many=True), ExperimentQuerySchema)
+def experiments(query: dict[str, Any]) -> Answer:
     """Experiments, as of the last refresh."""
-    return answered(tower().catalogue.experiments(query["lifecycle_stage"]))
+    return tower().catalogue.experiments(query["lifecycle_stage"])
 
 
 @blp.route("/runs/<string:experiment_id>")

@@ -1,7 +1,7 @@
 """Model lists, and what there is to say of one model."""
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 from flask import Response
 
@@ -9,95 +9,73 @@ from app.access import requires
 from app.domain.findings import FindingsQuery
 from app.domain.registry.query import ListQuery
 from app.parsing import TowerBlueprint
-from app.replies import AGE_HEADERS, PAGE_HEADERS, answered, errors, live, not_modified
+from app.replies import AGE_HEADERS, cached, errors, live
 from app.schemas.comparison import CompareQuerySchema, ComparisonSchema
 from app.schemas.findings import FindingSchema, FindingsQuerySchema
 from app.schemas.models import DriftQuerySchema, DriftSchema, ListQuerySchema, ModelInfoSchema, VersionSchema
+from app.services.answers.prepared import Answer
 from app.wiring.worker import tower
 
 blp = TowerBlueprint("models", __name__, description="Registered models and their versions")
-F = TypeVar("F", bound=Callable[..., Any])
 
 
-def model_list(path: str) -> Callable[[F], F]:
-    """What all lists declare alike."""
-
-    def declare(view: F) -> F:
-        for decorate in (
-            blp.response(200, ModelInfoSchema(many=True), headers=PAGE_HEADERS),
-            blp.arguments(ListQuerySchema, location="query"),
-            not_modified(blp),
-            errors(blp, 400),
-            requires("read"),
-            blp.route(path),
-        ):
-            view = decorate(view)
-        return view
-
-    return declare
+def model_list(path: str) -> Callable[[Callable[..., Answer]], Callable[..., Response]]:
+    """A list of model versions."""
+    return cached(blp, path, ModelInfoSchema(many=True), ListQuerySchema)
 
 
 @model_list("/models")
-def production_models(query: ListQuery) -> Response:
+def production_models(query: ListQuery) -> Answer:
     """Versions in Production."""
-    return answered(tower().catalogue.in_stage("Production", query))
+    return tower().catalogue.in_stage("Production", query)
 
 
 @model_list("/models/production")
-def production_models_detailed(query: ListQuery) -> Response:
+def production_models_detailed(query: ListQuery) -> Answer:
     """Versions in Production, the same as `/models`."""
-    return answered(tower().catalogue.in_stage("Production", query))
+    return tower().catalogue.in_stage("Production", query)
 
 
 @model_list("/models/staging")
-def staging_models(query: ListQuery) -> Response:
+def staging_models(query: ListQuery) -> Answer:
     """Versions in Staging."""
-    return answered(tower().catalogue.in_stage("Staging", query))
+    return tower().catalogue.in_stage("Staging", query)
 
 
 @model_list("/models/all")
-def all_models(query: ListQuery) -> Response:
+def all_models(query: ListQuery) -> Answer:
     """Every version of every registered model."""
-    return answered(tower().catalogue.all(query))
+    return tower().catalogue.all(query)
 
 
 @model_list("/models/monitored")
-def monitored_models(query: ListQuery) -> Response:
+def monitored_models(query: ListQuery) -> Answer:
     """Versions registered for monitoring."""
-    return answered(tower().catalogue.monitored(query))
+    return tower().catalogue.monitored(query)
 
 
 @model_list("/models/monitored/classifier")
-def monitored_classifiers(query: ListQuery) -> Response:
+def monitored_classifiers(query: ListQuery) -> Answer:
     """Versions registered for monitoring as classifiers."""
-    return answered(tower().catalogue.monitored(query, "classifier"))
+    return tower().catalogue.monitored(query, "classifier")
 
 
 @model_list("/models/monitored/regressor")
-def monitored_regressors(query: ListQuery) -> Response:
+def monitored_regressors(query: ListQuery) -> Answer:
     """Versions registered for monitoring as regressors."""
-    return answered(tower().catalogue.monitored(query, "regressor"))
+    return tower().catalogue.monitored(query, "regressor")
 
 
-@blp.route("/models/findings")
-@requires("read")
-@errors(blp, 400)
-@not_modified(blp)
-@blp.arguments(FindingsQuerySchema, location="query")
-@blp.response(200, FindingSchema(many=True), headers=PAGE_HEADERS)
-def registry_findings(query: FindingsQuery) -> Response:
+@cached(blp, "/models/findings", FindingSchema(many=True), FindingsQuerySchema)
+def registry_findings(query: FindingsQuery) -> Answer:
     """What is out of order in the registry, each with the model and what to do."""
-    return answered(tower().catalogue.findings(query))
+    return tower().catalogue.findings(query)
 
 
-@blp.route("/model/<string:model_name>/versions")
-@requires("read")
-@errors(blp, 400, 404)
-@not_modified(blp)
-@blp.response(200, VersionSchema(many=True), headers=AGE_HEADERS)
-def model_versions(model_name: str) -> Response:
+@cached(blp, "/model/<string:model_name>/versions", VersionSchema(many=True))
+def model_versions(model_name: str) -> Answer:
     """Every version of a model, highest first."""
-    return answered(tower().catalogue.versions(model_name))
+    return tower().catalogue.versions(model_name)
 
 
 @blp.route("/model/<string:model_name>/drift")

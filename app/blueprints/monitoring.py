@@ -9,7 +9,7 @@ from app.domain.monitoring.observations import observations_of
 from app.domain.registry.query import FleetQuery
 from app.domain.times import rfc3339
 from app.parsing import TowerBlueprint
-from app.replies import AGE_HEADERS, PAGE_HEADERS, answered, errors, live, not_modified
+from app.replies import AGE_HEADERS, cached, errors, live
 from app.schemas.monitoring import (
     AcceptedSchema,
     EventSchema,
@@ -25,7 +25,7 @@ from app.schemas.monitoring import (
     SettingsSchema,
     StatusSchema,
 )
-from app.services.answers.catalogue import Answer
+from app.services.answers.prepared import Answer
 from app.services.monitoring.registration_list import NOT_MONITORED
 from app.wiring.worker import tower
 
@@ -130,23 +130,13 @@ def series(query: dict[str, Any], model_name: str, model_version: str) -> Respon
     return live(tower().drift.series(model_name, model_version, query["metric"], query["days"]))
 
 
-@blp.route("/monitoring")
-@requires("read")
-@errors(blp, 400)
-@not_modified(blp)
-@blp.arguments(MonitoringQuerySchema, location="query")
-@blp.response(200, MonitoredVersionSchema(many=True), headers=PAGE_HEADERS)
-def monitoring(query: FleetQuery) -> Response:
+@cached(blp, "/monitoring", MonitoredVersionSchema(many=True), MonitoringQuerySchema)
+def monitoring(query: FleetQuery) -> Answer:
     """Every registration with its verdict, by name, then by version, highest first, unless `sort` says otherwise."""
-    return answered(Answer(*tower().monitoring.listed(query)))
+    return tower().monitoring.listed(query)
 
 
-@blp.route("/monitoring/history")
-@requires("read")
-@errors(blp, 400)
-@not_modified(blp)
-@blp.arguments(HistoryQuerySchema, location="query")
-@blp.response(200, EventSchema(many=True), headers=PAGE_HEADERS)
-def history(query: dict[str, Any]) -> Response:
+@cached(blp, "/monitoring/history", EventSchema(many=True), HistoryQuerySchema)
+def history(query: dict[str, Any]) -> Answer:
     """Registrations, changes of verdict and removals, newest first, also of past registrations."""
-    return answered(Answer(*tower().history.listed(**query)))
+    return tower().history.listed(**query)

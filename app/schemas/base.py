@@ -3,7 +3,10 @@
 import re
 from typing import Any
 
-from marshmallow import fields
+from marshmallow import Schema, fields, validate
+
+# Further on there are no pages of any list, and the place of its first row is a number that Python slices by.
+_MOST_PAGES = 1_000_000_000
 
 _DIGITS = re.compile(r"-?[0-9]{1,20}\Z", re.ASCII)
 _DECIMALS = re.compile(r"-?[0-9]{1,20}(\.[0-9]{1,20})?([eE][+-]?[0-9]{1,2})?\Z", re.ASCII)
@@ -73,3 +76,15 @@ def metric_choice() -> fields.List[str]:
 def words(description: str, example: dict[str, str]) -> fields.Dict:
     """A dictionary of texts: tags, parameters."""
     return fields.Dict(keys=fields.String(), values=fields.String(), metadata=told(description, example))
+
+
+def part_of_name() -> fields.String:
+    """The filter by a part of a registered model's name."""
+    return text("Part of the name, in any case", "dna")
+
+
+class PageQuerySchema(Schema):
+    """Which page of a list."""
+
+    page = number("Page, from 1", 1, validate=validate.Range(1, _MOST_PAGES))
+    page_size = number("Rows of a page, at most `MAX_MODELS_RETURNED`", 50, validate=validate.Range(min=1))

@@ -5,13 +5,13 @@ from typing import Any
 from marshmallow import Schema, fields, post_load, validate
 
 from app.domain.findings import FINDINGS, FindingsQuery
-from app.schemas.base import text, told
-from app.schemas.models import PageQuerySchema
+from app.schemas.base import PageQuerySchema, part_of_name, text, told
 
 
 class FindingsQuerySchema(PageQuerySchema):
     """Which findings, and which page of them."""
 
+    name = part_of_name()
     finding = fields.String(validate=validate.OneOf(FINDINGS), metadata=told("One kind of finding", FINDINGS[0]))
 
     @post_load

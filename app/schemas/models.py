@@ -7,9 +7,18 @@ from marshmallow import Schema, ValidationError, fields, post_load, validate
 from app.domain.monitoring.verdicts import VERDICTS
 from app.domain.registry.query import EVERYTHING, SORTS, ListQuery
 from app.domain.registry.stages import STAGES
-from app.schemas.base import flag, metric_choice, metrics, moment, number, text, told, words
-
-_MOST_PAGES = 1_000_000_000
+from app.schemas.base import (
+    PageQuerySchema,
+    flag,
+    metric_choice,
+    metrics,
+    moment,
+    number,
+    part_of_name,
+    text,
+    told,
+    words,
+)
 
 
 class VersionSchema(Schema):
@@ -55,17 +64,10 @@ def _one_of_any_case(allowed: tuple[str, ...], value: str) -> str:
     raise ValidationError(f"Must be one of {', '.join(allowed)}.")
 
 
-class PageQuerySchema(Schema):
-    """Which page of which names."""
-
-    page = number("Page, from 1", 1, validate=validate.Range(1, _MOST_PAGES))
-    page_size = number("Rows of a page, at most `MAX_MODELS_RETURNED`", 50, validate=validate.Range(min=1))
-    name = text("Part of the name, in any case", "dna")
-
-
 class ListQuerySchema(PageQuerySchema):
     """Filters, order and page of a list."""
 
+    name = part_of_name()
     stage = text("`None`, `Staging`, `Production` or `Archived`, in any case", "Production")
     alias = text("An alias", "champion")
     model_type = text("Model type", "classifier")

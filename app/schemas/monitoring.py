@@ -10,7 +10,7 @@ from app.domain.monitoring.rules import RULES
 from app.domain.monitoring.verdicts import VERDICTS
 from app.domain.registry.query import VERDICT_SORTS, FleetQuery, ListQuery
 from app.domain.registry.stages import MODEL_TYPES, STAGES
-from app.schemas.base import flag, metric_choice, moment, number, real, text, told
+from app.schemas.base import PageQuerySchema, flag, metric_choice, moment, number, part_of_name, real, text, told
 
 INVALID_TYPE = "Invalid model type. Must be classifier or regressor"
 _LONGEST_NAME = 250
@@ -316,14 +316,7 @@ class SeriesSchema(Schema):
     )
 
 
-class PageSchema(Schema):
-    """A page of a list."""
-
-    page = number("Page, from 1", 1, validate=validate.Range(1, 1_000_000_000))
-    page_size = number("Rows of a page, at most `MAX_MODELS_RETURNED`", 50, validate=validate.Range(min=1))
-
-
-class MonitoringQuerySchema(PageSchema):
+class MonitoringQuerySchema(PageQuerySchema):
     """Filters, order and page of the registrations."""
 
     verdict = fields.String(validate=validate.OneOf(VERDICTS), metadata=told("A verdict", "drifting"))
@@ -331,7 +324,7 @@ class MonitoringQuerySchema(PageSchema):
         validate=validate.OneOf(MODEL_TYPES), metadata=told("What it is registered as", "classifier")
     )
     type = fields.String(validate=validate.OneOf(MODEL_TYPES), metadata=told("The same as `model_type`", "classifier"))
-    name = text("Part of the name, in any case", "dna")
+    name = part_of_name()
     stage = fields.String(validate=validate.OneOf(STAGES), metadata=told("Effective stage", "Production"))
     sort = fields.String(
         validate=validate.OneOf(["name", *VERDICT_SORTS, *(f"-{sort}" for sort in VERDICT_SORTS)]),
@@ -348,7 +341,7 @@ class MonitoringQuerySchema(PageSchema):
         return FleetQuery(**{"model_type": short, **data}, monitored=True)
 
 
-class HistoryQuerySchema(PageSchema):
+class HistoryQuerySchema(PageQuerySchema):
     """Of which model or version, and which page."""
 
     name = text("A registered model", "DNA_Analysis_Model")

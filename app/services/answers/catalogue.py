@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import orjson
 
@@ -18,15 +18,7 @@ from app.domain.registry.stages import STAGES
 from app.domain.times import age_ms, rfc3339
 from app.domain.views import experiment_info, model_info, version_info
 from app.services.answers.generations import CheckedGeneration, Generation, Generations, Made
-from app.services.answers.prepared import Prepared
-
-
-class Answer(NamedTuple):
-    """A body ready to be sent, and what may be said of its age. Stale: older than it should be."""
-
-    prepared: Prepared
-    stale: bool = False
-    mock: bool = False
+from app.services.answers.prepared import Answer, Prepared
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from app.domain.ports import Clock, Gateway, HistoryReader, Mirror
 from app.domain.registry.names import version_number
 from app.domain.registry.query import ListQuery, page_of, pagination
 from app.services.answers.generations import Pages
-from app.services.answers.prepared import Prepared
+from app.services.answers.prepared import Answer, Prepared
 
 log = logging.getLogger(__name__)
 
@@ -54,21 +54,21 @@ class HistoryReport:
         self._current: tuple[HistoryIndex, Pages] | None = None
         self._indexing = threading.Lock()
 
-    def listed(self, query: ListQuery, name: str | None, version: str | None) -> tuple[Prepared, bool, bool]:
+    def listed(self, query: ListQuery, name: str | None, version: str | None) -> Answer:
         """Registrations, changes of verdict and removals, newest first; one page of them.
 
-        And whether they are stale, and whether the sample fleet is shown, to which nothing happened.
+        To the sample fleet nothing happened.
         """
         if self._mirror.shows_mock():
-            return self._nothing(query), False, True
+            return Answer(self._nothing(query), mock=True)
         number = version_number(version) if version is not None else None
         if version is not None and number is None:
-            return self._nothing(query), False, False
+            return Answer(self._nothing(query))
         if not self._mirror.cached:
-            return self._page(self._read(name, number), query, name, number), False, False
+            return Answer(self._page(self._read(name, number), query, name, number))
         index, pages = self._indexed(self._newest())
         prepared = pages.get((query, name, number), lambda: self._page(index, query, name, number))
-        return prepared, self._is_stale(index.history), False
+        return Answer(prepared, self._is_stale(index.history))
 
     def catch_up(self) -> None:
         """The scheduler's tick in a worker: make ready what is new, also where the cache directory cannot be used."""

@@ -10,7 +10,7 @@ from app.domain.registry.models import Registration
 from app.domain.registry.query import FleetQuery, page_of, pagination
 from app.domain.views import registration_info
 from app.services.answers.generations import Generations
-from app.services.answers.prepared import Prepared
+from app.services.answers.prepared import Answer, Prepared
 
 
 class MonitoringReport:
@@ -37,13 +37,10 @@ class MonitoringReport:
         registration = self._register.find(name, version)
         return registration_info(registration, self._checks.of(registration), self._stage(registration))
 
-    def listed(self, query: FleetQuery) -> tuple[Prepared, bool, bool]:
-        """The registrations that a query matches, one page of them.
-
-        And whether they are stale, and whether the sample fleet is shown, which has none.
-        """
+    def listed(self, query: FleetQuery) -> Answer:
+        """The registrations that a query matches, one page of them. The sample fleet has none."""
         if self._mirror.shows_mock():
-            return self._prepared([], query), False, True
+            return Answer(self._prepared([], query), mock=True)
         # MLflow is asked where none are known.
         stale = self._register.monitored().stale
         now = self._generations.checked()
@@ -51,7 +48,7 @@ class MonitoringReport:
         def make() -> Prepared:
             return self._prepared(now.index.find(query), query, now.registration)
 
-        return now.pages.get(("monitoring", query), make), stale, False
+        return Answer(now.pages.get(("monitoring", query), make), stale)
 
     def _prepared(self, rows: Sequence[Any], query: FleetQuery, told: Callable[[Any], Any] | None = None) -> Prepared:
         page = page_of(query, len(rows), self._most)

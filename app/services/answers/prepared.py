@@ -3,7 +3,7 @@
 import gzip
 import hashlib
 import threading
-from typing import Any
+from typing import Any, NamedTuple
 
 import zstandard
 
@@ -54,6 +54,14 @@ class Prepared:
         """Spare the compressing where an older snapshot had the same body."""
         if older.digest == self.digest:
             self._coded = older._coded
+
+
+class Answer(NamedTuple):
+    """A body ready to be sent. `stale`: it is older than it should be; `mock`: it is of the sample fleet."""
+
+    prepared: Prepared
+    stale: bool = False
+    mock: bool = False
 
 
 def _encoded(body: bytes, coding: str) -> bytes:
