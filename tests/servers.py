@@ -11,7 +11,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -83,6 +83,11 @@ def clean_environment(**more: str) -> dict[str, str]:
     return {**kept, "MLFLOW_DISABLE_TELEMETRY": "true", "PYTHONPATH": str(ROOT), **more}
 
 
+def without_coverage(environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment for a program that is not the tower, which coverage would make slower and learn nothing of."""
+    return {name: value for name, value in environment.items() if not name.startswith("COVERAGE_")}
+
+
 @contextmanager
 def process(command: list[str], log: Path, cwd: Path, env: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
     """A process in a session of its own, killed with all its children at the end."""
@@ -108,7 +113,7 @@ def mlflow_server(folder: Path, **more: str) -> Iterator[str]:
     """A real MLflow over a SQLite store, with more in its environment; its address."""
     folder.mkdir(parents=True, exist_ok=True)
     port = free_port()
-    env = clean_environment(MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false", **more)
+    env = without_coverage(clean_environment(MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false", **more))
     command = [
         str(Path(sys.executable).parent / "mlflow"), "server", "--host", HOST, "--port", str(port), "--workers", "1",
         "--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--artifacts-destination", str(folder / "artifacts"),
