@@ -89,6 +89,8 @@ def logging_config(level: str, log_format: str) -> dict[str, Any]:
         "loggers": {
             "gunicorn.error": to_stderr,
             "gunicorn.access": to_stderr,
+            # It logs each run of each job.
+            "apscheduler": quiet,
             "alembic": quiet,
             "mlflow": quiet,
             # What they warn of repeats the URLs of alerts, whose paths are secrets.

@@ -132,6 +132,8 @@ def test_every_event_is_one_line_with_the_requests_id(tmp_path: Path, seeded_url
     forged = [event for event in events if "forged" in event["message"]]
     assert [event["request_id"] for event in forged] == ["abc-1"]
     assert all(event["level"] and event["time"] and event["logger"] for event in events)
+    # What goes on every second is no event.
+    assert not [event for event in events if event["logger"].startswith("apscheduler")]
 
 
 def test_a_text_log_cannot_be_forged_by_a_name(shared_tower: Tower) -> None:
