@@ -6,8 +6,9 @@ from hypothesis import strategies as st
 from app.domain.registry.fleet import swept
 from app.domain.registry.index import Index
 from app.domain.registry.models import Inventory, ModelVersion, RegisteredModel, Registration
-from app.domain.registry.query import SORTS, ListQuery, select
+from app.domain.registry.query import SORTS, ListQuery
 from app.domain.registry.stages import STAGES, stage_rules
+from tests.unit.plain_lists import matching
 
 _names = st.sampled_from(["a", "A", "ab", "straße", "STRASSE", "b c"])
 _tags = st.dictionaries(st.sampled_from(["team", "model_type"]), st.sampled_from(["x", "y", "classifier"]), max_size=2)
@@ -34,20 +35,30 @@ _queries = st.builds(
     st.lists(_versions, max_size=40, unique_by=lambda row: (row.name, row.version)),
     st.dictionaries(st.tuples(_names, st.integers(1, 6)), st.sampled_from(["classifier", "regressor"]), max_size=4),
     st.lists(_queries, max_size=4),
-    st.none() | st.sampled_from(STAGES),
+    st.sampled_from(STAGES),
+    st.none() | st.sampled_from(["classifier", "regressor"]),
 )
 def test_an_index_finds_what_looking_at_every_version_finds(
     models: list[RegisteredModel],
     versions: list[ModelVersion],
     registered: dict[tuple[str, int], str],
     queries: list[ListQuery],
-    stage: str | None,
+    stage: str,
+    registered_as: str | None,
 ) -> None:
     fleet = swept(None, Inventory(1, tuple(models), tuple(versions)), stage_rules(["champion"], []))
     registrations = {
         key: Registration(*key, kind, "ada", 1, "run", 1) for key, kind in registered.items() if fleet.find(*key)
     }
     index = Index(fleet, registrations)
+    monitored = [
+        model
+        for model in fleet.models
+        if model.key in registrations and registered_as in (None, registrations[model.key].model_type)
+    ]
     for query in queries:
-        rows = fleet.models if stage is None else fleet.by_stage[stage]
-        assert list(index.find(query, stage)) == list(select(rows, query, registrations))
+        assert list(index.find(query)) == matching(fleet.models, query, registrations)
+        in_stage = index.find(query, index.of_stage(stage))
+        assert list(in_stage) == matching(fleet.by_stage[stage], query, registrations)
+        found = index.find(query, index.registered(registered_as))
+        assert list(found) == matching(monitored, query, registrations)

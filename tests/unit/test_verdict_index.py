@@ -11,8 +11,9 @@ from app.domain.monitoring.verdicts import VERDICTS
 from app.domain.registry.fleet import swept
 from app.domain.registry.index import Index
 from app.domain.registry.models import Inventory, ModelVersion, Registration, TrackedModel
-from app.domain.registry.query import FleetQuery, select
+from app.domain.registry.query import FleetQuery
 from app.domain.registry.stages import stage_rules
+from tests.unit.plain_lists import matching
 
 Checks = dict[tuple[str, int], tuple[str, int] | None]
 
@@ -62,7 +63,9 @@ def test_an_index_finds_what_looking_at_every_version_finds(
 
     for query in queries:
         plain = query.sort in (None, "name", "-name")
-        rows = select(index.find(FleetQuery()), query if plain else FleetQuery(name=query.name, stage=query.stage), {})
+        rows = matching(
+            index.find(FleetQuery()), query if plain else FleetQuery(name=query.name, stage=query.stage), {}
+        )
         expected = [
             model
             for model in rows

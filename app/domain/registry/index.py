@@ -51,15 +51,21 @@ class Index:
         self._registrations = registrations
         self._orders = Orders(self._in_order)
 
-    def find(self, query: ListQuery, stage: str | None = None) -> Sequence[TrackedModel]:
-        """The versions that a query matches, of one stage where it is named, in the query's order."""
-        return [self.models[place] for place in self.arranged(self.places(query, stage), query.sort)]
+    def find(self, query: ListQuery, among: Places | None = None) -> Sequence[TrackedModel]:
+        """The versions that a query matches, among all or those at some places, in the query's order."""
+        return [self.models[place] for place in self.arranged(self.places(query, among), query.sort)]
 
-    def places(self, query: ListQuery, stage: str | None = None) -> Places:
-        """Where those versions are, by name, then version, highest first."""
-        found: list[Places] = []
-        if stage is not None:
-            found.append(self._by_stage.get(stage, ()))
+    def of_stage(self, stage: str) -> Places:
+        """Where the versions of an effective stage are."""
+        return self._by_stage.get(stage, ())
+
+    def registered(self, model_type: str | None = None) -> Places:
+        """Where the versions are that are registered for monitoring, as one type where it is named."""
+        return self._by_registration.get(model_type, ())
+
+    def places(self, query: ListQuery, among: Places | None = None) -> Places:
+        """Where the versions are that a query matches, by name, then version, highest first."""
+        found: list[Places] = [] if among is None else [among]
         if query.stage is not None:
             found.append(self._by_stage.get(query.stage, ()))
         if query.alias is not None:
@@ -104,6 +110,14 @@ class Index:
     @cached_property
     def _by_tag(self) -> dict[tuple[str, str], list[int]]:
         return grouped(model.row.tags.items() for model in self.models)
+
+    @cached_property
+    def _by_registration(self) -> dict[str | None, list[int]]:
+        """By the type that they are registered as, and all of them under None."""
+        registered = self._registrations
+        return grouped(
+            (registered[model.key].model_type, None) if model.key in registered else () for model in self.models
+        )
 
     @cached_property
     def _by_type(self) -> dict[str | None, list[int]]:

@@ -1,6 +1,5 @@
-"""Filtering, sorting and paging a list of model versions."""
+"""What a client asks of a list of model versions, and which page of it."""
 
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from app.domain.errors import InvalidInput
@@ -82,31 +81,3 @@ def page_of(query: ListQuery, total: int, most: int) -> Page:
 def effective_type(model: TrackedModel, registration: Registration | None) -> str | None:
     """What it was registered for monitoring as, else what the registry says."""
     return registration.model_type if registration else model.model_type
-
-
-def select(
-    models: Sequence[TrackedModel], query: ListQuery, registrations: dict[tuple[str, int], Registration]
-) -> Sequence[TrackedModel]:
-    """The rows that a query matches, in its order."""
-    if query.name is not None:
-        needle = query.name.casefold()
-        models = [m for m in models if needle in m.row.name.casefold()]
-    if query.stage is not None:
-        models = [m for m in models if m.stage == query.stage]
-    if query.alias is not None:
-        models = [m for m in models if query.alias in m.aliases]
-    if query.model_type is not None:
-        models = [m for m in models if effective_type(m, registrations.get(m.key)) == query.model_type]
-    for key, value in query.tags:
-        models = [m for m in models if m.row.tags.get(key) == value]
-    return _sorted(models, query.sort) if query.sort else models
-
-
-def _sorted(models: Iterable[TrackedModel], sort: str) -> Sequence[TrackedModel]:
-    # Rows arrive by name, then version, highest first; a stable sort keeps that order among equals.
-    descending, name = sort.startswith("-"), sort.lstrip("-")
-    if name == "name":
-        return sorted(models, key=lambda m: m.row.name, reverse=descending)
-    if name == "creation_timestamp":
-        return sorted(models, key=lambda m: m.row.created, reverse=descending)
-    return sorted(models, key=lambda m: m.row.updated, reverse=descending)

@@ -13,7 +13,7 @@ from app.domain.monitoring.verdicts import VERDICTS
 from app.domain.ports import Clock, Mirror, Register, RunCount
 from app.domain.registry.fleet import Fleet
 from app.domain.registry.models import TrackedModel
-from app.domain.registry.query import EVERYTHING, FleetQuery, ListQuery, page_of, pagination, select
+from app.domain.registry.query import EVERYTHING, FleetQuery, ListQuery, page_of, pagination
 from app.domain.registry.stages import STAGES
 from app.domain.times import age_ms, rfc3339
 from app.domain.views import experiment_info, model_info, version_info
@@ -52,21 +52,14 @@ class Catalogue:
         return self._listed("all", query, lambda now: now.index.find(query))
 
     def in_stage(self, stage: str, query: ListQuery) -> Answer:
-        return self._listed(stage, query, lambda now: now.index.find(query, stage))
+        return self._listed(stage, query, lambda now: now.index.find(query, now.index.of_stage(stage)))
 
     def monitored(self, query: ListQuery, model_type: str | None = None) -> Answer:
         """Monitored versions, of one type where it is named."""
-
-        def rows(now: Generation) -> Sequence[TrackedModel]:
-            models = [
-                model
-                for key in sorted(now.registrations, key=lambda key: (key[0], -key[1]))
-                if model_type in (None, now.registrations[key].model_type) and (model := now.fleet.find(*key))
-            ]
-            return select(models, query, now.registrations)
-
         stale = self._registrations_are_stale()
-        answer = self._listed(f"monitored {model_type}", query, rows)
+        answer = self._listed(
+            f"monitored {model_type}", query, lambda now: now.index.find(query, now.index.registered(model_type))
+        )
         return answer._replace(stale=True) if stale else answer
 
     def fleet(self, query: FleetQuery) -> Answer:

@@ -60,27 +60,24 @@ class Connection:
             return {"Authorization": "Basic " + base64.b64encode(f"{username}:{password}".encode()).decode()}
         return {"Authorization": f"Bearer {token}"} if token else {}
 
-    def load(self) -> None:
-        """Import mlflow, so that forked workers share its memory. Makes no client."""
+    def _new_client(self) -> "MlflowClient":
         # MLflow reads these from the environment at each call; there is no other way to hand them over.
         os.environ.update(self._limits)
         os.environ.update({key: value for key, value in self._credentials.items() if value})
-        from mlflow import MlflowClient  # noqa: F401, PLC0415 - a second or more, and 165 MB: only where it is needed
+        from mlflow import MlflowClient  # noqa: PLC0415 - a second or more, and 165 MB: only where it is needed
 
         if not self.is_http:
-            # Half a second more, which every worker would spend on its first call.
+            # Half a second more, which the first call would spend otherwise.
             for module in ("model_registry", "tracking"):
                 importlib.import_module(f"mlflow.store.{module}.sqlalchemy_store")
         _quiet()
+        # Both addresses: with one, MLflow would take the registry's from the environment.
+        return MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
 
     def client(self) -> "MlflowClient":
         with self._lock:
             if self._client is None or self._pid != os.getpid():
-                self.load()
-                from mlflow import MlflowClient  # noqa: PLC0415
-
-                # Both addresses: with one, MLflow would take the registry's from the environment.
-                self._client = MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
+                self._client = self._new_client()
                 self._pid = os.getpid()
             return self._client
 

@@ -77,10 +77,6 @@ class MlflowGateway:
     def within(self, seconds: float) -> AbstractContextManager[Budget]:
         return self._calls.within(seconds)
 
-    def load(self) -> None:
-        """Import mlflow before the workers are forked, so that they share its memory."""
-        self._connection.load()
-
     def warm(self) -> None:
         """Make the client, which on a database takes a second, before the first request needs it."""
         self._connection.client()
