@@ -1,4 +1,7 @@
-"""What services need of each other and of the world, as interfaces. Wiring hands in what fits."""
+"""What services need of the world (MLflow, the cache, locks, clocks), and of the agent, as interfaces.
+
+A fake, or an object in another process, stands behind each of them. Services of one process know each other's classes.
+"""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -6,9 +9,7 @@ from typing import Any, Protocol
 
 from app.domain.errors import TowerError
 from app.domain.held import News, Token
-from app.domain.monitoring.checks import Check
 from app.domain.monitoring.monitor_runs import MonitorState, Verdict
-from app.domain.monitoring.monitored import Monitored
 from app.domain.monitoring.observations import Observation
 from app.domain.registry.fleet import Edition, Fleet
 from app.domain.registry.models import (
@@ -22,7 +23,6 @@ from app.domain.registry.models import (
     Registration,
     Run,
     Subscription,
-    TrackedModel,
 )
 
 Clock = Callable[[], int]
@@ -249,14 +249,6 @@ class StoredCache(SharedCache, Protocol):
         ...
 
 
-class HeldCache(SharedCache, Protocol):
-    """A `SharedCache` that goes on where nothing can be stored."""
-
-    def catch_up(self) -> None:
-        """In a worker: have what the agent holds, since it could not be stored."""
-        ...
-
-
 class Holder(Protocol):
     """Holds for all processes of a host what could not be stored: in this process, or in the agent's."""
 
@@ -281,25 +273,6 @@ class Locks(Protocol):
     def hold(self, name: str, timeout: float) -> AbstractContextManager[HeldLock]:
         """Hold a lock, or raise `LockTimeout` after so many seconds (0: do not wait)."""
         ...
-
-
-class Mirror(Protocol):
-    """The mirror of the registry, as other services see it."""
-
-    @property
-    def cached(self) -> bool: ...
-
-    def peek(self) -> Fleet | None: ...
-
-    def fleet(self) -> Fleet: ...
-
-    def versions(self, name: str) -> Sequence[TrackedModel]: ...
-
-    def ensure_known(self, name: str, version: int, created: int) -> None:
-        """See to it that a version that MLflow has is in the mirror."""
-        ...
-
-    def shows_mock(self) -> bool: ...
 
 
 class Reader(Protocol):
@@ -354,96 +327,10 @@ class Updates(Protocol):
         ...
 
 
-class Snapshots(Protocol):
-    """The snapshot that the processes share."""
-
-    def newest(self) -> Fleet | None: ...
-
-    def publish(self, change: Callable[[Fleet | None], Fleet], patience: float, *, whole: bool = False) -> Fleet: ...
-
-    def ticket(self, patience: float) -> int:
-        """The number of a reading that begins now: greater than that of any that began before, in any process."""
-        ...
-
-    def catch_up(self) -> None:
-        """In a worker: have what the agent could not store."""
-        ...
-
-    def is_removed(self) -> bool:
-        """Whether the stored snapshot was removed, and nobody was asked since whether it was a newer one."""
-        ...
-
-    def body(self) -> bytes | None:
-        """The newest fleet as JSON."""
-        ...
-
-    def keep(self, body: bytes | None) -> None:
-        """Take a fleet as `body` gives it, where it is newer; None: there is no newer."""
-        ...
-
-    def forget(self) -> bool: ...
-
-    def facts(self) -> tuple[int, float] | None: ...
-
-
-class Journal(Protocol):
-    """How the updates went, in any process."""
-
-    def entry(self, kind: str) -> AbstractContextManager[dict[str, Any]]: ...
-
-    def last(self, kind: str) -> dict[str, Any]: ...
-
-    def is_refreshing(self) -> bool: ...
-
-
-class Register(Protocol):
-    """The registrations, as other services see them."""
-
-    def peek(self) -> Monitored:
-        """What is known, marked stale where nothing is."""
-        ...
-
-    def monitored(self) -> Monitored: ...
-
-    def find(self, name: str, version: str) -> Registration:
-        """The registration of a version. Raises `NotFound`."""
-        ...
-
-
-class Checked(Protocol):
-    """The outcome of the last checks, as other services see it."""
-
-    def all(self) -> Mapping[str, Check]:
-        """The checks by monitor run: the same object until one changes."""
-        ...
-
-    def of(self, registration: Registration) -> Check:
-        """The last check of a registration, or that there was none yet."""
-        ...
-
-
 class Observers(Protocol):
     """Whom to tell that there is something new to judge: in this process, or in the agent's."""
 
     def observed(self, name: str, version: int) -> None: ...
-
-
-class RunCount(Protocol):
-    """How many runs there are, as other services see it."""
-
-    def counted(self) -> tuple[int, int] | None:
-        """The count, and the time of it in milliseconds; None where there could be none."""
-        ...
-
-    def update(self, seconds: float) -> None: ...
-
-
-class Liveness(Protocol):
-    """Whether MLflow answers, as other services see it."""
-
-    def mlflow(self) -> tuple[bool, int | None]:
-        """Whether it does, and how many active experiments it has."""
-        ...
 
 
 class Telemetry(Protocol):

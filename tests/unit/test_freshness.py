@@ -11,22 +11,17 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from app.domain.errors import MlflowDenied, MlflowUnavailable
-from app.domain.registry.codec import Source
 from app.domain.registry.fleet import Fleet, swept
 from app.domain.registry.models import Inventory, Newest
-from app.domain.registry.stages import stage_rules
 from app.services.host.file_cache import FileCache
 from app.services.host.file_locks import FileLocks
 from app.services.host.holding_cache import HoldingCache
 from app.services.mirror import watcher
-from app.services.mirror.journal import ALIASES, CHANGES, PUSH, SWEEP, Journal
-from app.services.mirror.snapshots import Snapshots
-from app.services.mirror.updater import Updater, UpdaterOptions
-from app.services.mirror.watcher import Watcher
+from app.services.mirror.journal import ALIASES, CHANGES, PUSH, SWEEP
 from tests.fakes.memory_mlflow import MemoryGateway, MemoryWorld
 from tests.servers import until
+from tests.unit.mirrors import RULES, MirrorProcess
 
-RULES = stage_rules([], [])
 Change = Callable[[MemoryWorld], object]
 
 # What the poll of changes finds, and what the poll of aliases does, on a model `m` of two versions.
@@ -47,17 +42,11 @@ SILENT: dict[str, Change] = {
 }
 
 
-class Process:
+class Process(MirrorProcess):
     """The process that talks to MLflow."""
 
     def __init__(self, directory: Path, gateway: MemoryGateway) -> None:
-        cache, locks = HoldingCache(FileCache(directory / "cache")), FileLocks(directory / "locks", "")
-        clock, seconds, options = gateway.world.tick, gateway.world.seconds, UpdaterOptions(1800, 300)
-        self.gateway = gateway
-        self.snapshots = Snapshots(cache, locks, Source("here", RULES))
-        self.journal = Journal(cache, clock, 300)
-        self.updater = Updater(gateway, self.snapshots, self.journal, locks, RULES, clock, seconds, options)
-        self.watcher = Watcher(gateway, self.snapshots, self.updater, self.journal, 300)
+        super().__init__(gateway, HoldingCache(FileCache(directory / "cache")), FileLocks(directory / "locks", ""))
 
     def shows(self) -> dict[str, Any]:
         fleet = self.snapshots.newest()

@@ -6,29 +6,18 @@ from pathlib import Path
 import pytest
 
 from app.domain.monitoring.monitor_history import MonitorHistory
-from app.domain.registry.codec import Source
 from app.domain.registry.models import Registration
 from app.domain.registry.query import ListQuery
-from app.domain.registry.stages import stage_rules
 from app.services.answers.history_report import HistoryReport
 from app.services.host.file_cache import FileCache
 from app.services.host.file_locks import FileLocks
 from app.services.host.holding_cache import HoldingCache
 from app.services.host.marks import shared_marks
-from app.services.mirror.snapshots import Snapshots
 from app.services.monitoring.historian import Historian
 from app.services.monitoring.histories import Histories
 from tests.fakes.memory_mlflow import MemoryGateway
 from tests.fakes.memory_world import Clock
-
-
-class Mirror:
-    """A mirror that has something to show."""
-
-    cached = True
-
-    def shows_mock(self) -> bool:
-        return False
+from tests.unit.mirrors import MirrorProcess
 
 
 class Full(FileCache):
@@ -49,16 +38,16 @@ class Pair:
         self.gateway = gateway or MemoryGateway()
         clock, locks = Clock(self.gateway), FileLocks(directory / "locks", "x")
         self.store = Histories(agents, locks, "x")
-        snapshots = Snapshots(HoldingCache(agents), locks, Source("x", stage_rules([], [])))
-        self.historian = Historian(self.gateway, self.store, snapshots, clock, 60)
+        mirror = MirrorProcess(self.gateway, HoldingCache(agents), locks)
+        self.historian = Historian(self.gateway, self.store, mirror.snapshots, clock, 60)
         self.report = HistoryReport(
             self.gateway,
-            Mirror(),
+            mirror.tracker,
             Histories(workers, locks, "x"),
             self.historian,
             clock,
             1000,
-            10**9,  # type: ignore[arg-type]
+            10**9,
         )
 
     def open(self, name: str) -> Registration:

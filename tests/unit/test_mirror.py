@@ -11,42 +11,21 @@ import pytest
 from app.domain.errors import MlflowUnavailable
 from app.domain.registry.codec import INDEX, Source
 from app.domain.registry.models import Inventory
-from app.domain.registry.stages import stage_rules
 from app.services.host.file_cache import FileCache
 from app.services.host.file_locks import FileLocks
 from app.services.host.holding_cache import HoldingCache
-from app.services.mirror.journal import Journal
 from app.services.mirror.model_tracker import ModelTracker, TrackerOptions
 from app.services.mirror.snapshots import Snapshots
-from app.services.mirror.updater import Updater, UpdaterOptions
+from app.services.mirror.updater import UpdaterOptions
 from tests.fakes.memory_mlflow import MemoryGateway
 from tests.servers import HANGS_AFTER_SECONDS
+from tests.unit.mirrors import RULES, MirrorProcess
 from tests.unit.processes import Link
 
 DOWN = MlflowUnavailable("MLflow is down.")
-RULES = stage_rules([], [])
 
 
-class Worker:
-    """What one process has of the mirror."""
-
-    def __init__(
-        self,
-        gateway: MemoryGateway,
-        directory: Path,
-        locks: FileLocks,
-        options: UpdaterOptions,
-    ) -> None:
-        clock, seconds = gateway.world.tick, gateway.world.seconds
-        cache = HoldingCache(FileCache(directory))
-        self.cache = cache
-        self.journal = Journal(cache, clock, options.timeout)
-        self.snapshots = Snapshots(cache, locks, Source("here", RULES))
-        self.updater = Updater(gateway, self.snapshots, self.journal, locks, RULES, clock, seconds, options)
-        self.tracker = ModelTracker(self.snapshots, self.updater, RULES, clock, TrackerOptions(options.cached))
-
-
-Make = Callable[..., Worker]
+Make = Callable[..., MirrorProcess]
 
 
 class SlowGateway(MemoryGateway):
@@ -82,8 +61,9 @@ def locks(tmp_path: Path) -> FileLocks:
 def make(tmp_path: Path, gateway: SlowGateway, locks: FileLocks) -> Make:
     """Makes workers over one directory; the clock goes on by a millisecond each time that it is read."""
 
-    def made(interval: float = 60, timeout: float = 2 * HANGS_AFTER_SECONDS, cached: bool = True) -> Worker:
-        return Worker(gateway, tmp_path / "cache", locks, UpdaterOptions(interval, timeout, cached))
+    def made(interval: float = 60, timeout: float = 2 * HANGS_AFTER_SECONDS, cached: bool = True) -> MirrorProcess:
+        options = UpdaterOptions(interval, timeout, cached)
+        return MirrorProcess(gateway, HoldingCache(FileCache(tmp_path / "cache")), locks, options)
 
     return made
 
@@ -260,7 +240,7 @@ def test_a_version_that_the_mirror_has_is_not_looked_up(make: Make, gateway: Slo
     assert gateway.calls == ["read_inventory"]
 
 
-def worker_of(agent: Worker, directory: Path, locks: FileLocks, gateway: SlowGateway) -> ModelTracker:
+def worker_of(agent: MirrorProcess, directory: Path, locks: FileLocks, gateway: SlowGateway) -> ModelTracker:
     """A worker's mirror: it asks the agent."""
     cache = HoldingCache(FileCache(directory), Link(agent.cache))
     snapshots = Snapshots(cache, locks, Source("here", RULES))

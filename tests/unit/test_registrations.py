@@ -15,21 +15,16 @@ from app.domain.errors import (
     TowerError,
 )
 from app.domain.monitoring.observations import Observation
-from app.domain.registry.codec import Source
 from app.domain.registry.fleet import Fleet, swept
 from app.domain.registry.models import Inventory, Registration
-from app.domain.registry.stages import stage_rules
 from app.services.host.file_cache import FileCache
 from app.services.host.file_locks import FileLocks
 from app.services.host.holding_cache import HoldingCache
-from app.services.mirror.journal import Journal
-from app.services.mirror.model_tracker import ModelTracker, TrackerOptions
-from app.services.mirror.snapshots import Snapshots
-from app.services.mirror.updater import Updater, UpdaterOptions
 from app.services.monitoring.monitor_run_writer import MonitorRunWriter
 from app.services.monitoring.reconciler import Reconciler
 from app.services.monitoring.registration_list import RegistrationList
 from tests.fakes.memory_mlflow import MemoryGateway
+from tests.unit.mirrors import RULES, MirrorProcess
 from tests.unit.processes import Processes
 
 DOWN = MlflowUnavailable("MLflow is down.")
@@ -50,21 +45,13 @@ def locks(tmp_path: Path) -> FileLocks:
     return FileLocks(tmp_path / "locks", "")
 
 
-def mirror_of(gateway: MemoryGateway, locks: FileLocks) -> ModelTracker:
-    """A mirror that has read nothing, and keeps nothing."""
-    cache = HoldingCache(FileCache(Path("/dev/null/cache")))
-    rules, clock, seconds = stage_rules([], []), gateway.world.tick, gateway.world.seconds
-    snapshots = Snapshots(cache, locks, Source("here", rules))
-    options = UpdaterOptions(1800, 300)
-    updater = Updater(gateway, snapshots, Journal(cache, clock, 300), locks, rules, clock, seconds, options)
-    return ModelTracker(snapshots, updater, rules, clock, TrackerOptions())
-
-
 class Process:
     """What one process has of the registrations."""
 
     def __init__(self, cache: HoldingCache, gateway: MemoryGateway, locks: FileLocks) -> None:
-        mirror, world = mirror_of(gateway, locks), gateway.world
+        world, nowhere = gateway.world, HoldingCache(FileCache(Path("/dev/null/cache")))
+        # A mirror that has read nothing, and keeps nothing.
+        mirror = MirrorProcess(gateway, nowhere, locks).tracker
         self.registrations = RegistrationList(gateway, cache, locks, world.seconds, "here", True, mirror)
         self.writer = MonitorRunWriter(gateway, self.registrations, mirror, locks, world.tick)
         self.reconciler = Reconciler(gateway, self.registrations, self.writer)
@@ -83,7 +70,7 @@ def process_over(directory: Path, gateway: MemoryGateway, locks: FileLocks) -> P
 
 
 def fleet_of(gateway: MemoryGateway) -> Fleet:
-    return swept(None, gateway.read_inventory(), stage_rules([], []))
+    return swept(None, gateway.read_inventory(), RULES)
 
 
 def test_a_list_that_is_locked_is_behind_until_the_next_reconcile_and_nothing_is_lost(
@@ -240,7 +227,7 @@ def test_a_version_that_mlflow_says_nothing_of_is_not_gone_and_holds_up_no_other
         gateway.world.add_version(f"{number:02d}")
         process.writer.register(f"{number:02d}", "1", "classifier", "ada")
     # None of them is in what the service may read; of all but the last MLflow says nothing at all.
-    empty = swept(None, Inventory(gateway.world.tick()), stage_rules([], []))
+    empty = swept(None, Inventory(gateway.world.tick()), RULES)
     gateway.world.delete_model("29")
     gateway.refusals["find_version"] = {(f"{number:02d}", 1): refusal for number in range(29)}
     for _ in range(2):

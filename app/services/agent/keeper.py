@@ -10,7 +10,6 @@ import threading
 import time
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Protocol
 
 import msgspec
 
@@ -18,6 +17,7 @@ from app.domain.errors import LockTimeout, TowerError
 from app.domain.ports import HeldLock, Locks
 from app.services.agent.client import AgentLink, remote
 from app.services.agent.server import Alive, Handover
+from app.services.host.marks import Marks
 
 log = logging.getLogger(__name__)
 
@@ -29,12 +29,6 @@ _SILENCE_SECONDS = 30.0
 _ROOT = Path(__file__).resolve().parents[3]
 
 
-class Shared(Protocol):
-    """Memory that is handed to the agent as an open file."""
-
-    descriptor: int
-
-
 class Keeper:
     """Holds the lock of the agent, and starts it whenever it is not there.
 
@@ -42,7 +36,7 @@ class Keeper:
     `marks`: what it is to share, if any.
     """
 
-    def __init__(self, directory: Path, locks: Locks, settings: str, marks: Shared | None = None) -> None:
+    def __init__(self, directory: Path, locks: Locks, settings: str, marks: Marks | None = None) -> None:
         self._directory = directory
         self._locks = locks
         self._settings = settings

@@ -2,20 +2,17 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
-from app.domain.ports import Clock, Journal, Liveness, Mirror, Snapshots
+from app.domain.ports import Clock
 from app.domain.times import age_ms, rfc3339
+from app.services.answers.catalogue import Catalogue
+from app.services.mirror.health import Health
+from app.services.mirror.journal import Journal
+from app.services.mirror.model_tracker import ModelTracker
+from app.services.mirror.snapshots import Snapshots
 
 _HOUR_MS = 3_600_000
-
-
-class Figures(Protocol):
-    """Counts of the snapshot there is."""
-
-    def figures(self) -> dict[str, Any]: ...
-
-    def is_stale(self, as_of: int | None) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,17 +32,17 @@ class CacheReport:
         self,
         snapshots: Snapshots,
         journal: Journal,
-        mirror: Mirror,
-        figures: Figures,
-        liveness: Liveness,
+        mirror: ModelTracker,
+        catalogue: Catalogue,
+        health: Health,
         clock: Clock,
         options: ReportOptions,
     ) -> None:
         self._snapshots = snapshots
         self._journal = journal
         self._mirror = mirror
-        self._figures = figures
-        self._liveness = liveness
+        self._catalogue = catalogue
+        self._health = health
         self._clock = clock
         self._options = options
 
@@ -55,7 +52,7 @@ class CacheReport:
 
     def info(self) -> dict[str, Any]:
         """The body of `/cache/info`."""
-        figures = self._figures.figures()
+        figures = self._catalogue.figures()
         stats, by_stage = self._stats(figures), figures["models_by_stage"]
         return {
             "cache_info": stats,
@@ -66,7 +63,7 @@ class CacheReport:
                 "monitored_models": figures["monitored_models"],
             },
             "system_status": {
-                "mlflow_connected": self._liveness.mlflow()[0],
+                "mlflow_connected": self._health.mlflow()[0],
                 "tracking_method": self._method(),
                 "cache_enabled": self._mirror.cached,
             },
@@ -76,7 +73,7 @@ class CacheReport:
 
     def stats(self) -> dict[str, Any]:
         """`cache_info`: the snapshot's size and age. Ages are in minutes and hours, as their names say."""
-        return self._stats(self._figures.figures())
+        return self._stats(self._catalogue.figures())
 
     def _stats(self, figures: dict[str, Any]) -> dict[str, Any]:
         fleet = self._mirror.peek()
@@ -87,7 +84,7 @@ class CacheReport:
             "last_refresh": rfc3339(fleet.as_of) if fleet else None,
             "is_refreshing": self._journal.is_refreshing(),
             "cache_age_minutes": round(age / 60_000, 1) if age is not None else None,
-            "is_stale": self._figures.is_stale(fleet.as_of) if fleet else False,
+            "is_stale": self._catalogue.is_stale(fleet.as_of) if fleet else False,
             "unreadable_rows": fleet.unreadable if fleet else 0,
             "persistence": self._stored(),
         }

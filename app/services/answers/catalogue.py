@@ -10,7 +10,7 @@ import orjson
 from app.domain.errors import TowerError
 from app.domain.findings import FINDINGS, FindingsQuery, finding_info, matching
 from app.domain.monitoring.verdicts import VERDICTS
-from app.domain.ports import Clock, Mirror, Register, RunCount
+from app.domain.ports import Clock
 from app.domain.registry.fleet import Fleet
 from app.domain.registry.models import TrackedModel
 from app.domain.registry.query import EVERYTHING, FleetQuery, ListQuery, page_of, pagination
@@ -19,6 +19,9 @@ from app.domain.times import age_ms, rfc3339
 from app.domain.views import experiment_info, model_info, version_info
 from app.services.answers.generations import CheckedGeneration, Generation, Generations, Made
 from app.services.answers.prepared import Answer, Prepared
+from app.services.mirror.model_tracker import ModelTracker
+from app.services.mirror.run_counter import RunCounter
+from app.services.monitoring.registration_list import RegistrationList
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +37,10 @@ class Catalogue:
 
     def __init__(
         self,
-        mirror: Mirror,
-        register: Register,
+        mirror: ModelTracker,
+        register: RegistrationList,
         generations: Generations,
-        runs: RunCount,
+        runs: RunCounter,
         clock: Clock,
         options: CatalogueOptions,
     ) -> None:

@@ -13,13 +13,15 @@ from app.domain.findings import Finding, findings, kinds_by_version
 from app.domain.monitoring.checks import Check, last_check
 from app.domain.monitoring.monitored import Monitored
 from app.domain.monitoring.verdict_index import VerdictIndex
-from app.domain.ports import Checked, Mirror, Register
 from app.domain.registry.fleet import Fleet
 from app.domain.registry.index import Index
 from app.domain.registry.models import Registration, TrackedModel
 from app.domain.registry.stages import StageRules
 from app.domain.views import model_info, registration_info, standing_info
 from app.services.answers.prepared import Prepared
+from app.services.mirror.model_tracker import ModelTracker
+from app.services.monitoring.checks import Checks
+from app.services.monitoring.registration_list import RegistrationList
 
 # Answers to queries kept in one worker, beside the unfiltered lists: the pages that a few dashboards ask for.
 _KEPT_PAGES = 64
@@ -156,7 +158,9 @@ class Generations:
     `stale_days` is how long a version in Production may stay as it is before that is a finding, 0 for ever.
     """
 
-    def __init__(self, mirror: Mirror, register: Register, checks: Checked, rules: StageRules, stale_days: int) -> None:
+    def __init__(
+        self, mirror: ModelTracker, register: RegistrationList, checks: Checks, rules: StageRules, stale_days: int
+    ) -> None:
         self._mirror = mirror
         self._register = register
         self._checks = checks

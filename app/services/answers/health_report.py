@@ -1,39 +1,37 @@
 """What `/health`, `/readyz` and `/debug/monitored` tell."""
 
-from typing import Any, Protocol
+from typing import Any
 
 from app.domain.errors import TowerError
-from app.domain.ports import Journal, Liveness, Mirror, Register
 from app.domain.times import rfc3339
-
-
-class Details(Protocol):
-    """ModelInfo of the monitored versions."""
-
-    def monitored_details(self) -> list[dict[str, Any]]: ...
+from app.services.answers.catalogue import Catalogue
+from app.services.mirror.health import Health
+from app.services.mirror.journal import Journal
+from app.services.mirror.model_tracker import ModelTracker
+from app.services.monitoring.registration_list import RegistrationList
 
 
 class HealthReport:
     """Puts together what the probe and the mirror know."""
 
     def __init__(
-        self, liveness: Liveness, mirror: Mirror, journal: Journal, register: Register, details: Details
+        self, health: Health, mirror: ModelTracker, journal: Journal, register: RegistrationList, catalogue: Catalogue
     ) -> None:
-        self._liveness = liveness
+        self._health = health
         self._mirror = mirror
         self._journal = journal
         self._register = register
-        self._details = details
+        self._catalogue = catalogue
 
     def is_ready(self) -> bool:
         """Whether there is something to serve; without a cache, whether MLflow answers."""
         if self._mirror.cached:
             return self._mirror.peek() is not None or self._mirror.shows_mock()
-        return self._liveness.mlflow()[0]
+        return self._health.mlflow()[0]
 
     def health(self) -> dict[str, Any]:
         """The body of `/health`."""
-        connected, experiments = self._liveness.mlflow()
+        connected, experiments = self._health.mlflow()
         fleet = self._mirror.peek()
         if fleet and experiments is None:
             experiments = sum(e.lifecycle_stage == "active" for e in fleet.experiments)
@@ -53,7 +51,7 @@ class HealthReport:
         """The body of `/debug/monitored`, which answers also while MLflow does not."""
         listed = sorted(self._register.peek().by_key.values(), key=lambda r: r.key)
         try:
-            details = self._details.monitored_details()
+            details = self._catalogue.monitored_details()
         except TowerError:
             details = []
         runs = {(row["name"], row["version"]): row["run_id"] for row in details}
@@ -71,6 +69,6 @@ class HealthReport:
                 }
                 for r in listed
             ],
-            "mlflow_status": "connected" if self._liveness.mlflow()[0] else "disconnected",
+            "mlflow_status": "connected" if self._health.mlflow()[0] else "disconnected",
             "model_details": details,
         }

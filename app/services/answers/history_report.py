@@ -2,30 +2,21 @@
 
 import logging
 import threading
-from typing import Any, Protocol
 
 import orjson
 
 from app.domain.errors import MlflowUnavailable, TowerError
 from app.domain.monitoring.history_index import HistoryIndex
 from app.domain.monitoring.monitor_history import MonitorHistory, run_history
-from app.domain.ports import Clock, Gateway, HistoryReader, Mirror
+from app.domain.ports import Clock, Gateway, HistoryReader
 from app.domain.registry.names import version_number
 from app.domain.registry.query import ListQuery, page_of, pagination
 from app.services.answers.generations import Pages
 from app.services.answers.prepared import Answer, Prepared
+from app.services.mirror.model_tracker import ModelTracker
+from app.services.monitoring.histories import Histories
 
 log = logging.getLogger(__name__)
-
-
-class Store(Protocol):
-    """Where the processes share the history."""
-
-    def newest(self) -> MonitorHistory | None: ...
-
-    def is_shared(self) -> bool: ...
-
-    def keep(self, value: Any) -> None: ...
 
 
 class HistoryReport:
@@ -37,8 +28,8 @@ class HistoryReport:
     def __init__(
         self,
         gateway: Gateway,
-        mirror: Mirror,
-        store: Store,
+        mirror: ModelTracker,
+        store: Histories,
         reader: HistoryReader,
         clock: Clock,
         most: int,

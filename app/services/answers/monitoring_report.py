@@ -5,12 +5,15 @@ from typing import Any
 
 import orjson
 
-from app.domain.ports import Checked, Clock, Mirror, Register
+from app.domain.ports import Clock
 from app.domain.registry.models import Registration
 from app.domain.registry.query import FleetQuery, page_of, pagination
 from app.domain.views import registration_info
 from app.services.answers.generations import Generations
 from app.services.answers.prepared import Answer, Prepared
+from app.services.mirror.model_tracker import ModelTracker
+from app.services.monitoring.checks import Checks
+from app.services.monitoring.registration_list import RegistrationList
 
 
 class MonitoringReport:
@@ -18,9 +21,9 @@ class MonitoringReport:
 
     def __init__(
         self,
-        mirror: Mirror,
-        register: Register,
-        checks: Checked,
+        mirror: ModelTracker,
+        register: RegistrationList,
+        checks: Checks,
         generations: Generations,
         clock: Clock,
         most: int,

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from app.domain.errors import MlflowUnavailable, NotFound, TowerError
-from app.domain.ports import Clock, Reader, Snapshots
+from app.domain.ports import Clock, Reader
 from app.domain.registry.fleet import Edition, Fleet
 from app.domain.registry.models import TrackedModel
 from app.domain.registry.sample import sample_fleet
 from app.domain.registry.stages import StageRules
 from app.domain.times import age_ms
+from app.services.mirror.snapshots import Snapshots
 
 log = logging.getLogger(__name__)
 

@@ -9,9 +9,10 @@ from dataclasses import replace
 import orjson
 
 from app.domain.errors import LockTimeout, MlflowUnavailable
-from app.domain.ports import HeldCache, Locks
+from app.domain.ports import Locks
 from app.domain.registry.codec import INDEX, Source, edition_from, fleet_from, index_value, part_keys, parts_value
 from app.domain.registry.fleet import Edition, Fleet
+from app.services.host.holding_cache import HoldingCache
 
 log = logging.getLogger(__name__)
 
@@ -21,7 +22,7 @@ _TICKETS = "tickets"
 class Snapshots:
     """This process's newest fleet, kept in step with the shared one. Nothing is changed in place."""
 
-    def __init__(self, cache: HeldCache, locks: Locks, source: Source) -> None:
+    def __init__(self, cache: HoldingCache, locks: Locks, source: Source) -> None:
         self._cache = cache
         self._locks = locks
         self._source = source

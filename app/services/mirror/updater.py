@@ -5,12 +5,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from app.domain.errors import NOTHING_AT_ALL, LockTimeout, MlflowDenied, MlflowUnavailable, TowerError
-from app.domain.ports import Clock, Gateway, Journal, Locks, Monotonic, Snapshots
+from app.domain.ports import Clock, Gateway, Locks, Monotonic
 from app.domain.registry.changes import completed, lacking
 from app.domain.registry.fleet import Edition, Fleet, reading_of, swept, with_models
 from app.domain.registry.models import Inventory, ModelReading
 from app.domain.registry.stages import StageRules
 from app.domain.times import age_ms
+from app.services.mirror.journal import Journal
+from app.services.mirror.snapshots import Snapshots
 
 log = logging.getLogger(__name__)
 

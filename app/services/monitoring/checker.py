@@ -10,11 +10,13 @@ from app.domain.monitoring.checks import Check, Listed, check_of
 from app.domain.monitoring.judging import baseline_key, judge_registration
 from app.domain.monitoring.monitor_runs import MonitorState
 from app.domain.monitoring.reasons import NO_METRIC, RUN_GONE
-from app.domain.ports import Clock, Journal, Locks, Mirror, OwnGateway
+from app.domain.ports import Clock, Locks, OwnGateway
 from app.domain.registry.fleet import Fleet
 from app.domain.registry.models import ModelVersion
 from app.services.alerts import Announcer
 from app.services.host.gatherer import Gatherer
+from app.services.mirror.journal import Journal
+from app.services.mirror.model_tracker import ModelTracker
 from app.services.monitoring.checks import Checks
 from app.services.monitoring.verdict_record import Judged, VerdictRecord
 
@@ -55,7 +57,7 @@ class Checker:
     def __init__(
         self,
         gateway: OwnGateway,
-        mirror: Mirror,
+        mirror: ModelTracker,
         checks: Checks,
         record: VerdictRecord,
         announcer: Announcer,

@@ -5,17 +5,19 @@ from typing import Any
 
 from app.domain.errors import NotFound
 from app.domain.monitoring.judging import baseline_key, judge_registration
-from app.domain.ports import Clock, Gateway, Mirror, Register
+from app.domain.ports import Clock, Gateway
 from app.domain.registry.models import Registration, TrackedModel
 from app.domain.registry.names import version_number
 from app.domain.times import DAY_MS
 from app.domain.views import Judged, drift_info, series_info
+from app.services.mirror.model_tracker import ModelTracker
+from app.services.monitoring.registration_list import RegistrationList
 
 
 class Drift:
     """Reads the history live: it is too large to mirror."""
 
-    def __init__(self, gateway: Gateway, mirror: Mirror, register: Register, clock: Clock) -> None:
+    def __init__(self, gateway: Gateway, mirror: ModelTracker, register: RegistrationList, clock: Clock) -> None:
         self._gateway = gateway
         self._mirror = mirror
         self._register = register

@@ -5,13 +5,15 @@ import math
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from app.domain.errors import MlflowTooSlow, TowerError
 from app.domain.monitoring.monitor_history import MonitorHistory, completed, merged, run_history, state_of
 from app.domain.monitoring.monitor_runs import MonitorState, Verdict, verdicts_from, verdicts_text
-from app.domain.ports import Clock, Gateway, Snapshots
+from app.domain.ports import Clock, Gateway
 from app.domain.registry.models import Registration
+from app.services.mirror.snapshots import Snapshots
+from app.services.monitoring.histories import Histories
 
 log = logging.getLogger(__name__)
 
@@ -20,23 +22,13 @@ _RETRY_SECONDS = 15.0
 _RUNS_AT_ONCE = 100
 
 
-class Store(Protocol):
-    """Where the processes share the history."""
-
-    def newest(self) -> MonitorHistory | None: ...
-
-    def change(self, make: Callable[[MonitorHistory], MonitorHistory]) -> None: ...
-
-    def value(self) -> dict[str, Any]: ...
-
-
 class Historian:
     """What this tower writes is noted at once; what others did is read, all of it at times, open runs with each round.
 
     A reading never undoes what was noted after it began. `timeout` of a full one in seconds.
     """
 
-    def __init__(self, gateway: Gateway, store: Store, snapshots: Snapshots, clock: Clock, timeout: float) -> None:
+    def __init__(self, gateway: Gateway, store: Histories, snapshots: Snapshots, clock: Clock, timeout: float) -> None:
         self._gateway = gateway
         self._store = store
         self._snapshots = snapshots

@@ -12,9 +12,10 @@ from app.domain.monitoring.alerts import VerdictChange
 from app.domain.monitoring.check_settings import check_settings, merged
 from app.domain.monitoring.monitor_runs import Verdict
 from app.domain.monitoring.observations import Observation
-from app.domain.ports import Clock, Gateway, Locks, Mirror
+from app.domain.ports import Clock, Gateway, Locks
 from app.domain.registry.models import ModelVersion, Registration
 from app.domain.registry.names import version_number
+from app.services.mirror.model_tracker import ModelTracker
 from app.services.monitoring.registration_list import NOT_MONITORED, RegistrationList
 
 log = logging.getLogger(__name__)
@@ -33,7 +34,7 @@ class MonitorRunWriter:
     """
 
     def __init__(
-        self, gateway: Gateway, registrations: RegistrationList, mirror: Mirror, locks: Locks, clock: Clock
+        self, gateway: Gateway, registrations: RegistrationList, mirror: ModelTracker, locks: Locks, clock: Clock
     ) -> None:
         self._gateway = gateway
         self._registrations = registrations

@@ -2,29 +2,17 @@
 
 import logging
 import threading
-from typing import Protocol
 
 from app.domain.errors import TowerError
-from app.domain.ports import Clock, RunCount
+from app.domain.ports import Clock
 from app.domain.registry.fleet import Edition, Fleet
 from app.domain.registry.webhook import Deliveries
+from app.services.mirror.run_counter import RunCounter
+from app.services.mirror.updater import Updater
+from app.services.mirror.watcher import Watcher
 from app.services.monitoring.reconciler import Reconciler
 
 log = logging.getLogger(__name__)
-
-
-class Sweeps(Protocol):
-    """Reads all of MLflow."""
-
-    def sweep(self) -> Fleet: ...
-
-    def sweep_if_due(self) -> Fleet | None: ...
-
-
-class Pushes(Protocol):
-    """Has what a delivery named read."""
-
-    def pushed(self, name: str) -> None: ...
 
 
 class Refresher:
@@ -32,15 +20,15 @@ class Refresher:
 
     def __init__(
         self,
-        sweeps: Sweeps,
-        pushes: Pushes | None,
+        updater: Updater,
+        watcher: Watcher | None,
         reconciler: Reconciler,
-        runs: RunCount,
+        runs: RunCounter,
         clock: Clock,
         timeout: float,
     ) -> None:
-        self._sweeps = sweeps
-        self._pushes = pushes
+        self._updater = updater
+        self._watcher = watcher
         self._reconciler = reconciler
         self._runs = runs
         self._clock = clock
@@ -54,7 +42,7 @@ class Refresher:
     def tick(self) -> None:
         """Refresh if one is due; a failure is logged, the next tick tries again."""
         try:
-            fleet = self._sweeps.sweep_if_due()
+            fleet = self._updater.sweep_if_due()
             if fleet is not None:
                 self._follow_up(fleet)
         except TowerError as error:
@@ -62,7 +50,7 @@ class Refresher:
 
     def refresh(self) -> Edition:
         """Read everything now, and give the new edition. Raises `MlflowUnavailable`; the snapshot then stays."""
-        fleet = self._sweeps.sweep()
+        fleet = self._updater.sweep()
         self._follow_up(fleet)
         return fleet.edition
 
@@ -79,8 +67,8 @@ class Refresher:
         """
         if not self._deliveries.is_new(delivery_id, sent_at, self._clock()):
             return False
-        if name is not None and self._pushes is not None:
-            self._pushes.pushed(name)
+        if name is not None and self._watcher is not None:
+            self._watcher.pushed(name)
         return True
 
     def _follow_up(self, fleet: Fleet) -> None:

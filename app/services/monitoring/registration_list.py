@@ -7,10 +7,12 @@ from contextlib import contextmanager
 
 from app.domain.errors import NotFound, TowerError
 from app.domain.monitoring.monitored import Monitored, Registrations, first_of_each
-from app.domain.ports import Gateway, HeldCache, Locks, Mirror, Monotonic
+from app.domain.ports import Gateway, Locks, Monotonic
 from app.domain.registry.codec import registrations_from, registrations_value
 from app.domain.registry.models import Registration
 from app.domain.registry.names import version_number
+from app.services.host.holding_cache import HoldingCache
+from app.services.mirror.model_tracker import ModelTracker
 
 log = logging.getLogger(__name__)
 
@@ -27,12 +29,12 @@ class RegistrationList:
     def __init__(
         self,
         gateway: Gateway,
-        cache: HeldCache,
+        cache: HoldingCache,
         locks: Locks,
         monotonic: Monotonic,
         source: str,
         cached: bool,
-        mirror: Mirror,
+        mirror: ModelTracker,
     ) -> None:
         self._gateway = gateway
         self._cache = cache

@@ -10,11 +10,12 @@ from app.domain.errors import InvalidInput
 from app.domain.monitoring.checks import Check, last_check
 from app.domain.monitoring.monitored import Monitored
 from app.domain.monitoring.verdicts import VERDICTS
-from app.domain.ports import Checked, Clock, Journal
+from app.domain.ports import Clock
 from app.domain.registry.fleet import Fleet
 from app.domain.registry.models import Registration
 from app.domain.registry.stages import STAGES
 from app.domain.times import age_ms, parse_rfc3339
+from app.services.mirror.journal import Journal
 from app.services.telemetry import PREFIX, REFRESHES
 
 _VERSION = ("name", "version")
@@ -33,6 +34,12 @@ class Register(Protocol):
     """The registrations that are known."""
 
     def known(self) -> Monitored: ...
+
+
+class Checked(Protocol):
+    """The last check of each registration, by monitor run."""
+
+    def all(self) -> Mapping[str, Check]: ...
 
 
 class Sign(Protocol):
