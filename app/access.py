@@ -9,7 +9,7 @@ from flask_httpauth import HTTPTokenAuth
 from werkzeug.datastructures import Authorization, Headers
 from werkzeug.wrappers import Response as AnyResponse
 
-from app.services.host.keys import Key, KeyRing
+from app.services.host.keys import AccessKey, KeyRing
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -50,7 +50,7 @@ def role_of(app: Flask, endpoint: str) -> str | None:
 
 def who() -> str | None:
     """The name of the key that this request came with."""
-    key: Key | None = g.get("key")
+    key: AccessKey | None = g.get("key")
     return key.name if key else None
 
 
@@ -59,13 +59,13 @@ def guard(app: Flask, ring: KeyRing) -> None:
     auth = _HeaderOrCookie(scheme="Bearer", realm="MLOps Control Tower")
 
     @auth.verify_token
-    def find(token: str) -> Key | None:
+    def find(token: str) -> AccessKey | None:
         key = ring.find(token) if token else None
         g.key = key
         return key
 
     @auth.get_user_roles
-    def roles(key: Key) -> tuple[str, ...]:
+    def roles(key: AccessKey) -> tuple[str, ...]:
         return key.roles
 
     @auth.error_handler

@@ -33,7 +33,7 @@ def refresh_cache() -> Response:
     """
     if not tower().mirror.cached:
         raise InvalidInput("The cache is off. Set ENABLE_CACHE=true to have one to refresh.")
-    fleet = tower().mirror.refreshed(tower().updates.refresh())
+    fleet = tower().mirror.refreshed(tower().refresh_trigger.refresh())
     told = {
         "message": "Cache refreshed successfully",
         "models_synced": len(fleet.models),

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from app.domain.registry.fleet import Fleet
-from app.domain.registry.models import Registration, TrackedModel
+from app.domain.registry.models import Registration, TrackedModel, VersionKey
 from app.domain.registry.query import ListQuery
 from app.domain.registry.stages import StageRules
 from app.domain.times import DAY_MS, day_of
@@ -24,7 +24,7 @@ class Registry:
     """What is looked at: see `findings`."""
 
     fleet: Fleet
-    registrations: Mapping[tuple[str, int], Registration]
+    registrations: Mapping[VersionKey, Registration]
     rules: StageRules
     stale_days: int
     now: int
@@ -63,7 +63,7 @@ class FindingsQuery(ListQuery):
 
 
 def findings(
-    fleet: Fleet, registrations: Mapping[tuple[str, int], Registration], rules: StageRules, stale_days: int, now: int
+    fleet: Fleet, registrations: Mapping[VersionKey, Registration], rules: StageRules, stale_days: int, now: int
 ) -> list[Finding]:
     """Every finding, by name, then version, then kind; those of a whole model come first.
 
@@ -84,9 +84,9 @@ def matching(found: Sequence[Finding], query: FindingsQuery) -> Sequence[Finding
     return found
 
 
-def kinds_by_version(found: Iterable[Finding]) -> dict[tuple[str, int], list[str]]:
+def kinds_by_version(found: Iterable[Finding]) -> dict[VersionKey, list[str]]:
     """The kinds of findings that name a version, sorted."""
-    kinds: dict[tuple[str, int], list[str]] = {}
+    kinds: dict[VersionKey, list[str]] = {}
     for one in found:
         if one.version is not None:
             kinds.setdefault((one.name, one.version), []).append(one.finding)

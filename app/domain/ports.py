@@ -23,6 +23,7 @@ from app.domain.registry.models import (
     Registration,
     Run,
     Subscription,
+    VersionKey,
 )
 
 Clock = Callable[[], int]
@@ -101,9 +102,9 @@ class Gateway(TimeBounds, Protocol):
     def evidence(
         self,
         versions: Sequence[ModelVersion],
-        monitor_runs: Mapping[tuple[str, int], str],
+        monitor_runs: Mapping[VersionKey, str],
         metrics: Collection[str] = (),
-    ) -> dict[tuple[str, int], list[MetricPoint]]:
+    ) -> dict[VersionKey, list[MetricPoint]]:
         """Every metric point of each version, or those of some metrics, by the version's name and number.
 
         Of its source run, of its logged model, of each run tagged `control_tower.evaluates`, and of its monitor run,
@@ -155,12 +156,12 @@ class Gateway(TimeBounds, Protocol):
         """Replace the settings of a registration."""
         ...
 
-    def write_verdict(self, run_id: str, verdicts: Sequence[Verdict], told: Mapping[str, int]) -> None:
-        """Write a change of verdict, the last of these, and up to when receivers were told, in milliseconds."""
+    def write_verdict(self, run_id: str, verdicts: Sequence[Verdict], notified: Mapping[str, int]) -> None:
+        """Write a change of verdict, the last of these, and up to when receivers were notified, in milliseconds."""
         ...
 
-    def mark_told(self, run_id: str, told: Mapping[str, int]) -> None:
-        """Note up to when receivers were told, by their ids, in milliseconds."""
+    def mark_notified(self, run_id: str, notified: Mapping[str, int]) -> None:
+        """Note up to when receivers were notified, by their ids, in milliseconds."""
         ...
 
     def register_webhook(self, url: str, secret: str) -> Subscription:
@@ -192,8 +193,8 @@ class OwnGateway(Gateway, Protocol):
         ...
 
     def readable_evidence(
-        self, versions: Sequence[ModelVersion], monitor_runs: Mapping[tuple[str, int], str]
-    ) -> tuple[dict[tuple[str, int], list[MetricPoint]], dict[tuple[str, int], TowerError]]:
+        self, versions: Sequence[ModelVersion], monitor_runs: Mapping[VersionKey, str]
+    ) -> tuple[dict[VersionKey, list[MetricPoint]], dict[VersionKey, TowerError]]:
         """The evidence of the versions that could be read whole, and why each of the others could not be."""
         ...
 
@@ -275,8 +276,8 @@ class Locks(Protocol):
         ...
 
 
-class Reader(Protocol):
-    """What reads MLflow for the mirror: in this process, or in the agent's. All may raise `MlflowUnavailable`."""
+class SnapshotSource(Protocol):
+    """Where the mirror has its snapshot from: in this process, or in the agent's. All may raise `MlflowUnavailable`."""
 
     def read(self) -> Fleet:
         """All that MLflow says now, kept nowhere."""
@@ -303,8 +304,8 @@ class Reader(Protocol):
         ...
 
 
-class HistoryReader(Protocol):
-    """What reads the history of the registrations: in this process, or in the agent's."""
+class HistorySource(Protocol):
+    """Where a worker has the history of the registrations from: in this process, or in the agent's."""
 
     def first(self) -> None:
         """See to it that there is one, within one call's time. Raises `MlflowUnavailable`."""
@@ -315,8 +316,8 @@ class HistoryReader(Protocol):
         ...
 
 
-class Updates(Protocol):
-    """What requests may set going: in this process, or in the agent's."""
+class RefreshTrigger(Protocol):
+    """What requests to refresh and deliveries set going: in this process, or in the agent's."""
 
     def refresh(self) -> Edition:
         """Read everything now, and give the new edition. Raises `MlflowUnavailable`; the snapshot then stays."""
@@ -327,10 +328,12 @@ class Updates(Protocol):
         ...
 
 
-class Observers(Protocol):
-    """Whom to tell that there is something new to judge: in this process, or in the agent's."""
+class CheckTrigger(Protocol):
+    """What a change to a registration sets going: in this process, or in the agent's."""
 
-    def observed(self, name: str, version: int) -> None: ...
+    def check_soon(self, name: str, version: int) -> None:
+        """Have one version checked within seconds."""
+        ...
 
 
 class Telemetry(Protocol):

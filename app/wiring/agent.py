@@ -4,18 +4,27 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from app.domain.ports import Clock, Gateway, HistoryReader, Holder, Observers, OwnGateway, Reader, Updates
+from app.domain.ports import (
+    CheckTrigger,
+    Clock,
+    Gateway,
+    HistorySource,
+    Holder,
+    OwnGateway,
+    RefreshTrigger,
+    SnapshotSource,
+)
 from app.services.agent import remove_abandoned_sockets
 from app.services.alerts import Announcer, AppriseReceiver, Receiver, WebhookReceiver, kind_of
 from app.services.host.passing import remove_leftovers
 from app.services.host.scheduler import TICK_SECONDS, Jobs, Scheduler
-from app.services.mirror.updater import Updater, UpdaterOptions
-from app.services.mirror.watcher import Watcher
+from app.services.mirror.change_detector import ChangeDetector
+from app.services.mirror.snapshot_publisher import PublisherOptions, SnapshotPublisher
 from app.services.monitoring.checker import Checker
 from app.services.monitoring.historian import Historian
 from app.services.monitoring.reconciler import Reconciler
 from app.services.monitoring.recording import recording
-from app.services.monitoring.refresher import Refresher
+from app.services.monitoring.refresh_coordinator import RefreshCoordinator
 from app.services.monitoring.verdict_record import VerdictRecord
 from app.wiring.shared import AgentApi, Mirror, Stores, mirror, stores
 from app.wiring.world import World, agent_locks
@@ -34,10 +43,10 @@ class Agent:
     historian: Historian
     stores: Stores
     mirror: Mirror
-    updater: Updater
-    watcher: Watcher
+    publisher: SnapshotPublisher
+    detector: ChangeDetector
     reconciler: Reconciler
-    refresher: Refresher
+    coordinator: RefreshCoordinator
     checker: Checker
     announcer: Announcer
     scheduler: Scheduler
@@ -46,17 +55,17 @@ class Agent:
     @property
     def api(self) -> AgentApi:
         """What workers may call."""
-        return AgentApi(self.gateway, self.updater, self.refresher, self.checker, self.historian, self.stores.cache)
+        return AgentApi(self.gateway, self.publisher, self.coordinator, self.checker, self.historian, self.stores.cache)
 
     def exposed(self) -> Mapping[type, object]:
         """The same by interface, for calls from other processes."""
         api = self.api
         return {
             Gateway: api.gateway,
-            Reader: api.reader,
-            Updates: api.updates,
-            Observers: api.observers,
-            HistoryReader: api.historian,
+            SnapshotSource: api.snapshot_source,
+            RefreshTrigger: api.refresh_trigger,
+            CheckTrigger: api.check_trigger,
+            HistorySource: api.history_source,
             Holder: api.holder,
         }
 
@@ -66,7 +75,7 @@ class Agent:
         # An agent that ended before this one is nobody's child whose end gunicorn would tell.
         self.world.instruments.fold()
         threading.Thread(target=self.world.gateway.warm, name="mlflow-client", daemon=True).start()
-        self.watcher.start()
+        self.detector.start()
         self.announcer.start()
         self.checker.start()
         self.scheduler.start(self.jobs)
@@ -75,7 +84,7 @@ class Agent:
         """Before the process ends."""
         self.world.gateway.stop()
         self.scheduler.stop()
-        self.watcher.stop()
+        self.detector.stop()
         self.checker.stop()
         self.announcer.stop()
 
@@ -87,8 +96,8 @@ def build_agent(settings: Settings, world: World) -> Agent:
     shared = stores(settings, world)
     historian = Historian(world.gateway, shared.histories, shared.snapshots, clock, timeout)
     gateway: OwnGateway = recording(world.gateway, historian) if cached else world.gateway
-    options = UpdaterOptions(shared.interval, timeout, cached)
-    updater = Updater(
+    options = PublisherOptions(shared.interval, timeout, cached)
+    publisher = SnapshotPublisher(
         gateway,
         shared.snapshots,
         shared.journal,
@@ -98,10 +107,10 @@ def build_agent(settings: Settings, world: World) -> Agent:
         world.monotonic,
         options,
     )
-    own = mirror(settings, world, shared, gateway, updater)
-    watcher = Watcher(gateway, shared.snapshots, updater, shared.journal, timeout)
+    own = mirror(settings, world, shared, gateway, publisher)
+    detector = ChangeDetector(gateway, shared.snapshots, publisher, shared.journal, timeout)
     reconciler = Reconciler(gateway, own.registrations, own.writer)
-    refresher = Refresher(updater, watcher if cached else None, reconciler, own.counter, clock, timeout)
+    coordinator = RefreshCoordinator(publisher, detector if cached else None, reconciler, own.counter, clock, timeout)
     announcer = Announcer(receivers(settings, clock), own.writer.mark_notified)
     record = VerdictRecord(own.writer, own.registrations, announcer.receiver_ids)
     checker = Checker(
@@ -121,11 +130,11 @@ def build_agent(settings: Settings, world: World) -> Agent:
         shared.cache.look: 1,
         world.instruments.look: 1,
         lambda: tidy(world): _TIDY_SECONDS,
-        refresher.tick: TICK_SECONDS,
+        coordinator.tick: TICK_SECONDS,
         historian.tick: TICK_SECONDS if cached else 0,
-        refresher.count: TICK_SECONDS,
-        watcher.poll_changes: settings.change_poll_seconds if cached else 0,
-        watcher.poll_aliases: settings.alias_poll_seconds if cached else 0,
+        coordinator.count: TICK_SECONDS,
+        detector.poll_changes: settings.change_poll_seconds if cached else 0,
+        detector.poll_aliases: settings.alias_poll_seconds if cached else 0,
     }
     return Agent(
         world,
@@ -133,10 +142,10 @@ def build_agent(settings: Settings, world: World) -> Agent:
         historian,
         shared,
         own,
-        updater,
-        watcher,
+        publisher,
+        detector,
         reconciler,
-        refresher,
+        coordinator,
         checker,
         announcer,
         Scheduler(),

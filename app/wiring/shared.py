@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from app.domain.ports import Gateway, HistoryReader, Holder, Observers, Reader, Updates
+from app.domain.ports import CheckTrigger, Gateway, HistorySource, Holder, RefreshTrigger, SnapshotSource
 from app.domain.registry.codec import Source
 from app.domain.registry.stages import StageRules, stage_rules
 from app.services.host.holding_cache import HoldingCache
@@ -23,10 +23,10 @@ class AgentApi:
     """Everything that a worker may have the agent do, in whatever process the agent is."""
 
     gateway: Gateway
-    reader: Reader
-    updates: Updates
-    observers: Observers
-    historian: HistoryReader
+    snapshot_source: SnapshotSource
+    refresh_trigger: RefreshTrigger
+    check_trigger: CheckTrigger
+    history_source: HistorySource
     holder: Holder
 
 
@@ -78,11 +78,13 @@ def stores(settings: Settings, world: World, holder: Holder | None = None) -> St
     )
 
 
-def mirror(settings: Settings, world: World, shared: Stores, gateway: Gateway, reader: Reader) -> Mirror:
-    """The mirror; `gateway` and `reader` are this process's ways to MLflow."""
+def mirror(
+    settings: Settings, world: World, shared: Stores, gateway: Gateway, snapshot_source: SnapshotSource
+) -> Mirror:
+    """The mirror; `gateway` and `snapshot_source` are this process's ways to MLflow."""
     cached = settings.enable_cache
     options = TrackerOptions(cached, settings.enable_mock_data)
-    tracker = ModelTracker(shared.snapshots, reader, shared.rules, world.clock, options)
+    tracker = ModelTracker(shared.snapshots, snapshot_source, shared.rules, world.clock, options)
     locks = world.monitoring_locks
     registrations = RegistrationList(gateway, shared.cache, locks, world.monotonic, shared.source, cached, tracker)
     writer = MonitorRunWriter(gateway, registrations, tracker, locks, world.clock)

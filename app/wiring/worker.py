@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from flask import current_app
 
-from app.domain.ports import Clock, Gateway, HistoryReader, Holder, Observers, Reader, Updates
+from app.domain.ports import CheckTrigger, Clock, Gateway, HistorySource, Holder, RefreshTrigger, SnapshotSource
 from app.domain.redact import without_userinfo
 from app.services.agent import AgentLink, Keeper, remote
 from app.services.alerts import not_understood
@@ -57,7 +57,7 @@ class Tower:
     comparison: Comparison
     runs: Runs
     mirror: ModelTracker
-    updates: Updates
+    refresh_trigger: RefreshTrigger
     deliveries: DeliveryDesk
     health_report: HealthReport
     cache_report: CacheReport
@@ -122,7 +122,7 @@ def build_worker(settings: Settings, world: World, agent: AgentApi | None = None
         link, keeper = AgentLink(patience_of(settings)), _keeper(settings, world.host)
         agent = remote_agent(link)
     shared = stores(settings, world, agent.holder)
-    own = mirror(settings, world, shared, agent.gateway, agent.reader)
+    own = mirror(settings, world, shared, agent.gateway, agent.snapshot_source)
     tracker, registrations = own.tracker, own.registrations
     generations = Generations(tracker, registrations, shared.checks, shared.rules, settings.stale_after_days)
     max_age = int(settings.cache_max_age_hours * _HOUR_MS)
@@ -132,7 +132,7 @@ def build_worker(settings: Settings, world: World, agent: AgentApi | None = None
         agent.gateway,
         tracker,
         shared.histories,
-        agent.historian,
+        agent.history_source,
         world.clock,
         settings.max_models_returned,
         max_age,
@@ -143,7 +143,7 @@ def build_worker(settings: Settings, world: World, agent: AgentApi | None = None
     secret = settings.mlflow_webhook_secret
     views = Tower(
         catalogue=catalogue,
-        registrations=RegistrationDesk(registrations, own.writer, agent.observers),
+        registrations=RegistrationDesk(registrations, own.writer, agent.check_trigger),
         monitoring=MonitoringReport(
             tracker,
             registrations,
@@ -157,8 +157,8 @@ def build_worker(settings: Settings, world: World, agent: AgentApi | None = None
         comparison=Comparison(agent.gateway, shared.rules, world.clock),
         runs=Runs(agent.gateway),
         mirror=tracker,
-        updates=agent.updates,
-        deliveries=DeliveryDesk(secret.get_secret_value() if secret else None, agent.updates, world.clock),
+        refresh_trigger=agent.refresh_trigger,
+        deliveries=DeliveryDesk(secret.get_secret_value() if secret else None, agent.refresh_trigger, world.clock),
         health_report=HealthReport(health, tracker, shared.journal, registrations, catalogue),
         cache_report=CacheReport(
             shared.snapshots, shared.journal, tracker, catalogue, health, world.clock, _report_options(settings)
@@ -188,10 +188,10 @@ def remote_agent(link: AgentLink) -> AgentApi:
     """The agent's objects, in another process of this host."""
     return AgentApi(
         remote(Gateway, link),
-        remote(Reader, link),
-        remote(Updates, link),
-        remote(Observers, link),
-        remote(HistoryReader, link),
+        remote(SnapshotSource, link),
+        remote(RefreshTrigger, link),
+        remote(CheckTrigger, link),
+        remote(HistorySource, link),
         remote(Holder, link),
     )
 

@@ -76,7 +76,7 @@ def _guarded(tmp_path_factory: pytest.TempPathFactory) -> Service:
     service = Service(folder, MemoryGateway(), api_tokens_file=folder / "keys")
     for _ in range(3):
         service.world.add_version("m")
-    service.agent.refresher.refresh()
+    service.agent.coordinator.refresh()
     return service
 
 

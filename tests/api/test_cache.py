@@ -196,7 +196,7 @@ def test_the_lists_are_marked_stale_when_the_snapshot_is_too_old(start: Start, w
         assert (found.status_code, found.headers["X-Data-Stale"]) == (200, "true")
         assert found.headers["X-Data-As-Of"] == first.headers["X-Data-As-Of"]
     assert service.json("/cache/info")["cache_info"]["is_stale"] is True
-    service.agent.refresher.tick()
+    service.agent.coordinator.tick()
     assert "X-Data-Stale" not in service.get("/models/all").headers
     assert service.json("/cache/info")["cache_info"]["is_stale"] is False
 

@@ -46,7 +46,7 @@ def test_the_first_summary_has_a_count_of_runs(service: Service, world: MemoryWo
 def refreshed(service: Service) -> None:
     """A refresh, and the count that the scheduler makes after it."""
     service.refresh()
-    service.agent.refresher.count()
+    service.agent.coordinator.count()
 
 
 def test_after_a_refresh_the_runs_are_counted_anew(service: Service, world: MemoryWorld) -> None:

@@ -75,7 +75,7 @@ def test_there_is_nothing_to_refresh(direct: Service, gateway: MemoryGateway) ->
     response = direct.post("/cache/refresh")
     assert response.status_code == 400
     assert "ENABLE_CACHE" in response.json["detail"]
-    direct.agent.refresher.tick()
+    direct.agent.coordinator.tick()
     assert gateway.calls == []
 
 

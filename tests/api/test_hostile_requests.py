@@ -85,7 +85,7 @@ def trusting(tmp_path_factory: pytest.TempPathFactory) -> Service:
 
 def _with_a_model(service: Service) -> Service:
     service.world.add_version("m", {"accuracy": 0.9}, stage="Production")
-    service.agent.refresher.refresh()
+    service.agent.coordinator.refresh()
     return service
 
 

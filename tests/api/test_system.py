@@ -79,9 +79,9 @@ def test_ready_once_there_is_something_to_serve(service: Service, gateway: Memor
     assert response.status_code == 503
     assert response.headers["Retry-After"] == "5"
     gateway.failure = None
-    service.agent.refresher.tick()
+    service.agent.coordinator.tick()
     service.clock.forward(20)
-    service.agent.refresher.tick()
+    service.agent.coordinator.tick()
     assert service.json("/readyz") == {"status": "ready"}
     gateway.failure = DOWN
     assert service.get("/readyz").status_code == 200

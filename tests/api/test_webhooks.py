@@ -24,9 +24,9 @@ def receiving(start: Callable[..., Service], world: MemoryWorld) -> Iterator[Ser
     service = start(mlflow_webhook_secret=SECRET)
     service.refresh()
     service.gateway.calls.clear()
-    service.agent.watcher.start()
+    service.agent.detector.start()
     yield service
-    service.agent.watcher.stop()
+    service.agent.detector.stop()
 
 
 def event(name: str, entity: str = "model_version", action: str = "created") -> dict[str, Any]:

@@ -415,7 +415,7 @@ def test_a_monitor_run_keeps_settings_verdicts_and_who_was_told(case: Case) -> N
     verdicts = (Verdict(at, "degraded", ("accuracy 0.4, limit",)), Verdict(at + 1, "drifting", ("worse ±",)))
     case.gateway.write_verdict(made.monitor_run_id, verdicts[:1], {"slack": 5})
     case.gateway.write_verdict(made.monitor_run_id, verdicts, {})
-    case.gateway.mark_told(made.monitor_run_id, {"slack": at, "mail": 7})
+    case.gateway.mark_notified(made.monitor_run_id, {"slack": at, "mail": 7})
     (state,) = [s for s in case.gateway.monitor_states() if s.registration.key == (name, 1)]
     assert state == MonitorState(replace(made, settings=settings), verdicts, {"slack": at, "mail": 7})
     assert [r.settings for r in case.gateway.find_registrations(name, 1)] == [settings]
@@ -475,7 +475,7 @@ def test_what_mlflow_cannot_keep_is_refused_and_nothing_of_it_written(case: Case
     unknown = "0" * 32
     for write in (
         lambda: case.gateway.log_observations(unknown, [Observation("accuracy", 5, 0.5)]),
-        lambda: case.gateway.mark_told(unknown, {"mail": 1}),
+        lambda: case.gateway.mark_notified(unknown, {"mail": 1}),
         lambda: case.gateway.end_monitor_run(unknown, "bob", "removed"),
     ):
         with pytest.raises(MlflowMissing):

@@ -26,6 +26,7 @@ from app.domain.registry.models import (
     Registration,
     Run,
     Subscription,
+    VersionKey,
 )
 from app.domain.registry.names import EVALUATES, is_metric_name
 from app.domain.registry.page_token import page_token_offset
@@ -50,15 +51,15 @@ class MemoryWorld:
         self.now = 1_700_000_000_000
         self.experiments: dict[str, Experiment] = {}
         self.models: dict[str, RegisteredModel] = {}
-        self.versions: dict[tuple[str, int], ModelVersion] = {}
+        self.versions: dict[VersionKey, ModelVersion] = {}
         self.runs: dict[str, StoredRun] = {}
         self.registrations: dict[str, Registration] = {}
         self.past: dict[str, MonitorState] = {}
         self.monitor_points: dict[str, list[MetricPoint]] = {}
         self.verdicts: dict[str, tuple[Verdict, ...]] = {}
         self.tagged: dict[str, str] = {}
-        self.told: dict[str, dict[str, int]] = {}
-        self.model_points: dict[tuple[str, int], list[MetricPoint]] = {}
+        self.notified: dict[str, dict[str, int]] = {}
+        self.model_points: dict[VersionKey, list[MetricPoint]] = {}
         self.ended: dict[str, tuple[str, str]] = {}
         self.webhooks: dict[str, Subscription] = {}
         self.secrets: dict[str, str] = {}
@@ -234,7 +235,7 @@ class MemoryGateway:
         self.delivers = (True, "HTTP 200")
         self.refused_runs: set[str] = set()
         self.refusals: dict[str, dict[object, TowerError]] = {}
-        self.unread_versions: dict[tuple[str, int], TowerError] = {}
+        self.unread_versions: dict[VersionKey, TowerError] = {}
         self._experiment = monitoring_experiment
 
     @contextmanager
@@ -334,17 +335,17 @@ class MemoryGateway:
     def evidence(
         self,
         versions: Sequence[ModelVersion],
-        monitor_runs: Mapping[tuple[str, int], str],
+        monitor_runs: Mapping[VersionKey, str],
         metrics: Collection[str] = (),
-    ) -> dict[tuple[str, int], list[MetricPoint]]:
+    ) -> dict[VersionKey, list[MetricPoint]]:
         found, unread = self.readable_evidence(versions, monitor_runs)
         for failure in unread.values():
             raise failure
         return {key: [p for p in points if not metrics or p.metric in metrics] for key, points in found.items()}
 
     def readable_evidence(
-        self, versions: Sequence[ModelVersion], monitor_runs: Mapping[tuple[str, int], str]
-    ) -> tuple[dict[tuple[str, int], list[MetricPoint]], dict[tuple[str, int], TowerError]]:
+        self, versions: Sequence[ModelVersion], monitor_runs: Mapping[VersionKey, str]
+    ) -> tuple[dict[VersionKey, list[MetricPoint]], dict[VersionKey, TowerError]]:
         self._called("evidence")
         keys = {(row.name, row.version): row for row in versions}
         return (
@@ -352,7 +353,7 @@ class MemoryGateway:
             {key: self.unread_versions[key] for key in keys if key in self.unread_versions},
         )
 
-    def _points(self, row: ModelVersion, monitor_runs: Mapping[tuple[str, int], str]) -> list[MetricPoint]:
+    def _points(self, row: ModelVersion, monitor_runs: Mapping[VersionKey, str]) -> list[MetricPoint]:
         world, key = self.world, (row.name, row.version)
         tag = f"models:/{row.name}/{row.version}"
         found = (
@@ -412,17 +413,17 @@ class MemoryGateway:
         self._called("change_settings")
         self.world.registrations[run_id] = replace(self._live(run_id), settings=settings)
 
-    def write_verdict(self, run_id: str, verdicts: Sequence[Verdict], told: Mapping[str, int]) -> None:
+    def write_verdict(self, run_id: str, verdicts: Sequence[Verdict], notified: Mapping[str, int]) -> None:
         self._called("write_verdict")
         self._live(run_id)
         self.world.verdicts[run_id] = (*self.world.verdicts.get(run_id, ()), verdicts[-1])
         self.world.tagged[run_id] = verdicts_text(verdicts)
-        self.world.told.setdefault(run_id, {}).update(told)
+        self.world.notified.setdefault(run_id, {}).update(notified)
 
-    def mark_told(self, run_id: str, told: Mapping[str, int]) -> None:
-        self._called("mark_told")
+    def mark_notified(self, run_id: str, notified: Mapping[str, int]) -> None:
+        self._called("mark_notified")
         self._live(run_id)
-        self.world.told.setdefault(run_id, {}).update(told)
+        self.world.notified.setdefault(run_id, {}).update(notified)
 
     def _live(self, run_id: str) -> Registration:
         experiment = self.world.experiments[self._experiment]
@@ -435,7 +436,7 @@ class MemoryGateway:
 
     def _state(self, one: Registration) -> MonitorState:
         run_id = one.monitor_run_id
-        return MonitorState(one, verdicts_from(self.world.tagged.get(run_id)), self.world.told.get(run_id, {}))
+        return MonitorState(one, verdicts_from(self.world.tagged.get(run_id)), self.world.notified.get(run_id, {}))
 
     def open_registrations(self) -> Sequence[Registration] | None:
         self._called("open_registrations")

@@ -4,28 +4,28 @@ from app.domain.registry.codec import Source
 from app.domain.registry.stages import stage_rules
 from app.services.host.file_locks import FileLocks
 from app.services.host.holding_cache import HoldingCache
+from app.services.mirror.change_detector import ChangeDetector
 from app.services.mirror.journal import Journal
 from app.services.mirror.model_tracker import ModelTracker, TrackerOptions
+from app.services.mirror.snapshot_publisher import PublisherOptions, SnapshotPublisher
 from app.services.mirror.snapshots import Snapshots
-from app.services.mirror.updater import Updater, UpdaterOptions
-from app.services.mirror.watcher import Watcher
 from tests.fakes.memory_mlflow import MemoryGateway
 
 RULES = stage_rules([], [])
-DEFAULTS = UpdaterOptions(interval=1800, timeout=300)
+DEFAULTS = PublisherOptions(interval=1800, timeout=300)
 
 
 class MirrorProcess:
     """A process that reads MLflow itself, and shares a cache and locks with others. Its clock is the world's."""
 
     def __init__(
-        self, gateway: MemoryGateway, cache: HoldingCache, locks: FileLocks, options: UpdaterOptions = DEFAULTS
+        self, gateway: MemoryGateway, cache: HoldingCache, locks: FileLocks, options: PublisherOptions = DEFAULTS
     ) -> None:
         clock, seconds = gateway.world.tick, gateway.world.seconds
         self.gateway = gateway
         self.cache = cache
         self.journal = Journal(cache, clock, options.timeout)
         self.snapshots = Snapshots(cache, locks, Source("here", RULES))
-        self.updater = Updater(gateway, self.snapshots, self.journal, locks, RULES, clock, seconds, options)
-        self.watcher = Watcher(gateway, self.snapshots, self.updater, self.journal, options.timeout)
-        self.tracker = ModelTracker(self.snapshots, self.updater, RULES, clock, TrackerOptions(options.cached))
+        self.publisher = SnapshotPublisher(gateway, self.snapshots, self.journal, locks, RULES, clock, seconds, options)
+        self.detector = ChangeDetector(gateway, self.snapshots, self.publisher, self.journal, options.timeout)
+        self.tracker = ModelTracker(self.snapshots, self.publisher, RULES, clock, TrackerOptions(options.cached))

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable, Mapping
 
-from app.domain.registry.models import Registration, TrackedModel
+from app.domain.registry.models import Registration, TrackedModel, VersionKey
 from app.domain.registry.query import ListQuery, effective_type
 
-Registrations = Mapping[tuple[str, int], Registration]
+Registrations = Mapping[VersionKey, Registration]
 
 
 def matching(models: Iterable[TrackedModel], query: ListQuery, registrations: Registrations) -> list[TrackedModel]:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from app.domain.errors import InvalidInput, MlflowTooSlow, MlflowUnavailable, NotFound
 from app.domain.monitoring.monitor_runs import MonitorState
 from app.domain.ports import Gateway
-from app.domain.registry.models import MetricPoint, ModelReading, ModelVersion, Registration
+from app.domain.registry.models import MetricPoint, ModelReading, ModelVersion, Registration, VersionKey
 from app.services.agent import AgentLink, Server, client, remote
 from app.services.agent.calls import Request, answer, arguments_of, methods_of, read_request
 from tests.servers import HANGS_AFTER_SECONDS
@@ -25,7 +25,7 @@ from tests.servers import HANGS_AFTER_SECONDS
 class Calls(Protocol):
     """What may be called."""
 
-    def echo(self, row: ModelVersion, places: Mapping[tuple[str, int], str] = ...) -> ModelVersion: ...
+    def echo(self, row: ModelVersion, places: Mapping[VersionKey, str] = ...) -> ModelVersion: ...
 
     def fail(self, kind: str) -> None: ...
 
@@ -40,7 +40,7 @@ class Target:
     def __init__(self) -> None:
         self.hanging = threading.Event()
 
-    def echo(self, row: ModelVersion, places: Mapping[tuple[str, int], str]) -> ModelVersion:
+    def echo(self, row: ModelVersion, places: Mapping[VersionKey, str]) -> ModelVersion:
         assert all(isinstance(key, tuple) for key in places)
         return row
 
@@ -224,8 +224,8 @@ def cross(method: str, args: Sequence[object], value: object) -> tuple[Sequence[
 )
 def test_whatever_mlflow_holds_crosses_unchanged(
     versions: list[ModelVersion],
-    runs: dict[tuple[str, int], str],
-    evidence: dict[tuple[str, int], list[MetricPoint]],
+    runs: dict[VersionKey, str],
+    evidence: dict[VersionKey, list[MetricPoint]],
     states: list[MonitorState] | None,
     readings: dict[str, ModelReading],
 ) -> None:

@@ -145,7 +145,7 @@ def test_a_check_of_older_evidence_does_not_undo_a_later_one(place: Place, monke
     def observed() -> None:
         place.world.log_metric(place.world.run_of("m", 1), "accuracy", 0.1, place.world.now)
         checker.start()
-        checker.observed("m", 1)
+        checker.check_soon("m", 1)
         until(lambda: run in place.agent.stores.checks.all())
         checker.stop()
 
@@ -170,7 +170,7 @@ def test_what_is_registered_and_checked_during_a_round_keeps_its_verdict(
         if not runs:
             runs.append(place.writer.register("new", "1", "classifier", "ada", LOW).monitor_run_id)
             checker.start()
-            checker.observed("new", 1)
+            checker.check_soon("new", 1)
             until(lambda: runs[0] in place.agent.stores.checks.all())
             checker.stop()
         return found
@@ -266,19 +266,19 @@ def test_that_somebody_was_told_is_noted_of_all_versions_but_those_where_it_fail
 ) -> None:
     checker, announcer = place.checker("slack")
     checker.round()
-    mark = place.gateway.mark_told
+    mark = place.gateway.mark_notified
 
-    def failing(run_id: str, told: Any) -> None:
+    def failing(run_id: str, notified: Any) -> None:
         if run_id == fleet[0]:
             raise MlflowUnavailable("MLflow failed.")
-        mark(run_id, told)
+        mark(run_id, notified)
 
-    monkeypatch.setattr(place.gateway, "mark_told", failing)
-    before = dict(place.world.told[fleet[0]])
+    monkeypatch.setattr(place.gateway, "mark_notified", failing)
+    before = dict(place.world.notified[fleet[0]])
     with pytest.raises(MlflowUnavailable):
         place.writer.mark_notified("slack", announcer.changes)
-    assert place.world.told[fleet[0]] == before
-    assert all(place.world.told[run]["slack"] == place.world.verdicts[run][-1].at for run in fleet[1:])
+    assert place.world.notified[fleet[0]] == before
+    assert all(place.world.notified[run]["slack"] == place.world.verdicts[run][-1].at for run in fleet[1:])
 
 
 def test_what_was_removed_while_it_was_judged_gets_no_verdict_any_more(

@@ -56,11 +56,11 @@ def shown(fleet: Fleet) -> dict[str, Any]:
 
 Update = Callable[[Host], object]
 UPDATES: dict[str, Update] = {
-    "a refresh": lambda host: host.agent.refresher.refresh(),
-    "a push": lambda host: host.agent.updater.look_up(["m"]),
-    "a poll of changes": lambda host: host.agent.watcher.poll_changes(),
-    "a poll of aliases": lambda host: host.agent.watcher.poll_aliases(),
-    "the next tick": lambda host: host.agent.refresher.tick(),
+    "a refresh": lambda host: host.agent.coordinator.refresh(),
+    "a push": lambda host: host.agent.publisher.look_up(["m"]),
+    "a poll of changes": lambda host: host.agent.detector.poll_changes(),
+    "a poll of aliases": lambda host: host.agent.detector.poll_aliases(),
+    "the next tick": lambda host: host.agent.coordinator.tick(),
 }
 
 
@@ -75,8 +75,8 @@ def test_after_a_start_with_a_clock_26_hours_ahead_and_one_with_the_right_one_ch
 ) -> None:
     host.clock.ahead = 26 * HOUR
     host.start()
-    host.agent.refresher.refresh()
-    host.agent.updater.look_up(["m"])
+    host.agent.coordinator.refresh()
+    host.agent.publisher.look_up(["m"])
     host.clock.ahead = 0
     host.start()
     host.world.add_version("m")
@@ -89,7 +89,7 @@ def test_after_a_start_with_a_clock_26_hours_ahead_and_one_with_the_right_one_ch
 def test_a_clock_that_is_turned_and_set_right_in_a_running_service_hides_no_change(
     host: Host, update: str, ahead: float
 ) -> None:
-    host.agent.refresher.refresh()
+    host.agent.coordinator.refresh()
     for turned in (ahead, 0.0, ahead, 0.0):
         host.clock.ahead = turned
         host.world.add_version("m")
@@ -98,12 +98,12 @@ def test_a_clock_that_is_turned_and_set_right_in_a_running_service_hides_no_chan
 
 
 def test_everything_is_read_again_after_an_interval_also_where_the_clock_goes_back(host: Host) -> None:
-    host.agent.refresher.tick()
+    host.agent.coordinator.tick()
     for _ in range(4):
         host.clock.forward(10 * 60)
         # Four minutes are within what clocks may differ by.
         host.clock.ahead -= 4 * 60
-        host.agent.refresher.tick()
+        host.agent.coordinator.tick()
     # 40 minutes have gone by, of which the clock shows 24.
     assert host.gateway.calls.count("read_inventory") == 2
 
@@ -111,20 +111,20 @@ def test_everything_is_read_again_after_an_interval_also_where_the_clock_goes_ba
 def test_after_a_failure_mlflow_is_left_alone_for_as_long_whatever_the_clock_says(host: Host) -> None:
     host.gateway.read_inventory = host.gateway.stop  # type: ignore[method-assign,assignment]
     with pytest.raises(AttributeError):
-        host.agent.updater.sweep_if_due()
+        host.agent.publisher.sweep_if_due()
     del host.gateway.read_inventory
     host.clock.ahead = HOUR
-    assert host.agent.updater.sweep_if_due() is None
+    assert host.agent.publisher.sweep_if_due() is None
     host.clock.ahead = -HOUR
     host.clock.forward(15)
-    assert host.agent.updater.sweep_if_due() is not None
+    assert host.agent.publisher.sweep_if_due() is not None
 
 
 def test_a_check_of_a_clock_that_was_ahead_is_replaced_by_the_next_one(host: Host) -> None:
     run = host.world.run_of("m", 1)
     host.world.log_metric(run, "accuracy", 0.5, host.world.tick())
     host.clock.ahead = 26 * HOUR
-    host.agent.refresher.refresh()
+    host.agent.coordinator.refresh()
     low = {"limits": {"accuracy": {"min": 0.9}}}
     made = host.worker.mirror.writer.register("m", "1", "classifier", "ada", low)
     host.agent.checker.round()
@@ -141,13 +141,13 @@ def test_runs_that_start_after_a_count_by_a_clock_that_was_ahead_are_counted(hos
     for _ in range(2001):  # more than what is always counted in full
         host.world.add_run()
     host.clock.ahead = 26 * HOUR
-    host.agent.refresher.refresh()
-    host.agent.refresher.count()
+    host.agent.coordinator.refresh()
+    host.agent.coordinator.count()
     host.clock.ahead = 0
     host.start()
     host.world.add_run()
-    host.agent.refresher.refresh()
-    host.agent.refresher.count()
+    host.agent.coordinator.refresh()
+    host.agent.coordinator.count()
     counted = host.worker.mirror.counter.counted()
     assert counted is not None
     assert counted[0] == host.gateway.count_runs()
@@ -170,7 +170,7 @@ def test_whatever_the_clock_does_a_refresh_shows_what_mlflow_says(
     tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, float]]
 ) -> None:
     host = Host(tmp_path_factory.mktemp("clock"))
-    host.agent.refresher.refresh()
+    host.agent.coordinator.refresh()
     for what, value in steps:
         if what == "turn":
             host.clock.ahead = value
@@ -185,5 +185,5 @@ def test_whatever_the_clock_does_a_refresh_shows_what_mlflow_says(
             if what != "the next tick":
                 assert host.shows() == host.truth()
     host.world.add_version("m")
-    host.agent.refresher.refresh()
+    host.agent.coordinator.refresh()
     assert host.shows() == host.truth()

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from app.domain.findings import FINDINGS, Finding, FindingsQuery, finding_info, findings, matching
 from app.domain.registry.fleet import Fleet, swept
-from app.domain.registry.models import Inventory, ModelVersion, RegisteredModel, Registration
+from app.domain.registry.models import Inventory, ModelVersion, RegisteredModel, Registration, VersionKey
 from app.domain.registry.stages import STAGES, stage_rules
 from app.domain.times import DAY_MS
 
@@ -168,7 +168,7 @@ _models = st.builds(
     st.integers(0, 5),
 )
 def test_whatever_the_registry_holds_the_findings_are_those_of_looking_at_everything(
-    models: list[RegisteredModel], versions: list[ModelVersion], monitored: set[tuple[str, int]], stale_days: int
+    models: list[RegisteredModel], versions: list[ModelVersion], monitored: set[VersionKey], stale_days: int
 ) -> None:
     fleet = swept(None, Inventory(NOW, tuple(models), tuple(versions)), RULES)
     registrations = {key: Registration(*key, "classifier", "ada", 1, "run", 1) for key in monitored}

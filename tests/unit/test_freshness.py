@@ -16,7 +16,7 @@ from app.domain.registry.models import Inventory, Newest
 from app.services.host.file_cache import FileCache
 from app.services.host.file_locks import FileLocks
 from app.services.host.holding_cache import HoldingCache
-from app.services.mirror import watcher
+from app.services.mirror import change_detector
 from app.services.mirror.journal import ALIASES, CHANGES, PUSH, SWEEP
 from tests.fakes.memory_mlflow import MemoryGateway, MemoryWorld
 from tests.servers import until
@@ -72,16 +72,16 @@ def process(tmp_path: Path) -> Iterator[Process]:
     gateway.world.add_version("other")
     gateway.world.set_alias("m", "a", 1)
     process = Process(tmp_path, gateway)
-    process.updater.sweep()
+    process.publisher.sweep()
     gateway.calls.clear()
     yield process
-    process.watcher.stop()
+    process.detector.stop()
 
 
 @pytest.mark.parametrize("what", UPDATED)
 def test_what_moves_a_time_shows_after_the_poll_of_changes(process: Process, what: str) -> None:
     UPDATED[what](process.gateway.world)
-    process.watcher.poll_changes()
+    process.detector.poll_changes()
     assert process.shows() == truth(process.gateway)
     assert "read_inventory" not in process.gateway.calls
 
@@ -89,14 +89,14 @@ def test_what_moves_a_time_shows_after_the_poll_of_changes(process: Process, wha
 @pytest.mark.parametrize("what", [*SILENT, *UPDATED])
 def test_everything_but_descriptions_of_versions_shows_after_the_poll_of_aliases(process: Process, what: str) -> None:
     {**SILENT, **UPDATED}[what](process.gateway.world)
-    process.watcher.poll_aliases()
+    process.detector.poll_aliases()
     if what != "version described":
         assert process.shows() == truth(process.gateway)
 
 
 def test_where_nothing_changed_a_poll_reads_nothing_more(process: Process) -> None:
-    process.watcher.poll_changes()
-    process.watcher.poll_aliases()
+    process.detector.poll_changes()
+    process.detector.poll_aliases()
     assert process.gateway.calls == ["newest", "registered_models"]
     assert [process.journal.last(kind)["changed"] for kind in (CHANGES, ALIASES)] == [0, 0]
 
@@ -106,14 +106,14 @@ def test_more_changes_than_one_page_are_found_and_very_many_are_read_by_a_sweep(
         for number in range(count):
             process.gateway.world.add_version(f"new {count} {number}")
         process.gateway.calls.clear()
-        process.watcher.poll_changes()
+        process.detector.poll_changes()
         assert process.gateway.calls.count("read_inventory") == sweeps
         assert process.shows() == truth(process.gateway)
 
 
 def test_a_model_that_a_poll_does_not_find_is_asked_for_before_it_is_taken_for_gone(process: Process) -> None:
     process.gateway.registered_models = lambda: ()  # type: ignore[method-assign]
-    process.watcher.poll_aliases()
+    process.detector.poll_aliases()
     assert set(process.shows()) == {"m", "other"}
     assert process.gateway.calls == ["read_models"]
 
@@ -125,7 +125,7 @@ def test_what_a_list_lacks_is_gone_only_where_mlflow_says_so_when_it_is_asked_by
     for name in ("missed", "cut", "denied", "gone"):
         gateway.world.add_version(name, {"accuracy": 0.9})
     gateway.world.add_version("cut")
-    process.updater.sweep()
+    process.publisher.sweep()
     gateway.world.delete_model("gone")
     expected = truth(gateway)
     gateway.refusals["read_models"] = {"denied": MlflowDenied("MLflow denies the permission.")}
@@ -141,11 +141,11 @@ def test_what_a_list_lacks_is_gone_only_where_mlflow_says_so_when_it_is_asked_by
     monkeypatch.setattr(gateway, "read_inventory", partly)
     listed = gateway.registered_models
     monkeypatch.setattr(gateway, "registered_models", lambda: tuple(m for m in listed() if m.name != "denied"))
-    process.updater.sweep()
+    process.publisher.sweep()
     assert process.shows() == expected
     # Nor does what may no longer be read fail a poll, or keep it from finding the others.
     gateway.world.set_alias("cut", "champion", 2)
-    process.watcher.poll_aliases()
+    process.detector.poll_aliases()
     assert process.shows() == truth(gateway)
     assert process.journal.last(ALIASES)["succeeded_at"]
     assert not process.journal.last(ALIASES).get("failed_at")
@@ -154,25 +154,25 @@ def test_what_a_list_lacks_is_gone_only_where_mlflow_says_so_when_it_is_asked_by
 def test_a_model_that_may_not_be_read_is_told_of_to_who_asks_for_it(process: Process) -> None:
     process.gateway.refusals["read_models"] = {"denied": MlflowDenied("MLflow denies the permission.")}
     with pytest.raises(MlflowDenied):
-        process.updater.look_up(["denied"])
+        process.publisher.look_up(["denied"])
     process.gateway.world.add_version("n")
-    assert process.updater.look_up(["denied", "n"]) == 1
+    assert process.publisher.look_up(["denied", "n"]) == 1
 
 
 def test_a_poll_before_the_first_snapshot_leaves_that_to_the_sweep(tmp_path: Path) -> None:
     process = Process(tmp_path, MemoryGateway())
-    process.watcher.poll_changes()
-    process.watcher.poll_aliases()
+    process.detector.poll_changes()
+    process.detector.poll_aliases()
     assert process.gateway.calls == []
 
 
 def test_a_poll_that_fails_is_told_of_and_the_next_one_finds_what_it_missed(process: Process) -> None:
     process.gateway.world.add_version("m")
     process.gateway.failure = MlflowUnavailable("MLflow is down.")
-    process.watcher.poll_changes()
+    process.detector.poll_changes()
     assert process.journal.last(CHANGES)["error"] == "MLflow is down."
     process.gateway.failure = None
-    process.watcher.poll_changes()
+    process.detector.poll_changes()
     assert process.shows() == truth(process.gateway)
     assert process.journal.last(CHANGES)["changed"] == 1
 
@@ -182,17 +182,17 @@ def test_a_poll_that_crashes_is_told_of_without_its_text(process: Process) -> No
         raise ZeroDivisionError("password")
 
     process.gateway.newest = crash  # type: ignore[method-assign]
-    process.watcher.poll_changes()
+    process.detector.poll_changes()
     assert process.journal.last(CHANGES)["error"] == "Internal error"
 
 
 def test_a_burst_of_pushes_is_read_in_few_requests_and_nothing_of_it_is_lost(process: Process) -> None:
     names = [f"model {number}" for number in range(300)]
-    process.watcher.start()
+    process.detector.start()
     for name in names * 3:
         if name not in process.gateway.world.models:
             process.gateway.world.add_version(name)
-        process.watcher.pushed(name)
+        process.detector.pushed(name)
     until(lambda: process.shows() == truth(process.gateway))
     assert len(process.gateway.calls) <= 20
     assert process.journal.last(PUSH)["changed"] > 0
@@ -201,9 +201,9 @@ def test_a_burst_of_pushes_is_read_in_few_requests_and_nothing_of_it_is_lost(pro
 def test_a_burst_of_very_many_names_is_read_by_one_sweep(process: Process) -> None:
     for number in range(500):
         process.gateway.world.add_version(f"model {number}")
-        process.watcher.pushed(f"model {number}")
+        process.detector.pushed(f"model {number}")
     process.gateway.calls.clear()
-    process.watcher.start()
+    process.detector.start()
     until(lambda: process.shows() == truth(process.gateway))
     assert process.gateway.calls == ["read_inventory"]
 
@@ -215,11 +215,11 @@ def test_a_model_that_is_pushed_while_a_sweep_reads_is_there_when_that_ends(proc
         inventory = read()
         world.add_version("m")
         world.add_version("new")
-        process.updater.look_up(["m", "new"])
+        process.publisher.look_up(["m", "new"])
         return inventory
 
     process.gateway.read_inventory = mid_sweep  # type: ignore[method-assign]
-    process.updater.sweep()
+    process.publisher.sweep()
     assert process.shows() == truth(process.gateway)
 
 
@@ -227,8 +227,8 @@ def test_a_slow_reading_of_a_model_does_not_undo_a_sweep_that_began_later(proces
     ticket = process.snapshots.ticket(5)
     slow = process.gateway.read_models(["m"], [])
     process.gateway.world.add_version("m")
-    process.updater.sweep()
-    assert process.updater.apply(slow, ticket) == 0
+    process.publisher.sweep()
+    assert process.publisher.apply(slow, ticket) == 0
     assert process.shows() == truth(process.gateway)
 
 
@@ -239,19 +239,19 @@ def test_a_poll_of_aliases_takes_nothing_back_that_was_found_while_it_read(proce
     def slowly() -> Any:
         models = listed()
         world.add_version("m")
-        process.updater.apply(process.gateway.read_models(["m"], []), ticket)
+        process.publisher.apply(process.gateway.read_models(["m"], []), ticket)
         return models
 
     world.tag_model("m", "k", "v")
     process.gateway.registered_models = slowly  # type: ignore[method-assign]
-    process.watcher.look_at_aliases()
+    process.detector.look_at_aliases()
     assert process.shows() == truth(process.gateway)
 
 
 def test_what_a_delivery_named_is_read_again_when_mlflow_failed(
     process: Process, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watcher, "_TRIES_AFTER_SECONDS", (0, 0.05, 0.05))
+    monkeypatch.setattr(change_detector, "_TRIES_AFTER_SECONDS", (0, 0.05, 0.05))
     read, failures = process.gateway.read_models, [MlflowUnavailable("down"), MlflowUnavailable("down")]
 
     def fail_twice(names: Sequence[str], experiments: Sequence[str]) -> Any:
@@ -261,8 +261,8 @@ def test_what_a_delivery_named_is_read_again_when_mlflow_failed(
 
     process.gateway.read_models = fail_twice  # type: ignore[method-assign]
     process.gateway.world.add_version("m")
-    process.watcher.start()
-    process.watcher.pushed("m")
+    process.detector.start()
+    process.detector.pushed("m")
     until(lambda: process.shows() == truth(process.gateway))
 
 
@@ -277,7 +277,7 @@ class Mirror(RuleBasedStateMachine):
         self.gateway = MemoryGateway()
         self.world = self.gateway.world
         self.process = Process(directory, self.gateway)
-        self.process.updater.sweep()
+        self.process.publisher.sweep()
         self.begun: tuple[int, Inventory] | None = None
         self.was: dict[str, list[Any]] = {name: [None] for name in NAMES}
         self.at_least = dict.fromkeys(NAMES, 0)
@@ -316,21 +316,21 @@ class Mirror(RuleBasedStateMachine):
             (ticket, begun), self.begun = self.begun, None
             self.gateway.read_inventory = lambda: begun  # type: ignore[method-assign]
             self.process.snapshots.ticket = lambda _: ticket  # type: ignore[method-assign]
-            self.process.updater.sweep()
+            self.process.publisher.sweep()
             del self.gateway.read_inventory, self.process.snapshots.ticket
 
     @rule(name=st.sampled_from(NAMES))
     def a_model_is_pushed(self, name: str) -> None:
-        self.process.updater.look_up([name])
+        self.process.publisher.look_up([name])
         assert self.process.shows().get(name) == truth(self.gateway).get(name)
 
     @rule()
     def changes_are_polled(self) -> None:
-        self.process.watcher.look_for_changes()
+        self.process.detector.look_for_changes()
 
     @rule()
     def aliases_are_polled(self) -> None:
-        self.process.watcher.look_at_aliases()
+        self.process.detector.look_at_aliases()
 
     @invariant()
     def no_model_goes_back(self) -> None:
@@ -343,10 +343,10 @@ class Mirror(RuleBasedStateMachine):
             )
 
     def teardown(self) -> None:
-        self.process.watcher.look_for_changes()
-        self.process.watcher.look_at_aliases()
+        self.process.detector.look_for_changes()
+        self.process.detector.look_at_aliases()
         assert self.process.shows() == truth(self.gateway)
-        self.process.updater.sweep()
+        self.process.publisher.sweep()
         assert self.process.shows() == truth(self.gateway)
 
 

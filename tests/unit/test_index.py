@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from app.domain.registry.fleet import swept
 from app.domain.registry.index import Index
-from app.domain.registry.models import Inventory, ModelVersion, RegisteredModel, Registration
+from app.domain.registry.models import Inventory, ModelVersion, RegisteredModel, Registration, VersionKey
 from app.domain.registry.query import SORTS, ListQuery
 from app.domain.registry.stages import STAGES, stage_rules
 from tests.unit.plain_lists import matching
@@ -41,7 +41,7 @@ _queries = st.builds(
 def test_an_index_finds_what_looking_at_every_version_finds(
     models: list[RegisteredModel],
     versions: list[ModelVersion],
-    registered: dict[tuple[str, int], str],
+    registered: dict[VersionKey, str],
     queries: list[ListQuery],
     stage: str,
     registered_as: str | None,

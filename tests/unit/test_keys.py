@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.services.host.keys import ROLES, BadKeyFile, Key, KeyRing, read_keys
+from app.services.host.keys import ROLES, AccessKey, BadKeyFile, KeyRing, read_keys
 
 DIGEST = hashlib.sha256(b"ct_secret").hexdigest()
 
@@ -37,7 +37,7 @@ def write(file: Path, text: str) -> None:
 )
 def test_a_line_is_a_name_a_role_and_a_digest(file: Path, line: str) -> None:
     write(file, line)
-    assert read_keys(file) == (Key("ada", "read", DIGEST),)
+    assert read_keys(file) == (AccessKey("ada", "read", DIGEST),)
     assert KeyRing(file).check() == 1
 
 

@@ -15,8 +15,8 @@ from app.services.host.file_cache import FileCache
 from app.services.host.file_locks import FileLocks
 from app.services.host.holding_cache import HoldingCache
 from app.services.mirror.model_tracker import ModelTracker, TrackerOptions
+from app.services.mirror.snapshot_publisher import PublisherOptions
 from app.services.mirror.snapshots import Snapshots
-from app.services.mirror.updater import UpdaterOptions
 from tests.fakes.memory_mlflow import MemoryGateway
 from tests.servers import HANGS_AFTER_SECONDS
 from tests.unit.mirrors import RULES, MirrorProcess
@@ -62,7 +62,7 @@ def make(tmp_path: Path, gateway: SlowGateway, locks: FileLocks) -> Make:
     """Makes workers over one directory; the clock goes on by a millisecond each time that it is read."""
 
     def made(interval: float = 60, timeout: float = 2 * HANGS_AFTER_SECONDS, cached: bool = True) -> MirrorProcess:
-        options = UpdaterOptions(interval, timeout, cached)
+        options = PublisherOptions(interval, timeout, cached)
         return MirrorProcess(gateway, HoldingCache(FileCache(tmp_path / "cache")), locks, options)
 
     return made
@@ -90,9 +90,9 @@ def test_all_who_ask_for_a_refresh_while_one_runs_share_the_next_one(
     gateway.gate.clear()
     gateway.failure = failure
     with ThreadPoolExecutor(6) as pool:
-        one = pool.submit(first.updater.sweep)
+        one = pool.submit(first.publisher.sweep)
         assert gateway.reached.acquire(timeout=HANGS_AFTER_SECONDS)
-        others = [pool.submit(second.updater.sweep) for _ in range(5)]
+        others = [pool.submit(second.publisher.sweep) for _ in range(5)]
         assert second.journal.is_refreshing()
         # What is changed now need not be in the reading that runs.
         gateway.world.add_version("late")
@@ -111,15 +111,15 @@ def test_all_who_ask_for_a_refresh_while_one_runs_share_the_next_one(
 
 def test_a_refresh_asked_for_after_one_is_a_refresh_of_its_own(make: Make, gateway: SlowGateway) -> None:
     worker = make()
-    first = worker.updater.sweep()
+    first = worker.publisher.sweep()
     gateway.world.add_version("m")
-    assert len(worker.updater.sweep().models) == len(first.models) + 1
+    assert len(worker.publisher.sweep().models) == len(first.models) + 1
 
 
 def test_a_refresh_waits_no_longer_than_its_time_for_another(make: Make, locks: FileLocks) -> None:
     worker = make(timeout=0.05)
     with locks.hold("refresh", 0), pytest.raises(MlflowUnavailable, match="Another refresh"):
-        worker.updater.sweep()
+        worker.publisher.sweep()
 
 
 def test_a_first_request_waits_for_the_first_reading_and_no_longer_than_mlflow_may_take(
@@ -133,36 +133,36 @@ def test_a_first_request_waits_for_the_first_reading_and_no_longer_than_mlflow_m
 def test_the_scheduler_leaves_a_refresh_to_whoever_is_at_it(make: Make, gateway: SlowGateway, locks: FileLocks) -> None:
     worker = make()
     with locks.hold("refresh", 0):
-        assert worker.updater.sweep_if_due() is None
+        assert worker.publisher.sweep_if_due() is None
     assert gateway.calls == []
-    assert worker.updater.sweep_if_due() is not None
+    assert worker.publisher.sweep_if_due() is not None
 
 
 def test_a_refresh_is_due_at_the_start_and_then_once_an_interval_for_all_workers(
     make: Make, gateway: SlowGateway
 ) -> None:
     one, two = make(interval=60), make(interval=60)
-    assert one.updater.sweep_if_due() is not None
-    assert [one.updater.sweep_if_due(), two.updater.sweep_if_due()] == [None, None]
+    assert one.publisher.sweep_if_due() is not None
+    assert [one.publisher.sweep_if_due(), two.publisher.sweep_if_due()] == [None, None]
     later(gateway, 60)
-    assert two.updater.sweep_if_due() is not None
-    assert one.updater.sweep_if_due() is None
+    assert two.publisher.sweep_if_due() is not None
+    assert one.publisher.sweep_if_due() is None
 
 
 def test_after_a_failure_mlflow_is_left_alone_for_fifteen_seconds(make: Make, gateway: SlowGateway) -> None:
     worker = make()
     gateway.failure = DOWN
     with pytest.raises(MlflowUnavailable):
-        worker.updater.sweep_if_due()
+        worker.publisher.sweep_if_due()
     gateway.failure = None
     later(gateway, 14)
-    assert worker.updater.sweep_if_due() is None
+    assert worker.publisher.sweep_if_due() is None
     later(gateway, 1)
-    assert worker.updater.sweep_if_due() is not None
+    assert worker.publisher.sweep_if_due() is not None
 
 
 def test_without_a_cache_nothing_is_ever_due(make: Make, gateway: SlowGateway) -> None:
-    assert make(cached=False).updater.sweep_if_due() is None
+    assert make(cached=False).publisher.sweep_if_due() is None
     assert gateway.calls == []
 
 
@@ -181,10 +181,10 @@ def test_a_refresher_that_was_killed_does_not_count_as_refreshing_for_ever(
 def test_an_older_snapshot_never_replaces_a_newer_one(make: Make, gateway: SlowGateway, tmp_path: Path) -> None:
     cache = FileCache(tmp_path / "cache")
     worker = make()
-    worker.updater.sweep()
+    worker.publisher.sweep()
     old = cache.get(INDEX)
     gateway.world.add_version("m")
-    newer = worker.updater.sweep()
+    newer = worker.publisher.sweep()
     cache.set(INDEX, old)
     assert worker.tracker.peek() == newer
 
@@ -194,7 +194,7 @@ def test_a_snapshot_that_is_not_understood_leaves_the_one_that_is_served(
     make: Make, tmp_path: Path, value: object
 ) -> None:
     worker = make()
-    served = worker.updater.sweep()
+    served = worker.publisher.sweep()
     FileCache(tmp_path / "cache").set(INDEX, value)
     assert worker.tracker.fleet() == served
     assert make().tracker.peek() is None
@@ -205,9 +205,9 @@ def test_a_snapshot_that_cannot_be_shared_is_served_by_the_worker_that_read_it(
 ) -> None:
     (tmp_path / "cache").write_text("in the way")
     worker = make()
-    assert worker.updater.sweep() == worker.tracker.peek() == worker.tracker.fleet()
+    assert worker.publisher.sweep() == worker.tracker.peek() == worker.tracker.fleet()
     assert worker.journal.last("sweep")["succeeded_at"] > 0
-    assert worker.updater.sweep_if_due() is None
+    assert worker.publisher.sweep_if_due() is None
     assert gateway.calls == ["read_inventory"]
 
 
@@ -215,7 +215,7 @@ def test_a_model_that_cannot_be_looked_up_is_answered_from_the_mirror(
     make: Make, gateway: SlowGateway, locks: FileLocks
 ) -> None:
     worker = make()
-    worker.updater.sweep()
+    worker.publisher.sweep()
     gateway.world.add_version("m")
     gateway.patience = 0.05
     with locks.hold("publish", 0):
@@ -229,13 +229,13 @@ def test_a_snapshot_that_cannot_be_published_is_a_failure_that_is_told(
     worker = make()
     gateway.patience = 0.05
     with locks.hold("publish", 0), pytest.raises(MlflowUnavailable):
-        worker.updater.sweep()
+        worker.publisher.sweep()
     assert "writes the snapshot" in worker.journal.last("sweep")["error"]
 
 
 def test_a_version_that_the_mirror_has_is_not_looked_up(make: Make, gateway: SlowGateway) -> None:
     worker = make()
-    worker.updater.sweep()
+    worker.publisher.sweep()
     worker.tracker.ensure_known("m", 1, gateway.world.versions["m", 1].created)
     assert gateway.calls == ["read_inventory"]
 
@@ -244,7 +244,7 @@ def worker_of(agent: MirrorProcess, directory: Path, locks: FileLocks, gateway: 
     """A worker's mirror: it asks the agent."""
     cache = HoldingCache(FileCache(directory), Link(agent.cache))
     snapshots = Snapshots(cache, locks, Source("here", RULES))
-    return ModelTracker(snapshots, agent.updater, RULES, gateway.world.tick, TrackerOptions())
+    return ModelTracker(snapshots, agent.publisher, RULES, gateway.world.tick, TrackerOptions())
 
 
 def test_where_nothing_can_be_shared_a_worker_has_the_snapshot_of_the_process_that_reads(
@@ -255,13 +255,13 @@ def test_where_nothing_can_be_shared_a_worker_has_the_snapshot_of_the_process_th
     worker = worker_of(agent, tmp_path / "cache", locks, gateway)
     assert len(worker.fleet().models) == 1
     gateway.world.add_version("m")
-    agent.updater.look_up(["m"])
+    agent.publisher.look_up(["m"])
     worker.catch_up()
     assert len(worker.fleet().models) == 2
     worker.catch_up()
     assert worker.fleet() is worker.peek()
     gateway.world.add_version("m")
-    assert len(worker.refreshed(agent.updater.sweep().edition).models) == 3
+    assert len(worker.refreshed(agent.publisher.sweep().edition).models) == 3
 
 
 @pytest.mark.parametrize("key", [INDEX, "fleet-experiments"])
@@ -269,12 +269,12 @@ def test_a_worker_that_cannot_read_what_is_stored_has_it_shared_anew(
     make: Make, gateway: SlowGateway, tmp_path: Path, locks: FileLocks, key: str
 ) -> None:
     agent = make()
-    agent.updater.sweep()
+    agent.publisher.sweep()
     FileCache(tmp_path / "cache").set(key, "damaged")
     worker = worker_of(agent, tmp_path / "cache", locks, gateway)
     assert len(worker.fleet().models) == 1
     gateway.world.add_version("m")
-    agent.updater.sweep()
+    agent.publisher.sweep()
     FileCache(tmp_path / "cache").set(INDEX, "damaged")
     worker.catch_up()
     assert len(worker.fleet().models) == 2
@@ -285,10 +285,10 @@ def test_after_a_clear_no_worker_goes_back_behind_a_refresh_that_it_had_not_seen
 ) -> None:
     agent = make()
     clearing, behind = (worker_of(agent, tmp_path / "cache", locks, gateway) for _ in range(2))
-    agent.updater.sweep()
+    agent.publisher.sweep()
     assert [len(worker.fleet().models) for worker in (clearing, behind)] == [1, 1]
     gateway.world.add_version("m")
-    assert len(clearing.refreshed(agent.updater.sweep().edition).models) == 2
+    assert len(clearing.refreshed(agent.publisher.sweep().edition).models) == 2
     assert agent.snapshots.forget()
     calls = list(gateway.calls)
     assert [len(worker.fleet().models) for worker in (clearing, behind)] == [2, 2]
@@ -296,5 +296,5 @@ def test_after_a_clear_no_worker_goes_back_behind_a_refresh_that_it_had_not_seen
     assert agent.snapshots.facts() is None
     assert gateway.calls == calls
     gateway.world.add_version("m")
-    agent.updater.sweep()
+    agent.publisher.sweep()
     assert [len(worker.fleet().models) for worker in (clearing, behind)] == [3, 3]

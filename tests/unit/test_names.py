@@ -3,6 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.domain.registry.models import VersionKey
 from app.domain.registry.names import is_experiment_id, registration_key, version_number
 
 
@@ -29,7 +30,7 @@ _keys = st.tuples(st.text(max_size=10), st.integers(1, 99))
 
 
 @given(_keys, _keys)
-def test_two_versions_share_a_key_only_where_they_are_the_same(one: tuple[str, int], other: tuple[str, int]) -> None:
+def test_two_versions_share_a_key_only_where_they_are_the_same(one: VersionKey, other: VersionKey) -> None:
     assert (registration_key(*one) == registration_key(*other)) is (one == other)
 
 

@@ -44,8 +44,8 @@ def test_the_ticks_read_the_mirror_the_registrations_and_the_count_once_and_then
     agent: Agent, gateway: MemoryGateway
 ) -> None:
     for _ in range(2):
-        agent.refresher.tick()
-        agent.refresher.count()
+        agent.coordinator.tick()
+        agent.coordinator.count()
         assert gateway.calls == ["read_inventory", "open_registrations", "count_runs"]
 
 
@@ -64,22 +64,22 @@ def test_ten_requests_to_refresh_at_once_cost_mlflow_at_most_two_and_wait_for_no
 
     gateway.read_inventory = slow  # type: ignore[method-assign]
     with ThreadPoolExecutor(10) as pool:
-        editions = list(pool.map(lambda _: agent.refresher.refresh(), range(10)))
+        editions = list(pool.map(lambda _: agent.coordinator.refresh(), range(10)))
     calls = Counter(gateway.calls)
     assert 1 <= calls["read_inventory"] == calls["open_registrations"] == len(set(editions)) <= 2
     assert calls["count_runs"] == 0
     for _ in range(3):
-        agent.refresher.count()
+        agent.coordinator.count()
     assert gateway.calls.count("count_runs") == 1
 
 
 def test_a_tick_that_fails_is_tried_again_by_a_later_one(agent: Agent, gateway: MemoryGateway) -> None:
     gateway.failure = DOWN
-    agent.refresher.tick()
+    agent.coordinator.tick()
     assert gateway.calls == ["read_inventory"]
     gateway.failure = None
     gateway.world.now += 15_000
-    agent.refresher.tick()
+    agent.coordinator.tick()
     assert agent.mirror.tracker.peek() is not None
 
 
@@ -93,10 +93,10 @@ def test_a_refresh_stands_also_when_what_follows_it_fails(
 
     gateway.world.add_version("m")
     monkeypatch.setattr(gateway, failing, fail)
-    assert len(agent.mirror.tracker.refreshed(agent.refresher.refresh()).models) == 1
-    agent.refresher.count()
+    assert len(agent.mirror.tracker.refreshed(agent.coordinator.refresh()).models) == 1
+    agent.coordinator.count()
     gateway.world.now += 3_600_000
-    agent.refresher.tick()
+    agent.coordinator.tick()
     assert gateway.calls.count("read_inventory") == 2
 
 

@@ -10,12 +10,12 @@ from app.domain.monitoring.verdict_index import VerdictIndex
 from app.domain.monitoring.verdicts import VERDICTS
 from app.domain.registry.fleet import swept
 from app.domain.registry.index import Index
-from app.domain.registry.models import Inventory, ModelVersion, Registration, TrackedModel
+from app.domain.registry.models import Inventory, ModelVersion, Registration, TrackedModel, VersionKey
 from app.domain.registry.query import FleetQuery
 from app.domain.registry.stages import stage_rules
 from tests.unit.plain_lists import matching
 
-Checks = dict[tuple[str, int], tuple[str, int] | None]
+Checks = dict[VersionKey, tuple[str, int] | None]
 
 _keys = st.tuples(st.sampled_from(["a", "A", "b"]), st.integers(1, 4))
 # The verdict and since when; None: registered, and not checked yet.
@@ -33,7 +33,7 @@ _queries = st.builds(
 )
 
 
-def index_of(keys: Sequence[tuple[str, int]], checks: Checks, kinds: dict[tuple[str, int], list[str]]) -> VerdictIndex:
+def index_of(keys: Sequence[VersionKey], checks: Checks, kinds: dict[VersionKey, list[str]]) -> VerdictIndex:
     rows = tuple(ModelVersion(*key, "Production" if key[1] == 1 else "None", 0, 0) for key in keys)
     fleet = swept(None, Inventory(1, versions=rows), stage_rules([], []))
     registrations = {key: Registration(*key, "classifier", "ada", 2, f"{key}", 0) for key in checks if key in keys}
@@ -44,9 +44,9 @@ def index_of(keys: Sequence[tuple[str, int]], checks: Checks, kinds: dict[tuple[
 @settings(max_examples=300)
 @given(st.lists(_keys, unique=True), _checks, _kinds, st.lists(_queries, max_size=4))
 def test_an_index_finds_what_looking_at_every_version_finds(
-    keys: list[tuple[str, int]],
+    keys: list[VersionKey],
     checks: Checks,
-    kinds: dict[tuple[str, int], list[str]],
+    kinds: dict[VersionKey, list[str]],
     queries: list[FleetQuery],
 ) -> None:
     index = index_of(keys, checks, kinds)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from app.domain.monitoring.alerts import VerdictChange
 from app.domain.monitoring.verdicts import DEGRADED, DRIFTING, HEALTHY, INSUFFICIENT
+from app.domain.registry.models import VersionKey
 from app.domain.times import rfc3339
 
 # The worst first, since many services cut a text at its end.
@@ -60,7 +61,7 @@ def _spelled(char: str) -> str:
 
 
 def _states(changes: Sequence[VerdictChange]) -> list[_State]:
-    found: dict[tuple[str, int], _State] = {}
+    found: dict[VersionKey, _State] = {}
     for change in sorted(changes, key=lambda one: one.at):
         version = (change.name, change.version)
         before = found[version].before if version in found else change.before
@@ -72,7 +73,7 @@ def _place(verdict: str) -> int:
     return _ORDER.index(verdict) if verdict in _ORDER else len(_ORDER)
 
 
-def _version(state: _State) -> tuple[str, int]:
+def _version(state: _State) -> VersionKey:
     return state.change.name, state.change.version
 
 

@@ -18,6 +18,10 @@ MOST_CHANGES = 100
 _ENCODED = "whsec_"
 
 
+ChangeKey = tuple[str, int]
+"""What tells a change of verdict from all others: the id of the monitor run, and the time in milliseconds."""
+
+
 @dataclass(frozen=True, slots=True)
 class VerdictChange:
     """One change of verdict of a monitored version; `at` in milliseconds."""
@@ -32,8 +36,7 @@ class VerdictChange:
     reasons: tuple[str, ...]
 
     @property
-    def key(self) -> tuple[str, int]:
-        """What tells this change from all others: the monitor run, and the time."""
+    def key(self) -> ChangeKey:
         return self.monitor_run_id, self.at
 
 
@@ -42,7 +45,7 @@ def owed_changes(state: MonitorState, receiver_id: str) -> list[VerdictChange]:
 
     A receiver that is new to the monitor run is notified of its verdict now, where that is bad, and of nothing older.
     """
-    notified = state.told.get(receiver_id)
+    notified = state.notified.get(receiver_id)
     if notified is None:
         is_bad = state.verdict in (DEGRADED, DRIFTING)
         first = len(state.verdicts) - 1 if is_bad else len(state.verdicts)

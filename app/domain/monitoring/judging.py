@@ -15,7 +15,7 @@ from app.domain.monitoring.verdicts import (
     VersionVerdict,
     severity,
 )
-from app.domain.registry.models import MetricPoint, Registration
+from app.domain.registry.models import MetricPoint, Registration, VersionKey
 
 # What a small line shows.
 _RECENT = 20
@@ -56,9 +56,9 @@ def judge_version(
 
 def judge_registration(
     registration: Registration,
-    evidence: Mapping[tuple[str, int], Iterable[MetricPoint]],
+    evidence: Mapping[VersionKey, Iterable[MetricPoint]],
     now: int,
-    others: Mapping[tuple[str, int], Registration] | None = None,
+    others: Mapping[VersionKey, Registration] | None = None,
     no_metric: str = NO_METRIC,
 ) -> tuple[dict[str, Series], VersionVerdict]:
     """The series of a registered version, and the verdict on it.
@@ -78,7 +78,7 @@ def judge_registration(
     return series, judge_version(series, references, settings, registration.registered_at, now, no_metric)
 
 
-def baseline_key(registration: Registration) -> tuple[str, int] | None:
+def baseline_key(registration: Registration) -> VersionKey | None:
     """The version that the settings of a registration name as the baseline."""
     version = settings_or_default(registration.settings).baseline.version
     return None if version is None else (registration.name, version)

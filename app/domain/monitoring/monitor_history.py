@@ -193,7 +193,7 @@ def event_at(state: MonitorState, number: int) -> dict[str, Any]:
 
 
 def _with(state: MonitorState, changes: tuple[Verdict, ...]) -> MonitorState:
-    return MonitorState(state.registration, changes, state.told, state.ended_at, state.ended_by, state.ended_reason)
+    return MonitorState(state.registration, changes, state.notified, state.ended_at, state.ended_by, state.ended_reason)
 
 
 def _digest(runs: Mapping[str, RunHistory]) -> str:

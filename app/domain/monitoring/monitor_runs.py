@@ -1,4 +1,4 @@
-"""What a monitor run in MLflow holds beside the registration: its verdicts, who was told of them, how it ended."""
+"""What a monitor run in MLflow holds beside the registration: its verdicts, who was notified of them, how it ended."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -29,14 +29,14 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class MonitorState:
-    """One monitor run: the last changes of verdict, the newest last, and up to when each receiver was told of them.
+    """One monitor run: the last changes of verdict, the newest last, and up to when each receiver was notified of them.
 
-    `told` maps a receiver's id to a time in milliseconds; `ended` is when the run ended, by whom and why.
+    `notified` maps a receiver's id to a time in milliseconds; `ended` is when the run ended, by whom and why.
     """
 
     registration: Registration
     verdicts: tuple[Verdict, ...] = ()
-    told: Mapping[str, int] = field(default_factory=dict)
+    notified: Mapping[str, int] = field(default_factory=dict)
     ended_at: int | None = None
     ended_by: str | None = None
     ended_reason: str | None = None

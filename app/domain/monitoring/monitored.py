@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from app.domain.registry.fleet import Fleet
-from app.domain.registry.models import Registration
+from app.domain.registry.models import Registration, VersionKey
 
-Registrations = dict[tuple[str, int], Registration]
+Registrations = dict[VersionKey, Registration]
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,10 @@ from functools import cached_property
 from app.domain.monitoring.checks import Check, last_check
 from app.domain.monitoring.verdicts import DEGRADED, DRIFTING, HEALTHY, INSUFFICIENT
 from app.domain.registry.index import Index, Orders, Places, Registrations, common, grouped
-from app.domain.registry.models import TrackedModel
+from app.domain.registry.models import TrackedModel, VersionKey
 from app.domain.registry.query import VERDICT_SORTS, FleetQuery
 
-Kinds = Mapping[tuple[str, int], Sequence[str]]
+Kinds = Mapping[VersionKey, Sequence[str]]
 
 # What to look at first; what is not monitored comes last.
 _RANKS = {verdict: rank for rank, verdict in enumerate((DRIFTING, DEGRADED, INSUFFICIENT, HEALTHY, None))}

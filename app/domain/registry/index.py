@@ -5,10 +5,10 @@ from functools import cached_property
 from typing import TypeVar
 
 from app.domain.registry.fleet import Fleet
-from app.domain.registry.models import Registration, TrackedModel
+from app.domain.registry.models import Registration, TrackedModel, VersionKey
 from app.domain.registry.query import ListQuery
 
-Registrations = dict[tuple[str, int], Registration]
+Registrations = dict[VersionKey, Registration]
 Places = Sequence[int]
 V = TypeVar("V", bound=Hashable)
 

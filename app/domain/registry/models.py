@@ -8,6 +8,10 @@ Metrics = Mapping[str, float | None]
 Tags = Mapping[str, str]
 
 
+VersionKey = tuple[str, int]
+"""A model version: the name of the registered model, and the number of the version."""
+
+
 @dataclass(frozen=True, slots=True)
 class RegisteredModel:
     """One registered model. `aliases` maps an alias to a version number; times in milliseconds."""
@@ -55,7 +59,7 @@ class TrackedModel:
     model_type: str | None
 
     @property
-    def key(self) -> tuple[str, int]:
+    def key(self) -> VersionKey:
         return self.row.name, self.row.version
 
 
@@ -155,7 +159,7 @@ class Registration:
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     @property
-    def key(self) -> tuple[str, int]:
+    def key(self) -> VersionKey:
         return self.name, self.version
 
 

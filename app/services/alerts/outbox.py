@@ -10,11 +10,10 @@ from itertools import islice
 from typing import Any, Protocol
 
 from app.domain.errors import TowerError
-from app.domain.monitoring.alerts import VerdictChange
+from app.domain.monitoring.alerts import ChangeKey, VerdictChange
 
 log = logging.getLogger(__name__)
 
-Key = tuple[str, int]
 Delivered = Callable[[str, Sequence[VerdictChange]], None]
 
 # Of a receiver that takes nothing the newest changes are kept; what is let go is still owed in MLflow.
@@ -67,10 +66,10 @@ class Outbox:
         self._pace = pace
         self._changed = threading.Condition()
         self._stopping = False
-        self._owed: dict[Key, VerdictChange] = {}
-        self._unconfirmed: dict[Key, VerdictChange] = {}
+        self._owed: dict[ChangeKey, VerdictChange] = {}
+        self._unconfirmed: dict[ChangeKey, VerdictChange] = {}
         # By this process: MLflow may be read before it knows.
-        self._arrived: dict[Key, None] = {}
+        self._arrived: dict[ChangeKey, None] = {}
         self._send_at = self._confirm_at = 0.0
         self._failures = self._unheard = 0
         self._overflowed = False
@@ -173,7 +172,7 @@ class Outbox:
             )  # fmt: skip
 
 
-def _cut(kept: dict[Key, Any], most: int) -> bool:
+def _cut(kept: dict[ChangeKey, Any], most: int) -> bool:
     """Take out the oldest beyond `most`; whether there were any."""
     beyond = list(islice(kept, max(len(kept) - most, 0)))
     for key in beyond:

@@ -15,7 +15,7 @@ from app.domain.monitoring.monitored import Monitored
 from app.domain.monitoring.verdict_index import VerdictIndex
 from app.domain.registry.fleet import Fleet
 from app.domain.registry.index import Index
-from app.domain.registry.models import Registration, TrackedModel
+from app.domain.registry.models import Registration, TrackedModel, VersionKey
 from app.domain.registry.stages import StageRules
 from app.domain.views import model_info, registration_info, standing_info
 from app.services.answers.prepared import Prepared
@@ -76,7 +76,7 @@ class Generation:
         self._lists: dict[Any, Prepared] = {}
         self._pages = Pages()
         self._older = before._lists if before else {}
-        self._rows: dict[tuple[str, int], _Row] = self._kept(before._rows) if before else {}
+        self._rows: dict[VersionKey, _Row] = self._kept(before._rows) if before else {}
         self._making = threading.Lock()
 
     @cached_property
@@ -84,7 +84,7 @@ class Generation:
         return self._find(self)
 
     @cached_property
-    def kinds(self) -> Mapping[tuple[str, int], Sequence[str]]:
+    def kinds(self) -> Mapping[VersionKey, Sequence[str]]:
         """The kinds of findings by version."""
         return kinds_by_version(self.findings)
 
@@ -123,7 +123,7 @@ class Generation:
                 self._rows[model.key] = kept
         return kept[2]
 
-    def _kept(self, rows: dict[tuple[str, int], _Row]) -> dict[tuple[str, int], _Row]:
+    def _kept(self, rows: dict[VersionKey, _Row]) -> dict[VersionKey, _Row]:
         """Rows of the snapshot before that are of this one too."""
         return {key: row for key, row in list(rows.items()) if self.fleet.find(*key) is row[0]}
 

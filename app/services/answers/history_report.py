@@ -8,7 +8,7 @@ import orjson
 from app.domain.errors import MlflowUnavailable, TowerError
 from app.domain.monitoring.history_index import HistoryIndex
 from app.domain.monitoring.monitor_history import MonitorHistory, run_history
-from app.domain.ports import Clock, Gateway, HistoryReader
+from app.domain.ports import Clock, Gateway, HistorySource
 from app.domain.registry.names import version_number
 from app.domain.registry.query import ListQuery, page_of, pagination
 from app.services.answers.generations import Pages
@@ -30,7 +30,7 @@ class HistoryReport:
         gateway: Gateway,
         mirror: ModelTracker,
         store: Histories,
-        reader: HistoryReader,
+        history_source: HistorySource,
         clock: Clock,
         most: int,
         max_age: int,
@@ -38,7 +38,7 @@ class HistoryReport:
         self._gateway = gateway
         self._mirror = mirror
         self._store = store
-        self._reader = reader
+        self._history_source = history_source
         self._clock = clock
         self._most = most
         self._max_age = max_age
@@ -76,7 +76,7 @@ class HistoryReport:
         known = self._store.newest()
         if known is None or known.read_at is None:
             with self._gateway.within(self._gateway.patience):
-                self._reader.first()
+                self._history_source.first()
             known = self._store.newest()
         if not self._store.is_shared():
             known = self._held(known)
@@ -87,7 +87,7 @@ class HistoryReport:
     def _held(self, known: MonitorHistory | None) -> MonitorHistory | None:
         """What the agent knows, where it could not store that."""
         with self._gateway.within(self._gateway.patience):
-            value = self._reader.held(known.seal if known else "")
+            value = self._history_source.held(known.seal if known else "")
         if value is not None:
             self._store.keep(value)
         return self._store.newest()

@@ -4,7 +4,9 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
-T = TypeVar("T", bound="str | tuple[str, int]")
+from app.domain.registry.models import VersionKey
+
+T = TypeVar("T", bound=str | VersionKey)
 
 # What follows something so soon is worked off together with it.
 _BURST_SECONDS = 0.05

@@ -28,7 +28,7 @@ class BadKeyFile(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Key:
+class AccessKey:
     """One key: whose it is and what it may do."""
 
     name: str
@@ -47,7 +47,7 @@ class KeyRing:
     def __init__(self, path: Path, now: Callable[[], float] = time.monotonic) -> None:
         self._path = path
         self._now = now
-        self._keys: tuple[Key, ...] = ()
+        self._keys: tuple[AccessKey, ...] = ()
         self._seen: object | None = None
         self._text, self._inode = "", 0
         self._changed_at = 0.0
@@ -61,7 +61,7 @@ class KeyRing:
         self._warn()
         return count
 
-    def find(self, token: str) -> Key | None:
+    def find(self, token: str) -> AccessKey | None:
         """The key that this token is for. Every key is compared, in constant time."""
         self.look()
         digest = _digest(token)
@@ -123,7 +123,7 @@ class KeyRing:
         self._warned = open_to_others
 
 
-def read_keys(path: Path) -> tuple[Key, ...]:
+def read_keys(path: Path) -> tuple[AccessKey, ...]:
     """The keys in a file: `name role sha256` a line; blank lines and those that start with # do not count."""
     return _keys(_text(path)[0])
 
@@ -138,7 +138,7 @@ def _text(path: Path) -> tuple[str, int]:
         raise BadKeyFile(f"{path} cannot be read ({reason})") from None
 
 
-def _keys(text: str) -> tuple[Key, ...]:
+def _keys(text: str) -> tuple[AccessKey, ...]:
     lines = enumerate(text.splitlines(), 1)
     keys = tuple(_key(line, number) for number, line in lines if line.strip() and line.strip()[0] != "#")
     names = [key.name for key in keys]
@@ -174,14 +174,14 @@ def _writable_by_others(path: Path) -> str | None:
     return None
 
 
-def _key(line: str, number: int) -> Key:
+def _key(line: str, number: int) -> AccessKey:
     parts = re.split(r"[\s,:]+", line.strip())
     if len(parts) != 3:  # noqa: PLR2004 - name, role, digest
         raise BadKeyFile(f"line {number}: needs a name, a role and the SHA-256 of the token")
     name, role, digest = parts[0], parts[1].lower(), parts[2].lower()
     if not _NAME.match(name) or role not in ROLES or not _DIGEST.match(digest):
         raise BadKeyFile(f"line {number}: needs a name, a role ({', '.join(ROLES)}) and 64 hexadecimal digits")
-    return Key(name, role, digest)
+    return AccessKey(name, role, digest)
 
 
 def _digest(token: str) -> str:

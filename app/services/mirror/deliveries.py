@@ -3,16 +3,16 @@
 from collections.abc import Mapping
 
 from app.domain.errors import InvalidInput
-from app.domain.ports import Clock, Updates
+from app.domain.ports import Clock, RefreshTrigger
 from app.domain.registry.webhook import delivered
 
 
 class DeliveryDesk:
     """Takes deliveries that are signed with the secret; without one it takes none."""
 
-    def __init__(self, secret: str | None, updates: Updates, clock: Clock) -> None:
+    def __init__(self, secret: str | None, refresh_trigger: RefreshTrigger, clock: Clock) -> None:
         self._secret = secret
-        self._updates = updates
+        self._refresh_trigger = refresh_trigger
         self._clock = clock
 
     def take(self, headers: Mapping[str, str], body: bytes) -> tuple[str | None, bool]:
@@ -23,4 +23,4 @@ class DeliveryDesk:
         if self._secret is None:
             raise InvalidInput("Set MLFLOW_WEBHOOK_SECRET to receive deliveries.")
         delivery = delivered(self._secret, headers, body, self._clock())
-        return delivery.name, self._updates.pushed(delivery.name, delivery.delivery_id, delivery.sent_at)
+        return delivery.name, self._refresh_trigger.pushed(delivery.name, delivery.delivery_id, delivery.sent_at)

@@ -12,7 +12,6 @@ from app.domain.ports import Clock, SharedCache, Telemetry
 from app.domain.times import age_ms
 
 SWEEP, CHANGES, ALIASES, PUSH = "sweep", "changes", "aliases", "push"
-KINDS = (SWEEP, CHANGES, ALIASES, PUSH)
 _TIMES = ("started_at", "finished_at", "succeeded_at", "failed_at")
 
 

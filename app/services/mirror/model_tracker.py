@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from app.domain.errors import MlflowUnavailable, NotFound, TowerError
-from app.domain.ports import Clock, Reader
+from app.domain.ports import Clock, SnapshotSource
 from app.domain.registry.fleet import Edition, Fleet
 from app.domain.registry.models import TrackedModel
 from app.domain.registry.sample import sample_fleet
@@ -29,10 +29,10 @@ class ModelTracker:
     """One worker's view of the shared snapshot. Nothing is changed in place."""
 
     def __init__(
-        self, snapshots: Snapshots, reader: Reader, rules: StageRules, clock: Clock, options: TrackerOptions
+        self, snapshots: Snapshots, source: SnapshotSource, rules: StageRules, clock: Clock, options: TrackerOptions
     ) -> None:
         self._snapshots = snapshots
-        self._reader = reader
+        self._source = source
         self._rules = rules
         self._clock = clock
         self._options = options
@@ -60,7 +60,7 @@ class ModelTracker:
         """The fleet to answer from. Raises `MlflowUnavailable` when nothing is cached and MLflow does not answer."""
         try:
             if not self.cached:
-                return self._reader.read()
+                return self._source.read()
             return self.peek() or self._first()
         except MlflowUnavailable:
             if not self._options.mock:
@@ -103,7 +103,7 @@ class ModelTracker:
         if not self.cached:
             return
         try:
-            edition = self._reader.edition()
+            edition = self._source.edition()
             if edition is not None:
                 self._caught_up(edition)
         except TowerError as error:
@@ -116,19 +116,19 @@ class ModelTracker:
             if fleet is not None and self._snapshots.is_removed():
                 held = None
                 try:
-                    held = self._reader.held(fleet.edition)
+                    held = self._source.held(fleet.edition)
                 except TowerError as error:
                     log.warning("There may be a newer snapshot than this worker's: %s", error.detail)
                 self._snapshots.keep(held)
             return self._snapshots.newest()
 
     def _first(self) -> Fleet:
-        return self.refreshed(self._reader.first())
+        return self.refreshed(self._source.first())
 
     def _caught_up(self, edition: Edition) -> Fleet | None:
         """The newest fleet, once it is of an edition: stored, held by the agent, or shared anew."""
         fleet = self.peek()
-        for help_with_it in (self._snapshots.catch_up, self._reader.share, self._snapshots.catch_up):
+        for help_with_it in (self._snapshots.catch_up, self._source.share, self._snapshots.catch_up):
             if fleet is not None and not edition.replaces(fleet.edition):
                 break
             help_with_it()
@@ -136,5 +136,5 @@ class ModelTracker:
         return fleet
 
     def _look_up(self, name: str) -> None:
-        self._reader.look_up([name])
+        self._source.look_up([name])
         self._snapshots.catch_up()

@@ -23,6 +23,7 @@ from app.domain.registry.models import (
     Registration,
     Run,
     Subscription,
+    VersionKey,
 )
 from app.domain.registry.page_token import page_token_offset
 from app.services.mlflow_gateway import pages, rows
@@ -185,17 +186,17 @@ class MlflowGateway:
     def evidence(
         self,
         versions: Sequence[ModelVersion],
-        monitor_runs: Mapping[tuple[str, int], str],
+        monitor_runs: Mapping[VersionKey, str],
         metrics: Collection[str] = (),
-    ) -> dict[tuple[str, int], list[MetricPoint]]:
+    ) -> dict[VersionKey, list[MetricPoint]]:
         found, unread = self._history.evidence(versions, monitor_runs, metrics)
         for failure in unread.values():
             raise failure
         return found
 
     def readable_evidence(
-        self, versions: Sequence[ModelVersion], monitor_runs: Mapping[tuple[str, int], str]
-    ) -> tuple[dict[tuple[str, int], list[MetricPoint]], dict[tuple[str, int], TowerError]]:
+        self, versions: Sequence[ModelVersion], monitor_runs: Mapping[VersionKey, str]
+    ) -> tuple[dict[VersionKey, list[MetricPoint]], dict[VersionKey, TowerError]]:
         return self._history.evidence(versions, monitor_runs, ())
 
     def gone_runs(self, run_ids: Collection[str]) -> frozenset[str]:
@@ -241,13 +242,13 @@ class MlflowGateway:
     def change_settings(self, run_id: str, settings: Mapping[str, Any]) -> None:
         self._monitor_runs.tag(run_id, rows.settings_tags(settings))
 
-    def write_verdict(self, run_id: str, verdicts: Sequence[Verdict], told: Mapping[str, int]) -> None:
+    def write_verdict(self, run_id: str, verdicts: Sequence[Verdict], notified: Mapping[str, int]) -> None:
         newest = verdicts[-1]
         point = (VERDICT_METRIC, CODES[newest.verdict], newest.at)
-        self._monitor_runs.log(run_id, [point], rows.verdict_tags(verdicts, told))
+        self._monitor_runs.log(run_id, [point], rows.verdict_tags(verdicts, notified))
 
-    def mark_told(self, run_id: str, told: Mapping[str, int]) -> None:
-        self._monitor_runs.tag(run_id, rows.told_tags(told))
+    def mark_notified(self, run_id: str, notified: Mapping[str, int]) -> None:
+        self._monitor_runs.tag(run_id, rows.notified_tags(notified))
 
     def find_registrations(self, name: str, version: int) -> Sequence[Registration]:
         return self._monitor_runs.of(name, version)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from app.domain.errors import TowerError
 from app.domain.monitoring.evidence import EVALUATION_RUN, LOGGED_MODEL, MONITOR_RUN, SOURCE_RUN, is_own
-from app.domain.registry.models import MetricPoint, ModelVersion, Run
+from app.domain.registry.models import MetricPoint, ModelVersion, Run, VersionKey
 from app.domain.registry.names import EVALUATES
 from app.services.mlflow_gateway import rows
 from app.services.mlflow_gateway.batches import batches, read_each
@@ -19,9 +19,8 @@ from app.services.mlflow_gateway.calls import Calls
 from app.services.mlflow_gateway.metric_points import MetricPoints, missing
 from app.services.mlflow_gateway.registry import MODELS_A_CALL, Registry
 
-Key = tuple[str, int]
-Evidence = dict[Key, list[MetricPoint]]
-Unread = dict[Key, TowerError]
+Evidence = dict[VersionKey, list[MetricPoint]]
+Unread = dict[VersionKey, TowerError]
 LastLogged = Mapping[str, tuple[int, float | None]]
 
 # Of so many models each is asked for its evaluation runs; of more, all evaluation runs are read.
@@ -37,7 +36,7 @@ class _Owner:
 
     run: Run
     last: LastLogged
-    key: Key
+    key: VersionKey
     source: str
 
 
@@ -50,7 +49,7 @@ class History:
         self._points = points
 
     def evidence(
-        self, versions: Sequence[ModelVersion], monitor_runs: Mapping[Key, str], metrics: Collection[str]
+        self, versions: Sequence[ModelVersion], monitor_runs: Mapping[VersionKey, str], metrics: Collection[str]
     ) -> tuple[Evidence, Unread]:
         """Every point of each version, or those of some metrics; and the versions that could not be read whole."""
         found: Evidence = {(row.name, row.version): [] for row in versions}
@@ -82,14 +81,14 @@ class History:
         ]
 
     def _owners(
-        self, versions: Sequence[ModelVersion], monitor_runs: Mapping[Key, str], experiments: Sequence[str]
+        self, versions: Sequence[ModelVersion], monitor_runs: Mapping[VersionKey, str], experiments: Sequence[str]
     ) -> list[_Owner]:
         """Each run that speaks of a version, once for each version, with what it is to that version."""
         tagged = {f"models:/{row.name}/{row.version}": (row.name, row.version) for row in versions}
         names = {row.name for row in versions}
-        owners: dict[tuple[str, Key], _Owner] = {}
+        owners: dict[tuple[str, VersionKey], _Owner] = {}
 
-        def add(found: tuple[Run, LastLogged], key: Key, source: str) -> None:
+        def add(found: tuple[Run, LastLogged], key: VersionKey, source: str) -> None:
             owners.setdefault((found[0].run_id, key), _Owner(*found, key, source))
 
         wanted = {row.run_id for row in versions if row.run_id} | set(monitor_runs.values())
@@ -128,7 +127,7 @@ class History:
         self, versions: Sequence[ModelVersion], owners: Sequence[_Owner], experiments: Sequence[str]
     ) -> tuple[Evidence, Unread]:
         """What a logged model holds of its own: every point, with the run that logged it."""
-        wanted: dict[str, list[Key]] = defaultdict(list)
+        wanted: dict[str, list[VersionKey]] = defaultdict(list)
         for row in versions:
             if match := _LOGGED_MODEL.match(row.source or ""):
                 wanted[match[1]].append((row.name, row.version))

@@ -35,7 +35,7 @@ _TAG = "control_tower."
 # What tells one of MLflow's entities from the others of its kind.
 MODEL_KEY, VERSION_KEY, RUN_KEY = attrgetter("name"), attrgetter("name", "version"), attrgetter("info.run_id")
 EXPERIMENT_KEY, LOGGED_MODEL_KEY, WEBHOOK_KEY = map(attrgetter, ("experiment_id", "model_id", "webhook_id"))
-_SETTINGS, _VERDICTS, _TOLD = _TAG + "settings", _TAG + "verdicts", _TAG + "told."
+_SETTINGS, _VERDICTS, _NOTIFIED = _TAG + "settings", _TAG + "verdicts", _TAG + "told."
 
 
 def readable(convert: Callable[[Any], T], rows: Iterable[Any], what: str) -> tuple[list[T], int]:
@@ -216,7 +216,7 @@ def monitor_state(row: Any) -> MonitorState:
     return MonitorState(
         registration(row),
         verdicts_from(tags.get(_VERDICTS)),
-        {key.removeprefix(_TOLD): int(value) for key, value in tags.items() if key.startswith(_TOLD)},
+        {key.removeprefix(_NOTIFIED): int(value) for key, value in tags.items() if key.startswith(_NOTIFIED)},
         _time(row.info.end_time) if ended else None,
         _text(tags.get(_TAG + "ended_by", "")) or None if ended else None,
         _text(tags.get(_TAG + "ended_reason", "")) or None if ended else None,
@@ -241,18 +241,18 @@ def settings_tags(settings: Mapping[str, Any]) -> dict[str, str]:
     return {_SETTINGS: settings_text(settings)}
 
 
-def verdict_tags(verdicts: Sequence[Verdict], told: Mapping[str, int]) -> dict[str, str]:
-    """What a monitor run says of its verdicts, and of who was told up to when."""
+def verdict_tags(verdicts: Sequence[Verdict], notified: Mapping[str, int]) -> dict[str, str]:
+    """What a monitor run says of its verdicts, and of who was notified up to when."""
     return {
         _TAG + "verdict": verdicts[-1].verdict,
         _VERDICTS: verdicts_text(verdicts),
-        **told_tags(told),
+        **notified_tags(notified),
     }
 
 
-def told_tags(told: Mapping[str, int]) -> dict[str, str]:
-    """Up to when receivers were told."""
-    return {_TOLD + receiver: str(at) for receiver, at in told.items()}
+def notified_tags(notified: Mapping[str, int]) -> dict[str, str]:
+    """Up to when receivers were notified."""
+    return {_NOTIFIED + receiver: str(at) for receiver, at in notified.items()}
 
 
 def end_tags(by: str, reason: str) -> dict[str, str]:

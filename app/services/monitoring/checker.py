@@ -12,7 +12,7 @@ from app.domain.monitoring.monitor_runs import MonitorState
 from app.domain.monitoring.reasons import NO_METRIC, RUN_GONE
 from app.domain.ports import Clock, Locks, OwnGateway
 from app.domain.registry.fleet import Fleet
-from app.domain.registry.models import ModelVersion
+from app.domain.registry.models import ModelVersion, VersionKey
 from app.services.alerts import Announcer
 from app.services.host.gatherer import Gatherer
 from app.services.mirror.journal import Journal
@@ -27,15 +27,13 @@ _ROUND = "checks"
 _VERSIONS_AT_ONCE = 500
 _TRIES_AFTER_SECONDS = (0, 2, 5)
 
-Key = tuple[str, int]
-
 
 @dataclass(slots=True)
 class Outcome:
     """What came of checks: how many verdicts changed, and which versions could not be judged, with the reason."""
 
     changed: int = 0
-    failed: dict[Key, str] = field(default_factory=dict)
+    failed: dict[VersionKey, str] = field(default_factory=dict)
 
     def add(self, other: "Outcome") -> None:
         self.changed += other.changed
@@ -77,7 +75,7 @@ class Checker:
         self._clock = clock
         self._timeout = timeout
         self._ticket = ticket
-        self._observed = Gatherer[Key]("observed", self._check_observed, _TRIES_AFTER_SECONDS)
+        self._observed = Gatherer[VersionKey]("observed", self._check_observed, _TRIES_AFTER_SECONDS)
 
     def round(self) -> None:
         """The scheduler's tick: check every monitored version, unless another process is at it."""
@@ -95,8 +93,8 @@ class Checker:
         except Exception:
             log.exception("The monitored versions could not be checked")
 
-    def observed(self, name: str, version: int) -> None:
-        """Have one version checked soon."""
+    def check_soon(self, name: str, version: int) -> None:
+        """Have one version checked within seconds."""
         self._observed.add((name, version))
 
     def start(self) -> None:
@@ -126,7 +124,7 @@ class Checker:
             self._checks.put([], listed)
         return total
 
-    def _check_observed(self, keys: list[Key]) -> bool:
+    def _check_observed(self, keys: list[VersionKey]) -> bool:
         try:
             with self._gateway.within(self._timeout):
                 states = self._gateway.monitor_states() or ()
@@ -190,7 +188,7 @@ def _row(fleet: Fleet, state: MonitorState) -> ModelVersion | None:
     return model.row if model and model.row.created == state.registration.version_created else None
 
 
-def _rows(fleet: Fleet, states: Sequence[MonitorState]) -> Mapping[Key, ModelVersion]:
+def _rows(fleet: Fleet, states: Sequence[MonitorState]) -> Mapping[VersionKey, ModelVersion]:
     """The versions of some registrations, and those that are their baselines."""
     keys = {state.registration.key for state in states}
     keys |= {key for state in states if (key := baseline_key(state.registration))}

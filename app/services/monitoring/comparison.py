@@ -11,11 +11,9 @@ from app.domain.monitoring.evidence import series_by_metric
 from app.domain.monitoring.monitored import first_of_each
 from app.domain.ports import Clock, Gateway
 from app.domain.registry.fleet import segment
-from app.domain.registry.models import Registration, TrackedModel
+from app.domain.registry.models import Registration, TrackedModel, VersionKey
 from app.domain.registry.names import version_number
 from app.domain.registry.stages import StageRules
-
-Key = tuple[str, int]
 
 
 class Comparison:
@@ -64,7 +62,7 @@ class Comparison:
             raise NotFound(f"There is no registered model {name!r} in MLflow.")
         return segment("", [reading.model], reading.versions or (), self._rules).by_name.get(name, ())
 
-    def _registrations(self, models: Sequence[TrackedModel]) -> Mapping[Key, Registration]:
+    def _registrations(self, models: Sequence[TrackedModel]) -> Mapping[VersionKey, Registration]:
         """The registrations of these versions, and not of ones deleted and made again."""
         kept, _ = first_of_each(self._gateway.open_registrations() or ())
         created = {model.key: model.row.created for model in models}

@@ -6,7 +6,7 @@ from typing import Any
 from app.domain.errors import NotFound
 from app.domain.monitoring.judging import baseline_key, judge_registration
 from app.domain.ports import Clock, Gateway
-from app.domain.registry.models import Registration, TrackedModel
+from app.domain.registry.models import Registration, TrackedModel, VersionKey
 from app.domain.registry.names import version_number
 from app.domain.times import DAY_MS
 from app.domain.views import Judged, drift_info, series_info
@@ -47,7 +47,7 @@ class Drift:
 
     def _judged(
         self, models: Iterable[TrackedModel], others: Iterable[TrackedModel], now: int, metrics: Collection[str]
-    ) -> dict[tuple[str, int], Judged]:
+    ) -> dict[VersionKey, Judged]:
         """Each version by its registration's settings, or by the defaults where it is not monitored.
 
         `others` are all versions of the model: one may be another's baseline.

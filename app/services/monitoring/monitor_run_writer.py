@@ -126,7 +126,7 @@ class MonitorRunWriter:
         for run_id, at in newest.items():
             try:
                 with self._writing():
-                    self._gateway.mark_told(run_id, {receiver_id: at})
+                    self._gateway.mark_notified(run_id, {receiver_id: at})
             except (MlflowRefused, MlflowMissing):
                 log.info("A monitor run is deleted: it is not noted there who was told of its verdicts")
             except TowerError as error:

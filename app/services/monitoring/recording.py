@@ -32,8 +32,8 @@ class _Recording:
         self._historian.ended(run_id, ended_at, by, reason)
         return ended_at
 
-    def write_verdict(self, run_id: str, verdicts: Sequence[Verdict], told: Any) -> None:
-        self._gateway.write_verdict(run_id, verdicts, told)
+    def write_verdict(self, run_id: str, verdicts: Sequence[Verdict], notified: Any) -> None:
+        self._gateway.write_verdict(run_id, verdicts, notified)
         self._historian.judged(run_id, verdicts)
 
     def monitor_states(self) -> Sequence[MonitorState] | None:

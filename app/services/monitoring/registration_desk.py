@@ -6,7 +6,7 @@ from typing import Any
 
 from app.domain.errors import TowerError
 from app.domain.monitoring.observations import Observation
-from app.domain.ports import Observers
+from app.domain.ports import CheckTrigger
 from app.domain.registry.models import Registration
 from app.services.monitoring.monitor_run_writer import MonitorRunWriter
 from app.services.monitoring.registration_list import RegistrationList
@@ -17,9 +17,9 @@ log = logging.getLogger(__name__)
 class RegistrationDesk:
     """Takes what a client writes, and has the version judged. Errors are those of `MonitorRunWriter`."""
 
-    def __init__(self, registrations: RegistrationList, writer: MonitorRunWriter, observers: Observers) -> None:
+    def __init__(self, registrations: RegistrationList, writer: MonitorRunWriter, check_trigger: CheckTrigger) -> None:
         self._writer = writer
-        self._observers = observers
+        self._check_trigger = check_trigger
         self.is_monitored = registrations.is_monitored
         self.remove = writer.remove
 
@@ -36,7 +36,7 @@ class RegistrationDesk:
 
     def _judged(self, registration: Registration) -> Registration:
         try:
-            self._observers.observed(*registration.key)
+            self._check_trigger.check_soon(*registration.key)
         except TowerError as error:
             # What the client sent is written; the next round judges it.
             log.warning("A version is checked with the next round: %s", error.detail)

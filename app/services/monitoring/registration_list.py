@@ -9,7 +9,7 @@ from app.domain.errors import NotFound, TowerError
 from app.domain.monitoring.monitored import Monitored, Registrations, first_of_each
 from app.domain.ports import Gateway, Locks, Monotonic
 from app.domain.registry.codec import registrations_from, registrations_value
-from app.domain.registry.models import Registration
+from app.domain.registry.models import Registration, VersionKey
 from app.domain.registry.names import version_number
 from app.services.host.holding_cache import HoldingCache
 from app.services.mirror.model_tracker import ModelTracker
@@ -108,7 +108,7 @@ class RegistrationList:
         """Add what was written to MLflow, or replace what the list has of the version."""
         self._change(lambda by_key: by_key.update({registration.key: registration}))
 
-    def remove(self, key: tuple[str, int], ended: Collection[str]) -> None:
+    def remove(self, key: VersionKey, ended: Collection[str]) -> None:
         """Remove what the list has of a version, where its monitor run is among those that ended."""
 
         def change(by_key: Registrations) -> None:

@@ -69,10 +69,10 @@ class VerdictRecord:
 
     def _write(self, state: MonitorState, found: VersionVerdict, now: int) -> MonitorState:
         # A receiver that was never notified of this version is notified from this change on.
-        notified = {receiver_id: state.since for receiver_id in self._receiver_ids if receiver_id not in state.told}
+        notified = {receiver_id: state.since for receiver_id in self._receiver_ids if receiver_id not in state.notified}
         at = max(now, state.since + 1)
         verdicts = (*state.verdicts, Verdict(at, found.verdict, found.reasons))
         registration = state.registration
         self._writer.write_verdict(registration.monitor_run_id, verdicts, notified)
         log.info("%s v%d is %s, was %s", *registration.key, found.verdict, state.verdict)
-        return replace(state, verdicts=verdicts, told={**state.told, **notified})
+        return replace(state, verdicts=verdicts, notified={**state.notified, **notified})

@@ -1,4 +1,4 @@
-"""The watcher: finds what changed in MLflow between two sweeps, and has just that read."""
+"""The change detector: finds what changed in MLflow between two sweeps, and has just that read."""
 
 import logging
 from collections.abc import Callable
@@ -11,8 +11,8 @@ from app.domain.registry.fleet import Fleet
 from app.domain.registry.models import ModelReading
 from app.services.host.gatherer import Gatherer
 from app.services.mirror.journal import Journal
+from app.services.mirror.snapshot_publisher import SnapshotPublisher
 from app.services.mirror.snapshots import Snapshots
-from app.services.mirror.updater import Updater
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -25,20 +25,20 @@ _MOST_READ = 400
 _TRIES_AFTER_SECONDS = (0, 2, 5)
 
 
-class Watcher:
+class ChangeDetector:
     """Polls on the scheduler's ticks, and reads what deliveries name on a thread of its own."""
 
     def __init__(
         self,
         gateway: Gateway,
         snapshots: Snapshots,
-        updater: Updater,
+        publisher: SnapshotPublisher,
         journal: Journal,
         timeout: float,
     ) -> None:
         self._gateway = gateway
         self._snapshots = snapshots
-        self._updater = updater
+        self._publisher = publisher
         self._journal = journal
         self._timeout = timeout
         # Tried again where MLflow fails: MLflow itself does not deliver it again.
@@ -70,12 +70,12 @@ class Watcher:
         others = sorted(changed.names - {model.name for model in just_read}) + renamed(newest, fleet)
         news = 0
         if just_read:
-            news += self._updater.apply(self._gateway.read_versions(just_read, fleet.experiment_ids), ticket)
+            news += self._publisher.apply(self._gateway.read_versions(just_read, fleet.experiment_ids), ticket)
         if others:
             ticket = self._ticket()
             nothing = dict[str, ModelReading]()
-            readings = self._told(lambda: self._gateway.read_models(others, fleet.experiment_ids), nothing)
-            news += self._updater.apply(readings, ticket)
+            readings = self._unless_denied(lambda: self._gateway.read_models(others, fleet.experiment_ids), nothing)
+            news += self._publisher.apply(readings, ticket)
         return news
 
     def look_at_aliases(self) -> int:
@@ -93,9 +93,9 @@ class Watcher:
             model.name: ModelReading(model, None)
             for model in found.same_versions
         }
-        changed = self._updater.apply(readings, ticket) if readings else 0
+        changed = self._publisher.apply(readings, ticket) if readings else 0
         # Each missing one is asked for by name before it is believed to be gone.
-        return changed + (self._told(lambda: self._updater.look_up(to_read), 0) if to_read else 0)
+        return changed + (self._unless_denied(lambda: self._publisher.look_up(to_read), 0) if to_read else 0)
 
     def pushed(self, name: str) -> None:
         """Have a registered model read soon."""
@@ -114,10 +114,10 @@ class Watcher:
     def _read(self, names: list[str]) -> int:
         if len(names) > _MOST_READ:
             return self._swept(self._snapshots.newest())
-        return self._updater.look_up(names)
+        return self._publisher.look_up(names)
 
-    def _told(self, read: Callable[[], T], nothing: T) -> T:
-        """What MLflow tells; nothing where it denies all of it: what may no longer be read fails no poll."""
+    def _unless_denied(self, read: Callable[[], T], nothing: T) -> T:
+        """What MLflow answers; `nothing` where it denies all of it: what may no longer be read fails no poll."""
         try:
             return read()
         except MlflowDenied as error:
@@ -128,7 +128,7 @@ class Watcher:
         return self._snapshots.ticket(self._gateway.patience)
 
     def _swept(self, before: Fleet | None) -> int:
-        return self._updater.sweep().changes_since(before)
+        return self._publisher.sweep().changes_since(before)
 
     def _noted(self, kind: str, work: Callable[[], int]) -> bool:
         """Do it and note how it went; whether it went well."""

@@ -1,4 +1,4 @@
-"""The updater: reads MLflow and publishes what it finds, all of it or some registered models."""
+"""The snapshot publisher: reads MLflow, all of it or some registered models, and publishes that as the snapshot."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ _SWEEP = "sweep"
 
 
 @dataclass(frozen=True, slots=True)
-class UpdaterOptions:
+class PublisherOptions:
     """`interval` between sweeps and `timeout` of one, in seconds; without a cache none is ever due."""
 
     interval: float
@@ -40,7 +40,7 @@ class _Failure:
     at: float
 
 
-class Updater:
+class SnapshotPublisher:
     """Sweeps and look-ups. One sweep at a time, in whatever process; look-ups go on beside it."""
 
     def __init__(
@@ -52,7 +52,7 @@ class Updater:
         rules: StageRules,
         clock: Clock,
         monotonic: Monotonic,
-        options: UpdaterOptions,
+        options: PublisherOptions,
     ) -> None:
         self._gateway = gateway
         self._snapshots = snapshots

@@ -1,4 +1,4 @@
-"""Refreshing: the mirror, then the registrations; the count of runs later. In the process that talks to MLflow."""
+"""The refresh coordinator: the mirror, then the registrations; the count of runs later."""
 
 import logging
 import threading
@@ -7,28 +7,28 @@ from app.domain.errors import TowerError
 from app.domain.ports import Clock
 from app.domain.registry.fleet import Edition, Fleet
 from app.domain.registry.webhook import Deliveries
+from app.services.mirror.change_detector import ChangeDetector
 from app.services.mirror.run_counter import RunCounter
-from app.services.mirror.updater import Updater
-from app.services.mirror.watcher import Watcher
+from app.services.mirror.snapshot_publisher import SnapshotPublisher
 from app.services.monitoring.reconciler import Reconciler
 
 log = logging.getLogger(__name__)
 
 
-class Refresher:
+class RefreshCoordinator:
     """What the scheduler, a request to refresh and a delivery set going."""
 
     def __init__(
         self,
-        updater: Updater,
-        watcher: Watcher | None,
+        publisher: SnapshotPublisher,
+        detector: ChangeDetector | None,
         reconciler: Reconciler,
         runs: RunCounter,
         clock: Clock,
         timeout: float,
     ) -> None:
-        self._updater = updater
-        self._watcher = watcher
+        self._publisher = publisher
+        self._detector = detector
         self._reconciler = reconciler
         self._runs = runs
         self._clock = clock
@@ -42,7 +42,7 @@ class Refresher:
     def tick(self) -> None:
         """Refresh if one is due; a failure is logged, the next tick tries again."""
         try:
-            fleet = self._updater.sweep_if_due()
+            fleet = self._publisher.sweep_if_due()
             if fleet is not None:
                 self._follow_up(fleet)
         except TowerError as error:
@@ -50,7 +50,7 @@ class Refresher:
 
     def refresh(self) -> Edition:
         """Read everything now, and give the new edition. Raises `MlflowUnavailable`; the snapshot then stays."""
-        fleet = self._updater.sweep()
+        fleet = self._publisher.sweep()
         self._follow_up(fleet)
         return fleet.edition
 
@@ -67,8 +67,8 @@ class Refresher:
         """
         if not self._deliveries.is_new(delivery_id, sent_at, self._clock()):
             return False
-        if name is not None and self._watcher is not None:
-            self._watcher.pushed(name)
+        if name is not None and self._detector is not None:
+            self._detector.pushed(name)
         return True
 
     def _follow_up(self, fleet: Fleet) -> None:
