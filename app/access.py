@@ -9,7 +9,8 @@ from flask_httpauth import HTTPTokenAuth
 from werkzeug.datastructures import Authorization, Headers
 from werkzeug.wrappers import Response as AnyResponse
 
-from app.services.host.keys import AccessKey, KeyRing
+from app.domain.messages import NEEDS_ACCESS_KEY, other_role_needed
+from app.services.host.keys import ROLES, AccessKey, KeyRing
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -17,7 +18,6 @@ KEY_COOKIE = "control_tower_key"
 _WRITES = ("POST", "PUT", "PATCH", "DELETE")
 
 OPEN = "open"
-_ROLES = ("read", "write", "admin")
 
 # Routes that Flask and flask-smorest make themselves.
 _MADE_FOR_US = {
@@ -30,7 +30,7 @@ _MADE_FOR_US = {
 
 def requires(role: str) -> Callable[[F], F]:
     """Declare the role that a view needs, in the code and in OpenAPI; `open` for everybody."""
-    if role not in (OPEN, *_ROLES):
+    if role not in (OPEN, *ROLES):
         raise ValueError(role)
 
     def declare(view: F) -> F:
@@ -73,11 +73,11 @@ def guard(app: Flask, ring: KeyRing) -> None:
         if status == HTTPStatus.UNAUTHORIZED and request.method == "GET" and wants_page():
             return redirect(url_for("ui.sign_in", next=request.full_path.rstrip("?"))), 303
         if status == HTTPStatus.UNAUTHORIZED:
-            return jsonify(detail="This needs an access key: send it as Authorization: Bearer KEY."), 401
+            return jsonify(detail=NEEDS_ACCESS_KEY), 401
         needed = role_of(current_app, request.endpoint or "")
-        return jsonify(detail=f"This needs a key with the role {needed}; yours has {g.key.role}."), 403
+        return jsonify(detail=other_role_needed(needed, g.key.role)), 403
 
-    checks = {role: auth.login_required(role=[role])(lambda: None) for role in _ROLES}
+    checks = {role: auth.login_required(role=[role])(lambda: None) for role in ROLES}
 
     @app.before_request
     def check() -> Any:

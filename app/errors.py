@@ -10,6 +10,7 @@ from marshmallow import Schema, fields
 from werkzeug.exceptions import HTTPException
 
 from app.domain.errors import InvalidInput, NotFound, TowerError, Unauthorized
+from app.domain.messages import WHOLE
 from app.logs import request_id
 
 log = logging.getLogger(__name__)
@@ -85,7 +86,3 @@ def _flat(messages: Any, field: str = "") -> list[str]:
         return told
     lines = messages if isinstance(messages, list) else [messages]
     return [str(line) if not field or line in WHOLE else f"{field}: {line}" for line in lines]
-
-
-# Messages that clients know word by word, so that no field's name may stand before them.
-WHOLE = {"Invalid model type. Must be classifier or regressor"}

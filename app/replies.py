@@ -13,6 +13,7 @@ from werkzeug.datastructures import Headers
 from werkzeug.http import parse_accept_header, parse_etags
 
 from app.access import requires
+from app.domain.messages import MODEL_NOT_FOUND, NEEDS_ACCESS_KEY, NOTHING_READ, other_role_needed, too_slow
 from app.domain.times import rfc3339
 from app.errors import ErrorSchema
 from app.logs import request_id
@@ -30,17 +31,11 @@ JSON = "application/json"
 
 _TEXT = {
     400: ("Bad input", "page: Not a valid integer."),
-    401: (
-        "No access key, or an unknown one",
-        "This needs an access key: send it as Authorization: Bearer KEY.",
-    ),
-    403: ("The key's role does not allow this", "This needs a key with the role write; yours has read."),
-    404: ("Not found", "Model not found in MLflow"),
-    500: (
-        "MLflow cannot be reached, or an internal error",
-        "MLflow did not answer within 20 s. Try again later.",
-    ),
-    503: ("Nothing to serve yet", "Nothing has been read from MLflow yet. Try again shortly."),
+    401: ("No access key, or an unknown one", NEEDS_ACCESS_KEY),
+    403: ("The key's role does not allow this", other_role_needed("write", "read")),
+    404: ("Not found", MODEL_NOT_FOUND),
+    500: ("MLflow cannot be reached, or an internal error", too_slow(20)),
+    503: ("Nothing to serve yet", NOTHING_READ),
 }
 
 AGE_HEADERS = {

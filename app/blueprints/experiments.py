@@ -5,6 +5,7 @@ from typing import Any
 from flask import Response
 
 from app.access import requires
+from app.domain.messages import EXPERIMENT_NOT_FOUND
 from app.parsing import TowerBlueprint
 from app.replies import AGE_HEADERS, cached, errors, live
 from app.schemas.experiments import ExperimentQuerySchema, ExperimentSchema, RunQuerySchema, RunSchema
@@ -24,7 +25,7 @@ def experiments(query: dict[str, Any]) -> Answer:
 
 @blp.route("/runs/<string:experiment_id>")
 @requires("read")
-@errors(blp, 400, 404, not_found="Experiment not found in MLflow")
+@errors(blp, 400, 404, not_found=EXPERIMENT_NOT_FOUND)
 @blp.arguments(RunQuerySchema, location="query")
 @blp.response(200, RunSchema(many=True), headers={**AGE_HEADERS, **_NEXT})
 def runs(query: dict[str, Any], experiment_id: str) -> Response:

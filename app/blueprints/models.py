@@ -7,6 +7,7 @@ from flask import Response
 
 from app.access import requires
 from app.domain.findings import FindingsQuery
+from app.domain.messages import no_registered_model
 from app.domain.registry.query import ListQuery
 from app.parsing import TowerBlueprint
 from app.replies import AGE_HEADERS, cached, errors, live
@@ -90,7 +91,7 @@ def model_drift(query: dict[str, Any], model_name: str) -> Response:
 
 @blp.route("/model/<string:model_name>/compare")
 @requires("read")
-@errors(blp, 400, 404, not_found="There is no registered model 'DNA_Analysis_Model' in MLflow.")
+@errors(blp, 400, 404, not_found=no_registered_model("DNA_Analysis_Model"))
 @blp.arguments(CompareQuerySchema, location="query")
 @blp.response(200, ComparisonSchema, headers=AGE_HEADERS)
 def compare_versions(query: dict[str, Any], model_name: str) -> Response:

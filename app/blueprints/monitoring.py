@@ -5,6 +5,7 @@ from typing import Any
 from flask import Response
 
 from app.access import default_registrant, requires
+from app.domain.messages import NOT_MONITORED
 from app.domain.monitoring.observations import observations_of
 from app.domain.registry.query import FleetQuery
 from app.domain.times import rfc3339
@@ -26,7 +27,6 @@ from app.schemas.monitoring import (
     StatusSchema,
 )
 from app.services.answers.prepared import Answer
-from app.services.monitoring.registration_list import NOT_MONITORED
 from app.wiring.worker import tower
 
 blp = TowerBlueprint("monitoring", __name__, description="Which model versions are monitored")
@@ -114,7 +114,7 @@ def change(body: dict[str, Any], model_name: str, model_version: str) -> Respons
 )
 @blp.response(201, AcceptedSchema, headers=AGE_HEADERS)
 def observe(body: dict[str, Any], model_name: str, model_version: str) -> Response:
-    """Send metric values of a monitored version, at most 1000; all of them are written or none."""
+    """Send metric values of a monitored version; all of them are written or none."""
     found = observations_of(body, tower().clock())
     tower().registrations.observe(model_name, model_version, found)
     return live({"accepted": len(found)}, 201)

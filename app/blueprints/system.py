@@ -4,6 +4,7 @@ from flask import Response, redirect, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
 from app.access import OPEN, requires, wants_page
+from app.domain.messages import NOTHING_READ
 from app.errors import ErrorSchema
 from app.parsing import TowerBlueprint
 from app.replies import AGE_HEADERS, errors, live
@@ -52,14 +53,14 @@ def livez() -> Response:
     503,
     schema=ErrorSchema,
     description="Nothing to serve yet",
-    example={"detail": "Nothing has been read from MLflow yet. Try again shortly."},
+    example={"detail": NOTHING_READ},
 )
 @blp.response(200, ReadySchema)
 def readyz() -> Response:
     """There is something to serve."""
     if tower().health_report.is_ready():
         return live({"status": "ready"})
-    response = live({"detail": "Nothing has been read from MLflow yet. Try again shortly."}, 503)
+    response = live({"detail": NOTHING_READ}, 503)
     response.headers["Retry-After"] = _RETRY_SECONDS
     return response
 

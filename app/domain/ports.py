@@ -149,7 +149,10 @@ class Gateway(TimeBounds, Protocol):
         ...
 
     def log_observations(self, run_id: str, found: Sequence[Observation]) -> None:
-        """Write at most 1000 values to a monitor run, all or none. `MlflowRefused` where the run is deleted."""
+        """Write at most `MOST_VALUES` values to a monitor run, all or none.
+
+        Raises `MlflowRefused` where the run is deleted.
+        """
         ...
 
     def change_settings(self, run_id: str, settings: Mapping[str, Any]) -> None:

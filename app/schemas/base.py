@@ -7,6 +7,7 @@ from marshmallow import Schema, fields, validate
 
 # Further on there are no pages of any list, and the place of its first row is a number that Python slices by.
 _MOST_PAGES = 1_000_000_000
+_MOST_DAYS = 3650
 
 _DIGITS = re.compile(r"-?[0-9]{1,20}\Z", re.ASCII)
 _DECIMALS = re.compile(r"-?[0-9]{1,20}(\.[0-9]{1,20})?([eE][+-]?[0-9]{1,2})?\Z", re.ASCII)
@@ -70,6 +71,16 @@ def metric_choice() -> fields.List[str]:
         fields.String(),
         load_default=(),
         metadata=told("A metric, may be repeated; by default all. Each costs a request to MLflow", ["accuracy"]),
+    )
+
+
+def days_back(example: int, default: int) -> fields.Integer:
+    """How far back to look at a version's history."""
+    return number(
+        f"Days to look back, 1 to {_MOST_DAYS}",
+        example,
+        load_default=default,
+        validate=validate.Range(1, _MOST_DAYS),
     )
 
 

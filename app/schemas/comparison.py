@@ -5,13 +5,11 @@ from marshmallow import Schema, ValidationError, fields, validate
 from app.domain.comparison.comparison import MOST_MARGIN
 from app.domain.comparison.differences import METHODS
 from app.domain.monitoring.evidence import PRODUCTION, TRAINING
-from app.domain.registry.names import is_metric_name
+from app.domain.registry.names import LONGEST_ALIAS, is_metric_name
 from app.domain.registry.stages import STAGES
 from app.schemas.base import DecimalNumber, number, real, text, told
 from app.schemas.monitoring import direction_field
 
-# Of an alias, as MLflow has it.
-_LONGEST = 255
 _WHICH = {"required": "Needed: a version or an alias."}
 
 
@@ -27,14 +25,14 @@ class CompareQuerySchema(Schema):
         "Version or alias to hold the other against; a number is a version",
         "champion",
         required=True,
-        validate=validate.Length(1, _LONGEST),
+        validate=validate.Length(1, LONGEST_ALIAS),
         error_messages=_WHICH,
     )
     candidate = text(
         "Version or alias that may take its place; a number is a version",
         "challenger",
         required=True,
-        validate=validate.Length(1, _LONGEST),
+        validate=validate.Length(1, LONGEST_ALIAS),
         error_messages=_WHICH,
     )
     margin = DecimalNumber(

@@ -45,7 +45,7 @@ class RunSchema(Schema):
 class RunQuerySchema(Schema):
     """How many runs, and from where on."""
 
-    limit = number("Runs at most, 1 to 50000", 100, load_default=100, validate=validate.Range(1, _MOST_RUNS))
+    limit = number(f"Runs at most, 1 to {_MOST_RUNS}", 100, load_default=100, validate=validate.Range(1, _MOST_RUNS))
     page_token = text(
         "Next page: from the header `X-Next-Page-Token`",
         "eyJvZmZzZXQiOiAxMDB9",

@@ -9,11 +9,11 @@ from app.domain.registry.query import EVERYTHING, SORTS, ListQuery
 from app.domain.registry.stages import STAGES
 from app.schemas.base import (
     PageQuerySchema,
+    days_back,
     flag,
     metric_choice,
     metrics,
     moment,
-    number,
     part_of_name,
     text,
     told,
@@ -103,7 +103,7 @@ class DriftQuerySchema(Schema):
     """Which metrics, and how far back to look."""
 
     metric = metric_choice()
-    days = number("Days to look back, 1 to 3650", 30, load_default=30, validate=validate.Range(1, 3650))
+    days = days_back(30, default=30)
 
 
 class DriftSchema(Schema):

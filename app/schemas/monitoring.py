@@ -4,21 +4,39 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, post_load, validate
 
+from app.domain.messages import INVALID_MODEL_TYPE
+from app.domain.monitoring.check_settings import (
+    DEFAULT_BASELINE,
+    DEFAULT_M,
+    DEFAULT_N,
+    LEAST_BASELINE,
+    MOST_BASELINE,
+)
 from app.domain.monitoring.directions import DIRECTIONS
 from app.domain.monitoring.evidence import EVALUATION_RUN, LOGGED_MODEL, MONITOR_RUN, PRODUCTION, SOURCE_RUN, TRAINING
+from app.domain.monitoring.observations import MOST_VALUES
 from app.domain.monitoring.rules import RULES
 from app.domain.monitoring.verdicts import VERDICTS
+from app.domain.registry.names import LONGEST_NAME, LONGEST_TAG
 from app.domain.registry.query import VERDICT_SORTS, FleetQuery, ListQuery
 from app.domain.registry.stages import MODEL_TYPES, STAGES
-from app.schemas.base import PageQuerySchema, flag, metric_choice, moment, number, part_of_name, real, text, told
-
-INVALID_TYPE = "Invalid model type. Must be classifier or regressor"
-_LONGEST_NAME = 250
+from app.schemas.base import (
+    PageQuerySchema,
+    days_back,
+    flag,
+    metric_choice,
+    moment,
+    number,
+    part_of_name,
+    real,
+    text,
+    told,
+)
 
 
 def _model_type(value: object) -> None:
     if value not in MODEL_TYPES:
-        raise ValidationError(INVALID_TYPE)
+        raise ValidationError(INVALID_MODEL_TYPE)
 
 
 class _Json(fields.Raw):
@@ -33,9 +51,11 @@ _SETTINGS: dict[str, Any] = {
     "direction": {"my_score": "higher"},
 }
 _SETTINGS_TOLD = (
-    "How it is checked. `limits` per metric (`min`, `max`); `baseline`: `{points}` (10 to 1000, default 20), "
-    "`{from, to}` or `{version}`; `silence_hours`; `alarm`: `m` of the last `n` points (default 3 of 5); "
-    "`direction` of metrics whose name does not tell: `higher` or `lower` is better. At most 8000 characters"
+    "How it is checked. `limits` per metric (`min`, `max`); "
+    f"`baseline`: `{{points}}` ({LEAST_BASELINE} to {MOST_BASELINE}, default {DEFAULT_BASELINE}), "
+    "`{from, to}` or `{version}`; `silence_hours`; "
+    f"`alarm`: `m` of the last `n` points (default {DEFAULT_M} of {DEFAULT_N}); `direction` of metrics whose name does "
+    f"not tell: `higher` or `lower` is better. At most {LONGEST_TAG} characters"
 )
 
 
@@ -50,8 +70,8 @@ class RegisterSchema(Schema):
         required=True,
         validate=_model_type,
         error_messages={
-            "invalid": INVALID_TYPE,
-            "null": INVALID_TYPE,
+            "invalid": INVALID_MODEL_TYPE,
+            "null": INVALID_MODEL_TYPE,
             "required": "Needed: classifier or regressor.",
         },
         metadata=told("`classifier` or `regressor`", "classifier", enum=list(MODEL_TYPES)),
@@ -59,7 +79,7 @@ class RegisterSchema(Schema):
     registered_by = text(
         "Who adds the model; by default the name of the access key, else `anonymous`",
         "data_scientist_john",
-        validate=validate.Length(1, _LONGEST_NAME),
+        validate=validate.Length(1, LONGEST_NAME),
     )
     settings = _settings(_SETTINGS_TOLD, allow_none=True)
 
@@ -252,7 +272,7 @@ class ObservationsSchema(Schema):
             "type": "array",
             "items": {"type": "object"},
             **told(
-                "Several, instead of the two above; at most 1000 values in all",
+                f"Several, instead of the two above; at most {MOST_VALUES} values in all",
                 [{"metrics": {"accuracy": 0.93}, "timestamp": "2023-12-07T10:30:00Z"}],
             ),
         }
@@ -269,7 +289,7 @@ class SeriesQuerySchema(Schema):
     """Which points."""
 
     metric = metric_choice()
-    days = number("Days to look back, 1 to 3650", 90, load_default=3650, validate=validate.Range(1, 3650))
+    days = days_back(90, default=3650)
 
 
 _POINT = {

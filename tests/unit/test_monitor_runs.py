@@ -3,7 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.monitoring.monitor_runs import LONGEST, Verdict, verdicts_from, verdicts_text
+from app.domain.monitoring.monitor_runs import Verdict, verdicts_from, verdicts_text
+from app.domain.registry.names import LONGEST_TAG
 
 _verdicts = st.lists(
     st.builds(
@@ -20,7 +21,7 @@ _verdicts = st.lists(
 @given(_verdicts)
 def test_the_newest_changes_fit_into_a_tag_and_are_read_back(verdicts: list[Verdict]) -> None:
     text = verdicts_text(verdicts)
-    assert len(text) <= LONGEST
+    assert len(text) <= LONGEST_TAG
     found = verdicts_from(text)
     assert found
     assert [(one.at, one.verdict) for one in found] == [(one.at, one.verdict) for one in verdicts[-len(found) :]]

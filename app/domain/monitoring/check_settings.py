@@ -9,14 +9,12 @@ import orjson
 
 from app.domain.errors import InvalidInput
 from app.domain.monitoring.directions import DIRECTIONS, direction_of
-from app.domain.registry.names import is_metric_name, version_number
+from app.domain.registry.names import LONGEST_TAG, is_metric_name, version_number
 from app.domain.times import parse_rfc3339
 
-# MLflow cuts a longer tag of a run without a word.
-LONGEST = 8000
 # Fewer points do not tell a mean and a deviation, and how many the default takes: docs/decisions/0016.
 LEAST_BASELINE, DEFAULT_BASELINE, MOST_BASELINE = 10, 20, 1000
-_M, _N = 3, 5
+DEFAULT_M, DEFAULT_N = 3, 5
 _MOST_N = 100
 _MOST_SILENCE_HOURS = 87_600
 # `limits` holds metrics, which hold bounds. What nests deeper is no setting.
@@ -51,8 +49,8 @@ class CheckSettings:
     limits: Mapping[str, Limits] = field(default_factory=dict)
     baseline: Baseline = field(default_factory=Baseline)
     silence_hours: float | None = None
-    m: int = _M
-    n: int = _N
+    m: int = DEFAULT_M
+    n: int = DEFAULT_N
     direction: Mapping[str, str] = field(default_factory=dict)
 
     def direction_of(self, metric: str) -> str | None:
@@ -72,8 +70,8 @@ def merged(known: Mapping[str, Any], patch: Any) -> dict[str, Any]:
         if made is not None and not (made == {} and name in _COLLECTIONS):
             found[name] = made
     check_settings(found)
-    if len(settings_text(found)) > LONGEST:
-        raise InvalidInput(f"settings: longer than {LONGEST} characters as JSON. Leave out what is not needed.")
+    if len(settings_text(found)) > LONGEST_TAG:
+        raise InvalidInput(f"settings: longer than {LONGEST_TAG} characters as JSON. Leave out what is not needed.")
     return found
 
 
@@ -179,8 +177,10 @@ def _silence(value: Any) -> dict[str, Any]:
 
 def _alarm(value: Any) -> dict[str, Any]:
     given = _object(value, "alarm", ("m", "n"))
-    n = _whole(given.get("n", max(_N, given["m"]) if _is_whole(given.get("m")) else _N), "alarm.n", 1, _MOST_N)
-    m = _whole(given.get("m", min(_M, n)), "alarm.m", 1, _MOST_N)
+    n = _whole(
+        given.get("n", max(DEFAULT_N, given["m"]) if _is_whole(given.get("m")) else DEFAULT_N), "alarm.n", 1, _MOST_N
+    )
+    m = _whole(given.get("m", min(DEFAULT_M, n)), "alarm.m", 1, _MOST_N)
     if m > n:
         raise InvalidInput("alarm: m is more than n.")
     return {"m": m, "n": n}

@@ -7,12 +7,11 @@ import orjson
 
 from app.domain.monitoring.verdicts import DEGRADED, DRIFTING, HEALTHY, INSUFFICIENT
 from app.domain.registry.models import Registration
+from app.domain.registry.names import LONGEST_TAG
 
 VERDICT_METRIC = "control_tower.verdict"
 CODES = {INSUFFICIENT: -1.0, HEALTHY: 0.0, DEGRADED: 1.0, DRIFTING: 2.0}
 VERDICTS_BY_CODE = {code: verdict for verdict, code in CODES.items()}
-# MLflow cuts a longer tag of a run without a word.
-LONGEST = 8000
 _MOST_KEPT = 50
 _MOST_REASONS = 5
 _REASON = 240
@@ -60,7 +59,7 @@ def verdicts_text(verdicts: Sequence[Verdict]) -> str:
     for most in range(min(len(verdicts), _MOST_KEPT), 0, -1):
         rows = [[one.at, one.verdict, _cut(one.reasons)] for one in verdicts[-most:]]
         text = orjson.dumps(rows).decode()
-        if len(text) <= LONGEST:
+        if len(text) <= LONGEST_TAG:
             return text
     return "[]"
 
@@ -75,5 +74,5 @@ def verdicts_from(text: str | None) -> tuple[Verdict, ...]:
 
 
 def _cut(reasons: Sequence[str]) -> list[str]:
-    # A reason may name a metric of 250 characters; six bytes of JSON may stand for each.
+    # A reason may name a metric of `LONGEST_NAME` characters; six bytes of JSON may stand for each.
     return [reason if len(reason) <= _REASON else reason[:_REASON] + "…" for reason in reasons[:_MOST_REASONS]]

@@ -6,7 +6,7 @@ from typing import Any
 
 from app.domain.errors import InvalidInput
 from app.domain.monitoring.evidence import is_own
-from app.domain.registry.names import is_metric_name
+from app.domain.registry.names import LONGEST_NAME, is_metric_name
 from app.domain.times import is_future, parse_rfc3339
 
 MOST_VALUES = 1000
@@ -84,7 +84,8 @@ def _problem(metric: str, value: Any) -> str | None:
     if is_own(metric):
         return "names that begin with control_tower. are the service's own."
     if not is_metric_name(metric):
-        return "MLflow takes no metric of this name: letters, digits, _ - . / : and blanks, at most 250."
+        letters = f"letters, digits, _ - . / : and blanks, at most {LONGEST_NAME}"
+        return f"MLflow takes no metric of this name: {letters}."
     if isinstance(value, bool) or not isinstance(value, int | float):
         return "Not a number."
     return None if abs(value) < _LARGEST else "Not a finite number."

@@ -7,8 +7,11 @@ import re
 _VERSION = re.compile(r"[1-9][0-9]{0,8}\Z", re.ASCII)
 _EXPERIMENT_ID = re.compile(r"[0-9]{1,18}\Z", re.ASCII)
 
-# What MLflow takes as the name of a metric (mlflow.utils.validation).
-_METRIC = re.compile(r"[/\w.\- :]{1,250}\Z")
+# What MLflow takes at most, in characters: as the name of a metric or a run (mlflow.utils.validation), and as an alias.
+LONGEST_NAME, LONGEST_ALIAS = 250, 255
+# MLflow cuts a longer tag of a run without a word.
+LONGEST_TAG = 8000
+_METRIC = re.compile(rf"[/\w.\- :]{{1,{LONGEST_NAME}}}\Z")
 
 EVALUATES = "control_tower.evaluates"
 

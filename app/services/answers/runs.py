@@ -3,6 +3,7 @@
 from typing import Any
 
 from app.domain.errors import NotFound
+from app.domain.messages import EXPERIMENT_NOT_FOUND
 from app.domain.ports import Gateway
 from app.domain.registry.names import is_experiment_id
 from app.domain.views import run_info
@@ -17,7 +18,7 @@ class Runs:
     def of(self, experiment_id: str, limit: int, page_token: str | None) -> tuple[list[dict[str, Any]], str | None]:
         """Runs, newest first, and the token of the next page. Raises `NotFound` and `InvalidInput`."""
         if not is_experiment_id(experiment_id) or self._gateway.find_experiment(experiment_id) is None:
-            raise NotFound("Experiment not found in MLflow")
+            raise NotFound(EXPERIMENT_NOT_FOUND)
         # No budget over all pages: 50,000 runs take MLflow a minute. Each page has its own.
         runs, token = self._gateway.list_runs(experiment_id, limit, page_token)
         return [run_info(run) for run in runs], token

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from app.domain.errors import MlflowUnavailable, NotFound, TowerError
+from app.domain.messages import MODEL_NOT_FOUND
 from app.domain.ports import Clock, SnapshotSource
 from app.domain.registry.fleet import Edition, Fleet
 from app.domain.registry.models import TrackedModel
@@ -78,7 +79,7 @@ class ModelTracker:
             self._look_up(name)
             fleet = self.fleet()
         if name not in fleet.registered:
-            raise NotFound("Model not found in MLflow")
+            raise NotFound(MODEL_NOT_FOUND)
         return fleet.by_name.get(name, ())
 
     def ensure_known(self, name: str, version: int, created: int) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from app.domain.errors import NOTHING_AT_ALL, LockTimeout, MlflowDenied, MlflowUnavailable, TowerError
+from app.domain.messages import NOTHING_READ
 from app.domain.ports import Clock, Gateway, Locks, Monotonic
 from app.domain.registry.changes import completed, lacking
 from app.domain.registry.fleet import Edition, Fleet, reading_of, swept, with_models
@@ -135,7 +136,7 @@ class SnapshotPublisher:
         def change(current: Fleet | None) -> Fleet:
             nonlocal changed
             if current is None:
-                raise MlflowUnavailable("Nothing has been read from MLflow yet. Try again shortly.")
+                raise MlflowUnavailable(NOTHING_READ)
             newer = {name: one for name, one in readings.items() if _is_newer(one, ticket, name, current)}
             fleet = with_models(current, newer, self._rules, ticket)
             changed = sum(fleet.model(name) != current.model(name) for name in newer)

@@ -20,6 +20,7 @@ from app.domain.errors import (
     MlflowUnavailable,
     TowerError,
 )
+from app.domain.messages import too_slow
 from app.domain.ports import Telemetry
 from app.domain.redact import redact
 
@@ -140,7 +141,7 @@ class Calls:
             # The last of many calls has little time left, whatever it is that took the rest.
             if left < self.patience:
                 raise MlflowTooSlow(_OVERDUE)
-            raise MlflowTooSlow(f"MLflow did not answer within {left:.3g} s. Try again later.")
+            raise MlflowTooSlow(too_slow(left))
         if pending.error is not None:
             raise in_our_words(pending.error) from None
         return pending.result

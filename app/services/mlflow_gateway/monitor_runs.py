@@ -8,14 +8,13 @@ from app.domain.errors import MlflowRefused, MlflowUnavailable
 from app.domain.monitoring.monitor_runs import MonitorState
 from app.domain.monitoring.monitored import precedence
 from app.domain.registry.models import Experiment, Registration
-from app.domain.registry.names import registration_key
+from app.domain.registry.names import LONGEST_NAME, registration_key
 from app.services.mlflow_gateway import pages, rows
 from app.services.mlflow_gateway.calls import Calls
 from app.services.mlflow_gateway.client import Connection
 
 # mlflow.entities.ViewType.ACTIVE_ONLY and ALL.
 _ACTIVE, _ALL = 1, 3
-_LONGEST_RUN_NAME = 250
 _RUN_ID = re.compile(r"[0-9A-Za-z_-]{1,64}\Z", re.ASCII)
 
 
@@ -144,5 +143,5 @@ class MonitorRuns:
 def _run_name(name: str, version: int) -> str:
     """What MLflow shows; on PostgreSQL it refuses more. The tags have the model's name whole."""
     whole = f"monitor {name} v{version}"
-    surplus = len(whole) - _LONGEST_RUN_NAME
+    surplus = len(whole) - LONGEST_NAME
     return whole if surplus <= 0 else f"monitor {name[: -surplus - 1]}… v{version}"

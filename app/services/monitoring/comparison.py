@@ -6,6 +6,7 @@ from typing import Any
 
 from app.domain.comparison.comparison import compare, non_inferior
 from app.domain.errors import InvalidInput, NotFound
+from app.domain.messages import no_registered_model
 from app.domain.monitoring.check_settings import settings_or_default
 from app.domain.monitoring.evidence import series_by_metric
 from app.domain.monitoring.monitored import first_of_each
@@ -59,7 +60,7 @@ class Comparison:
     def _versions(self, name: str) -> Sequence[TrackedModel]:
         reading = self._gateway.read_models([name], [])[name]
         if reading.model is None:
-            raise NotFound(f"There is no registered model {name!r} in MLflow.")
+            raise NotFound(no_registered_model(name))
         return segment("", [reading.model], reading.versions or (), self._rules).by_name.get(name, ())
 
     def _registrations(self, models: Sequence[TrackedModel]) -> Mapping[VersionKey, Registration]:

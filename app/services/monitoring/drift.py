@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable
 from typing import Any
 
 from app.domain.errors import NotFound
+from app.domain.messages import MODEL_NOT_FOUND
 from app.domain.monitoring.judging import baseline_key, judge_registration
 from app.domain.ports import Clock, Gateway
 from app.domain.registry.models import Registration, TrackedModel, VersionKey
@@ -40,7 +41,7 @@ class Drift:
         models = self._mirror.versions(name)
         found = [model for model in models if model.row.version == number]
         if not found:
-            raise NotFound("Model not found in MLflow")
+            raise NotFound(MODEL_NOT_FOUND)
         now = self._clock()
         judged = self._judged(found, models, now, metrics)[found[0].key]
         return series_info(found[0], judged, now - days * DAY_MS)

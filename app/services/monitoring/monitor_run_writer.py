@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from app.domain.errors import InvalidInput, MlflowMissing, MlflowRefused, NotFound, TowerError
+from app.domain.messages import ALREADY_MONITORED, MODEL_NOT_FOUND, NOT_MONITORED
 from app.domain.monitoring.alerts import VerdictChange
 from app.domain.monitoring.check_settings import check_settings, merged
 from app.domain.monitoring.monitor_runs import Verdict
@@ -16,14 +17,13 @@ from app.domain.ports import Clock, Gateway, Locks
 from app.domain.registry.models import ModelVersion, Registration
 from app.domain.registry.names import version_number
 from app.services.mirror.model_tracker import ModelTracker
-from app.services.monitoring.registration_list import NOT_MONITORED, RegistrationList
+from app.services.monitoring.registration_list import RegistrationList
 
 log = logging.getLogger(__name__)
 
 _SELF = "control-tower"
 # Two versions may share a lock, and wait for each other; a lock file for each that ever was would be litter.
 _STRIPES = 256
-_NOT_FOUND = "Model not found in MLflow"
 
 
 class MonitorRunWriter:
@@ -163,7 +163,7 @@ class MonitorRunWriter:
         with self._gateway.within(self._gateway.patience):
             row = self._gateway.find_version(name, number) if number is not None else None
         if row is None:
-            raise NotFound(_NOT_FOUND)
+            raise NotFound(MODEL_NOT_FOUND)
         return row
 
     def _refuse_unknown_baseline(self, name: str, settings: Mapping[str, Any]) -> None:
@@ -179,11 +179,11 @@ class MonitorRunWriter:
         self._registrations.catch_up()
         known = self._registrations.known().by_key.get((row.name, row.version))
         if known and known.version_created == row.created:
-            raise InvalidInput("Model is already being monitored")
+            raise InvalidInput(ALREADY_MONITORED)
         for registration in self._gateway.find_registrations(row.name, row.version):
             if registration.version_created == row.created:
                 self._registrations.add(registration)
-                raise InvalidInput("Model is already being monitored")
+                raise InvalidInput(ALREADY_MONITORED)
             self.end(registration, "the model version was deleted and made again")
 
     def _end(self, registration: Registration, by: str, reason: str) -> None:

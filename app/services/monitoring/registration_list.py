@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 
 from app.domain.errors import NotFound, TowerError
+from app.domain.messages import NOT_MONITORED
 from app.domain.monitoring.monitored import Monitored, Registrations, first_of_each
 from app.domain.ports import Gateway, Locks, Monotonic
 from app.domain.registry.codec import registrations_from, registrations_value
@@ -20,7 +21,6 @@ _LIST = "monitored"
 # How many registrations that MLflow's list lacks are asked for by themselves at once.
 _CHECKED_AT_ONCE = 20
 _RETRY_SECONDS = 15.0
-NOT_MONITORED = "Model is not being monitored"
 
 
 class RegistrationList:

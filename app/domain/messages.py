@@ -1,0 +1,24 @@
+"""Messages that clients know word by word, each of them said in several places or matched by programs."""
+
+MODEL_NOT_FOUND = "Model not found in MLflow"
+EXPERIMENT_NOT_FOUND = "Experiment not found in MLflow"
+NOT_MONITORED = "Model is not being monitored"
+ALREADY_MONITORED = "Model is already being monitored"
+INVALID_MODEL_TYPE = "Invalid model type. Must be classifier or regressor"
+NEEDS_ACCESS_KEY = "This needs an access key: send it as Authorization: Bearer KEY."
+NOTHING_READ = "Nothing has been read from MLflow yet. Try again shortly."
+
+# No name of a field may stand before these.
+WHOLE = frozenset({INVALID_MODEL_TYPE})
+
+
+def no_registered_model(name: str) -> str:
+    return f"There is no registered model {name!r} in MLflow."
+
+
+def other_role_needed(needed: str | None, role: str) -> str:
+    return f"This needs a key with the role {needed}; yours has {role}."
+
+
+def too_slow(seconds: float) -> str:
+    return f"MLflow did not answer within {seconds:.3g} s. Try again later."
