@@ -13,7 +13,7 @@ from app.domain.monitoring.check_settings import (
     MOST_BASELINE,
 )
 from app.domain.monitoring.directions import DIRECTIONS
-from app.domain.monitoring.evidence import EVALUATION_RUN, LOGGED_MODEL, MONITOR_RUN, PRODUCTION, SOURCE_RUN, TRAINING
+from app.domain.monitoring.evidence import PRODUCTION, SOURCES, TRAINING
 from app.domain.monitoring.observations import MOST_VALUES
 from app.domain.monitoring.rules import RULES
 from app.domain.monitoring.verdicts import VERDICTS
@@ -300,7 +300,7 @@ _POINT = {
     "fired": ["baseline"],
 }
 _RULES = ", ".join(f"`{rule.name}`" for rule in RULES if rule.fires_at_points)
-_SOURCES = ", ".join(f"`{source}`" for source in (SOURCE_RUN, LOGGED_MODEL, EVALUATION_RUN, MONITOR_RUN))
+_SOURCES = ", ".join(f"`{source}`" for source in SOURCES)
 
 
 class SeriesSchema(Schema):

@@ -26,7 +26,7 @@ from app.services.monitoring.reconciler import Reconciler
 from app.services.monitoring.recording import recording
 from app.services.monitoring.refresh_coordinator import RefreshCoordinator
 from app.services.monitoring.verdict_record import VerdictRecord
-from app.wiring.shared import AgentApi, Mirror, Stores, mirror, stores
+from app.wiring.shared import AgentApi, Services, Stores, services, stores
 from app.wiring.world import World, agent_locks
 from config import Settings
 
@@ -42,7 +42,7 @@ class Agent:
     gateway: Gateway
     historian: Historian
     stores: Stores
-    mirror: Mirror
+    services: Services
     publisher: SnapshotPublisher
     detector: ChangeDetector
     reconciler: Reconciler
@@ -107,7 +107,7 @@ def build_agent(settings: Settings, world: World) -> Agent:
         world.monotonic,
         options,
     )
-    own = mirror(settings, world, shared, gateway, publisher)
+    own = services(settings, world, shared, gateway, publisher)
     detector = ChangeDetector(gateway, shared.snapshots, publisher, shared.journal, timeout)
     reconciler = Reconciler(gateway, own.registrations, own.writer)
     coordinator = RefreshCoordinator(publisher, detector if cached else None, reconciler, own.counter, clock, timeout)

@@ -1,4 +1,4 @@
-"""What a worker and the agent both have: the stores that they share on this host, and the mirror made of them."""
+"""What a worker and the agent both have: the stores that they share on this host, and the services over them."""
 
 from dataclasses import dataclass
 
@@ -45,7 +45,7 @@ class Stores:
 
 
 @dataclass(frozen=True)
-class Mirror:
+class Services:
     """The registry, the registrations and the count of runs, as this process knows them; and what writes to MLflow."""
 
     tracker: ModelTracker
@@ -78,10 +78,10 @@ def stores(settings: Settings, world: World, holder: Holder | None = None) -> St
     )
 
 
-def mirror(
+def services(
     settings: Settings, world: World, shared: Stores, gateway: Gateway, snapshot_source: SnapshotSource
-) -> Mirror:
-    """The mirror; `gateway` and `snapshot_source` are this process's ways to MLflow."""
+) -> Services:
+    """The services; `gateway` and `snapshot_source` are this process's ways to MLflow."""
     cached = settings.enable_cache
     options = TrackerOptions(cached, settings.enable_mock_data)
     tracker = ModelTracker(shared.snapshots, snapshot_source, shared.rules, world.clock, options)
@@ -89,4 +89,4 @@ def mirror(
     registrations = RegistrationList(gateway, shared.cache, locks, world.monotonic, shared.source, cached, tracker)
     writer = MonitorRunWriter(gateway, registrations, tracker, locks, world.clock)
     counter = RunCounter(gateway, shared.cache, world.clock, world.monotonic, shared.source, cached)
-    return Mirror(tracker, registrations, writer, counter)
+    return Services(tracker, registrations, writer, counter)

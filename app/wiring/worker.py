@@ -32,7 +32,7 @@ from app.services.monitoring.comparison import Comparison
 from app.services.monitoring.drift import Drift
 from app.services.monitoring.registration_desk import RegistrationDesk
 from app.services.monitoring.registration_list import RegistrationList
-from app.wiring.shared import AgentApi, mirror, stores
+from app.wiring.shared import AgentApi, services, stores
 from app.wiring.world import Host, World, agent_locks, patience_of
 from config import ROOT, VERSION, BadSetting, Settings, as_json
 
@@ -122,7 +122,7 @@ def build_worker(settings: Settings, world: World, agent: AgentApi | None = None
         link, keeper = AgentLink(patience_of(settings)), _keeper(settings, world.host)
         agent = remote_agent(link)
     shared = stores(settings, world, agent.holder)
-    own = mirror(settings, world, shared, agent.gateway, agent.snapshot_source)
+    own = services(settings, world, shared, agent.gateway, agent.snapshot_source)
     tracker, registrations = own.tracker, own.registrations
     generations = Generations(tracker, registrations, shared.checks, shared.rules, settings.stale_after_days)
     max_age = int(settings.cache_max_age_hours * _HOUR_MS)

@@ -134,8 +134,8 @@ def test_no_registration_is_ended_when_runs_are_made_between_two_pages(
         world.client.create_model_version(name, "mem:/model")
     running = agent_of(tmp_path, reader)
     for version in range(1, 13):
-        running.mirror.writer.register(name, str(version), "classifier", "ada")
-    fleet = running.mirror.tracker.fleet()
+        running.services.writer.register(name, str(version), "classifier", "ada")
+    fleet = running.services.tracker.fleet()
     tower_experiment = world.client.get_experiment_by_name(experiment).experiment_id
     forward, pages = faulty.forward, []
 
@@ -152,7 +152,7 @@ def test_no_registration_is_ended_when_runs_are_made_between_two_pages(
     assert len(pages) > 3
     monkeypatch.undo()
     assert {one.version for one in reader.open_registrations() or ()} == set(range(1, 13))
-    assert len(running.mirror.registrations.peek().by_key) == 12
+    assert len(running.services.registrations.peek().by_key) == 12
 
 
 def test_a_model_that_may_no_longer_be_read_is_not_gone_and_holds_up_no_other(

@@ -56,13 +56,13 @@ class Place:
         self.provided = memory_world(directory, self.gateway)
         self.settings = settings_of(cache_directory=directory / "cache")
         self.agent = build_agent(self.settings, self.provided)
-        self.writer = self.agent.mirror.writer
+        self.writer = self.agent.services.writer
         self.world.add_version("m", {"accuracy": 0.5})
         self.locks: Locks = self.provided.monitoring_locks
 
     def checker(self, *receivers: str) -> tuple[Checker, Owed]:
         made = build_agent(self.settings, self.provided)
-        own, shared = made.mirror, made.stores
+        own, shared = made.services, made.stores
         announcer = Owed(receivers, own.writer.mark_notified)
         checker = Checker(
             self.gateway, own.tracker, shared.checks, VerdictRecord(own.writer, own.registrations, receivers),

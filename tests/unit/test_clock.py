@@ -40,7 +40,7 @@ class Host:
     def shows(self) -> tuple[Any, ...]:
         found = []
         for process in (self.agent, self.worker):
-            fleet = process.mirror.tracker.peek()
+            fleet = process.services.tracker.peek()
             assert fleet is not None
             found.append(shown(fleet))
         return tuple(found)
@@ -126,12 +126,12 @@ def test_a_check_of_a_clock_that_was_ahead_is_replaced_by_the_next_one(host: Hos
     host.clock.ahead = 26 * HOUR
     host.agent.coordinator.refresh()
     low = {"limits": {"accuracy": {"min": 0.9}}}
-    made = host.worker.mirror.writer.register("m", "1", "classifier", "ada", low)
+    made = host.worker.services.writer.register("m", "1", "classifier", "ada", low)
     host.agent.checker.round()
     assert host.worker.stores.checks.of(made).verdict == "degraded"
     host.clock.ahead = 0
     host.start()
-    host.worker.mirror.writer.change_settings("m", "1", {"limits": {"accuracy": {"min": 0.1}}})
+    host.worker.services.writer.change_settings("m", "1", {"limits": {"accuracy": {"min": 0.1}}})
     host.agent.checker.round()
     assert host.worker.stores.checks.of(made).verdict == "healthy"
     assert host.worker.stores.checks.of(made).checked_at <= host.world.now
@@ -148,7 +148,7 @@ def test_runs_that_start_after_a_count_by_a_clock_that_was_ahead_are_counted(hos
     host.world.add_run()
     host.agent.coordinator.refresh()
     host.agent.coordinator.count()
-    counted = host.worker.mirror.counter.counted()
+    counted = host.worker.services.counter.counted()
     assert counted is not None
     assert counted[0] == host.gateway.count_runs()
 

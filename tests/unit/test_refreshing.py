@@ -80,7 +80,7 @@ def test_a_tick_that_fails_is_tried_again_by_a_later_one(agent: Agent, gateway: 
     gateway.failure = None
     gateway.world.now += 15_000
     agent.coordinator.tick()
-    assert agent.mirror.tracker.peek() is not None
+    assert agent.services.tracker.peek() is not None
 
 
 @pytest.mark.parametrize("failing", ["open_registrations", "count_runs"])
@@ -93,7 +93,7 @@ def test_a_refresh_stands_also_when_what_follows_it_fails(
 
     gateway.world.add_version("m")
     monkeypatch.setattr(gateway, failing, fail)
-    assert len(agent.mirror.tracker.refreshed(agent.coordinator.refresh()).models) == 1
+    assert len(agent.services.tracker.refreshed(agent.coordinator.refresh()).models) == 1
     agent.coordinator.count()
     gateway.world.now += 3_600_000
     agent.coordinator.tick()

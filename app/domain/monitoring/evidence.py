@@ -9,6 +9,7 @@ from app.domain.times import TOLERANCE_MS, day_of, is_future
 
 PRODUCTION, TRAINING = "production", "training"
 SOURCE_RUN, LOGGED_MODEL, EVALUATION_RUN, MONITOR_RUN = "source run", "logged model", "evaluation run", "monitor run"
+SOURCES = (SOURCE_RUN, LOGGED_MODEL, EVALUATION_RUN, MONITOR_RUN)
 
 # So many points from outside the source run are the series, whatever the source run holds ...
 ENOUGH = 3

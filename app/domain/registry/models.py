@@ -94,8 +94,8 @@ class Run:
 class MetricPoint:
     """One logged value of one metric. `time` in milliseconds; `value` is None for NaN and infinity.
 
-    `source` is where it was found: `source run`, `logged model`, `evaluation run` or `monitor run`. `step` orders
-    what was logged at one time.
+    `source` is where it was logged, one of the `SOURCES` of `domain/monitoring/evidence.py`. `step` orders what was
+    logged at one time.
     """
 
     run_id: str

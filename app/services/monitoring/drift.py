@@ -18,10 +18,10 @@ from app.services.monitoring.registration_list import RegistrationList
 class Drift:
     """Reads the history live: it is too large to mirror."""
 
-    def __init__(self, gateway: Gateway, mirror: ModelTracker, register: RegistrationList, clock: Clock) -> None:
+    def __init__(self, gateway: Gateway, mirror: ModelTracker, registrations: RegistrationList, clock: Clock) -> None:
         self._gateway = gateway
         self._mirror = mirror
-        self._register = register
+        self._registrations = registrations
         self._clock = clock
 
     def of(self, name: str, metrics: Collection[str], days: int) -> list[dict[str, Any]]:
@@ -53,7 +53,7 @@ class Drift:
 
         `others` are all versions of the model: one may be another's baseline.
         """
-        known = self._register.peek()
+        known = self._registrations.peek()
         registrations = [_registration(model, known.by_key.get(model.key)) for model in models]
         wanted = {one.key for one in registrations} | {key for one in registrations if (key := baseline_key(one))}
         rows = [model.row for model in others if model.key in wanted]

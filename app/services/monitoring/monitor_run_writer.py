@@ -128,7 +128,7 @@ class MonitorRunWriter:
                 with self._writing():
                     self._gateway.mark_notified(run_id, {receiver_id: at})
             except (MlflowRefused, MlflowMissing):
-                log.info("A monitor run is deleted: it is not noted there who was told of its verdicts")
+                log.info("A monitor run is deleted: who was notified of its verdicts is not noted there")
             except TowerError as error:
                 failure = error
         if failure:
