@@ -7,7 +7,7 @@ from flask import Flask
 from flask.json.provider import JSONProvider
 from flask_cors import CORS
 
-from app.access import guard, refuse_other_origins
+from app.access import everybody, guard, refuse_other_origins
 from app.blueprints import (
     cache,
     dashboard,
@@ -25,8 +25,9 @@ from app.cli import register_commands
 from app.errors import TowerApi, register_errors
 from app.flask_app import ControlTower
 from app.gate import gate_command
-from app.hooks import register_hooks
+from app.hooks import Around, register_hooks
 from app.parsing import MOST_BODY_BYTES
+from app.prepared_lists import PreparedLists
 from app.services.host.marks import shared_marks
 from app.services.monitoring.comparison import Comparison
 from app.wiring.agent import receivers
@@ -65,7 +66,9 @@ class OrJson(JSONProvider):
         return orjson.loads(s)
 
 
-def create_app(settings: Settings | None = None, world: World | None = None, agent: AgentApi | None = None) -> Flask:
+def create_app(
+    settings: Settings | None = None, world: World | None = None, agent: AgentApi | None = None
+) -> ControlTower:
     """The application. Tests hand in a `world` of fakes, and the objects of an `agent` in this process."""
     settings = settings or load_settings()
     world = world or real_world(settings, shared_marks())
@@ -78,15 +81,18 @@ def create_app(settings: Settings | None = None, world: World | None = None, age
     app.url_map.merge_slashes = False
     app.url_map.strict_slashes = False
     app.extensions["control_tower"] = worker
-    register_hooks(app)
+    app.around = Around(worker)
+    register_hooks(app, app.around)
     refuse_other_origins(app, settings.cors_origins)
-    if keys:
-        guard(app, keys)
+    admits = guard(app, keys) if keys else everybody
     if settings.cors_origins:
         CORS(app, origins=list(settings.cors_origins), expose_headers="*")
     register_errors(app)
     _register_api(app, settings)
     app.register_blueprint(ui.blp)
+    if not settings.cors_origins:
+        # Flask-CORS adds its headers in Flask.
+        app.prepared_lists = PreparedLists(app, admits)
     # Commands run in a process of their own, which asks MLflow itself.
     register_commands(
         app, keys, world.gateway, settings.mlflow_webhook_secret, receivers(settings, world.clock), world.clock

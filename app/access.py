@@ -2,17 +2,22 @@
 
 from collections.abc import Callable, Collection
 from http import HTTPStatus
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from flask import Flask, Response, current_app, g, jsonify, redirect, request, url_for
 from flask_httpauth import HTTPTokenAuth
 from werkzeug.datastructures import Authorization, Headers
+from werkzeug.http import parse_cookie
 from werkzeug.wrappers import Response as AnyResponse
 
 from app.domain.messages import NEEDS_ACCESS_KEY, other_role_needed
 from app.services.host.keys import ROLES, AccessKey, KeyRing
 
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
 F = TypeVar("F", bound=Callable[..., Any])
+Admits = Callable[["WSGIEnvironment", str], bool]
 
 KEY_COOKIE = "control_tower_key"
 _WRITES = ("POST", "PUT", "PATCH", "DELETE")
@@ -54,8 +59,13 @@ def who() -> str | None:
     return key.name if key else None
 
 
-def guard(app: Flask, ring: KeyRing) -> None:
-    """Let requests in by their key. A route without a role is closed to everybody."""
+def needed_role(app: Flask, endpoint: str) -> str:
+    """The role that an endpoint needs. A route that declares none is closed to all but administrators."""
+    return role_of(app, endpoint) or "admin"
+
+
+def guard(app: Flask, ring: KeyRing) -> Admits:
+    """Let requests in by their key. Gives what tells whether a request is let in where a role is needed."""
     auth = _HeaderOrCookie(scheme="Bearer", realm="MLOps Control Tower")
 
     @auth.verify_token
@@ -83,8 +93,20 @@ def guard(app: Flask, ring: KeyRing) -> None:
     def check() -> Any:
         if request.endpoint is None:
             return None
-        role = role_of(app, request.endpoint)
-        return None if role == OPEN else checks[role or "admin"]()
+        role = needed_role(app, request.endpoint)
+        return None if role == OPEN else checks[role]()
+
+    def admits(environ: "WSGIEnvironment", role: str) -> bool:
+        token = token_of(environ)
+        key = ring.find(token) if token else None
+        return key is not None and role in key.roles
+
+    return admits
+
+
+def everybody(environ: "WSGIEnvironment", role: str) -> bool:  # noqa: ARG001 - as `guard` gives it
+    """Without keys the service is open."""
+    return True
 
 
 def refuse_other_origins(app: Flask, allowed: Collection[str]) -> None:
@@ -113,13 +135,20 @@ def wants_page() -> bool:
     return "text/html" in request.headers.get("Accept", "")
 
 
+def token_of(environ: "WSGIEnvironment") -> str | None:
+    """The access key that a request brings: in the header of programs, else in the cookie that the sign-in page set."""
+    header = Authorization.from_header(environ.get("HTTP_AUTHORIZATION"))
+    if header is not None and header.type == "bearer":
+        return header.token
+    return parse_cookie(environ).get(KEY_COOKIE)
+
+
 class _HeaderOrCookie(HTTPTokenAuth):  # type: ignore[misc]
-    """The header of programs, else the cookie that the sign-in page set."""
+    """Flask-HTTPAuth with the access key of `token_of`."""
 
     def get_auth(self) -> Authorization | None:
-        found: Authorization | None = super().get_auth()
-        token = request.cookies.get(KEY_COOKIE)
-        return Authorization("bearer", token=token) if found is None and token else found
+        token = token_of(request.environ)
+        return Authorization("bearer", token=token) if token else None
 
 
 def default_registrant() -> str:

@@ -1,11 +1,21 @@
 """Flask, without what it does at every request for applications that are not like this one."""
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
 
 from flask import Flask, Request
 from flask.sessions import NullSession, SessionInterface
 from werkzeug.routing import MapAdapter
+
+from app.hooks import Around
+from app.prepared_lists import PreparedLists
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
+# As werkzeug writes them.
+_STATUS_LINES = {status.value: f"{status.value} {status.phrase.upper()}" for status in HTTPStatus}
 
 
 class NoSession(SessionInterface):
@@ -21,9 +31,25 @@ class NoSession(SessionInterface):
 
 
 class ControlTower(Flask):
-    """All views are plain functions, no route depends on the host, there is no session."""
+    """All views are plain functions, no route depends on the host, there is no session.
+
+    `prepared_lists` answers before Flask dispatches; where it is None, Flask answers everything.
+    """
 
     session_interface = NoSession()
+    around: Around
+    prepared_lists: PreparedLists | None = None
+
+    def wsgi_app(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        """One request: begun and counted alike, whoever answers it."""
+        self.around.begin(environ)
+        prepared = self.prepared_lists.reply(environ) if self.prepared_lists else None
+        if prepared is None:
+            return super().wsgi_app(environ, start_response)
+        route, (status, headers, body) = prepared
+        self.around.end(environ, route, status)
+        start_response(_STATUS_LINES[status], headers)
+        return body
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         """Flask asks of each function at each request whether it is a coroutine; here none is."""

@@ -1,25 +1,26 @@
-"""What happens around every request: its id, its security headers, the record of writes."""
+"""What happens around every request: its id, its duration, its body read, security headers, the record of writes."""
 
 import logging
 import re
-from collections.abc import Callable
 from random import getrandbits
 from time import perf_counter
+from typing import TYPE_CHECKING
 
-from flask import Flask, Request, Response, request
+from flask import Flask, Response, request
 
 from app.access import who
 from app.logs import request_id
 from app.parsing import refuse_broken_path, take_body
 from app.replies import Ready
-from app.wiring.worker import Worker
+from app.wiring.worker import Worker, serve_with
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
 
 audit = logging.getLogger("app.audit")
 
 _ID = re.compile(r"[A-Za-z0-9._-]{1,64}\Z", re.ASCII)
 _BEGAN = "control_tower.began"
-# Each look through the proxy costs half a microsecond.
-_asked: Callable[[], Request] = request._get_current_object  # type: ignore[attr-defined]
 _WRITES = ("POST", "PUT", "PATCH", "DELETE")
 # Nothing is loaded from another host; Swagger UI and ReDoc style themselves inline.
 _CSP = (
@@ -29,17 +30,31 @@ _CSP = (
 )
 
 
-def register_hooks(app: Flask) -> None:
-    """Add the hooks; they run at every request, so they are kept cheap."""
-    worker: Worker = app.extensions["control_tower"]
-    request_ended = worker.world.instruments.request_ended
+class Around:
+    """What happens before and after every request, whether Flask dispatches it or not. Kept cheap."""
 
-    @app.before_request
-    def begin() -> None:
-        environ = _asked().environ
+    def __init__(self, worker: Worker) -> None:
+        self._tower = worker.tower
+        self._request_ended = worker.world.instruments.request_ended
+
+    def begin(self, environ: "WSGIEnvironment") -> None:
+        """Before anything else: the clock starts, the request has its id, and its view what it may call."""
         environ[_BEGAN] = perf_counter()
         given = environ.get("HTTP_X_REQUEST_ID")
         request_id.set(given if given and _ID.match(given) else f"{getrandbits(64):016x}")
+        serve_with(self._tower)
+
+    def end(self, environ: "WSGIEnvironment", route: str | None, status: int) -> None:
+        """Before the response is sent: the request is counted by its route, as Flask writes it."""
+        self._request_ended(route, environ["REQUEST_METHOD"], status, perf_counter() - environ[_BEGAN])
+
+
+def register_hooks(app: Flask, around: Around) -> None:
+    """What Flask does beside that: it takes bodies and odd paths, and completes headers that are not complete yet."""
+
+    @app.before_request
+    def take() -> None:
+        environ = request.environ
         if "CONTENT_LENGTH" in environ or "HTTP_TRANSFER_ENCODING" in environ:
             take_body()
         if not environ["PATH_INFO"].isascii():
@@ -47,10 +62,8 @@ def register_hooks(app: Flask) -> None:
 
     @app.after_request
     def end(response: Response) -> Response:
-        asked = _asked()
-        rule = asked.url_rule
-        took = perf_counter() - asked.environ[_BEGAN]
-        request_ended(rule.rule if rule else None, asked.method, response.status_code, took)
+        rule = request.url_rule
+        around.end(request.environ, rule.rule if rule else None, response.status_code)
         if isinstance(response, Ready):
             # A cached GET: its headers are complete.
             return response

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import lru_cache, wraps
+from functools import lru_cache, partial, wraps
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import orjson
 from flask import Response, request
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 JSON = "application/json"
+# In the environ: the error with which a prepared answer was asked for in vain.
+FAILURE = "control_tower.failure"
 
 _TEXT = {
     400: ("Bad input", "page: Not a valid integer."),
@@ -66,18 +68,28 @@ PAGE_HEADERS = {
 }
 
 
-class Ready(Response):
-    """A response whose bytes and headers are ready: what werkzeug does to each once more is spared."""
+class Reply(NamedTuple):
+    """A response as WSGI sends it: the status, the complete headers, and the pieces of the body."""
 
-    def __init__(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
-        super().__init__([body], status, _ReadyHeaders([*headers, ("X-Request-ID", request_id.get())]))
+    status: int
+    headers: list[tuple[str, str]]
+    body: tuple[bytes, ...]
+
+
+class Ready(Response):
+    """A reply that is sent by Flask: what werkzeug does to headers and body once more is spared."""
+
+    # A 304 has no Content-Type; werkzeug would say that it is HTML.
+    default_mimetype = None
+
+    def __init__(self, reply: Reply) -> None:
+        super().__init__(reply.body, reply.status, _ReadyHeaders(reply.headers))
 
     def get_wsgi_headers(self, environ: "WSGIEnvironment") -> Headers:  # noqa: ARG002 - werkzeug hands it over
         return self.headers
 
-    def get_app_iter(self, environ: "WSGIEnvironment") -> Iterable[bytes]:
-        without_body = environ["REQUEST_METHOD"] == "HEAD" or self.status_code == HTTPStatus.NOT_MODIFIED
-        return () if without_body else self.response  # type: ignore[return-value]
+    def get_app_iter(self, environ: "WSGIEnvironment") -> Iterable[bytes]:  # noqa: ARG002
+        return self.response  # type: ignore[return-value]
 
 
 class _ReadyHeaders(Headers):
@@ -87,23 +99,28 @@ class _ReadyHeaders(Headers):
         self._list = pairs
 
 
-def answered(answer: Answer) -> Response:
+def reply_to(environ: "WSGIEnvironment", answer: Answer) -> Reply:
     """A prepared answer in the coding that the client takes best, or 304 when it has the body already."""
-    environ, prepared = request.environ, answer.prepared
+    prepared = answer.prepared
     coding = _accepted(environ.get("HTTP_ACCEPT_ENCODING", "")) if prepared.is_long() else None
     head = prepared.heads.get(coding)
     if head is None:
         head = prepared.heads[coding] = _head_of(prepared, coding)
     known = environ.get("HTTP_IF_NONE_MATCH")
     if known is not None and _has(known, prepared):
-        response = Ready(304, head.not_modified, b"")
+        reply = _reply(environ, 304, head.not_modified, b"")
     else:
-        response = Ready(200, head.found, prepared.coded(coding) if coding else prepared.body)
+        reply = _reply(environ, 200, head.found, prepared.coded(coding) if coding else prepared.body)
     if answer.stale:
-        response.headers["X-Data-Stale"] = "true"
+        reply.headers.append(("X-Data-Stale", "true"))
     if answer.mock:
-        response.headers["X-Data-Source"] = "mock"
-    return response
+        reply.headers.append(("X-Data-Source", "mock"))
+    return reply
+
+
+def _reply(environ: "WSGIEnvironment", status: int, headers: list[tuple[str, str]], body: bytes) -> Reply:
+    has_body = status != HTTPStatus.NOT_MODIFIED and environ["REQUEST_METHOD"] != "HEAD"
+    return Reply(status, [*headers, ("X-Request-ID", request_id.get())], (body,) if has_body else ())
 
 
 def asset(prepared: Prepared, kind: str, lasts: bool) -> Response:
@@ -119,8 +136,8 @@ def asset(prepared: Prepared, kind: str, lasts: bool) -> Response:
     ]
     known = environ.get("HTTP_IF_NONE_MATCH")
     if known is not None and _has(known, prepared):
-        return Ready(304, headers, b"")
-    return Ready(200, _entity(kind, body, coding) + headers, body)
+        return Ready(_reply(environ, 304, headers, b""))
+    return Ready(_reply(environ, 200, _entity(kind, body, coding) + headers, body))
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +215,9 @@ def cached(
     """Declare a GET whose view gives a prepared answer: its address, its role, and all that OpenAPI says of it.
 
     `schema` describes the answer, `query` the parameters that the view is handed. Pages, a 400 and a 404 are documented
-    where the query has pages, where something is asked for, and where the path names something.
+    where the query has pages, where something is asked for, and where the path names something. Where it names nothing,
+    the view has an `answer`: what is given without a query, for which `app/prepared_lists.py` asks before Flask
+    dispatches. So no parameter may be required.
     """
     names_something = "<" in path
     has_pages = query is not None and issubclass(query, PageQuerySchema)
@@ -207,7 +226,11 @@ def cached(
     def declare(give: Callable[..., Answer]) -> Callable[..., Response]:
         @wraps(give)
         def view(*args: Any, **kwargs: Any) -> Response:
-            return answered(give(*args, **kwargs))
+            environ = request.environ
+            if FAILURE in environ:
+                # It was asked for already. MLflow is not asked twice, and how long that takes is bounded once.
+                raise environ[FAILURE]
+            return Ready(reply_to(environ, give(*args, **kwargs)))
 
         decorators = [
             blp.response(200, schema, headers=PAGE_HEADERS if has_pages else AGE_HEADERS),
@@ -215,10 +238,11 @@ def cached(
             blp.alt_response(304, description="You have it already", success=True),
             errors(blp, *statuses),
             requires("read"),
-            blp.route(path),
         ]
         for decorate in decorators:
             view = decorate(view)
-        return view
+        if not names_something:
+            view.answer = partial(give, query().load({})) if query else give  # type: ignore[attr-defined]
+        return blp.route(path)(view)  # type: ignore[no-any-return]
 
     return declare

@@ -2,10 +2,9 @@
 
 import logging
 import subprocess
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-
-from flask import current_app
 
 from app.domain.ports import CheckTrigger, Clock, Gateway, HistorySource, Holder, RefreshTrigger, SnapshotSource
 from app.domain.redact import without_userinfo
@@ -41,7 +40,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_NAME = "control_tower"
 _HOUR_MS = 3_600_000
 
 
@@ -107,10 +105,17 @@ class Worker:
             self.keeper.stop()
 
 
+_serving: ContextVar[Tower] = ContextVar("tower")
+
+
+def serve_with(tower: Tower) -> None:
+    """At the beginning of each request: what its view may call."""
+    _serving.set(tower)
+
+
 def tower() -> Tower:
     """What the views of the application that serves this request may call."""
-    worker: Worker = current_app.extensions[_NAME]
-    return worker.tower
+    return _serving.get()
 
 
 def build_worker(settings: Settings, world: World, agent: AgentApi | None = None) -> Worker:
