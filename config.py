@@ -5,6 +5,7 @@ import binascii
 import json
 import os
 import re
+import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -15,7 +16,9 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 ROOT = Path(__file__).resolve().parent
 EMBEDDED_STORE = ROOT / "var" / "mlflow.db"
 # The version of the API that clients rely on, as the old service told it.
-VERSION = "1.0.0"
+API_VERSION = "1.0.0"
+# The version of the package, raised with each release.
+RELEASE: str = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
 
 Names = Annotated[tuple[str, ...], NoDecode]
 _URI_SCHEMES = ("http://", "https://", "sqlite:///", "postgresql", "mysql", "mssql", "databricks")

@@ -7,16 +7,22 @@ import sys
 from app import create_app
 from app.server import serve
 from app.wiring.worker import public_config
-from config import load_settings
+from config import API_VERSION, RELEASE, load_settings
 
 
 def main() -> None:
-    """Serve with gunicorn, or show the configuration."""
+    """Serve with gunicorn, or show the configuration or the version."""
     parser = argparse.ArgumentParser(description="MLOps Control Tower")
     parser.add_argument("--host", help="address to listen on (API_HOST)")
     parser.add_argument("--port", type=int, help="port to listen on (API_PORT)")
     parser.add_argument("--reload", action="store_true", help="start anew when the code changes")
     parser.add_argument("--config", action="store_true", help="show the configuration and stop")
+    parser.add_argument(
+        "--version",
+        action="version",
+        version=f"MLOps Control Tower {RELEASE} (API {API_VERSION})",
+        help="show the version of the service and of its API, and stop",
+    )
     given = parser.parse_args()
     overrides = {"api_host": given.host, "api_port": given.port}
     settings = load_settings(**{name: value for name, value in overrides.items() if value is not None})

@@ -34,11 +34,11 @@ from app.wiring.agent import receivers
 from app.wiring.shared import AgentApi, rules_of
 from app.wiring.worker import build_worker
 from app.wiring.world import World, real_world
-from config import VERSION, Settings, load_settings
+from config import API_VERSION, Settings, load_settings
 
 _OPENAPI = {
     "API_TITLE": "MLOps Control Tower",
-    "API_VERSION": VERSION,
+    "API_VERSION": API_VERSION,
     "OPENAPI_VERSION": "3.0.3",
     "API_SPEC_OPTIONS": {
         "info": {

@@ -10,7 +10,7 @@ from app.parsing import TowerBlueprint
 from app.replies import AGE_HEADERS, errors, live
 from app.schemas.system import AliveSchema, ConfigSchema, HealthSchema, ReadySchema, RootSchema
 from app.wiring.worker import tower
-from config import VERSION
+from config import API_VERSION
 
 blp = TowerBlueprint("system", __name__, description="The service itself")
 
@@ -24,7 +24,7 @@ _RETRY_SECONDS = "5"
 @blp.response(200, RootSchema, headers=AGE_HEADERS)
 def root() -> AnyResponse:
     """Basic information; a browser is sent to the page."""
-    told = {"message": "LifeDNA MLOps Control Tower API", "status": "ready", "version": VERSION, "docs": "/docs"}
+    told = {"message": "LifeDNA MLOps Control Tower API", "status": "ready", "version": API_VERSION, "docs": "/docs"}
     response = redirect(url_for("ui.fleet"), 303) if wants_page() else live(told)
     response.vary.add("Accept")
     return response

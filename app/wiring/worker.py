@@ -33,7 +33,7 @@ from app.services.monitoring.registration_desk import RegistrationDesk
 from app.services.monitoring.registration_list import RegistrationList
 from app.wiring.shared import AgentApi, services, stores
 from app.wiring.world import Host, World, agent_locks, patience_of
-from config import ROOT, VERSION, BadSetting, Settings, as_json
+from config import API_VERSION, RELEASE, ROOT, BadSetting, Settings, as_json
 
 if TYPE_CHECKING:
     from app.services.telemetry.exposition import Exposition
@@ -208,7 +208,8 @@ def public_config(settings: Settings) -> dict[str, Any]:
     secrets = (settings.mlflow_tracking_password, settings.mlflow_tracking_token)
     return {
         "mlflow": {"tracking_uri": shown, "authentication": shown != uri or any(secrets)},
-        "api": {"host": settings.api_host, "port": settings.api_port, "version": VERSION},
+        "api": {"host": settings.api_host, "port": settings.api_port, "version": API_VERSION},
+        "release": RELEASE,
         "features": {
             "mock_data_enabled": settings.enable_mock_data,
             "debug_endpoints_enabled": settings.enable_debug_endpoints,

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from app.domain.errors import MlflowUnavailable
+from config import RELEASE
 from tests.api.service import Service
 from tests.fakes.memory_mlflow import MemoryGateway, MemoryWorld
 
@@ -106,6 +107,7 @@ def test_the_configuration_is_told_as_the_old_service_told_it(start: Start) -> N
     assert service.json("/config") == {
         "mlflow": {"tracking_uri": "https://mlflow.example:5000/base", "authentication": False},
         "api": {"host": "127.0.0.1", "port": 9000, "version": "1.0.0"},
+        "release": RELEASE,
         "features": {
             "mock_data_enabled": True,
             "debug_endpoints_enabled": False,

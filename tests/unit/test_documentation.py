@@ -1,6 +1,9 @@
 """The documentation names everything that a user can set, call or read, and nothing that is not there."""
 
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from http import HTTPStatus
 from pathlib import Path
@@ -17,7 +20,7 @@ from app.domain.findings import FINDINGS
 from app.domain.monitoring.rules import RULES
 from app.domain.monitoring.verdicts import VERDICTS
 from app.services.telemetry import REFRESHES
-from config import ROOT, Settings, load_settings
+from config import RELEASE, ROOT, Settings, load_settings
 from tests.documents import BY_NAME, PAGES, Page
 
 # Variables of other programs.
@@ -157,3 +160,17 @@ def test_tables_of_kinds_have_every_kind() -> None:
 
 def _first_column(page: str, heading: str) -> list[str]:
     return [cells[0].strip("`") for found, cells in BY_NAME[page].tables if found == heading]
+
+
+def test_the_top_section_of_the_changelog_is_the_release_that_the_service_shows() -> None:
+    sections = re.findall(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert sections[0] == RELEASE
+
+
+def test_the_script_shows_the_release_and_the_version_of_the_api(tmp_path: Path) -> None:
+    # No settings are needed, and bad ones do no harm.
+    shown = subprocess.run(
+        [sys.executable, str(ROOT / "wsgi.py"), "--version"],
+        capture_output=True, text=True, check=True, cwd=tmp_path, env={**os.environ, "API_PORT": "x"},
+    )  # fmt: skip
+    assert shown.stdout == f"MLOps Control Tower {RELEASE} (API 1.0.0)\n"
