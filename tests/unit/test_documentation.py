@@ -174,3 +174,15 @@ def test_the_script_shows_the_release_and_the_version_of_the_api(tmp_path: Path)
         capture_output=True, text=True, check=True, cwd=tmp_path, env={**os.environ, "API_PORT": "x"},
     )  # fmt: skip
     assert shown.stdout == f"MLOps Control Tower {RELEASE} (API 1.0.0)\n"
+
+
+@pytest.mark.parametrize("walk", ["A list request", "A webhook", "An observation", "A sweep"])
+def test_a_walk_through_the_rooms_has_at_most_eight_steps_and_names_the_file_of_each(walk: str) -> None:
+    (part,) = re.findall(rf"^### {walk}[^\n]*\n\n(.*?)\n\n", BY_NAME["architecture.md"].prose, re.MULTILINE | re.DOTALL)
+    steps = part.splitlines()
+    assert [step.partition(".")[0] for step in steps] == [str(number) for number in range(1, len(steps) + 1)]
+    assert len(steps) <= 8
+    for step in steps:
+        named = re.findall(r"`(app/[^`]+)`", step)
+        assert named, step
+        assert [name for name in named if not (ROOT / name).is_file()] == []
