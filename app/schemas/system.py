@@ -2,6 +2,7 @@
 
 from marshmallow import Schema, fields
 
+from app.domain.updates import UPDATES
 from app.schemas.base import flag, moment, number, real, text, told
 from app.schemas.models import ModelInfoSchema
 
@@ -157,20 +158,14 @@ class UpdateSchema(Schema):
     last_error = text("Why", None, required=True, allow_none=True)
 
 
-class FreshnessSchema(Schema):
-    """How changes in MLflow come here."""
-
-    push = fields.Nested(UpdateSchema, required=True, metadata={"description": "MLflow's webhooks"})
-    poll = fields.Nested(UpdateSchema, required=True, metadata={"description": "Every `CHANGE_POLL_SECONDS`"})
-    alias_poll = fields.Nested(UpdateSchema, required=True, metadata={"description": "Every `ALIAS_POLL_SECONDS`"})
-    sweep = fields.Nested(
-        UpdateSchema, required=True, metadata={"description": "Every `CACHE_REFRESH_INTERVAL_MINUTES`, and on request"}
-    )
-    checks = fields.Nested(
-        UpdateSchema,
-        required=True,
-        metadata={"description": "Every `CHECK_INTERVAL_MINUTES` the monitored versions; changed are verdicts"},
-    )
+FreshnessSchema = Schema.from_dict(
+    {
+        update.shown_as: fields.Nested(UpdateSchema, required=True, metadata={"description": update.description})
+        for update in UPDATES
+    },
+    name="FreshnessSchema",
+)
+"""How changes in MLflow come here."""
 
 
 class DeliverySchema(Schema):

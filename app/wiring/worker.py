@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from app.domain.ports import CheckTrigger, Clock, Gateway, HistorySource, Holder, RefreshTrigger, SnapshotSource
 from app.domain.redact import without_userinfo
+from app.domain.updates import ALIASES, CHANGES, CHECKS, PUSH, SWEEP
 from app.services.agent import AgentLink, Keeper, remote
 from app.services.alerts import not_understood
 from app.services.answers.assets import Assets
@@ -240,11 +241,11 @@ def _report_options(settings: Settings) -> ReportOptions:
         str(settings.cache_directory),
         settings.cache_max_age_hours,
         {
-            "push": settings.mlflow_webhook_secret is not None,
-            "changes": cached and settings.change_poll_seconds > 0,
-            "aliases": cached and settings.alias_poll_seconds > 0,
-            "sweep": cached,
-            "checks": settings.check_interval_minutes > 0,
+            PUSH: settings.mlflow_webhook_secret is not None,
+            CHANGES: cached and settings.change_poll_seconds > 0,
+            ALIASES: cached and settings.alias_poll_seconds > 0,
+            SWEEP: cached,
+            CHECKS: settings.check_interval_minutes > 0,
         },
     )
 

@@ -19,7 +19,7 @@ from app import create_app
 from app.domain.findings import FINDINGS
 from app.domain.monitoring.rules import RULES
 from app.domain.monitoring.verdicts import VERDICTS
-from app.services.telemetry import REFRESHES
+from app.domain.updates import KINDS
 from config import RELEASE, ROOT, Settings, load_settings
 from tests.documents import BY_NAME, PAGES, Page
 
@@ -155,7 +155,7 @@ def test_tables_of_kinds_have_every_kind() -> None:
     alerts = (ROOT / "deploy" / "prometheus" / "alerts.yml").read_text()
     assert _first_column("operations.md", "alert") == re.findall(r"- alert: (\w+)", alerts)
     (row,) = [cells for _, cells in BY_NAME["operations.md"].tables if "refresh_duration_seconds" in cells[0]]
-    assert re.findall(r"`([^`]+)`", row[2]) == list(REFRESHES)
+    assert re.findall(r"`([^`]+)`", row[2]) == list(KINDS)
 
 
 def _first_column(page: str, heading: str) -> list[str]:

@@ -13,11 +13,11 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 from app.domain.errors import MlflowDenied, MlflowUnavailable
 from app.domain.registry.fleet import Fleet, swept
 from app.domain.registry.models import Inventory, Newest
+from app.domain.updates import ALIASES, CHANGES, PUSH, SWEEP
 from app.services.host.file_cache import FileCache
 from app.services.host.file_locks import FileLocks
 from app.services.host.holding_cache import HoldingCache
 from app.services.mirror import change_detector
-from app.services.mirror.journal import ALIASES, CHANGES, PUSH, SWEEP
 from tests.fakes.memory_mlflow import MemoryGateway, MemoryWorld
 from tests.servers import until
 from tests.unit.mirrors import RULES, MirrorProcess

@@ -6,6 +6,7 @@ from typing import Any
 
 from app.domain.ports import Clock
 from app.domain.times import age_ms, rfc3339
+from app.domain.updates import SWEEP, UPDATES
 from app.services.answers.catalogue import Catalogue
 from app.services.mirror.health import Health
 from app.services.mirror.journal import Journal
@@ -102,7 +103,7 @@ class CacheReport:
         }
 
     def _refresh(self) -> dict[str, Any]:
-        entry = self._journal.last("sweep")
+        entry = self._journal.last(SWEEP)
         return {
             "last_attempt": rfc3339(entry.get("started_at")),
             "last_success": rfc3339(entry.get("succeeded_at")),
@@ -114,13 +115,7 @@ class CacheReport:
         }
 
     def _freshness(self) -> dict[str, Any]:
-        return {
-            "push": self._update("push"),
-            "poll": self._update("changes"),
-            "alias_poll": self._update("aliases"),
-            "sweep": self._update("sweep"),
-            "checks": self._update("checks"),
-        }
+        return {update.shown_as: self._update(update.kind) for update in UPDATES}
 
     def _update(self, kind: str) -> dict[str, Any]:
         entry = self._journal.last(kind)

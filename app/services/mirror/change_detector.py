@@ -9,6 +9,7 @@ from app.domain.ports import Gateway
 from app.domain.registry.changes import newer_than, renamed, unlike
 from app.domain.registry.fleet import Fleet
 from app.domain.registry.models import ModelReading
+from app.domain.updates import ALIASES, CHANGES, PUSH
 from app.services.host.gatherer import Gatherer
 from app.services.mirror.journal import Journal
 from app.services.mirror.snapshot_publisher import SnapshotPublisher
@@ -17,7 +18,6 @@ from app.services.mirror.snapshots import Snapshots
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-_CHANGES, _ALIASES, _PUSH = "changes", "aliases", "push"
 # How many of the newest rows a poll reads, and how many more where all of those are news.
 _PAGES = (100, 1000)
 # Beyond, a sweep is cheaper than looking up so many models.
@@ -46,11 +46,11 @@ class ChangeDetector:
 
     def poll_changes(self) -> None:
         """The scheduler's tick: look for what was updated; a failure is noted, a later poll tries again."""
-        self._noted(_CHANGES, self.look_for_changes)
+        self._noted(CHANGES, self.look_for_changes)
 
     def poll_aliases(self) -> None:
         """The scheduler's tick: look at what moves no timestamp."""
-        self._noted(_ALIASES, self.look_at_aliases)
+        self._noted(ALIASES, self.look_at_aliases)
 
     def look_for_changes(self) -> int:
         """Read the models that were updated since they were read last; how many were news."""
@@ -109,7 +109,7 @@ class ChangeDetector:
         self._pushed.stop()
 
     def _read_pushed(self, names: list[str]) -> bool:
-        return self._noted(_PUSH, lambda: self._read(names))
+        return self._noted(PUSH, lambda: self._read(names))
 
     def _read(self, names: list[str]) -> int:
         if len(names) > _MOST_READ:

@@ -10,8 +10,8 @@ from typing import Any
 from app.domain.errors import TowerError
 from app.domain.ports import Clock, SharedCache, Telemetry
 from app.domain.times import age_ms
+from app.domain.updates import SWEEP
 
-SWEEP, CHANGES, ALIASES, PUSH = "sweep", "changes", "aliases", "push"
 _TIMES = ("started_at", "finished_at", "succeeded_at", "failed_at")
 
 

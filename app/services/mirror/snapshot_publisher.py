@@ -12,6 +12,7 @@ from app.domain.registry.fleet import Edition, Fleet, reading_of, swept, with_mo
 from app.domain.registry.models import Inventory, ModelReading
 from app.domain.registry.stages import StageRules
 from app.domain.times import age_ms
+from app.domain.updates import SWEEP
 from app.services.mirror.journal import Journal
 from app.services.mirror.snapshots import Snapshots
 
@@ -20,7 +21,6 @@ log = logging.getLogger(__name__)
 # After a failed sweep MLflow is left alone for so long by the scheduler, and by requests that find nothing cached.
 _RETRY_SECONDS = 15.0
 _COLD_RETRY_SECONDS = 3.0
-_SWEEP = "sweep"
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +172,7 @@ class SnapshotPublisher:
     def _sweep(self) -> Fleet:
         ticket = self._ticket()
         try:
-            with self._journal.entry(_SWEEP) as entry:
+            with self._journal.entry(SWEEP) as entry:
                 with self._gateway.within(self._options.timeout) as operation:
                     inventory = self._inventory()
                     before = self._snapshots.newest()

@@ -13,6 +13,7 @@ from app.domain.monitoring.reasons import NO_METRIC, RUN_GONE
 from app.domain.ports import Clock, Locks, OwnGateway
 from app.domain.registry.fleet import Fleet
 from app.domain.registry.models import ModelVersion, VersionKey
+from app.domain.updates import CHECKS
 from app.services.alerts import Announcer
 from app.services.host.gatherer import Gatherer
 from app.services.mirror.journal import Journal
@@ -22,7 +23,7 @@ from app.services.monitoring.verdict_record import Judged, VerdictRecord
 
 log = logging.getLogger(__name__)
 
-_ROUND = "checks"
+_LOCK = "checks"
 # Their points are in memory at once.
 _VERSIONS_AT_ONCE = 500
 _TRIES_AFTER_SECONDS = (0, 2, 5)
@@ -80,7 +81,7 @@ class Checker:
     def round(self) -> None:
         """The scheduler's tick: check every monitored version, unless another process is at it."""
         try:
-            with self._locks.hold(_ROUND, 0), self._journal.entry(_ROUND) as entry:
+            with self._locks.hold(_LOCK, 0), self._journal.entry(CHECKS) as entry:
                 with self._gateway.within(self._timeout) as operation:
                     found = self._check_all()
                 entry["changed"] = found.changed

@@ -6,5 +6,3 @@ prometheus_client looks at the environment once, when it is imported: so nothing
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 PREFIX = "control_tower_"
-# The kinds of updates that the journal knows.
-REFRESHES = ("sweep", "changes", "aliases", "push", "checks")

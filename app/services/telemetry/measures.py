@@ -2,7 +2,8 @@
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics
 
-from app.services.telemetry import PREFIX, REFRESHES
+from app.domain.updates import KINDS
+from app.services.telemetry import PREFIX
 
 _REQUEST_BUCKETS = (0.001, 0.0025, 0.01, 0.025, 0.1, 0.25, 1, 2.5, 10, 30)
 _REFRESH_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
@@ -38,7 +39,7 @@ class Measures:
             "Requests to MLflow that it did not answer, or not in time, or failed on",
             registry=registry,
         )
-        for kind in REFRESHES:
+        for kind in KINDS:
             # A series that begins with its first failure shows no increase then.
             self.refreshes.labels(kind)
             self.failed_refreshes.labels(kind)

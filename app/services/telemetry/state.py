@@ -15,8 +15,9 @@ from app.domain.registry.fleet import Fleet
 from app.domain.registry.models import Registration
 from app.domain.registry.stages import STAGES
 from app.domain.times import age_ms, parse_rfc3339
+from app.domain.updates import KINDS
 from app.services.mirror.journal import Journal
-from app.services.telemetry import PREFIX, REFRESHES
+from app.services.telemetry import PREFIX
 
 _VERSION = ("name", "version")
 
@@ -110,7 +111,7 @@ class State:
 
     def _reachable(self) -> int | None:
         """1 or 0, by the newest of all signs; None before the first."""
-        last = [(kind, self._journal.last(kind)) for kind in REFRESHES]
+        last = [(kind, self._journal.last(kind)) for kind in KINDS]
         signs = [(entry.get("succeeded_at") or 0, True) for _, entry in last]
         signs += [(entry.get("failed_at") or 0, False) for _, entry in last]
         at, answered = max([*signs, self._sign.seen() or (0, False)])
