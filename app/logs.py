@@ -89,8 +89,8 @@ def logging_config(level: str, log_format: str) -> dict[str, Any]:
         "loggers": {
             "gunicorn.error": to_stderr,
             "gunicorn.access": to_stderr,
-            # It logs each run of each job.
-            "apscheduler": quiet,
+            # It logs each run of each job, and warns where one is left out since the one before is not over.
+            "apscheduler": {"level": "ERROR"},
             "alembic": quiet,
             "mlflow": quiet,
             # What they warn of repeats the URLs of alerts, whose paths are secrets.
