@@ -26,7 +26,7 @@ class NoSession(SessionInterface):
     def open_session(self, app: Flask, request: Request) -> NullSession:  # noqa: ARG002 - Flask hands them over
         return self._none
 
-    def is_null_session(self, obj: object) -> bool:  # noqa: ARG002
+    def is_null_session(self, obj: object) -> bool:  # noqa: ARG002 - as above
         return True
 
 

@@ -88,7 +88,8 @@ class Ready(Response):
     def get_wsgi_headers(self, environ: "WSGIEnvironment") -> Headers:  # noqa: ARG002 - werkzeug hands it over
         return self.headers
 
-    def get_app_iter(self, environ: "WSGIEnvironment") -> Iterable[bytes]:  # noqa: ARG002
+    def get_app_iter(self, environ: "WSGIEnvironment") -> Iterable[bytes]:  # noqa: ARG002 - as above
+        # werkzeug calls it text or bytes; a `Reply` has bytes alone.
         return self.response  # type: ignore[return-value]
 
 
@@ -242,6 +243,7 @@ def cached(
         for decorate in decorators:
             view = decorate(view)
         if not names_something:
+            # A function has no such field; `prepared_lists` looks for it.
             view.answer = partial(give, query().load({})) if query else give  # type: ignore[attr-defined]
         return blp.route(path)(view)  # type: ignore[no-any-return]
 
