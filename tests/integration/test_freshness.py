@@ -23,6 +23,7 @@ FIRST_OF_A_POLL = "registered-models/search"
 
 
 def seen_by_all(running: Tower, name: str, holds: Callable[[list[dict[str, Any]]], bool]) -> bool:
+    # No test that shares this MLflow has a model whose name contains this one.
     answers = [running.get(f"/models/all?name={name}").json() for _ in range(WORKERS_ASKED)]
     return all(holds(answer) for answer in answers)
 
@@ -35,26 +36,26 @@ def polling(tmp_path_factory: pytest.TempPathFactory, mlflow_url: str) -> Iterat
 
 
 CHANGES: dict[str, tuple[Callable[[RealWorld], object], Callable[[list[dict[str, Any]]], bool]]] = {
-    "a new version": (lambda w: w.add_version("fresh", {"accuracy": 0.7}), lambda rows: len(rows) == 3),
+    "a new version": (lambda w: w.add_version("polled", {"accuracy": 0.7}), lambda rows: len(rows) == 3),
     "its metrics": (lambda w: None, lambda rows: rows[0]["metrics"] == {"accuracy": 0.7}),
-    "a stage": (lambda w: w.set_stage("fresh", 1, "Staging"), lambda rows: rows[-1]["stage"] == "Staging"),
-    "a description": (lambda w: w.describe_version("fresh", 1, "x"), lambda rows: rows[-1]["description"] == "x"),
-    "a deleted version": (lambda w: w.delete_version("fresh", 2), lambda rows: len(rows) == 2),
-    "an alias": (lambda w: w.set_alias("fresh", "a", 1), lambda rows: rows[-1]["aliases"] == ["a"]),
-    "an alias that is gone": (lambda w: w.delete_alias("fresh", "a"), lambda rows: rows[-1]["aliases"] == []),
-    "another name": (lambda w: w.rename("fresh", "fresh-2"), lambda rows: {r["name"] for r in rows} == {"fresh-2"}),
-    "a model that is gone": (lambda w: w.delete_model("fresh-2"), lambda rows: rows == []),
+    "a stage": (lambda w: w.set_stage("polled", 1, "Staging"), lambda rows: rows[-1]["stage"] == "Staging"),
+    "a description": (lambda w: w.describe_version("polled", 1, "x"), lambda rows: rows[-1]["description"] == "x"),
+    "a deleted version": (lambda w: w.delete_version("polled", 2), lambda rows: len(rows) == 2),
+    "an alias": (lambda w: w.set_alias("polled", "a", 1), lambda rows: rows[-1]["aliases"] == ["a"]),
+    "an alias that is gone": (lambda w: w.delete_alias("polled", "a"), lambda rows: rows[-1]["aliases"] == []),
+    "another name": (lambda w: w.rename("polled", "polled-2"), lambda rows: {r["name"] for r in rows} == {"polled-2"}),
+    "a model that is gone": (lambda w: w.delete_model("polled-2"), lambda rows: rows == []),
 }
 
 
 def test_what_changes_in_mlflow_shows_on_every_worker_with_the_next_poll(polling: Tower, mlflow_url: str) -> None:
     world = RealWorld(mlflow_url)
     for _ in range(2):
-        world.add_version("fresh")
-    until(lambda: seen_by_all(polling, "fresh", lambda rows: len(rows) == 2))
+        world.add_version("polled")
+    until(lambda: seen_by_all(polling, "polled", lambda rows: len(rows) == 2))
     for what, (change, holds) in CHANGES.items():
         change(world)
-        until(lambda holds=holds: seen_by_all(polling, "fresh", holds), what=what)  # type: ignore[misc]
+        until(lambda holds=holds: seen_by_all(polling, "polled", holds), what=what)  # type: ignore[misc]
 
 
 def test_when_the_process_that_talks_to_mlflow_is_killed_another_does_and_nothing_is_lost(
