@@ -7,11 +7,17 @@ import os
 import re
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
 ROOT = Path(__file__).resolve().parent
 EMBEDDED_STORE = ROOT / "var" / "mlflow.db"
@@ -30,6 +36,55 @@ _ENCODED = "whsec_"
 _BETWEEN_URLS = re.compile(r"\s*,\s*(?=[A-Za-z][A-Za-z0-9]*://)|,?\s+,?\s*")
 _APPRISE_URL = re.compile(r"[A-Za-z][A-Za-z0-9]*://.+")
 HOW_TO_MAKE_ONE = "`python3 -c 'import secrets; print(secrets.token_urlsafe(32))'`"
+
+
+class BadSetting(SystemExit):
+    """Stops the start, with one line that names the variable, the value and what is allowed."""
+
+
+class _SecretsInFiles(PydanticBaseSettingsSource):
+    """Of each secret setting that a source gives as `NAME_FILE`, the content of that file."""
+
+    def __init__(self, settings_cls: type[BaseSettings], source: EnvSettingsSource) -> None:
+        super().__init__(settings_cls)
+        self._given = source.env_vars
+
+    def __call__(self) -> dict[str, Any]:
+        """The settings found. Raises `BadSetting`: for a file that cannot be read, and where there are two values."""
+        found = {}
+        # What an argument gives needs no file: the agent has its secrets from the worker that started it.
+        for name in secret_settings() - self.current_state.keys():
+            path = self._given.get(f"{name}_file")
+            if path and self._given.get(name):
+                raise BadSetting(f"{name.upper()} and {name.upper()}_FILE are both set: keep one of them.")
+            if path:
+                found[name] = _content_of(name, path)
+        return found
+
+    def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
+        """Pydantic's interface asks for it; `__call__` gives all values at once."""
+        raise NotImplementedError
+
+
+def secret_settings() -> frozenset[str]:
+    """The settings that may hold a secret, so each may be given as a file."""
+    hidden = {name for name, field in Settings.model_fields.items() if SecretStr in get_args(field.annotation)}
+    # The address of an MLflow may have a password in it, and is shown without.
+    return frozenset(hidden | {"mlflow_tracking_uri"})
+
+
+def _content_of(name: str, path: str) -> str:
+    """The secret that a file holds. Editors and `echo` end it with a line break, which is not part of it."""
+    variable = f"{name.upper()}_FILE"
+    try:
+        text = Path(path).read_text(encoding="utf-8").rstrip("\r\n")
+    except OSError as error:
+        raise BadSetting(f"{variable}={path!r}: cannot be read ({error.strerror}).") from None
+    except ValueError:
+        raise BadSetting(f"{variable}={path!r}: the file is not UTF-8.") from None
+    if not text:
+        raise BadSetting(f"{variable}={path!r}: the file is empty.")
+    return text
 
 
 class Settings(BaseSettings):
@@ -97,6 +152,23 @@ class Settings(BaseSettings):
     )
     enable_mock_data: bool = Field(False, description="Show a small sample fleet while there is nothing else to show.")
     enable_debug_endpoints: bool = Field(True, description="Serve /debug/monitored.")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic hands it over by this name
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments win over the environment, and that over `.env`; in both, a secret may be in a file of its own."""
+        sources: list[PydanticBaseSettingsSource] = [init_settings]
+        for source in (env_settings, dotenv_settings):
+            if isinstance(source, EnvSettingsSource):
+                sources.append(_SecretsInFiles(settings_cls, source))
+            sources.append(source)
+        return tuple(sources)
 
     @field_validator("cors_origins", "production_aliases", "staging_aliases", mode="before")
     @classmethod
@@ -199,10 +271,6 @@ def from_json(text: str) -> Settings:
 def _urls_in(value: SecretStr | None) -> tuple[str, ...]:
     text = value.get_secret_value() if value else ""
     return tuple(part for part in _BETWEEN_URLS.split(text.strip(", \t\r\n")) if part)
-
-
-class BadSetting(SystemExit):
-    """Stops the start, with one line that names the variable, the value and what is allowed."""
 
 
 def load_settings(**overrides: Any) -> Settings:

@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 
 from app.wiring.worker import check_alert_urls, public_config
-from config import EMBEDDED_STORE, BadSetting, Settings, load_settings
+from config import EMBEDDED_STORE, BadSetting, Settings, as_json, from_json, load_settings, secret_settings
 
 
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path: Path) -> Iterator[pytest.MonkeyPatch]:
     """A directory without a `.env`, and an environment without settings."""
     with pytest.MonkeyPatch.context() as patch:
-        for name in Settings.model_fields:
+        for name in [*Settings.model_fields, *(f"{name}_file" for name in secret_settings())]:
             patch.delenv(name.upper(), raising=False)
         patch.chdir(tmp_path)
         yield patch
@@ -220,3 +220,89 @@ def test_settings_cannot_be_changed_while_the_service_runs() -> None:
     found = load_settings()
     with pytest.raises(ValueError, match="frozen"):
         found.api_port = 1  # type: ignore[misc]
+
+
+SECRET = "mlflow_webhook_secret"
+
+
+def shown(settings: Settings) -> str | None:
+    found = settings.mlflow_webhook_secret
+    return found.get_secret_value() if found else None
+
+
+@pytest.mark.parametrize("name", sorted(secret_settings()))
+def test_each_secret_may_be_in_a_file_of_its_own(elsewhere: pytest.MonkeyPatch, tmp_path: Path, name: str) -> None:
+    secret = "https://ada:hunter2@hooks.example.com/x"
+    (tmp_path / "secret").write_text(f"{secret}\n")
+    elsewhere.setenv(f"{name.upper()}_FILE", "secret")
+    assert as_json(load_settings()) == as_json(load_settings(**{name: secret}))
+
+
+def test_only_what_ends_a_file_is_cut_off_its_secret(elsewhere: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    elsewhere.setenv(f"{SECRET.upper()}_FILE", str(tmp_path / "secret"))
+    for end in ("", "\n", "\r\n", "\n\n"):
+        (tmp_path / "secret").write_bytes(f" blanks around it ,; {end}".encode())
+        assert shown(load_settings()) == " blanks around it ,; "
+
+
+def test_the_file_that_the_environment_names_wins_over_dotenv_and_an_argument_over_both(
+    elsewhere: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "a").write_text("a secret of the environment")
+    (tmp_path / "b").write_text("a secret of the dotenv file")
+    (tmp_path / ".env").write_text(f"{SECRET}_FILE=b\n")
+    assert shown(load_settings()) == "a secret of the dotenv file"
+    elsewhere.setenv(f"{SECRET.upper()}_FILE", "a")
+    assert shown(load_settings()) == "a secret of the environment"
+    (tmp_path / ".env").write_text(f"{SECRET}=a secret of the dotenv file\n")
+    assert shown(load_settings()) == "a secret of the environment"
+    elsewhere.delenv(f"{SECRET.upper()}_FILE")
+    (tmp_path / ".env").write_text(f"{SECRET}_FILE=b\n")
+    elsewhere.setenv(SECRET.upper(), "a secret of the environment")
+    assert shown(load_settings()) == "a secret of the environment"
+    assert shown(load_settings(**{SECRET: "a secret as an argument"})) == "a secret as an argument"
+
+
+def test_another_process_of_the_service_reads_no_file_again(elsewhere: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("gone after the start")
+    elsewhere.setenv(f"{SECRET.upper()}_FILE", "secret")
+    handed_over = as_json(load_settings())
+    (tmp_path / "secret").unlink()
+    assert shown(from_json(handed_over)) == "gone after the start"
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (None, "cannot be read (No such file or directory)"),
+        (b"", "the file is empty"),
+        (b"\n", "the file is empty"),
+        (b"hunter2 hunter2 hunter2\xff", "the file is not UTF-8"),
+    ],
+)
+def test_a_file_without_a_secret_stops_the_start(
+    elsewhere: pytest.MonkeyPatch, tmp_path: Path, content: bytes | None, complaint: str
+) -> None:
+    if content is not None:
+        (tmp_path / "secret").write_bytes(content)
+    elsewhere.setenv(f"{SECRET.upper()}_FILE", "secret")
+    with pytest.raises(BadSetting) as stopped:
+        load_settings()
+    assert str(stopped.value.code) == f"{SECRET.upper()}_FILE='secret': {complaint}."
+
+
+def test_a_secret_that_is_given_twice_stops_the_start(elsewhere: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("sixteen or more, hunter2")
+    elsewhere.setenv(SECRET.upper(), "sixteen or more, hunter2")
+    elsewhere.setenv(f"{SECRET.upper()}_FILE", "secret")
+    with pytest.raises(BadSetting) as stopped:
+        load_settings()
+    assert str(stopped.value.code) == f"{SECRET.upper()} and {SECRET.upper()}_FILE are both set: keep one of them."
+
+
+def test_a_secret_in_a_file_is_checked_and_not_shown(elsewhere: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("hunter2")
+    elsewhere.setenv(f"{SECRET.upper()}_FILE", "secret")
+    with pytest.raises(BadSetting) as stopped:
+        load_settings()
+    assert str(stopped.value.code).startswith(f"{SECRET.upper()}=(hidden): must be 16 to 256")

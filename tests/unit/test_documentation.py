@@ -20,7 +20,7 @@ from app.domain.findings import FINDINGS
 from app.domain.monitoring.rules import RULES
 from app.domain.monitoring.verdicts import VERDICTS
 from app.domain.updates import KINDS
-from config import RELEASE, ROOT, Settings, load_settings
+from config import RELEASE, ROOT, Settings, load_settings, secret_settings
 from tests.documents import BY_NAME, PAGES, Page
 
 # Variables of other programs.
@@ -55,6 +55,12 @@ def test_every_setting_is_documented_and_in_the_example_of_a_dotenv_file(setting
     assert f"| `{setting}` |" in BY_NAME["settings.md"].text
     # With a line of its own that says what it is.
     assert re.search(rf"^# .*\n#{setting}=", (ROOT / ".env.example").read_text(), re.MULTILINE)
+
+
+def test_the_settings_page_names_each_secret_that_may_be_in_a_file() -> None:
+    (part,) = re.findall(r"^## Secrets in files\n(.*?)^## ", BY_NAME["settings.md"].text, re.MULTILINE | re.DOTALL)
+    named = set(re.findall(r"`([A-Z_]+)_FILE`", part))
+    assert {name.upper() for name in secret_settings()} <= named
 
 
 def test_the_example_of_a_dotenv_file_holds_the_defaults(tmp_path: Path) -> None:
@@ -142,6 +148,7 @@ def test_every_metric_is_in_the_table_and_every_metric_named_exists(app: Flask) 
 @pytest.mark.parametrize("page", PAGES, ids=repr)
 def test_every_variable_that_a_page_names_is_a_setting_or_known_as_anothers(page: Page) -> None:
     settings = {name.upper() for name in Settings.model_fields}
+    settings |= {f"{name.upper()}_FILE" for name in secret_settings()}
     spans = [span for _, body in page.blocks for span in re.findall(r"\b[A-Z][A-Z]+_[A-Z_]+\b", body)]
     spans += [name for span in page.code_spans for name in re.findall(r"\b[A-Z][A-Z]+_[A-Z_]+\b", span)]
     assert set(spans) <= settings | OTHERS_VARIABLES
