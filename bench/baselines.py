@@ -79,7 +79,7 @@ def main() -> None:
     for name, noise, known, drop, odd in cases:
         made, better = _shifted(noise, known, drop, odd), HIGHER if drop else None
         now = _share(made, known, better, many)
-        with patch.object(baselines, "_without_odd", lambda values: values):
+        with patch.object(baselines, "_without_outliers", lambda values: values):
             before = _share(made, known, better, many)
         sys.stdout.write(f"| {name} | {known} | {now} | {before} |\n")
         sys.stdout.flush()

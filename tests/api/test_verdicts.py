@@ -101,7 +101,7 @@ def test_before_the_first_check_nothing_is_claimed(monitored: Service) -> None:
     found = monitored.verdict("m")
     assert found["verdict"] == "insufficient_data"
     assert found["checked_at"] is not None
-    assert found["reasons"] == ["accuracy: 1 point; a baseline needs 10, and 2 later ones"]
+    assert found["reasons"] == ["accuracy: 1 point; a baseline needs 10, and 2 later points"]
 
 
 def test_settings_come_with_the_registration_and_are_changed_by_merging(service: Service, world: MemoryWorld) -> None:

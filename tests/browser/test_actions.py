@@ -169,7 +169,7 @@ def test_without_a_cache_there_is_nothing_to_refresh(look: Look, tmp_path: Path,
         ({"Degraded when nothing was logged": "1e309"}, "silence_hours: Not a number."),
         ({"Metric": "rmse", "Least": "Infinity"}, "limits.rmse.min: Not a number."),
         ({"Metric": "rmse"}, "limits.rmse: needs min, max or both."),
-        ({"Least": "1"}, "limits: '' is no name of a metric."),
+        ({"Least": "1"}, "limits: '' cannot be the name of a metric."),
         ({"of the last": "0,5"}, "alarm.n: Not a whole number."),
     ],
 )

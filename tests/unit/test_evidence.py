@@ -99,13 +99,13 @@ def at(times: list[int], value: float = 0.9, source: str = "monitor run") -> lis
     ("times", "told"),
     [
         ([NOW * MICROSECONDS], "1 point lies in the future and is left out (first 55920-06-17)"),
-        ([NOW * MICROSECONDS], "were their times sent in microseconds?"),
+        ([NOW * MICROSECONDS], "Were their times sent in microseconds?"),
         ([NOW * NANOSECONDS, NOW * NANOSECONDS + 1], "2 points lie in the future and are left out"),
-        ([NOW * NANOSECONDS], "were their times sent in nanoseconds?"),
-        ([NOW + DAY_MS], "(first 2023-12-15): is the clock ahead where they are logged?"),
-        ([2**63 - 1], "is the clock ahead"),
-        ([NOW // 1000], "1 point has a time of 1970, left out: sent in seconds?"),
-        ([0, 1, 2], "3 points have times of 1970, left out: sent in seconds?"),
+        ([NOW * NANOSECONDS], "Were their times sent in nanoseconds?"),
+        ([NOW + DAY_MS], "(first 2023-12-15). Is the clock ahead where they are logged?"),
+        ([2**63 - 1], "Is the clock ahead"),
+        ([NOW // 1000], "1 point has a time of 1970, left out. Were times sent in seconds?"),
+        ([0, 1, 2], "3 points have times of 1970, left out. Were times sent in seconds?"),
     ],
 )
 def test_a_point_whose_time_cannot_be_right_is_in_no_series_and_the_verdict_names_it(
@@ -129,7 +129,9 @@ def test_a_point_of_the_next_five_minutes_is_of_now() -> None:
 def test_points_in_seconds_alone_are_judged_in_their_own_order_and_named() -> None:
     found = by_metric(at([(START + n * DAY_MS) // 1000 for n in range(5)]), NOW)["accuracy"]
     assert len(found.points) == 5
-    assert found.misplaced == ("accuracy: 5 points have times of 1970, kept in their own order: sent in seconds?",)
+    assert found.misplaced == (
+        "accuracy: 5 points have times of 1970, kept in their own order. Were times sent in seconds?",
+    )
 
 
 TIMES = st.one_of(st.integers(0, 2**63 - 1), st.integers(START, NOW + DAY_MS), st.integers(0, 2_000_000_000))

@@ -61,14 +61,14 @@ def _clamped(ms: int) -> int:
 
 
 def told(index: HistoryIndex, name: str | None = None, version: int | None = None) -> list[tuple[str, str, object]]:
-    return [(e["monitor_run_id"], e["event"], e["verdict"]) for e in index.told(index.find(name, version))]
+    return [(e["monitor_run_id"], e["event"], e["verdict"]) for e in index.rows(index.find(name, version))]
 
 
 def test_events_are_newest_first_and_say_who() -> None:
     one = Registration("m", 1, "classifier", "ada", 1000, "run", 1)
     verdicts = (Verdict(2000, "healthy"), Verdict(3000, "drifting", ("bad",)))
     index = HistoryIndex(history_of([MonitorState(one, verdicts, {}, 4000, "bob", "enough")]))
-    events = index.told(index.find(None, None))
+    events = index.rows(index.find(None, None))
     assert [(e["event"], e["by"], e["before"], e["verdict"], e["reasons"]) for e in events] == [
         ("removed", "bob", None, None, ["enough"]),
         ("verdict", "control-tower", "healthy", "drifting", ["bad"]),
@@ -83,7 +83,7 @@ def test_events_are_newest_first_and_say_who() -> None:
 def test_whatever_clocks_said_no_event_is_lost_and_each_has_a_time(states: list[MonitorState]) -> None:
     index = HistoryIndex(history_of(states))
     assert told(index) == in_order(states)
-    assert all(event["at"] for event in index.told(index.find(None, None)))
+    assert all(event["at"] for event in index.rows(index.find(None, None)))
     for name, version in (("m", None), ("m", 1), (None, 2), ("nobody", None)):
         chosen = [
             one
@@ -149,7 +149,7 @@ def test_a_tag_that_follows_on_what_is_known_needs_no_reading_and_one_that_does_
     whole = completed(gap, [(change.at, change.verdict) for change in changes], 4)
     assert whole.whole
     index = HistoryIndex(MonitorHistory().after([whole], (), 1))
-    reasons = [event["reasons"] for event in index.told(index.find(None, None))]
+    reasons = [event["reasons"] for event in index.rows(index.find(None, None))]
     # Those that MLflow's tag no longer holds are not kept.
     assert reasons == [["why 5"], [], [], [], [], [], []]
 

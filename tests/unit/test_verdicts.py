@@ -101,7 +101,7 @@ def test_without_ten_points_and_two_later_ones_nothing_is_claimed(count: int) ->
     found = judged(values)
     assert (found.verdict, found.baseline) == ("insufficient_data", None)
     told = "1 point" if count == 1 else f"{count} points"
-    assert found.reasons == (f"accuracy: {told}; a baseline needs 10, and 2 later ones",)
+    assert found.reasons == (f"accuracy: {told}; a baseline needs 10, and 2 later points",)
 
 
 def test_limits_and_silence_work_without_a_baseline() -> None:
@@ -195,7 +195,7 @@ def test_two_odd_days_of_twenty_do_not_hide_each_other_and_are_counted() -> None
     assert (base.n, base.set_aside) == (18, 2)
     assert (base.mean, base.std) == pytest.approx((0.94, 0.0103), rel=1e-2)
     assert judged([0.3, *STEADY, 0.95, 0.94]).reasons == (
-        "accuracy 0.940, in line with baseline 0.941 ± 0.010 (1 odd point set aside)",
+        "accuracy 0.940, in line with baseline 0.941 ± 0.010 (1 outlier set aside)",
     )
 
 
@@ -218,7 +218,7 @@ def test_a_value_far_on_the_better_side_is_degraded_and_asks_about_the_unit() ->
     found = judged([*STEADY, 0.94, 40.0])
     assert found.verdict == "degraded"
     assert found.reasons == (
-        "accuracy 40.000 on 2023-12-05 is far better than its baseline 0.940 ± 0.010: has its unit changed?",
+        "accuracy 40.000 on 2023-12-05 is far better than its baseline 0.940 ± 0.010. Has its unit changed?",
     )
     assert found.fired == {21: ("unit",)}
     assert judged([*STEADY, *[40.0] * 10]).verdict == "degraded"
@@ -255,13 +255,13 @@ def test_what_is_no_number_is_judged_by_no_rule() -> None:
     found = judged(with_gaps)
     assert (found.verdict, found.points) == ("healthy", 22)
     assert judged([None, None]).verdict == "insufficient_data"
-    assert judged([None, None]).reasons == ("accuracy: no value of it is a finite number",)
+    assert judged([None, None]).reasons == ("accuracy: none of its values is a finite number",)
 
 
 def test_values_too_large_to_be_squared_are_not_judged() -> None:
     assert judged([1e300 * (-1) ** n for n in range(30)]).verdict == "insufficient_data"
     assert judged([1e300 * (-1) ** n for n in range(30)]).reasons == (
-        "accuracy: its values are too large for a deviation to be computed",
+        "accuracy: its values are too large to compute a standard deviation",
     )
     assert judged([1.7e308] * 30).verdict in ("healthy", "insufficient_data")
 

@@ -1,4 +1,4 @@
-"""Alerts for people: what a chat, a mail or a pager shows of changes of verdict."""
+"""Alerts for people: the text that a chat, a mail or a pager shows for changes of verdict."""
 
 import re
 from collections import Counter
@@ -16,10 +16,10 @@ _IS = {INSUFFICIENT: "has too little data to be judged"}
 _COUNTED = {INSUFFICIENT: "with too little data"}
 _MOST_VERSIONS, _MOST_REASONS = 20, 3
 _LONGEST_NAME, _LONGEST_REASON = 100, 200
-# Where chats begin a mention, a tag, the target of a link, or an address that they make a link of. Apprise escapes
-# plain text for some services (Slack, Telegram, Teams), and for others not at all (Mattermost, Discord, PagerDuty).
+# The beginnings of a mention, a tag, the target of a link, and an address that a chat turns into a link. Apprise
+# escapes plain text for some services (Slack, Telegram, Teams), but not for others (Mattermost, Discord, PagerDuty).
 _MARKUP = re.compile(r"[@<]|\](?=\()|:(?=//)")
-# Takes no room, and ends what would have been markup.
+# A zero-width space, which breaks markup without being seen.
 _BREAK = "\u200b"
 
 
@@ -32,9 +32,10 @@ class _State:
 
 
 def title_and_text(changes: Sequence[VerdictChange]) -> tuple[str, str]:
-    """A title of one line and a plain text of some lines, the worst first; each version once, as it is now.
+    """A title of one line and a plain text of several, the worst verdict first.
 
-    At least one change is needed. Both are bounded, and names in them are shown without effect.
+    Each version appears once, with its newest verdict. `changes` must not be empty. Both texts are of bounded length,
+    and markup in names has no effect.
     """
     states = _states(changes)
     lines = [line for state in states[:_MOST_VERSIONS] for line in _lines(state)]
@@ -49,27 +50,27 @@ def worst(changes: Sequence[VerdictChange]) -> str:
 
 
 def harmless(text: str, most: int) -> str:
-    """The text on one line, cut to `most` characters; what is no letter or sign is spelled out, and markup broken."""
-    shown = "".join(char if char.isprintable() else _spelled(char) for char in text[: most + 1])
+    """The text on one line of at most `most` characters, with control characters escaped and markup broken."""
+    shown = "".join(char if char.isprintable() else _escaped(char) for char in text[: most + 1])
     if len(shown) > most:
         shown = shown[: most - 1] + "…"
     return _MARKUP.sub(rf"\g<0>{_BREAK}", shown)
 
 
-def _spelled(char: str) -> str:
+def _escaped(char: str) -> str:
     return char.encode("unicode_escape").decode()
 
 
 def _states(changes: Sequence[VerdictChange]) -> list[_State]:
-    found: dict[VersionKey, _State] = {}
-    for change in sorted(changes, key=lambda one: one.at):
+    states: dict[VersionKey, _State] = {}
+    for change in sorted(changes, key=lambda change: change.at):
         version = (change.name, change.version)
-        before = found[version].before if version in found else change.before
-        found[version] = _State(change, before)
-    return sorted(found.values(), key=lambda one: (_place(one.change.verdict), *_version(one)))
+        before = states[version].before if version in states else change.before
+        states[version] = _State(change, before)
+    return sorted(states.values(), key=lambda state: (_rank(state.change.verdict), *_version(state)))
 
 
-def _place(verdict: str) -> int:
+def _rank(verdict: str) -> int:
     return _ORDER.index(verdict) if verdict in _ORDER else len(_ORDER)
 
 

@@ -1,4 +1,4 @@
-"""Alerts: the changes of verdict that receivers are told of, and the message that webhooks carry."""
+"""Alerts: the changes of verdict that receivers are notified of, and the message that webhooks carry."""
 
 import base64
 import hashlib
@@ -12,14 +12,14 @@ from app.domain.monitoring.verdicts import DEGRADED, DRIFTING
 from app.domain.times import rfc3339
 
 EVENT = "verdict_changed"
-# One message of a webhook; the changes beyond follow in messages of their own.
+# The most changes in one message of a webhook; further changes follow in messages of their own.
 MOST_CHANGES = 100
-# Behind it the secret is in base64, as the Standard Webhooks write it.
+# The prefix of a secret that is in base64, as the Standard Webhooks specify.
 _ENCODED = "whsec_"
 
 
 ChangeKey = tuple[str, int]
-"""What tells a change of verdict from all others: the id of the monitor run, and the time in milliseconds."""
+"""Identifies a change of verdict: the id of the monitor run, and the time in milliseconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +43,15 @@ class VerdictChange:
 def owed_changes(state: MonitorState, receiver_id: str) -> list[VerdictChange]:
     """The changes that a receiver was not notified of yet.
 
-    A receiver that is new to the monitor run is notified of its verdict now, where that is bad, and of nothing older.
+    A receiver that is new to the monitor run is notified of the present verdict if that is bad, and of nothing older.
     """
     notified = state.notified.get(receiver_id)
     if notified is None:
         is_bad = state.verdict in (DEGRADED, DRIFTING)
         first = len(state.verdicts) - 1 if is_bad else len(state.verdicts)
     else:
-        first = next((place for place, one in enumerate(state.verdicts) if one.at > notified), len(state.verdicts))
+        newer = (place for place, verdict in enumerate(state.verdicts) if verdict.at > notified)
+        first = next(newer, len(state.verdicts))
     registration = state.registration
     return [
         VerdictChange(
@@ -63,21 +64,21 @@ def owed_changes(state: MonitorState, receiver_id: str) -> list[VerdictChange]:
 
 
 def message(changes: Sequence[VerdictChange], sent_at: int) -> dict[str, Any]:
-    """The webhook's JSON: the first `MOST_CHANGES` of them, in their order; `more` is how many others follow.
+    """The JSON of a webhook's message: the first `MOST_CHANGES` changes in order. `more` counts those left out.
 
     `sent_at` in milliseconds.
     """
-    told = changes[:MOST_CHANGES]
+    included = changes[:MOST_CHANGES]
     return {
         "event": EVENT,
         "sent_at": rfc3339(sent_at),
-        "changes": [_row(change) for change in told],
-        "more": len(changes) - len(told),
+        "changes": [_row(change) for change in included],
+        "more": len(changes) - len(included),
     }
 
 
 def delivery_id(changes: Sequence[VerdictChange]) -> str:
-    """The id of a message that tells of these: another try has the same one, also after a restart."""
+    """The id of the message about these changes. A retry has the same id, also after a restart."""
     keys = "\n".join(f"{run_id} {at}" for run_id, at in (change.key for change in changes))
     return "msg_" + hashlib.sha256(keys.encode(errors="replace")).hexdigest()[:32]
 
@@ -85,8 +86,8 @@ def delivery_id(changes: Sequence[VerdictChange]) -> str:
 def signed(secret: str | None, delivery_id: str, timestamp: int, body: bytes) -> dict[str, str]:
     """The headers of the Standard Webhooks; `timestamp` in seconds. Without a secret there is no signature.
 
-    The key is the secret as UTF-8, or, where it begins with `whsec_`, the base64 behind that.
-    Raises `ValueError` where that is no base64.
+    The key is the secret in UTF-8. A secret that begins with `whsec_` is decoded from the base64 after that prefix;
+    raises `ValueError` if it is not base64.
     """
     headers = {"webhook-id": delivery_id, "webhook-timestamp": str(timestamp)}
     if secret is not None:
@@ -97,7 +98,7 @@ def signed(secret: str | None, delivery_id: str, timestamp: int, body: bytes) ->
 
 
 def receiver_id(url: str) -> str:
-    """A name for a receiver that may stand in MLflow: 16 hexadecimal digits that do not tell its URL."""
+    """The id of a receiver, as stored in MLflow: 16 hexadecimal digits that do not reveal its URL."""
     return hashlib.sha256(url.encode()).hexdigest()[:16]
 
 

@@ -1,8 +1,8 @@
-"""Baselines: mean and deviation of a metric's first values, and which later values are no longer like them.
+"""Baselines: mean and standard deviation of a metric's first values, and which later values deviate from them.
 
-Every function takes values alone. Control limits are prediction limits for one further value (Hahn,
-Meeker: Statistical Intervals, 4.8); the cumulative sum is Page's (Biometrika 1954) with the reference value k and the
-decision interval h widened for a mean and a deviation that are estimated from n points. How: docs/decisions/0016.
+Every function takes plain values, without times. Control limits are prediction limits for one further value (Hahn,
+Meeker: Statistical Intervals, 4.8). The cumulative sum is Page's (Biometrika 1954); its reference value k and decision
+interval h are widened, since mean and deviation are estimated from n points. Details: docs/decisions/0016.
 """
 
 import math
@@ -16,30 +16,31 @@ from app.domain.monitoring.directions import HIGHER, LOWER
 from app.domain.students_t import quantile
 
 BELOW, ABOVE = "below", "above"
-# Points after the baseline, without which no rule compares with it.
+# With fewer points after the baseline no rule compares with it.
 LEAST_LATER = 2
 
 _K, _H = 0.5, 5.0
-# Of a value three standard deviations out, on one side.
+# The probability that a normal value is more than three standard deviations above the mean.
 _TAIL = 0.00135
-# Of so many values of a baseline one may be set aside ...
-_ONE_OF = 10
-# ... where it is farther out than so many control limits of the others. Of a series that does not change this sets
-# something aside in less than 1 %, and widens what is left by as much as it may have narrowed it.
-_ODD = 1.4
-# What ends a default baseline early: rare without a drop, so that hardly a baseline is chosen for its looks.
+# At most one in so many values of a baseline is set aside as an outlier ...
+_VALUES_PER_OUTLIER = 10
+# ... if it is farther from the mean than so many control limits of the others. Fewer than 1 % of stable series lose a
+# value this way. Since setting values aside may narrow the deviation, it is then widened by the same factor.
+_OUTLIER = 1.4
+# What ends a default baseline early. A stable series hardly ever reaches these, so that its values do not select its
+# baseline.
 _LEAVING_K, _LEAVING_H, _LEAVING_LIMIT = 1.0, 9.0, 6.0
-# A sum is not let grow further, so that it forgets a drop that is over.
+# The cumulative sum is capped at so many h, so that it recovers soon after a drop is over.
 _CAP = 1.5
-# So many deviations better are no longer good news. Gains of that size are rare, changes of unit larger.
+# So many deviations to the better are suspicious: real gains are rarely that large, changes of unit are larger.
 _FAR = 20.0
-# Below this share of the mean a deviation is what floating point leaves of equal values.
+# A deviation below this share of the mean is floating-point noise of equal values.
 _EQUAL = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
 class BaselineFigures:
-    """Mean and standard deviation of n values; `set_aside` more were too far out to be among them."""
+    """Mean and standard deviation of n values; `set_aside` counts the outliers that were left out."""
 
     mean: float
     std: float
@@ -48,8 +49,8 @@ class BaselineFigures:
 
     @property
     def scale(self) -> float:
-        """The deviation that later values are measured by."""
-        return _scale(self.mean, self.std * (_ODD if self.set_aside else 1))
+        """The deviation in which the distance of later values is measured; never 0."""
+        return _scale(self.mean, self.std * (_OUTLIER if self.set_aside else 1))
 
     @property
     def reach(self) -> float:
@@ -58,38 +59,38 @@ class BaselineFigures:
 
 
 def figures(values: Sequence[float]) -> BaselineFigures | None:
-    """Mean and deviation of a baseline; None of fewer than ten values, or of values too large to be squared.
+    """Mean and deviation of a baseline; None for fewer than ten values, or for values too large to be squared.
 
-    Values far from all others are set aside: one odd day must not widen the band so far that the next one passes.
+    Outliers are set aside: one odd day must not widen the limits so far that the next odd day passes.
     """
     if len(values) < LEAST_BASELINE:
         return None
     try:
-        kept = _without_odd(values)
+        kept = _without_outliers(values)
         mean = math.fsum(kept) / len(kept)
         std = math.sqrt(math.fsum((value - mean) ** 2 for value in kept) / (len(kept) - 1))
     except OverflowError:
         return None
-    # Of equal values floating point leaves a little, which is no deviation.
+    # Equal values leave floating-point noise, which is no deviation.
     return BaselineFigures(mean, std if _is_deviation(mean, std) else 0.0, len(kept), len(values) - len(kept))
 
 
-def _without_odd(values: Sequence[float]) -> Sequence[float]:
-    """The values without those that are far from all others, a tenth of them at most.
+def _without_outliers(values: Sequence[float]) -> Sequence[float]:
+    """The values without outliers, which are a tenth of them at most.
 
-    A forward search: beginning with those nearest the median, each is held against all that are nearer. So two odd
-    values do not hide each other. Equal values do not tell how far another one may be: nothing is set aside.
+    A forward search: beginning near the median, each value is compared with all that are nearer, so that two outliers
+    do not hide each other. Equal values give no measure of distance: nothing is set aside then.
     """
     centre = statistics.median(values)
     ordered = sorted(values, key=lambda value: abs(value - centre))
-    sure = len(values) - len(values) // _ONE_OF
+    sure = len(values) - len(values) // _VALUES_PER_OUTLIER
     mean = math.fsum(ordered[:sure]) / sure
     squares = math.fsum((value - mean) ** 2 for value in ordered[:sure])
     for place in range(sure, len(values)):
         std, off = math.sqrt(squares / (place - 1)), ordered[place] - mean
-        if _is_deviation(mean, std) and abs(off) > _ODD * widened(place)[0] * std:
+        if _is_deviation(mean, std) and abs(off) > _OUTLIER * widened(place)[0] * std:
             return ordered[:place]
-        # Welford's way to take one more in.
+        # Welford's update of the mean and the squares.
         mean += off / (place + 1)
         squares += off * (ordered[place] - mean)
     return values
@@ -109,8 +110,8 @@ def widened(n: int) -> tuple[float, float, float]:
 def first_points(values: Sequence[float], most: int = DEFAULT_BASELINE) -> int:
     """How many of the first values are the default baseline: `most`, or as many as stay like the first ten.
 
-    The newest two are always later ones. What leaves the first ten ends the baseline where it began to leave, so
-    that a drop just after the tenth point is found and not learnt.
+    The two newest values are never part of it. A change ends the baseline where it began, so that a drop just after
+    the tenth point is detected and not learnt.
     """
     most = min(most, max(LEAST_BASELINE, len(values) - LEAST_LATER))
     base = figures(values[:LEAST_BASELINE])
@@ -130,30 +131,30 @@ def first_points(values: Sequence[float], most: int = DEFAULT_BASELINE) -> int:
 
 
 def unlike_baseline(values: Sequence[float], base: BaselineFigures, better: str | None) -> list[str | None]:
-    """For each later value, on which side it is no longer like the baseline.
+    """For each later value the side on which it deviates from the baseline, or None.
 
-    That is when it is beyond the control limit, or when the cumulative sum is and the value adds to it. `better` is
-    `higher` or `lower`, and looks at the worse side alone; None looks at both.
+    A value deviates if it is beyond the control limit, or if the cumulative sum is beyond h and the value adds to it.
+    Where `better` is `higher` or `lower`, only the worse side counts; None counts both.
     """
     sides = {HIGHER: (BELOW,), LOWER: (ABOVE,), None: (BELOW, ABOVE)}[better]
     limit, k, h = widened(base.n)
     scale = base.scale
-    found: list[str | None] = [None] * len(values)
+    deviations: list[str | None] = [None] * len(values)
     for side in sides:
         sign, total = (-1 if side == BELOW else 1), 0.0
         for place, value in enumerate(values):
             z = sign * (value - base.mean) / scale
-            # One value far out is the control limit's affair: it must not make the next, good ones count.
+            # The control limit already catches a value far out; it must not make the good values after it count.
             total = min(max(0.0, total + min(z, limit) - k), _CAP * h)
             if z > limit or (total > h and z > k):
-                found[place] = side
-    return found
+                deviations[place] = side
+    return deviations
 
 
 def far_better(values: Sequence[float], base: BaselineFigures, better: str | None) -> list[bool]:
-    """For each later value, whether it is so far on the better side that it may be of another unit.
+    """For each later value, whether it is so far on the better side that its unit may have changed.
 
-    Of a baseline of equal values, which have no deviation, the size of the values is the measure.
+    Where the baseline has no deviation, the distance is measured by the size of its mean.
     """
     far = _FAR * (base.std or abs(base.mean))
     sign = {HIGHER: 1, LOWER: -1, None: 0}[better]

@@ -12,18 +12,18 @@ from app.domain.monitoring.directions import DIRECTIONS, direction_of
 from app.domain.registry.names import LONGEST_TAG, is_metric_name, version_number
 from app.domain.times import parse_rfc3339
 
-# Fewer points do not tell a mean and a deviation, and how many the default takes: docs/decisions/0016.
+# The size of a baseline in points. Why at least ten and by default twenty: docs/decisions/0016.
 LEAST_BASELINE, DEFAULT_BASELINE, MOST_BASELINE = 10, 20, 1000
 DEFAULT_M, DEFAULT_N = 3, 5
 _MOST_N = 100
 _MOST_SILENCE_HOURS = 87_600
-# `limits` holds metrics, which hold bounds. What nests deeper is no setting.
+# How deep settings nest: `limits` holds metrics, which hold bounds.
 _DEEPEST = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Absolute limits of a metric, each of them allowed itself."""
+    """Absolute limits of a metric, both inclusive."""
 
     min: float | None = None
     max: float | None = None
@@ -31,7 +31,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """What a metric is held against: its first points, those of a period, or another version's series.
+    """What a metric is compared with: its first points, those of a period, or another version's series.
 
     `since` and `until` in milliseconds, both inclusive.
     """
@@ -44,7 +44,7 @@ class Baseline:
 
 @dataclass(frozen=True, slots=True)
 class CheckSettings:
-    """The settings in force: `m` of the last `n` points make an alarm; silence in hours, None is never."""
+    """The settings in force. `m` of the last `n` points raise an alarm; silence does not if `silence_hours` is None."""
 
     limits: Mapping[str, Limits] = field(default_factory=dict)
     baseline: Baseline = field(default_factory=Baseline)
@@ -58,21 +58,21 @@ class CheckSettings:
 
 
 def merged(known: Mapping[str, Any], patch: Any) -> dict[str, Any]:
-    """Settings as JSON with a change laid over them: null restores a default (RFC 7396). Raises `InvalidInput`.
+    """Settings, as JSON, after a merge patch: null restores a default (RFC 7396). Raises `InvalidInput`.
 
-    A baseline is one thing, of one kind: a new one replaces the one before.
+    A new baseline replaces the old baseline as a whole, since its kinds exclude each other.
     """
     _object(patch, "settings", _PARTS)
-    found = dict(known)
+    settings = dict(known)
     for name, value in patch.items():
-        old = found.pop(name, None)
-        made = _merge(old if name != "baseline" else None, value, _DEEPEST)
-        if made is not None and not (made == {} and name in _COLLECTIONS):
-            found[name] = made
-    check_settings(found)
-    if len(settings_text(found)) > LONGEST_TAG:
+        old = settings.pop(name, None)
+        new = _merge(old if name != "baseline" else None, value, _DEEPEST)
+        if new is not None and not (new == {} and name in _COLLECTIONS):
+            settings[name] = new
+    check_settings(settings)
+    if len(settings_text(settings)) > LONGEST_TAG:
         raise InvalidInput(f"settings: longer than {LONGEST_TAG} characters as JSON. Leave out what is not needed.")
-    return found
+    return settings
 
 
 def settings_text(settings: Mapping[str, Any]) -> str:
@@ -81,13 +81,13 @@ def settings_text(settings: Mapping[str, Any]) -> str:
 
 
 def check_settings(given: Mapping[str, Any]) -> CheckSettings:
-    """The settings in force, of JSON. Raises `InvalidInput` that names the place."""
+    """The settings in force, from JSON. Raises `InvalidInput`, which names the field."""
     _object(given, "settings", _PARTS)
     return CheckSettings(**{key: value for name, part in given.items() for key, value in _PARTS[name](part).items()})
 
 
 def settings_or_default(given: Mapping[str, Any]) -> CheckSettings:
-    """As `check_settings`, of what MLflow holds: where somebody made it unusable by hand, the defaults."""
+    """As `check_settings`, but the defaults where somebody made the settings in MLflow unusable by hand."""
     try:
         return check_settings(given)
     except InvalidInput:
@@ -97,14 +97,14 @@ def settings_or_default(given: Mapping[str, Any]) -> CheckSettings:
 def _merge(old: Any, new: Any, deeper: int) -> Any:
     if not isinstance(new, dict) or not deeper:
         return new
-    found = dict(old) if isinstance(old, dict) else {}
+    merged_value = dict(old) if isinstance(old, dict) else {}
     for name, value in new.items():
-        made = _merge(found.pop(name, None), value, deeper - 1)
-        # Limits of which the last was taken back are no limits.
-        emptied = made == {} and isinstance(value, dict) and None in value.values()
-        if made is not None and not emptied:
-            found[name] = made
-    return found
+        part = _merge(merged_value.pop(name, None), value, deeper - 1)
+        # A metric whose last limit is removed has no limits any more.
+        emptied = part == {} and isinstance(value, dict) and None in value.values()
+        if part is not None and not emptied:
+            merged_value[name] = part
+    return merged_value
 
 
 def _object(value: Any, place: str, allowed: Any = None) -> Mapping[str, Any]:
@@ -112,7 +112,7 @@ def _object(value: Any, place: str, allowed: Any = None) -> Mapping[str, Any]:
         raise InvalidInput(f"{place}: Not an object.")
     for name in value:
         if allowed is not None and name not in allowed:
-            raise InvalidInput(f"{place}: there is no {name[:60]!r}. There are {', '.join(allowed)}.")
+            raise InvalidInput(f"{place}: {name[:60]!r} is not known. Use {', '.join(allowed)}.")
     return value
 
 
@@ -120,7 +120,7 @@ def _number(value: Any, place: str, least: float = -math.inf, most: float = math
     if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < math.inf:
         raise InvalidInput(f"{place}: Not a number.")
     if not least <= value <= most:
-        raise InvalidInput(f"{place}: must be {least:g} to {most:g}.")
+        raise InvalidInput(f"{place}: must be from {least:g} to {most:g}.")
     return value
 
 
@@ -132,12 +132,12 @@ def _whole(value: Any, place: str, least: int, most: int) -> int:
 
 def _metric(name: str, place: str) -> str:
     if not is_metric_name(name):
-        raise InvalidInput(f"{place}: {name[:60]!r} is no name of a metric.")
+        raise InvalidInput(f"{place}: {name[:60]!r} cannot be the name of a metric.")
     return name
 
 
 def _limits(value: Any) -> dict[str, Any]:
-    found = {}
+    limits = {}
     for metric, given in _object(value, "limits").items():
         place = f"limits.{_metric(metric, 'limits')}"
         bounds = {name: _number(bound, f"{place}.{name}") for name, bound in _object(given, place, _BOUNDS).items()}
@@ -145,8 +145,8 @@ def _limits(value: Any) -> dict[str, Any]:
             raise InvalidInput(f"{place}: needs min, max or both.")
         if bounds.get("min", -math.inf) > bounds.get("max", math.inf):
             raise InvalidInput(f"{place}: min is above max.")
-        found[metric] = Limits(**bounds)
-    return {"limits": found}
+        limits[metric] = Limits(**bounds)
+    return {"limits": limits}
 
 
 def _baseline(value: Any) -> dict[str, Any]:
@@ -199,7 +199,7 @@ def _direction(value: Any) -> dict[str, Any]:
 
 
 _BOUNDS = ("min", "max")
-# Of these an empty one is the default.
+# Parts that, left empty, mean the default.
 _COLLECTIONS = ("limits", "alarm", "direction")
 _PARTS: dict[str, Callable[[Any], dict[str, Any]]] = {
     "limits": _limits,

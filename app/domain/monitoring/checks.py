@@ -8,14 +8,14 @@ from app.domain.monitoring.verdicts import INSUFFICIENT, MetricVerdict, VersionV
 from app.domain.registry.models import Registration
 from app.domain.times import rfc3339
 
-NOT_YET = "Not checked yet: that takes some seconds."
+NOT_YET = "Not checked yet. The first check takes some seconds."
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
     """The last check of one registration. `since` is when its verdict became what it is; times in milliseconds.
 
-    `ticket` is the number that the reading of its evidence took: of two checks the one with the greater is newer.
+    `ticket` is the number of the reading of its evidence: of two checks, the one with the higher ticket is newer.
     `metrics` are JSON-shaped, as `metric_figures` makes them.
     """
 
@@ -29,56 +29,56 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
-    """The open monitor runs by a reading of MLflow that took a ticket."""
+class OpenRuns:
+    """The ids of the open monitor runs, and the ticket of the reading of MLflow that listed them."""
 
     run_ids: Collection[str]
     ticket: int
 
-    def leaves(self, check: Check) -> bool:
-        """Whether a check stays: of a run that is listed, or that may have been opened since the list was read."""
+    def keeps(self, check: Check) -> bool:
+        """Whether a check stays: its run is open, or may have been opened after the list was read."""
         return check.monitor_run_id in self.run_ids or check.ticket > self.ticket
 
 
-def check_of(registration: Registration, found: VersionVerdict, since: int, now: int, ticket: int = 0) -> Check:
-    """What is kept of a verdict."""
-    metrics = {name: metric_figures(one) for name, one in found.metrics.items()}
-    return Check(registration.monitor_run_id, found.verdict, since, now, list(found.reasons), metrics, ticket)
+def check_of(registration: Registration, verdict: VersionVerdict, since: int, now: int, ticket: int = 0) -> Check:
+    """The check of a registration that gave a verdict."""
+    metrics = {name: metric_figures(metric) for name, metric in verdict.metrics.items()}
+    return Check(registration.monitor_run_id, verdict.verdict, since, now, list(verdict.reasons), metrics, ticket)
 
 
 def unchecked(registration: Registration) -> Check:
-    """What is said of a registration before its first check."""
+    """What stands for the check of a registration before the first check."""
     return Check(registration.monitor_run_id, INSUFFICIENT, registration.registered_at, 0, [NOT_YET])
 
 
 def last_check(checks: Mapping[str, Check], registration: Registration) -> Check:
-    """The last check of a registration, of the checks by monitor run, or that there was none yet."""
+    """The last check of a registration, or `unchecked`. `checks` are by the id of the monitor run."""
     return checks.get(registration.monitor_run_id) or unchecked(registration)
 
 
-def metric_figures(one: MetricVerdict) -> dict[str, Any]:
+def metric_figures(metric: MetricVerdict) -> dict[str, Any]:
     """The verdict on one metric, as JSON."""
-    value, time = one.last or (None, None)
-    base = one.baseline
+    value, time = metric.last or (None, None)
+    base = metric.baseline
     return {
-        "verdict": one.verdict,
-        "reasons": list(one.reasons),
-        "population": one.population,
+        "verdict": metric.verdict,
+        "reasons": list(metric.reasons),
+        "population": metric.population,
         "baseline": {"mean": base.mean, "std": base.std, "n": base.n} if base else None,
         "last": value,
         "last_at": rfc3339(time),
-        "points": one.points,
-        "recent": list(one.recent),
+        "points": metric.points,
+        "recent": list(metric.recent),
     }
 
 
 def checks_value(checks: Mapping[str, Check], source: str) -> dict[str, Any]:
-    """What to store of the checks. `source` names the MLflow they are of."""
+    """The checks in the form they are stored in. `source` names the MLflow that they are from."""
     return {"source": source, "checks": list(checks.values())}
 
 
 def checks_from(value: Any, source: str) -> dict[str, Check]:
-    """The stored checks by monitor run; none where they are of another MLflow or not understood."""
+    """The stored checks by the id of the monitor run; none if they are from another MLflow or unreadable."""
     try:
         if value["source"] != source:
             return {}

@@ -1,4 +1,4 @@
-"""Which way a metric is better: known by its name, or said in the settings."""
+"""Whether a metric is better when it is higher or lower, by the words in its name; settings may say otherwise."""
 
 import re
 from functools import lru_cache
@@ -19,16 +19,15 @@ _LOWER = _words(
     "rmse mse mae mape smape wape msle rmsle medae loss logloss error err deviance perplexity brier wer cer fpr fnr "
     "latency ece hinge rmspe residual"
 )
-# What stands before or after the name of the metric itself, and says nothing of its direction.
 _WORDS = re.compile(r"[a-z]+[0-9]*", re.ASCII)
 
 
-# A fleet has few names of metrics, and a list of it shows each many times.
+# Cached, since a list of the fleet asks for the same few metrics many times.
 @lru_cache(maxsize=4096)
 def direction_of(metric: str) -> str | None:
-    """`higher` or `lower` is better, by the words of a metric's name; None where they do not tell.
+    """Whether `higher` or `lower` is better, by the words in a metric's name; None where they do not say.
 
-    Words of loss and error win: `f1_error` is an error. scikit-learn's `neg_…` scores turn it round.
+    Words for losses and errors win: `f1_error` is an error. scikit-learn's prefix `neg_` reverses the direction.
     """
     words = set(_WORDS.findall(re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", metric).lower()))
     squared = "squared" in words and "r" in words

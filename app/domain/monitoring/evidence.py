@@ -1,4 +1,4 @@
-"""Evidence: the points of a metric of a model version, and which of them are the series that is judged."""
+"""Evidence: the points of a model version's metrics, and which of them form the series that is judged."""
 
 import zlib
 from collections.abc import Iterable, Sequence
@@ -11,14 +11,14 @@ PRODUCTION, TRAINING = "production", "training"
 SOURCE_RUN, LOGGED_MODEL, EVALUATION_RUN, MONITOR_RUN = "source run", "logged model", "evaluation run", "monitor run"
 SOURCES = (SOURCE_RUN, LOGGED_MODEL, EVALUATION_RUN, MONITOR_RUN)
 
-# So many points from outside the source run are the series, whatever the source run holds ...
+# With so many points from outside the source run, they are the series, whatever the source run holds ...
 ENOUGH = 3
-# ... and one is, where the source run holds fewer than a history of so many.
+# ... and with a single such point, if the source run holds fewer than so many.
 HISTORY = 10
 _OWN = "control_tower."
 # MLflow's system metrics, of the machine that trained.
-_MACHINE = "system/"
-# An earlier time than this is one in seconds, or none at all: as seconds it is the year 2969.
+_SYSTEM = "system/"
+# An earlier time was sent in seconds, or is no time at all: in seconds this limit would be the year 2969.
 _EARLY_MS = 365 * 86_400_000
 # Times in these units are so many times too large.
 _SMALLER_UNITS = (("microseconds", 1000), ("nanoseconds", 1_000_000))
@@ -26,10 +26,10 @@ _SMALLER_UNITS = (("microseconds", 1000), ("nanoseconds", 1_000_000))
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """The points of one metric that are judged, by time, and those shown beside them.
+    """The points of one metric that are judged, by time, and the `reference` points that are shown beside them.
 
-    `population` is `production` where the points were logged outside the source run, else `training`. `misplaced` says
-    in words which points have a time that cannot be right; those that are in neither sequence are not judged.
+    `population` is `production` where the points were logged outside the source run, else `training`. `misplaced` are
+    reasons that name points whose time cannot be right; such points may be left out of both sequences.
     """
 
     metric: str
@@ -40,32 +40,32 @@ class Series:
 
 
 def is_own(metric: str) -> bool:
-    """Whether the service itself logs under this name: that is never evidence."""
+    """Whether the service itself logs this metric, which is then no evidence."""
     return metric.startswith(_OWN)
 
 
-def is_of_machine(metric: str) -> bool:
-    """Whether it is one of MLflow's system metrics, which no rule judges."""
-    return metric.startswith(_MACHINE)
+def is_system_metric(metric: str) -> bool:
+    """Whether this is one of MLflow's system metrics, which no rule judges."""
+    return metric.startswith(_SYSTEM)
 
 
 def series_by_metric(points: Iterable[MetricPoint], now: int) -> dict[str, Series]:
-    """The series of each metric of one version, each point once, by name of the metric.
+    """The series of each metric of one version, by the metric's name; each point occurs once.
 
-    Points of the future are left out: they would stand last for good. So are those of 1970 beside points of later
-    times: they would stand first, as the baseline. Where there are no others, their own order is all that is known.
+    Points in the future are left out: they would stay the last ones for long. Points of 1970 are left out beside later
+    points: they would come first, as the baseline. Where all points are of 1970, they keep their own order.
     """
     grouped: dict[str, set[MetricPoint]] = {}
     for point in points:
         if not is_own(point.metric):
             grouped.setdefault(point.metric, set()).add(point)
-    return {metric: _series(metric, found, now) for metric, found in sorted(grouped.items())}
+    return {metric: _series(metric, group, now) for metric, group in sorted(grouped.items())}
 
 
-def _series(metric: str, found: Iterable[MetricPoint], now: int) -> Series:
-    once = _once(found)
-    future = [point for point in once if is_future(point.time, now)]
-    past = [point for point in once if not is_future(point.time, now)]
+def _series(metric: str, points: Iterable[MetricPoint], now: int) -> Series:
+    distinct = _distinct(points)
+    future = [point for point in distinct if is_future(point.time, now)]
+    past = [point for point in distinct if not is_future(point.time, now)]
     training = _dated([point for point in past if point.source == SOURCE_RUN])
     production = _dated([point for point in past if point.source != SOURCE_RUN])
     early = [point for point in past if _is_early(point)]
@@ -87,31 +87,31 @@ def _dated(points: Sequence[MetricPoint]) -> tuple[MetricPoint, ...]:
 def _in_words(
     metric: str, future: Sequence[MetricPoint], early: Sequence[MetricPoint], left_out: int, now: int
 ) -> Iterable[str]:
-    """What is said of points whose times cannot be right, the first of each kind named by its day."""
+    """The reasons that name points whose time cannot be right, with the day of the first of each kind."""
     if future:
         units = [unit for unit, times in _SMALLER_UNITS if _EARLY_MS <= future[0].time // times <= now + TOLERANCE_MS]
-        asked = f"were their times sent in {units[0]}" if units else "is the clock ahead where they are logged"
+        question = f"Were their times sent in {units[0]}" if units else "Is the clock ahead where they are logged"
         lie = "lies in the future and is" if len(future) == 1 else "lie in the future and are"
-        yield f"{metric}: {_count(future)} {lie} left out (first {day_of(future[0].time)}): {asked}?"
+        yield f"{metric}: {_count(future)} {lie} left out (first {day_of(future[0].time)}). {question}?"
     if early:
         have = "has a time" if len(early) == 1 else "have times"
         some = f"{left_out} of them " if 0 < left_out < len(early) else ""
         what = f"{some}left out" if left_out else "kept in their own order"
-        yield f"{metric}: {_count(early)} {have} of {day_of(early[0].time)[:4]}, {what}: sent in seconds?"
+        yield f"{metric}: {_count(early)} {have} of {day_of(early[0].time)[:4]}, {what}. Were times sent in seconds?"
 
 
 def _count(points: Sequence[MetricPoint]) -> str:
     return "1 point" if len(points) == 1 else f"{len(points)} points"
 
 
-def _once(found: Iterable[MetricPoint]) -> Sequence[MetricPoint]:
-    """By time; a point that MLflow holds both in a run and in a logged model is one point."""
+def _distinct(points: Iterable[MetricPoint]) -> Sequence[MetricPoint]:
+    """The points by time. A point that MLflow holds both in a run and in a logged model occurs once."""
     seen: dict[tuple[str, int, int, float | None], MetricPoint] = {}
-    for point in sorted(found, key=lambda p: p.source == LOGGED_MODEL):
+    for point in sorted(points, key=lambda point: point.source == LOGGED_MODEL):
         seen.setdefault((point.run_id, point.time, point.step, point.value), point)
     return sorted(seen.values(), key=_place)
 
 
 def _place(point: MetricPoint) -> tuple[int, int, int]:
-    # MLflow keeps no order of what has one time and step. Their values must not make one, which would look like drift.
+    # MLflow keeps no order of points with equal time and step. Sorting them by value would look like drift.
     return point.time, point.step, zlib.crc32(f"{point.run_id} {point.value!r}".encode())

@@ -1,4 +1,4 @@
-"""The history of the registrations as JSON for the shared cache, and back; what does not fit is none."""
+"""Encodes the history of the registrations as JSON for the shared cache, and decodes it."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -16,12 +16,12 @@ from app.domain.monitoring.monitor_history import (
 )
 
 INDEX = "history"
-# Anything that a file which is not ours may do to the reading.
+# What decoding may raise if somebody else wrote the file.
 _MISFITS = (KeyError, TypeError, ValueError, AttributeError, OverflowError, IndexError)
 
 
 def index_value(history: MonitorHistory, source: str) -> dict[str, Any]:
-    """What to store last of all. `source` names the MLflow it was read from."""
+    """The index, which must be stored last. `source` names the MLflow that the history was read from."""
     return {
         "source": source,
         "read_at": history.read_at,
@@ -31,7 +31,7 @@ def index_value(history: MonitorHistory, source: str) -> dict[str, Any]:
 
 
 def parts_value(history: MonitorHistory, known: MonitorHistory | None, source: str) -> dict[str, Any]:
-    """What to store of the segments, by key: those that differ from a history that is stored already."""
+    """The segments to store, by cache key: those that differ from a history whose segments are stored already."""
     return {
         _key(number): {
             "source": source,
@@ -46,9 +46,9 @@ def parts_value(history: MonitorHistory, known: MonitorHistory | None, source: s
 def history_from(
     index: Any, read: Callable[[str], Any], known: MonitorHistory | None, source: str
 ) -> MonitorHistory | None:
-    """The stored history, or None where it is of another MLflow or not understood.
+    """The stored history, or None if it is from another MLflow or unreadable.
 
-    What a known history has already is taken from it, segment by segment and run by run.
+    Segments and runs that a known history already has are taken from it.
     """
     try:
         if index["source"] != source or len(index["segments"]) != SEGMENTS:
@@ -69,7 +69,7 @@ def history_from(
 
 def _segment(value: Any, known: Mapping[str, RunHistory], source: str) -> HistorySegment:
     if value["source"] != source:
-        raise ValueError("of another MLflow")
+        raise ValueError("stored for another MLflow")
     runs = {}
     for revision, record in value["runs"]:
         text = orjson.dumps(record)

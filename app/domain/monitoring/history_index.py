@@ -1,4 +1,4 @@
-"""The events of all registrations in order: a page of them without looking at the others."""
+"""An index of the events of all registrations, so that a page of them is read without visiting the others."""
 
 from array import array
 from bisect import bisect_left, insort
@@ -7,15 +7,15 @@ from typing import Any
 
 from app.domain.monitoring.monitor_history import MonitorHistory, RunHistory, event_at, rank_of, state_of
 
-# An event is one number: which run, and in its lowest bits which of the run's events.
+# An event is one number: the place of its run, and in the lowest bits the number of the event within the run.
 _BITS = 24
 _LOWEST = (1 << _BITS) - 1
-# Of so many changes at once the order is made anew.
+# With more changed runs than this, the whole order is rebuilt.
 _FEW = 1000
 
 
 class HistoryIndex:
-    """Finds events, the newest first. Nothing is changed in place; `after` gives the next one."""
+    """Finds events, newest first. An index never changes; `after` makes the next index."""
 
     def __init__(self, history: MonitorHistory) -> None:
         self.history = history
@@ -25,39 +25,39 @@ class HistoryIndex:
         self._order = array("q", sorted(events, key=self._key))
 
     def after(self, history: MonitorHistory) -> "HistoryIndex":
-        """The index of a later history, made of this one where little changed."""
+        """The index of a later history, derived from this index if little changed."""
         changed, gone = _differences(self.history, history)
         if gone or len(changed) > _FEW:
             return HistoryIndex(history)
-        next_one = object.__new__(HistoryIndex)
-        next_one.history = history
-        next_one._runs, next_one._places, next_one._order = self._runs.copy(), self._places.copy(), self._order[:]
+        index = object.__new__(HistoryIndex)
+        index.history = history
+        index._runs, index._places, index._order = self._runs.copy(), self._places.copy(), self._order[:]
         for run in changed:
-            next_one._put(run)
-        return next_one
+            index._put(run)
+        return index
 
     def find(self, name: str | None, version: int | None) -> Sequence[int]:
-        """The events of all registrations, or of those of a registered model or of one of its versions."""
+        """The events of all registrations, or of those of one registered model or model version."""
         if name is None and version is None:
             return self._order
         wanted = {
             place for place, run in enumerate(self._runs) if name in (None, run.name) and version in (None, run.version)
         }
-        few = sum(len(self._runs[place].times) for place in wanted)
-        if few * 8 < len(self._order):
+        count = sum(len(self._runs[place].times) for place in wanted)
+        if count * 8 < len(self._order):
             return sorted(((p << _BITS) + n for p in wanted for n in range(len(self._runs[p].times))), key=self._key)
         return [event for event in self._order if event >> _BITS in wanted]
 
-    def told(self, events: Iterable[int]) -> list[dict[str, Any]]:
-        """Events in words."""
+    def rows(self, events: Iterable[int]) -> list[dict[str, Any]]:
+        """The events as JSON."""
         states: dict[int, Any] = {}
-        found = []
+        rows = []
         for event in events:
             place = event >> _BITS
             if place not in states:
                 states[place] = state_of(self._runs[place])
-            found.append(event_at(states[place], event & _LOWEST))
-        return found
+            rows.append(event_at(states[place], event & _LOWEST))
+        return rows
 
     def _put(self, run: RunHistory) -> None:
         place = self._places.get(run.run_id)
@@ -73,13 +73,13 @@ class HistoryIndex:
             insort(self._order, (place << _BITS) + number, key=self._key)
 
     def _key(self, event: int) -> tuple[int, int, int, str, int]:
-        # The newest first; of one time and kind the registration that was made earlier, as MLflow's list has them.
+        # Newest first. Of equal time and kind, the event of the earlier registration comes first, as in MLflow's list.
         run, number = self._runs[event >> _BITS], event & _LOWEST
         return -run.times[number], -rank_of(run, number), run.registered_at, run.run_id, number
 
 
 def _differences(before: MonitorHistory, after: MonitorHistory) -> tuple[list[RunHistory], list[str]]:
-    """The runs that are new or others, and the ids of those that are gone."""
+    """The runs that are new or changed, and the ids of those that are gone."""
     changed, gone = [], []
     for old, new in zip(before.segments, after.segments, strict=True):
         if old is not new:

@@ -1,10 +1,10 @@
-"""Judging: what the rules say of a metric and of a model version as a whole."""
+"""Judging: applies the rules to a metric and to a model version as a whole."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
 from app.domain.monitoring.baselines import LEAST_LATER, BaselineFigures, figures, first_points
 from app.domain.monitoring.check_settings import Baseline, CheckSettings, settings_or_default
-from app.domain.monitoring.evidence import Series, is_of_machine, series_by_metric
+from app.domain.monitoring.evidence import Series, is_system_metric, series_by_metric
 from app.domain.monitoring.reasons import NO_METRIC, first_of, short, without_number, without_rule
 from app.domain.monitoring.rules import RULES, Measured, Outcome, Rule, silence
 from app.domain.monitoring.verdicts import (
@@ -17,7 +17,7 @@ from app.domain.monitoring.verdicts import (
 )
 from app.domain.registry.models import MetricPoint, Registration, VersionKey
 
-# What a small line shows.
+# How many values a sparkline shows.
 _RECENT = 20
 
 
@@ -29,29 +29,32 @@ def judge_version(
     now: int,
     no_metric: str = NO_METRIC,
 ) -> VersionVerdict:
-    """Judge every metric. `references` are the baseline points of the version that the settings name, if they do.
+    """Judge every metric of a version.
 
-    `since` is when the version was registered for monitoring; times in milliseconds.
+    `references` are the baseline values, by metric, of the version that the settings name as the baseline, if any.
+    `since` is when the version was registered for monitoring; times in milliseconds. `no_metric` is the reason if no
+    metric was logged.
     """
     by_version = settings.baseline.version is not None
     metrics = {
-        metric: judge_metric(found, settings, now, references.get(metric, ()) if by_version else None)
-        for metric, found in series.items()
+        metric: judge_metric(points, settings, now, references.get(metric, ()) if by_version else None)
+        for metric, points in series.items()
     }
     unlogged = [
         f"{metric}: no point yet, so its limit is not applied" for metric in settings.limits if metric not in metrics
     ]
-    misplaced = [reason for one in series.values() for reason in one.misplaced]
-    if not any(one.points for one in series.values()):
+    misplaced = [reason for points in series.values() for reason in points.misplaced]
+    if not any(points.points for points in series.values()):
         quiet = silence("No metric", since, settings, now)
-        # Where there are points, but none that can be placed, that is the reason.
+        # If there are points, but all of them are left out for their times, those reasons suffice.
         why = [quiet] if quiet else [] if misplaced else [no_metric]
         return VersionVerdict(DEGRADED if quiet else INSUFFICIENT, first_of([*why, *misplaced, *unlogged]), metrics)
-    verdict = max((one.verdict for one in metrics.values()), key=severity)
-    ordered = sorted(metrics.values(), key=lambda one: -severity(one.verdict))
-    told = [reason for one in ordered if one.verdict == verdict or severity(one.verdict) > 1 for reason in one.reasons]
-    more = [reason for reason in misplaced if reason not in told]
-    return VersionVerdict(verdict, first_of([*told, *more, *unlogged]), metrics)
+    worst_first = sorted(metrics.values(), key=lambda metric: -severity(metric.verdict))
+    verdict = worst_first[0].verdict
+    decisive = [metric for metric in worst_first if metric.verdict == verdict or severity(metric.verdict) > 1]
+    reasons = [reason for metric in decisive for reason in metric.reasons]
+    more = [reason for reason in misplaced if reason not in reasons]
+    return VersionVerdict(verdict, first_of([*reasons, *more, *unlogged]), metrics)
 
 
 def judge_registration(
@@ -61,11 +64,11 @@ def judge_registration(
     others: Mapping[VersionKey, Registration] | None = None,
     no_metric: str = NO_METRIC,
 ) -> tuple[dict[str, Series], VersionVerdict]:
-    """The series of a registered version, and the verdict on it.
+    """The series of a registered version by metric, and the verdict on the version.
 
-    `evidence` holds the points of the version, and of the one that its settings name as the baseline; `others` the
-    registrations there are, since that one may have settings of its own. `no_metric` is the reason where nothing was
-    found.
+    `evidence` holds the points of the version, and of the version that its settings name as the baseline. `others` are
+    all registrations, since that other version may have settings of its own. `no_metric` is the reason if no metric was
+    logged.
     """
     settings = settings_or_default(registration.settings)
     series = series_by_metric(evidence.get(registration.key, ()), now)
@@ -74,7 +77,7 @@ def judge_registration(
         other = (others or {}).get(key)
         own = settings_or_default(other.settings if other else {})
         named = series_by_metric(evidence.get(key, ()), now)
-        references = {metric: _own_baseline(named.get(metric), one, own) for metric, one in series.items()}
+        references = {metric: _own_baseline(named.get(metric), judged, own) for metric, judged in series.items()}
     return series, judge_version(series, references, settings, registration.registered_at, now, no_metric)
 
 
@@ -87,9 +90,9 @@ def baseline_key(registration: Registration) -> VersionKey | None:
 def judge_metric(
     series: Series, settings: CheckSettings, now: int, reference: Sequence[float] | None = None
 ) -> MetricVerdict:
-    """Judge one metric. `reference` are the baseline points of another version, where the settings name one."""
+    """Judge one metric. `reference` are the baseline values of another version if the settings name one, else None."""
     points = [point for point in series.points if point.value is not None]
-    if not points or is_of_machine(series.metric):
+    if not points or is_system_metric(series.metric):
         is_misplaced = not series.points and series.misplaced
         reasons = series.misplaced if is_misplaced else (without_number(series), *series.misplaced)
         return MetricVerdict(INSUFFICIENT, reasons, series.population, len(points))
@@ -100,7 +103,7 @@ def judge_metric(
     outcomes = [(rule, outcome) for rule in RULES if (outcome := rule.apply(measured))]
     alarms = [outcome.alarm for _, outcome in outcomes if outcome.alarm]
     if alarms:
-        # Of equal verdicts the rules' order stays.
+        # A stable sort: equal verdicts stay in the order of the rules.
         alarms.sort(key=lambda alarm: -severity(alarm[0]))
         verdict, reasons = alarms[0][0], tuple(reason for _, reason in alarms)
     elif outcomes:
@@ -120,7 +123,7 @@ def judge_metric(
 
 
 def _why_healthy(outcomes: Sequence[tuple[Rule, Outcome]]) -> str:
-    """What the rules for values say; that a value came in time goes without saying where one of those applies."""
+    """The reasons of the rules about values; those of the other rules only if none of these applies."""
     words = [outcome.healthy for rule, outcome in outcomes if outcome.healthy and rule.fires_at_points]
     return " and ".join(words or [outcome.healthy for _, outcome in outcomes if outcome.healthy])
 
@@ -134,31 +137,33 @@ def _fired(outcomes: Iterable[tuple[Rule, Outcome]]) -> dict[int, tuple[str, ...
 
 
 def _own_baseline(named: Series | None, judged: Series, settings: CheckSettings) -> list[float]:
-    """The baseline points of another version's series of the same population, as its own settings choose them.
+    """The baseline values of another version's series of the same population, as its own settings choose them.
 
-    What came after them may be its drift. A version that is held against yet another one has its first points.
+    Its later values may have drifted. If its settings name a third version, its first values are the baseline.
     """
     if named is None or named.population != judged.population:
         return []
     points = [point for point in named.points if point.value is not None]
     values = [point.value for point in points if point.value is not None]
-    return _chosen(points, values, settings.baseline)[0]
+    return _baseline_values(points, values, settings.baseline)[0]
 
 
-def _chosen(points: Sequence[MetricPoint], values: Sequence[float], chosen: Baseline) -> tuple[list[float], int]:
-    """The values of a series that are its baseline, and the place of the first later one."""
-    if chosen.since is not None and chosen.until is not None:
-        since, until = chosen.since, chosen.until
+def _baseline_values(
+    points: Sequence[MetricPoint], values: Sequence[float], choice: Baseline
+) -> tuple[list[float], int]:
+    """The values of a series that are its baseline, and the place of the first later value."""
+    if choice.since is not None and choice.until is not None:
+        since, until = choice.since, choice.until
         inside = [value for point, value in zip(points, values, strict=True) if since <= point.time <= until]
         return inside, sum(point.time <= until for point in points)
-    later = first_points(values, chosen.points)
+    later = first_points(values, choice.points)
     return list(values[:later]), later
 
 
 def _baseline(
     points: Sequence[MetricPoint], values: Sequence[float], settings: CheckSettings, reference: Sequence[float] | None
 ) -> tuple[BaselineFigures | None, int]:
-    """The figures to hold the later values against, where there is enough of both, and the place of the first."""
-    chosen, later = _chosen(points, values, settings.baseline) if reference is None else (reference, 0)
+    """The figures of the baseline and the place of the first later value. None for figures if values are too few."""
+    chosen, later = (reference, 0) if reference is not None else _baseline_values(points, values, settings.baseline)
     base = figures(chosen)
     return (base, later) if base and len(values) - later >= LEAST_LATER else (None, later)

@@ -1,4 +1,4 @@
-"""The history of the registrations: what happened to each, kept small, in segments of which few change at once."""
+"""The history of the registrations, stored compactly in segments, few of which change at once."""
 
 import hashlib
 import zlib
@@ -21,10 +21,11 @@ _LAST_MS = 253_402_300_799_999
 
 @dataclass(frozen=True, slots=True)
 class RunHistory:
-    """What happened to one registration: JSON, of which only what finds and orders it is kept apart.
+    """What happened to one registration: `record` is JSON, and the other fields serve to find and order it.
 
-    `times` are those of its events as `event_at` numbers them. `revision` is that of the history at which it became
-    what it is. `whole` is False where changes of verdict may be missing that its monitor run's tag no longer holds.
+    `times` are the times of the events, in milliseconds, in the order of `event_at`. `revision` is that of the history
+    when this run last changed. `whole` is False if changes of verdict may be missing, since the tag of the monitor run
+    holds only the last changes.
     """
 
     run_id: str
@@ -40,7 +41,10 @@ class RunHistory:
 
 @dataclass(frozen=True, slots=True)
 class HistorySegment:
-    """The runs whose ids share a hash. `digest` names the content, empty where there is none; `whole` as of a run."""
+    """The runs whose ids share a hash. `digest` identifies the content and is empty if there is none.
+
+    `whole` is True if every run is whole.
+    """
 
     runs: Mapping[str, RunHistory]
     digest: str
@@ -52,10 +56,10 @@ EMPTY_SEGMENT = HistorySegment({}, "", True)
 
 @dataclass(frozen=True, slots=True)
 class MonitorHistory:
-    """All that is known at one moment; a change makes another.
+    """The history as known at one moment; immutable.
 
-    `read_at` is when MLflow was last asked for all of it (milliseconds), None before the first time. `revision` counts
-    the changes, so that no clock decides what is newer.
+    `read_at` is when all of it was last read from MLflow (milliseconds), None before the first reading. `revision`
+    counts the changes, so that no clock decides which history is newer.
     """
 
     read_at: int | None = None
@@ -69,23 +73,23 @@ class MonitorHistory:
         return (run for segment in self.segments for run in segment.runs.values())
 
     def after(self, changed: Iterable[RunHistory], gone: Iterable[str], read_at: int | None) -> "MonitorHistory":
-        """The next history: some runs as they are now, some no more."""
-        held: dict[int, dict[str, RunHistory]] = {}
+        """The next history, with `changed` runs put in and `gone` runs removed."""
+        touched: dict[int, dict[str, RunHistory]] = {}
 
         def segment(run_id: str) -> dict[str, RunHistory]:
             number = segment_of(run_id)
-            if number not in held:
-                held[number] = dict(self.segments[number].runs)
-            return held[number]
+            if number not in touched:
+                touched[number] = dict(self.segments[number].runs)
+            return touched[number]
 
         for run in changed:
             segment(run.run_id)[run.run_id] = run
         for run_id in gone:
             segment(run_id).pop(run_id, None)
         segments = list(self.segments)
-        for number, runs in held.items():
+        for number, runs in touched.items():
             segments[number] = segment_with(runs, _digest(runs))
-        return MonitorHistory(read_at, self.revision + bool(held), tuple(segments))
+        return MonitorHistory(read_at, self.revision + bool(touched), tuple(segments))
 
     @property
     def whole(self) -> bool:
@@ -94,13 +98,13 @@ class MonitorHistory:
 
     @property
     def seal(self) -> str:
-        """Names the content as a whole."""
-        told = orjson.dumps([self.read_at, self.revision, [segment.digest for segment in self.segments]])
-        return hashlib.blake2b(told, digest_size=12).hexdigest()
+        """A digest of the whole content."""
+        content = orjson.dumps([self.read_at, self.revision, [segment.digest for segment in self.segments]])
+        return hashlib.blake2b(content, digest_size=12).hexdigest()
 
 
 def segment_of(run_id: str) -> int:
-    """Which segment holds a run."""
+    """The number of the segment that holds a run."""
     return zlib.crc32(run_id.encode()) % SEGMENTS
 
 
@@ -110,16 +114,25 @@ def segment_with(runs: Mapping[str, RunHistory], digest: str) -> HistorySegment:
 
 
 def run_history(state: MonitorState, *, whole: bool, revision: int) -> RunHistory:
-    """What a monitor run says of its registration, as the history keeps it: without settings, and who was told."""
-    one = state.registration
+    """The history of a monitor run. It leaves out the registration's settings and who was notified."""
+    registration = state.registration
     ended = None if state.ended_at is None else [_time(state.ended_at), state.ended_by, state.ended_reason]
     verdicts = [[_time(change.at), change.verdict, list(change.reasons)] for change in state.verdicts]
-    record = [one.monitor_run_id, one.name, one.version, _time(one.registered_at), one.registered_by, ended, verdicts]
-    return from_record(orjson.dumps([*record, whole]), revision)
+    record = [
+        registration.monitor_run_id,
+        registration.name,
+        registration.version,
+        _time(registration.registered_at),
+        registration.registered_by,
+        ended,
+        verdicts,
+        whole,
+    ]
+    return from_record(orjson.dumps(record), revision)
 
 
 def from_record(record: bytes, revision: int) -> RunHistory:
-    """A run of its JSON. Raises ValueError and TypeError where it is not of that shape."""
+    """The history of a run, from its JSON. Raises ValueError or TypeError if the JSON has another shape."""
     run_id, name, version, registered_at, _, ended, verdicts, whole = orjson.loads(record)
     times = array("q", [registered_at, *(change[0] for change in verdicts), *([ended[0]] if ended else [])])
     return RunHistory(
@@ -136,7 +149,7 @@ def from_record(record: bytes, revision: int) -> RunHistory:
 
 
 def state_of(run: RunHistory) -> MonitorState:
-    """What is known of a monitor run, taken apart."""
+    """The state of a monitor run, as far as its history holds it."""
     run_id, name, version, registered_at, by, ended, verdicts, _ = orjson.loads(run.record)
     ended_at, ended_by, reason = ended or (None, None, None)
     changes = tuple(Verdict(at, verdict, tuple(reasons)) for at, verdict, reasons in verdicts)
@@ -145,51 +158,64 @@ def state_of(run: RunHistory) -> MonitorState:
 
 
 def merged(known: RunHistory | None, state: MonitorState, revision: int) -> RunHistory:
-    """What is known of a run with what its tags say now: all changes of both, the reasons of those the tag has."""
+    """The known history of a run, joined with its present tags: the changes of both, with the reasons in the tags."""
     before = state_of(known).verdicts if known else ()
-    tagged = {(one.at, one.verdict) for one in state.verdicts}
-    # The tag holds the last changes alone. It follows on what is known where it still has the newest of that.
+    tagged = {(change.at, change.verdict) for change in state.verdicts}
+    # The tag holds only the last changes. No change is missing if the newest known change is still among them.
     follows = not state.verdicts or bool(before and (before[-1].at, before[-1].verdict) in tagged)
-    changes = all_changes(state.verdicts, ((one.at, one.verdict) for one in before))
+    changes = all_changes(state.verdicts, ((change.at, change.verdict) for change in before))
     whole = known is not None and known.whole and follows
     return run_history(_with(state, changes), whole=whole, revision=revision)
 
 
 def completed(known: RunHistory, points: Iterable[tuple[int, str]], revision: int) -> RunHistory:
-    """A run with all the changes (time, verdict) that MLflow has of it."""
+    """The history of a run with all changes (time, verdict) that MLflow holds."""
     state = state_of(known)
     return run_history(_with(state, all_changes(state.verdicts, points)), whole=True, revision=revision)
 
 
 def all_changes(kept: Iterable[Verdict], others: Iterable[tuple[int, str]]) -> tuple[Verdict, ...]:
-    """Changes with their reasons, and others by time and verdict whose reasons are not kept, in order."""
-    found = {(_time(at), verdict): Verdict(_time(at), verdict) for at, verdict in others}
-    found.update({(_time(one.at), one.verdict): Verdict(_time(one.at), one.verdict, one.reasons) for one in kept})
-    return tuple(found[key] for key in sorted(found))
+    """All changes in order: `kept` with their reasons, and `others` (time, verdict), whose reasons are not kept."""
+    changes = {(_time(at), verdict): Verdict(_time(at), verdict) for at, verdict in others}
+    for change in kept:
+        at = _time(change.at)
+        changes[at, change.verdict] = Verdict(at, change.verdict, change.reasons)
+    return tuple(changes[key] for key in sorted(changes))
 
 
 def rank_of(run: RunHistory, number: int) -> int:
-    """Of events at one time the higher comes after the lower: registered, change of verdict, removed."""
+    """The order of events at one time: registered (0), change of verdict (1), removed (2)."""
     if number == 0:
         return 0
     return 2 if run.ended and number == len(run.times) - 1 else 1
 
 
 def event_at(state: MonitorState, number: int) -> dict[str, Any]:
-    """One event of a registration: 0 is that it was made, then come the changes of verdict, and that it ended."""
-    one = state.registration
-    told: dict[str, Any] = {"at": rfc3339(one.registered_at), "event": "registered", "by": one.registered_by}
+    """An event of a registration, as JSON: number 0 is its beginning, then come the changes of verdict and its end."""
+    registration = state.registration
+    event: dict[str, Any] = {
+        "at": rfc3339(registration.registered_at),
+        "event": "registered",
+        "by": registration.registered_by,
+    }
     verdict = before = None
     reasons: Sequence[str] = ()
     if number > len(state.verdicts):
-        told = {"at": rfc3339(state.ended_at), "event": "removed", "by": state.ended_by}
+        event = {"at": rfc3339(state.ended_at), "event": "removed", "by": state.ended_by}
         reasons = [state.ended_reason] if state.ended_reason else []
     elif number:
         change = state.verdicts[number - 1]
-        told = {"at": rfc3339(change.at), "event": "verdict", "by": "control-tower"}
+        event = {"at": rfc3339(change.at), "event": "verdict", "by": "control-tower"}
         verdict, before, reasons = change.verdict, state.before(number - 1), change.reasons
-    who = {"name": one.name, "version": str(one.version), "monitor_run_id": one.monitor_run_id}
-    return {**told, **who, "verdict": verdict, "before": before, "reasons": list(reasons)}
+    return {
+        **event,
+        "name": registration.name,
+        "version": str(registration.version),
+        "monitor_run_id": registration.monitor_run_id,
+        "verdict": verdict,
+        "before": before,
+        "reasons": list(reasons),
+    }
 
 
 def _with(state: MonitorState, changes: tuple[Verdict, ...]) -> MonitorState:
@@ -199,12 +225,12 @@ def _with(state: MonitorState, changes: tuple[Verdict, ...]) -> MonitorState:
 def _digest(runs: Mapping[str, RunHistory]) -> str:
     if not runs:
         return ""
-    told = hashlib.blake2b(digest_size=12)
+    digest = hashlib.blake2b(digest_size=12)
     for run_id in sorted(runs):
-        told.update(b"%d %b\n" % (runs[run_id].revision, runs[run_id].record))
-    return told.hexdigest()
+        digest.update(b"%d %b\n" % (runs[run_id].revision, runs[run_id].record))
+    return digest.hexdigest()
 
 
 def _time(ms: int) -> int:
-    # Somebody may have written anything into a tag.
+    # Somebody may have written any number into a tag.
     return min(max(ms, 0), _LAST_MS)

@@ -1,4 +1,4 @@
-"""What a monitor run in MLflow holds beside the registration: its verdicts, who was notified of them, how it ended."""
+"""What a monitor run in MLflow holds beside the registration: the verdicts, who was notified of them, how it ended."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ _REASON = 240
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """A verdict as it was written when it changed; `at` in milliseconds. Of old ones the reasons are not kept."""
+    """A verdict as it was written when it changed; `at` in milliseconds. Old verdicts have no reasons any more."""
 
     at: int
     verdict: str
@@ -30,7 +30,8 @@ class Verdict:
 class MonitorState:
     """One monitor run: the last changes of verdict, the newest last, and up to when each receiver was notified of them.
 
-    `notified` maps a receiver's id to a time in milliseconds; `ended` is when the run ended, by whom and why.
+    `notified` maps a receiver's id to a time in milliseconds. `ended_at`, `ended_by` and `ended_reason` are None while
+    the run is open.
     """
 
     registration: Registration
@@ -42,7 +43,7 @@ class MonitorState:
 
     @property
     def verdict(self) -> str:
-        """The last one written; before the first, nothing was known."""
+        """The verdict written last; before the first, `insufficient_data`."""
         return self.verdicts[-1].verdict if self.verdicts else INSUFFICIENT
 
     @property
@@ -50,14 +51,14 @@ class MonitorState:
         return self.verdicts[-1].at if self.verdicts else self.registration.registered_at
 
     def before(self, place: int) -> str:
-        """The verdict before one of `verdicts`."""
+        """The verdict before `verdicts[place]`."""
         return self.verdicts[place - 1].verdict if place else INSUFFICIENT
 
 
 def verdicts_text(verdicts: Sequence[Verdict]) -> str:
-    """The last changes as the text that MLflow keeps: as many as it holds, the newest at least."""
+    """The last changes as the text of a tag: as many as fit."""
     for most in range(min(len(verdicts), _MOST_KEPT), 0, -1):
-        rows = [[one.at, one.verdict, _cut(one.reasons)] for one in verdicts[-most:]]
+        rows = [[change.at, change.verdict, _cut(change.reasons)] for change in verdicts[-most:]]
         text = orjson.dumps(rows).decode()
         if len(text) <= LONGEST_TAG:
             return text
@@ -65,7 +66,7 @@ def verdicts_text(verdicts: Sequence[Verdict]) -> str:
 
 
 def verdicts_from(text: str | None) -> tuple[Verdict, ...]:
-    """The changes that a tag holds; none where somebody made it unreadable."""
+    """The changes that the text of a tag holds; none if somebody made it unreadable."""
     try:
         rows = orjson.loads(text or "[]")
         return tuple(Verdict(int(at), str(verdict), tuple(map(str, reasons))) for at, verdict, reasons in rows)

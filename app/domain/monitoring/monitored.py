@@ -1,4 +1,4 @@
-"""The list of registrations, and what of it belongs to a fleet."""
+"""The registrations, and which of them belong to versions of a fleet."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,13 +11,13 @@ Registrations = dict[VersionKey, Registration]
 
 @dataclass(frozen=True)
 class Monitored:
-    """The registrations as last known. `stale`: MLflow's experiment for them is deleted or could not be read."""
+    """The registrations as last known. `stale` is True if MLflow's experiment for them is deleted or unreadable."""
 
     by_key: Registrations
     stale: bool = False
 
     def of(self, fleet: Fleet) -> Registrations:
-        """Those that belong to a version of this fleet, and not to one deleted and made again."""
+        """The registrations of versions of this fleet, except of a version that was deleted and created anew."""
         return {
             key: registration
             for key, registration in self.by_key.items()
@@ -26,21 +26,21 @@ class Monitored:
 
 
 def precedence(registration: Registration) -> tuple[int, int, str]:
-    """The order in which open runs for one version count.
+    """Sorts the open runs for one version, of which the first counts.
 
-    The version as it was made last, then the earlier start, then the lower run id.
+    The latest creation of the version comes first, then the earlier start, then the lower run id.
     """
     return -registration.version_created, registration.registered_at, registration.monitor_run_id
 
 
-def first_of_each(found: Sequence[Registration]) -> tuple[Registrations, list[Registration]]:
-    """Of several open runs for one version the one that counts; and the others. A run listed twice is one run."""
+def first_of_each(registrations: Sequence[Registration]) -> tuple[Registrations, list[Registration]]:
+    """The registration that counts for each version, and the duplicates. A run that is listed twice is no duplicate."""
     kept: Registrations = {}
-    double: list[Registration] = []
-    runs = {registration.monitor_run_id: registration for registration in found}
+    duplicates: list[Registration] = []
+    runs = {registration.monitor_run_id: registration for registration in registrations}
     for registration in sorted(runs.values(), key=precedence):
         if registration.key in kept:
-            double.append(registration)
+            duplicates.append(registration)
         else:
             kept[registration.key] = registration
-    return kept, double
+    return kept, duplicates

@@ -1,7 +1,7 @@
 """The rules by which a metric is judged, each a value in `RULES`.
 
-A further rule is a function and an entry in `RULES`: the verdicts, their reasons, the points that a chart marks and the
-documentation of the API follow from it.
+To add a rule, add a function and an entry in `RULES`: the verdicts, their reasons, the points that a chart marks and
+the documentation of the API follow from it.
 """
 
 import math
@@ -22,8 +22,8 @@ _HOUR_MS = 3_600_000
 class Measured:
     """What a rule looks at: the points of one metric whose value is a number, by time, and their values.
 
-    `later` is the place of the first point after the baseline, which is None where there are too few points for one.
-    `newest` is the time of the last point of all, also of those that are shown beside the series; `now` the time of
+    `baseline` is None where there are too few points for a baseline; `later` is the place of the first point after it.
+    `newest` is the time of the metric's last point, be it judged or only shown beside the series; `now` is the time of
     the check. Times in milliseconds.
     """
 
@@ -39,10 +39,10 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a rule says of a metric to which it applies.
+    """What a rule says about a metric to which it applies.
 
-    `alarm` is a verdict with its reason, None where nothing is amiss; `healthy` is the reason then. `fired` are the
-    places of the points at which the rule fired.
+    `alarm` is a verdict with its reason, None if all is well; `healthy` is then the reason. `fired` are the places of
+    the points at which the rule fired.
     """
 
     alarm: tuple[str, str] | None = None
@@ -52,9 +52,9 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One rule. `apply` gives None where the rule does not apply: the metric has no limit, no baseline.
+    """One rule. `apply` returns None where the rule does not apply, as without a limit or without a baseline.
 
-    `fires_at_points` is whether it names the points at which it fired.
+    `fires_at_points` says whether the rule names the points at which it fired.
     """
 
     name: str
@@ -63,7 +63,7 @@ class Rule:
 
 
 def silence(metric: str, newest: int, settings: CheckSettings, now: int) -> str | None:
-    """The reason where no point came for longer than the settings allow; times in milliseconds."""
+    """The reason if no point came for longer than the settings allow, else None; times in milliseconds."""
     hours = settings.silence_hours
     if hours is None or now - newest <= hours * _HOUR_MS:
         return None
@@ -72,7 +72,7 @@ def silence(metric: str, newest: int, settings: CheckSettings, now: int) -> str 
 
 
 def _limit(of: Measured) -> Outcome | None:
-    """The values outside the limits that the settings give."""
+    """Fires at values outside the limits in the settings."""
     limits = of.settings.limits.get(of.metric)
     if limits is None:
         return None
@@ -82,34 +82,34 @@ def _limit(of: Measured) -> Outcome | None:
 
 
 def _baseline(of: Measured) -> Outcome | None:
-    """The values that are no longer like the baseline, to the worse side where it is known which that is."""
+    """Fires at values that deviate from the baseline: to the worse side, or to either if the direction is not known."""
     base = of.baseline
     if base is None:
         return None
     sides = unlike_baseline(of.values[of.later :], base, of.settings.direction_of(of.metric))
     words = baseline_in_words(base)
-    # On the side that is no worse: on the other one the rule would have fired.
+    # Beyond reach can only mean better here: on the worse side the rule would have fired.
     beyond = abs(of.values[-1] - base.mean) > max(base.reach, base.std)
     healthy = f"{'better than' if beyond else 'in line with'} {words}"
     return Outcome(_alarm(of, of.later, sides, words), _places(sides, of.later), healthy)
 
 
 def _unit(of: Measured) -> Outcome | None:
-    """The values so far on the better side that their unit may have changed."""
+    """Fires at values so far on the better side that their unit may have changed."""
     base = of.baseline
     if base is None:
         return None
     fired = _places(far_better(of.values[of.later :], base, of.settings.direction_of(of.metric)), of.later)
-    # However often it fired: whether it is another unit or a better model, the points do not tell.
     if not fired or fired[-1] < len(of.values) - of.settings.n:
         return Outcome(None, fired)
     at = fired[-1]
     far = f"{of.metric} {short(of.values[at])} on {day_of(of.points[at].time)} is far better than its"
-    return Outcome((DEGRADED, f"{far} {baseline_in_words(base)}: has its unit changed?"), fired)
+    # Never drifting, however often it fired: the points do not show whether the unit changed or the model improved.
+    return Outcome((DEGRADED, f"{far} {baseline_in_words(base)}. Has its unit changed?"), fired)
 
 
 def _silence(of: Measured) -> Outcome | None:
-    """No point for longer than the settings allow."""
+    """Fires if no point came for longer than the settings allow."""
     if of.settings.silence_hours is None:
         return None
     quiet = silence(of.metric, of.newest, of.settings, of.now)
@@ -125,7 +125,7 @@ RULES = (
 
 
 def _outside(values: Sequence[float], limits: Limits) -> list[str | None]:
-    """For each value, on which side of the limits it is; the limits themselves are inside."""
+    """For each value the side on which it is outside the limits, or None; the limits themselves are inside."""
     low = -math.inf if limits.min is None else limits.min
     high = math.inf if limits.max is None else limits.max
     return [BELOW if value < low else ABOVE if value > high else None for value in values]
@@ -136,14 +136,17 @@ def _places(hits: Sequence[object], start: int) -> list[int]:
 
 
 def _alarm(of: Measured, start: int, sides: Sequence[str | None], against: str) -> tuple[str, str] | None:
-    """Whether m of the last n points are out, or some. `sides` are those of the points from the place `start` on."""
+    """The verdict and its reason if any of the last n points is out: drifting from m points on, else degraded.
+
+    `sides` are those of the points from the place `start` on.
+    """
     window = [side for side in sides[-of.settings.n :] if side]
     if not window:
         return None
     verdict = DRIFTING if len(window) >= of.settings.m else DEGRADED
     where = " and ".join(sorted(set(window), reverse=True))
     began = last = max(place for place, side in enumerate(sides) if side)
-    # Back to where it began: a gap of n points within reach is another story.
+    # Go back to where it began; a gap of more than n good points separates it from an earlier alarm.
     for place in range(last, -1, -1):
         if began - place > of.settings.n:
             break

@@ -1,4 +1,4 @@
-"""Indexes of what the last checks and the findings say of a fleet's versions."""
+"""Indexes of a fleet's versions by their last checks and findings."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
@@ -11,14 +11,14 @@ from app.domain.registry.query import VERDICT_SORTS, FleetQuery
 
 Kinds = Mapping[VersionKey, Sequence[str]]
 
-# What to look at first; what is not monitored comes last.
+# The worst first; versions that are not monitored come last.
 _RANKS = {verdict: rank for rank, verdict in enumerate((DRIFTING, DEGRADED, INSUFFICIENT, HEALTHY, None))}
 
 
 class VerdictIndex:
-    """Finds versions by verdict and findings too. Each part is made when it is first asked for.
+    """Finds versions also by verdict and findings. Each index is made when it is first needed.
 
-    `checks` are by monitor run; `kinds` tells the kinds of findings by version.
+    `checks` are by the id of the monitor run; `kinds` returns the kinds of findings by version.
     """
 
     def __init__(
@@ -37,18 +37,18 @@ class VerdictIndex:
 
     def find(self, query: FleetQuery) -> Sequence[TrackedModel]:
         """The versions that a query matches, in its order."""
-        found = [self._index.places(query)]
+        matches = [self._index.places(query)]
         if query.verdict is not None:
-            found.append(self._by_verdict.get(query.verdict, ()))
+            matches.append(self._by_verdict.get(query.verdict, ()))
         if query.monitored is not None:
-            found.append(self._by_monitored.get(query.monitored, ()))
+            matches.append(self._by_monitored.get(query.monitored, ()))
         if query.finding is not None:
-            found.append(self._by_finding.get(query.finding, ()))
-        places = common(found, len(self._models))
+            matches.append(self._by_finding.get(query.finding, ()))
+        places = common(matches, len(self._models))
         return [self._models[place] for place in self._arranged(places, query.sort)]
 
     def check(self, model: TrackedModel) -> Check | None:
-        """The last check of a version; None where it is not monitored."""
+        """The last check of a version; None if it is not monitored."""
         registration = self._registrations.get(model.key)
         return last_check(self._known, registration) if registration else None
 
@@ -96,7 +96,7 @@ def _since(check: Check | None) -> int:
     return check.since if check else 0
 
 
-# Of equal verdicts the newest is first, whichever way round they are sorted.
+# In either direction, equal verdicts are sorted newest first.
 _KEYS: dict[str, Callable[[Check | None], tuple[int, ...]]] = {
     "verdict": lambda check: (_rank(check), -_since(check)),
     "-verdict": lambda check: (-_rank(check), -_since(check)),

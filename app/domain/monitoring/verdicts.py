@@ -1,4 +1,4 @@
-"""Verdicts: their names, from good to bad, and what a verdict on a metric and on a model version holds."""
+"""Verdicts: their names and severity, and what a verdict on a metric and on a model version holds."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from app.domain.monitoring.baselines import BaselineFigures
 
 HEALTHY, DEGRADED, DRIFTING, INSUFFICIENT = "healthy", "degraded", "drifting", "insufficient_data"
 VERDICTS = (HEALTHY, DEGRADED, DRIFTING, INSUFFICIENT)
-# From good to bad; where nothing could be judged is not worse than healthy, it is not known.
+# From good to bad. Too little data is no worse than healthy: a version's verdict comes from the metrics with enough.
 _WORSE = (INSUFFICIENT, HEALTHY, DEGRADED, DRIFTING)
 
 
@@ -18,9 +18,9 @@ def severity(verdict: str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class MetricVerdict:
-    """The verdict on one metric. `last` is the last value and its time in milliseconds; `points` how many are judged.
+    """The verdict on one metric. `last` is the last value and its time in milliseconds; `points` counts those judged.
 
-    `fired` names, for each point of the series, the rules that fired there; `recent` are the last values.
+    `fired` maps the place of a point to the names of the rules that fired there; `recent` are the last values.
     """
 
     verdict: str
@@ -35,7 +35,7 @@ class MetricVerdict:
 
 @dataclass(frozen=True, slots=True)
 class VersionVerdict:
-    """The verdict on a version: its worst metric's, and the reasons, the worst first."""
+    """The verdict on a version, which is that of its worst metric, and the reasons, the worst first."""
 
     verdict: str
     reasons: tuple[str, ...]

@@ -114,7 +114,7 @@ class HistoryReport:
     def _page(self, index: HistoryIndex, query: ListQuery, name: str | None, version: int | None) -> Prepared:
         found = index.find(name, version)
         page = page_of(query, len(found), self._most)
-        return Prepared(orjson.dumps(index.told(found[page.rows])), index.history.read_at or 0, pagination(page))
+        return Prepared(orjson.dumps(index.rows(found[page.rows])), index.history.read_at or 0, pagination(page))
 
     def _nothing(self, query: ListQuery) -> Prepared:
         return Prepared(b"[]", self._clock(), pagination(page_of(query, 0, self._most)))

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from app.domain.errors import LockTimeout, MlflowMissing, MlflowRefused, MlflowUnavailable, TowerError
 from app.domain.monitoring.alerts import owed_changes
-from app.domain.monitoring.checks import Check, Listed, check_of
+from app.domain.monitoring.checks import Check, OpenRuns, check_of
 from app.domain.monitoring.judging import baseline_key, judge_registration
 from app.domain.monitoring.monitor_runs import MonitorState
 from app.domain.monitoring.reasons import NO_METRIC, RUN_GONE
@@ -111,7 +111,7 @@ class Checker:
         states = self._gateway.monitor_states()
         if states is None:
             return total
-        listed = Listed({state.registration.monitor_run_id for state in states}, ticket)
+        listed = OpenRuns({state.registration.monitor_run_id for state in states}, ticket)
         for run_id in written:
             if run_id not in listed.run_ids:
                 self._record.forget(run_id)
@@ -138,7 +138,9 @@ class Checker:
             log.exception("A version could not be checked after what was observed of it")
         return False
 
-    def _check(self, wanted: Sequence[MonitorState], states: Sequence[MonitorState], listed: Listed | None) -> Outcome:
+    def _check(
+        self, wanted: Sequence[MonitorState], states: Sequence[MonitorState], listed: OpenRuns | None
+    ) -> Outcome:
         """Judge some registrations, write and share what comes of it.
 
         One whose evidence cannot be read, or whose verdict cannot be written, keeps its last verdict.

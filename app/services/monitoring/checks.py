@@ -5,7 +5,7 @@ import threading
 from collections.abc import Iterable, Mapping
 
 from app.domain.errors import LockTimeout
-from app.domain.monitoring.checks import Check, Listed, checks_from, checks_value, last_check
+from app.domain.monitoring.checks import Check, OpenRuns, checks_from, checks_value, last_check
 from app.domain.ports import Locks, SharedCache
 from app.domain.registry.models import Registration
 
@@ -39,7 +39,7 @@ class Checks:
     def of(self, registration: Registration) -> Check:
         return last_check(self.all(), registration)
 
-    def put(self, made: Iterable[Check], listed: Listed | None = None) -> None:
+    def put(self, made: Iterable[Check], listed: OpenRuns | None = None) -> None:
         """Share checks, the newer of each; of the others those that a list of the monitor runs leaves, or all."""
         try:
             with self._locks.hold("checks-list", _PATIENCE_SECONDS):
@@ -47,8 +47,8 @@ class Checks:
         except LockTimeout:
             log.warning("The checks are shared with the next round: another process writes them and takes too long")
 
-    def _put(self, made: Iterable[Check], listed: Listed | None) -> None:
-        checks = {run_id: one for run_id, one in self.all().items() if listed is None or listed.leaves(one)}
+    def _put(self, made: Iterable[Check], listed: OpenRuns | None) -> None:
+        checks = {run_id: one for run_id, one in self.all().items() if listed is None or listed.keeps(one)}
         for one in made:
             known = checks.get(one.monitor_run_id)
             if known is None or one.ticket >= known.ticket:
