@@ -1,21 +1,22 @@
 #!/bin/sh
 # Sees to it that a command is there: need.sh COMMAND [PACKAGE]. Without PACKAGE its Debian package has the same name.
+# A missing one is installed where that was asked for, by CI or INSTALL_SYSTEM_PACKAGES=yes, and told of elsewhere.
 set -eu
 
 command=$1
 package=${2:-$1}
 
-if command -v "$command" >/dev/null 2>&1; then
+# Servers are in /usr/sbin, which a user's PATH may lack.
+if command -v "$command" >/dev/null 2>&1 || [ -x "/usr/sbin/$command" ]; then
     exit 0
 fi
-if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null 2>&1; then
+if ! "${0%/*}/may_install.sh"; then
     echo "$command is not there. Install it (Debian: apt-get install $package)." >&2
     exit 1
 fi
 apt-get update -qq
-if [ "$package" = "$command" ]; then
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "$package"
-else
+case $package in
+nginx | prometheus)
     # The package is a server's: to install it would start that, now and at each boot. Its command alone is taken.
     folder=$(mktemp -d)
     trap 'rm -rf "$folder"' EXIT
@@ -23,5 +24,9 @@ else
     cd "$folder"
     apt-get download -qq -o APT::Sandbox::User=root "$package"
     dpkg-deb -x ./*.deb unpacked
-    install "unpacked/usr/bin/$command" "/usr/local/bin/$command"
-fi
+    install unpacked/usr/*bin/"$command" "/usr/local/bin/$command"
+    ;;
+*)
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "$package"
+    ;;
+esac

@@ -1,5 +1,6 @@
 #!/bin/sh
 # Makes .venv and installs a lock file into it: setup.sh LOCK STAMP. The stamp is written when all is there.
+# It installs no system package, unless CI or INSTALL_SYSTEM_PACKAGES=yes asks for that.
 set -eu
 
 lock=$1
@@ -16,7 +17,7 @@ fi
 
 # Debian keeps what a virtual environment needs in a package of its own.
 if ! "$PYTHON" -c 'import ensurepip, venv' 2>/dev/null; then
-    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
+    if "${0%/*}/may_install.sh"; then
         apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq python3-venv
     else
         echo "$PYTHON cannot make virtual environments. Install its venv module (Debian: apt-get install python3-venv)." >&2

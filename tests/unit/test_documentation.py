@@ -23,11 +23,12 @@ from app.domain.updates import KINDS
 from config import RELEASE, ROOT, Settings, load_settings, secret_settings
 from tests.documents import BY_NAME, PAGES, Page
 
-# Variables of other programs.
+# Variables of other programs, and of the scripts.
 OTHERS_VARIABLES = {
     "CERTIFICATE_VERIFY_FAILED",
     "HTTPS_PROXY",
     "HTTP_PROXY",
+    "INSTALL_SYSTEM_PACKAGES",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES",
     "MLFLOW_HTTP_REQUEST_TIMEOUT",
     "MLFLOW_TRACKING_CLIENT_CERT_PATH",
