@@ -6,7 +6,7 @@ import os
 from flask import Flask
 
 from app.services.host.keys import BadKeyFile
-from app.services.host.passing import passing_directory
+from app.services.host.temporary_directory import temporary_directory
 from app.services.telemetry.files import VARIABLE, shared_place
 from app.wiring.worker import Worker
 from app.wiring.world import counting_locks
@@ -21,7 +21,7 @@ def count_together() -> None:
     place = shared_place()
     try:
         if place is None:
-            os.environ[VARIABLE] = str(passing_directory())
+            os.environ[VARIABLE] = str(temporary_directory())
         else:
             place.mkdir(parents=True, exist_ok=True)
     except OSError as error:

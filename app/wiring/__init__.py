@@ -1,4 +1,4 @@
-"""Wiring: where objects are built and handed to each other; which process owns an object can be seen by its module.
+"""Wiring builds all objects and hands them to each other. The module that builds an object is named after its process.
 
 `world` builds what the machine provides, `shared` what a worker and the agent both have, `worker` and `agent` the rest.
 """

@@ -1,4 +1,4 @@
-"""What the agent has: everything that reads MLflow of its own accord, judges, and announces."""
+"""The agent's objects: they read MLflow on a schedule, judge the monitored versions and send alerts."""
 
 import threading
 from collections.abc import Mapping
@@ -16,8 +16,8 @@ from app.domain.ports import (
 )
 from app.services.agent import remove_abandoned_sockets
 from app.services.alerts import Announcer, AppriseReceiver, Receiver, WebhookReceiver, kind_of
-from app.services.host.passing import remove_leftovers
 from app.services.host.scheduler import TICK_SECONDS, Jobs, Scheduler
+from app.services.host.temporary_directory import remove_leftovers
 from app.services.mirror.change_detector import ChangeDetector
 from app.services.mirror.snapshot_publisher import PublisherOptions, SnapshotPublisher
 from app.services.monitoring.checker import Checker
@@ -30,13 +30,13 @@ from app.wiring.shared import AgentApi, Services, Stores, services, stores
 from app.wiring.world import World, agent_locks
 from config import Settings
 
-# How often what killed processes left behind is removed.
+# The interval at which the leftovers of killed processes are removed.
 _TIDY_SECONDS = 60
 
 
 @dataclass(frozen=True)
 class Agent:
-    """The objects of the process that talks to MLflow, and what is done at its start and end."""
+    """The objects of the process that talks to MLflow, with its start and its end."""
 
     world: World
     gateway: Gateway
@@ -58,7 +58,7 @@ class Agent:
         return AgentApi(self.gateway, self.publisher, self.coordinator, self.checker, self.historian, self.stores.cache)
 
     def exposed(self) -> Mapping[type, object]:
-        """The same by interface, for calls from other processes."""
+        """The objects of `api` by interface, for calls from other processes."""
         api = self.api
         return {
             Gateway: api.gateway,
@@ -70,9 +70,9 @@ class Agent:
         }
 
     def start(self) -> None:
-        """Begin to read, to judge and to announce."""
+        """Start to read MLflow, to judge and to send alerts."""
         self.world.instruments.begin()
-        # An agent that ended before this one is nobody's child whose end gunicorn would tell.
+        # No hook of gunicorn reports the end of an earlier agent, so its counts are folded here.
         self.world.instruments.fold()
         threading.Thread(target=self.world.gateway.warm, name="mlflow-client", daemon=True).start()
         self.detector.start()
@@ -81,7 +81,7 @@ class Agent:
         self.scheduler.start(self.jobs)
 
     def stop(self) -> None:
-        """Before the process ends."""
+        """Stop all threads, before the process ends."""
         self.world.gateway.stop()
         self.scheduler.stop()
         self.detector.stop()
@@ -90,7 +90,7 @@ class Agent:
 
 
 def build_agent(settings: Settings, world: World) -> Agent:
-    """The agent's objects, handed to each other."""
+    """Build the agent's objects and hand them to each other."""
     clock, timeout = world.clock, settings.cache_timeout_seconds
     cached = settings.enable_cache
     shared = stores(settings, world)
@@ -154,20 +154,20 @@ def build_agent(settings: Settings, world: World) -> Agent:
 
 
 def tidy(world: World) -> None:
-    """Remove what killed processes left behind on this host."""
+    """Remove the leftovers of killed processes on this host."""
     remove_leftovers()
     if world.host is not None:
         remove_abandoned_sockets(world.host.sockets, agent_locks(world.host))
 
 
 def receivers(settings: Settings, clock: Clock) -> list[Receiver]:
-    """Who is told of changes of verdict."""
+    """The receivers of alerts that the settings name."""
     made: list[Receiver] = []
     url, secret = settings.alert_webhook_url, settings.alert_webhook_secret
     if url:
         made.append(WebhookReceiver(url.get_secret_value(), secret.get_secret_value() if secret else None, clock))
-    kinds = [kind_of(one) for one in settings.apprise_urls]
-    for place, (kind, one) in enumerate(zip(kinds, settings.apprise_urls, strict=True), 1):
-        # Two of a kind are told apart by their places in ALERT_URLS.
-        made.append(AppriseReceiver(one, kind if kinds.count(kind) == 1 else f"{kind} (number {place})"))
+    kinds = [kind_of(apprise_url) for apprise_url in settings.apprise_urls]
+    for place, (kind, apprise_url) in enumerate(zip(kinds, settings.apprise_urls, strict=True), 1):
+        # Receivers of the same kind differ by their places in ALERT_URLS.
+        made.append(AppriseReceiver(apprise_url, kind if kinds.count(kind) == 1 else f"{kind} (number {place})"))
     return made

@@ -1,4 +1,4 @@
-"""What a worker and the agent both have: the stores that they share on this host, and the services over them."""
+"""The objects that a worker and the agent both have: the stores shared on this host, and the services over them."""
 
 from dataclasses import dataclass
 
@@ -20,7 +20,7 @@ from config import Settings
 
 @dataclass(frozen=True)
 class AgentApi:
-    """Everything that a worker may have the agent do, in whatever process the agent is."""
+    """The agent's objects that a worker may call, in whatever process the agent runs."""
 
     gateway: Gateway
     snapshot_source: SnapshotSource
@@ -32,7 +32,7 @@ class AgentApi:
 
 @dataclass(frozen=True)
 class Stores:
-    """This process's view of what the processes of a host share. `interval` between sweeps in seconds."""
+    """This process's view of what the processes of a host share. `interval` is the time between sweeps, in seconds."""
 
     source: str
     rules: StageRules
@@ -46,7 +46,7 @@ class Stores:
 
 @dataclass(frozen=True)
 class Services:
-    """The registry, the registrations and the count of runs, as this process knows them; and what writes to MLflow."""
+    """This process's view of the registry, the registrations and the number of runs; and the writer of monitor runs."""
 
     tracker: ModelTracker
     registrations: RegistrationList
@@ -55,25 +55,25 @@ class Services:
 
 
 def rules_of(settings: Settings) -> StageRules:
-    """Which aliases stand for which stage."""
+    """The rules that say which alias stands for which stage."""
     return stage_rules(settings.production_aliases, settings.staging_aliases)
 
 
 def stores(settings: Settings, world: World, holder: Holder | None = None) -> Stores:
-    """The stores; nothing of them asks MLflow. `holder` is the agent's cache, for a worker."""
+    """Build the stores, which never ask MLflow. A worker passes the agent's cache as `holder`."""
     cache = HoldingCache(world.cache, holder)
     source = source_of(settings)
     rules = rules_of(settings)
     return Stores(
         source=source,
         rules=rules,
-        # A snapshot that counts as stale is due, however rarely one is to be read otherwise.
+        # A stale snapshot is due for a sweep, even where the refresh interval is longer.
         interval=min(settings.cache_refresh_interval_minutes * 60, settings.cache_max_age_hours * 3600),
         cache=cache,
         snapshots=Snapshots(cache, world.refresh_locks, Source(source, rules)),
         journal=Journal(cache, world.clock, settings.cache_timeout_seconds, world.instruments),
         checks=Checks(cache, world.monitoring_locks, source),
-        # Two instances with other cache directories have a history each.
+        # Instances with different cache directories keep separate histories.
         histories=Histories(world.cache, world.refresh_locks, source),
     )
 
@@ -81,7 +81,7 @@ def stores(settings: Settings, world: World, holder: Holder | None = None) -> St
 def services(
     settings: Settings, world: World, shared: Stores, gateway: Gateway, snapshot_source: SnapshotSource
 ) -> Services:
-    """The services; `gateway` and `snapshot_source` are this process's ways to MLflow."""
+    """Build the services. `gateway` and `snapshot_source` are this process's ways to MLflow."""
     cached = settings.enable_cache
     options = TrackerOptions(cached, settings.enable_mock_data)
     tracker = ModelTracker(shared.snapshots, snapshot_source, shared.rules, world.clock, options)

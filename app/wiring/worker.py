@@ -1,4 +1,4 @@
-"""What a worker has: everything that answers requests. Whatever concerns MLflow it leaves to the agent."""
+"""A worker's objects: they answer requests. A worker leaves MLflow to the agent."""
 
 import logging
 import subprocess
@@ -20,8 +20,8 @@ from app.services.answers.history_report import HistoryReport
 from app.services.answers.monitoring_report import MonitoringReport
 from app.services.answers.runs import Runs
 from app.services.host.keys import KeyRing
-from app.services.host.passing import keep_held
 from app.services.host.scheduler import TICK_SECONDS, Jobs, Scheduler
+from app.services.host.temporary_directory import keep_directories
 from app.services.mirror.deliveries import DeliveryDesk
 from app.services.mirror.health import Health
 from app.services.mirror.journal import Journal
@@ -70,7 +70,7 @@ class Tower:
 
 @dataclass(frozen=True)
 class Worker:
-    """One process that serves: what its views call, and what is done at its start and end.
+    """A process that answers requests: the objects that its views call, with its start and its end.
 
     `link` and `keeper` are None where the agent's objects are in this process, as in tests.
     """
@@ -84,21 +84,21 @@ class Worker:
     keeper: Keeper | None = None
 
     def prepare(self) -> None:
-        """Before any worker is forked: make the embedded store, check the keys and the addresses of alerts."""
+        """Make the embedded store; check the access keys and the alert URLs. Called before any worker is forked."""
         check_alert_urls(self.settings)
         if self.tower.keys:
             log.info("Access keys: %d", self.tower.keys.check())
         ensure_store(self.settings.tracking_uri)
 
     def serve(self) -> None:
-        """After the fork: threads do not survive one."""
+        """Start the threads. Called after the fork, since threads do not survive it."""
         self.world.instruments.begin()
         if self.link is not None and self.keeper is not None:
             self.link.use(self.keeper.address())
         self.scheduler.start(self.jobs)
 
     def stop(self) -> None:
-        """Before the process ends."""
+        """Stop all threads, before the process ends."""
         if self.link is not None:
             self.link.stop()
         self.scheduler.stop()
@@ -110,7 +110,7 @@ _serving: ContextVar[Tower] = ContextVar("tower")
 
 
 def serve_with(tower: Tower) -> None:
-    """At the beginning of each request: what its view may call."""
+    """Set what the view of this request may call. Called at the beginning of each request."""
     _serving.set(tower)
 
 
@@ -120,7 +120,7 @@ def tower() -> Tower:
 
 
 def build_worker(settings: Settings, world: World, agent: AgentApi | None = None) -> Worker:
-    """A worker's objects, handed to each other. `agent` are the agent's where it is in this process."""
+    """Build a worker's objects and hand them to each other. `agent` is given where the agent is in this process."""
     link = keeper = None
     if agent is None:
         if world.host is None:
@@ -179,7 +179,7 @@ def build_worker(settings: Settings, world: World, agent: AgentApi | None = None
     jobs: dict[Any, float] = {
         shared.cache.look: 1,
         world.instruments.look: 1,
-        keep_held: 1,
+        keep_directories: 1,
         tracker.catch_up: TICK_SECONDS,
         history.catch_up: TICK_SECONDS,
     }
@@ -191,7 +191,7 @@ def build_worker(settings: Settings, world: World, agent: AgentApi | None = None
 
 
 def remote_agent(link: AgentLink) -> AgentApi:
-    """The agent's objects, in another process of this host."""
+    """Stand-ins for the agent's objects, which are in another process of this host."""
     return AgentApi(
         remote(Gateway, link),
         remote(SnapshotSource, link),
@@ -203,7 +203,7 @@ def remote_agent(link: AgentLink) -> AgentApi:
 
 
 def public_config(settings: Settings) -> dict[str, Any]:
-    """The configuration as anybody may see it: no credential, in the shape of `GET /config`."""
+    """The body of `GET /config`: the configuration without credentials, as anybody may see it."""
     uri = settings.tracking_uri
     shown = without_userinfo(uri)
     secrets = (settings.mlflow_tracking_password, settings.mlflow_tracking_token)
@@ -217,13 +217,13 @@ def public_config(settings: Settings) -> dict[str, Any]:
             "cache_enabled": settings.enable_cache,
             "access_keys_enabled": settings.api_tokens_file is not None,
         },
-        # A value that cannot be used stops the start, so what runs is valid.
+        # The service does not start with an invalid value, so all are valid.
         "validation": {"mlflow_configured": True, "api_port_valid": True, "log_level_valid": True},
     }
 
 
 def check_alert_urls(settings: Settings) -> None:
-    """See to it that Apprise can use each of `ALERT_URLS`. Raises `BadSetting`, which does not repeat them."""
+    """Check that Apprise can use each of `ALERT_URLS`. Raises `BadSetting`, whose text does not repeat them."""
     if not settings.apprise_urls:
         return
     try:
@@ -259,7 +259,7 @@ def _exposition(
     journal: Journal,
     health: Health,
 ) -> "Exposition":
-    # prometheus_client looks at the environment when it is imported, and never again.
+    # prometheus_client reads the environment only when it is imported, so `count_together` must come first.
     from app.services.telemetry.exposition import Exposition  # noqa: PLC0415
     from app.services.telemetry.state import State  # noqa: PLC0415
 
@@ -268,6 +268,6 @@ def _exposition(
 
 
 def _keeper(settings: Settings, host: Host) -> Keeper:
-    # The agent shares this cache, also where it is one that passes.
+    # The agent uses this cache even where it is a temporary directory.
     agents = settings.model_copy(update={"cache_directory": host.cache, "enable_cache_persistence": True})
     return Keeper(host.sockets, agent_locks(host), as_json(agents), host.marks)

@@ -13,7 +13,7 @@ from app.domain.redact import without_userinfo
 from app.services.host.file_cache import FileCache
 from app.services.host.file_locks import FileLocks, lock_directory
 from app.services.host.marks import Marks
-from app.services.host.passing import passing_directory
+from app.services.host.temporary_directory import temporary_directory
 from app.services.mlflow_gateway.gateway import MlflowGateway
 from app.services.telemetry.files import VARIABLE, reserve, shared_place
 from config import Settings
@@ -27,13 +27,13 @@ _LONGEST_DIRECTORY = 70
 
 
 def now_ms() -> int:
-    """The clock of the running service, in milliseconds since 1970."""
+    """The time of day, in milliseconds since 1970."""
     return time.time_ns() // 1_000_000
 
 
 @dataclass(frozen=True)
 class Host:
-    """What the processes of this host share: directories, and marks where the system has such memory."""
+    """What the processes of this host share: directories, and marks where the system supports them."""
 
     locks: Path
     sockets: Path
@@ -45,8 +45,8 @@ class Host:
 class World:
     """What the world provides, and what tests replace.
 
-    `gateway` talks to MLflow from this process; the gateway of a worker asks the agent instead. `host` is None where no
-    agent can be kept. `instruments` are those that the gateway counts with.
+    `gateway` talks to MLflow from this process; a worker's services use another, which asks the agent. `host` is None
+    where no agent can be kept. `instruments` include the counters of `gateway`.
     """
 
     gateway: OwnGateway
@@ -64,8 +64,8 @@ def real_world(settings: Settings, marks: Marks | None) -> World:
     source = source_of(settings)
     directory = settings.cache_directory
     if not settings.enable_cache_persistence:
-        # The workers share it all the same; it is a new one at each start.
-        directory = passing_directory()
+        # The workers share this directory too, but each start makes a new one.
+        directory = temporary_directory()
     try:
         locks = lock_directory()
         # The path of a socket has at most 107 bytes.
@@ -77,7 +77,7 @@ def real_world(settings: Settings, marks: Marks | None) -> World:
         gateway=_gateway(settings, counting),
         cache=FileCache(directory, marks),
         refresh_locks=FileLocks(locks, f"{directory.resolve()}\n{source}"),
-        # Instances with other cache directories may serve the same MLflow: they exclude each other here.
+        # Instances with different cache directories may serve the same MLflow. They exclude each other by these locks.
         monitoring_locks=FileLocks(locks, f"{source}\n{settings.monitoring_experiment}"),
         instruments=counting,
         host=Host(locks, sockets, directory, marks),
@@ -85,18 +85,18 @@ def real_world(settings: Settings, marks: Marks | None) -> World:
 
 
 def source_of(settings: Settings) -> str:
-    """A name for the MLflow that is mirrored, without its credentials."""
+    """The id of the mirrored MLflow: a hash of its address without credentials."""
     return hashlib.sha256(without_userinfo(settings.tracking_uri).encode()).hexdigest()[:16]
 
 
 def patience_of(settings: Settings) -> float:
-    """The longest that one call to MLflow may take, in seconds, all retries together."""
-    # Half a second for what is not waiting: the connection, the parsing.
+    """The longest that one call to MLflow may take with all its retries, in seconds."""
+    # The half second is for connecting and parsing.
     return settings.mlflow_request_timeout_seconds * (settings.mlflow_request_max_retries + 1) + 0.5
 
 
 def instruments() -> "Instruments":
-    """What this process counts with; together with others where there is a directory for that, and room in it."""
+    """The counters of this process. They add to those of others where the environment names a directory with room."""
     place = shared_place()
     if place is not None:
         try:
@@ -105,19 +105,19 @@ def instruments() -> "Instruments":
             log.warning("This process counts for itself: there is no room in %s (%s)", place, error)
             place = None
             del os.environ[VARIABLE]
-    # It looks at the environment when it is imported, and never again.
+    # prometheus_client reads the environment only when it is imported.
     from app.services.telemetry.instruments import Instruments  # noqa: PLC0415
 
     return Instruments(place, counting_locks(place) if place else None)
 
 
 def counting_locks(place: Path) -> FileLocks:
-    """The locks of those who count together."""
+    """The locks of the processes whose counts are added up."""
     return FileLocks(place, "counting")
 
 
 def agent_locks(host: Host) -> FileLocks:
-    """The locks of those who keep an agent."""
+    """The locks of the workers that keep an agent."""
     return FileLocks(host.locks, "agent")
 
 

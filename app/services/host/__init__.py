@@ -1,1 +1,1 @@
-"""What the host gives: files, locks, marks in shared memory, threads, access keys."""
+"""What the host provides: files, locks, marks in shared memory, threads, access keys."""

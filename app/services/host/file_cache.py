@@ -1,4 +1,4 @@
-"""The shared cache on one host: cachelib's FileSystemCache, holding JSON that is checked when read."""
+"""The shared cache on one host: cachelib's FileSystemCache with JSON that is checked when it is read."""
 
 import hashlib
 import logging
@@ -28,9 +28,9 @@ _ABANDONED_SECONDS = 60
 
 
 class CheckedJson:
-    """cachelib's serializer, by default pickle, replaced: a planted file must never run.
+    """A serializer that replaces cachelib's pickle, which would execute a planted file.
 
-    A file is the format's name, a checksum and JSON. Anything else reads as None, a miss.
+    A file holds the format's name, a checksum and JSON. Anything else reads as None, a miss.
     """
 
     def dump(self, value: Any, file: IO[bytes]) -> None:
@@ -52,7 +52,7 @@ class CheckedJson:
 
 
 class FileCache(FileSystemCache):
-    """Keeps every key until it is deleted; never raises for what the disk does."""
+    """Keeps every key until it is deleted. A failure of the disk raises no error."""
 
     serializer = CheckedJson()  # type: ignore[assignment]
 
@@ -60,7 +60,7 @@ class FileCache(FileSystemCache):
         self._directory = directory
         self._paths: dict[str, str] = {}
         self._marks = marks
-        # The file that is known to be there, and how often others put another in its place.
+        # By key: the token of the file last seen, and how often other programs replaced that file.
         self._seen: dict[str, tuple[object | None, int]] = {}
         self._is_failing = False
         try:
@@ -74,7 +74,7 @@ class FileCache(FileSystemCache):
             self._mode, self.default_timeout, self.ignore_delete_many_errors = 0o600, 0, True
 
     def _get_filename(self, key: str) -> str:
-        # cachelib hashes the key each time; there are five, and each request looks at two.
+        # cachelib hashes the key at each call, and each request looks at two keys.
         path = self._paths.get(key)
         if path is None:
             path = self._paths[key] = str(super()._get_filename(key))
@@ -82,7 +82,7 @@ class FileCache(FileSystemCache):
 
     def get(self, key: str) -> Any:
         path = self._get_filename(key)
-        # cachelib tries for 16 s to open a file that it may not read.
+        # cachelib retries for 16 s to open a file that it may not read.
         if not os.access(path, os.R_OK):
             if os.path.exists(path):
                 log.warning("A file in the cache directory may not be read: ignored")
@@ -90,9 +90,9 @@ class FileCache(FileSystemCache):
         return super().get(key)
 
     def set(self, key: str, value: Any, timeout: Any = 0, mgmt_element: bool = False) -> bool:  # noqa: ARG002
-        """Keep a value for good. cachelib's own leaves a piece of the file on a full disk, which keeps it full."""
+        """Keep a value for good. cachelib's own method leaves partial files on a full disk, which then stays full."""
         try:
-            # Somebody may have removed the directory while the service runs.
+            # The directory may have been removed while the service runs.
             self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
             descriptor, new = tempfile.mkstemp(suffix=self._fs_transaction_suffix, dir=self._directory)
             try:
@@ -104,7 +104,7 @@ class FileCache(FileSystemCache):
                 os.unlink(new)
                 raise
         except (OSError, TypeError) as error:
-            # It is tried again every second.
+            # The write is tried again every second; only the first failure is a warning.
             level = logging.DEBUG if self._is_failing else logging.WARNING
             log.log(level, "The cache directory %s cannot be written, nothing is kept: %s", self._directory, error)
             self._is_failing = True
@@ -121,12 +121,12 @@ class FileCache(FileSystemCache):
         return deleted
 
     def token(self, key: str) -> Token | None:
-        """Which writing of the key is there: a new file for each, so its inode and time tell."""
+        """The identity of the stored value. Each write makes a new file, so inode, time and size identify it."""
         try:
-            found = os.stat(self._get_filename(key))
+            status = os.stat(self._get_filename(key))
         except OSError:
             return None
-        return (found.st_ino, found.st_mtime_ns, found.st_size)
+        return (status.st_ino, status.st_mtime_ns, status.st_size)
 
     def mark(self, key: str) -> object:
         if self._marks is None:
@@ -144,7 +144,7 @@ class FileCache(FileSystemCache):
             return
         for key, (token, times) in list(self._seen.items()):
             token_now = self.token(key)
-            by_others = token_now != token and not self._marks.tells_of(key, token_now)
+            by_others = token_now != token and not self._marks.is_last_change(key, token_now)
             self._seen[key] = (token_now, times + by_others)
 
     def _changed(self, key: str) -> None:
@@ -153,14 +153,14 @@ class FileCache(FileSystemCache):
 
     def facts(self, key: str) -> tuple[int, float] | None:
         try:
-            found = os.stat(self._get_filename(key))
+            status = os.stat(self._get_filename(key))
         except OSError:
             return None
-        return (found.st_size, found.st_mtime) if stat.S_ISREG(found.st_mode) else None
+        return (status.st_size, status.st_mtime) if stat.S_ISREG(status.st_mode) else None
 
 
 def _sweep(directory: Path) -> None:
-    """Remove unfinished files; a young one may belong to another process that is writing it."""
+    """Remove unfinished files, except recent ones: another process may still be writing them."""
     for path in directory.glob(_UNFINISHED):
         try:
             if abs(time.time() - path.stat().st_mtime) > _ABANDONED_SECONDS:

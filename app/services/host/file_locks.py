@@ -1,4 +1,4 @@
-"""Locks between threads and processes of one host: flock, which ends with its holder, also by kill -9."""
+"""Locks between threads and processes of one host, by flock: the kernel releases them when the holder ends."""
 
 import fcntl
 import hashlib
@@ -16,10 +16,10 @@ _POLL_SECONDS = 0.02
 
 
 class FileLocks:
-    """Named locks in a directory that no cache may clear; `scope` keeps instances apart that share it.
+    """Named locks in a directory that is never cleared. `scope` separates instances that share the directory.
 
-    A file that was removed or replaced excludes nobody who comes later: who acquires such a lock tries again, and who
-    holds one for long asks whether it still stands.
+    A lock whose file was removed or replaced no longer excludes others. `hold` therefore checks the file of an acquired
+    lock and tries again where it is gone; a holder that keeps a lock for long checks it with `HeldLock.stands`.
     """
 
     def __init__(self, directory: Path, scope: str) -> None:
@@ -43,7 +43,7 @@ class FileLocks:
             try:
                 held.acquire(max(0.0, until - time.monotonic()))
             except FileNotFoundError:
-                # The directory was removed between the two.
+                # The directory was removed after `mkdir`.
                 if time.monotonic() > until:
                     raise
                 continue
@@ -53,18 +53,18 @@ class FileLocks:
 
 
 class HeldLock:
-    """One holder's lock. Each opens the file for itself, so that flock excludes threads too."""
+    """The lock of one holder. Each holder opens the file anew, so that flock excludes threads too."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
         self._descriptor: int | None = None
 
     def acquire(self, timeout: float) -> None:
-        """Lock the file, or raise `LockTimeout` after so many seconds."""
+        """Lock the file, or raise `LockTimeout` after `timeout` seconds."""
         until = time.monotonic() + timeout
         descriptor = os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            while not _locks(descriptor):
+            while not _try_lock(descriptor):
                 if time.monotonic() >= until:
                     raise LockTimeout("Another request is changing the same thing. Try again.")
                 time.sleep(_POLL_SECONDS)
@@ -79,22 +79,22 @@ class HeldLock:
             self._descriptor = None
 
     def remove(self) -> None:
-        """Remove the file of a lock that nobody will need again; who waits for it makes another."""
+        """Remove the file of a lock that is no longer needed. A process that waits for it makes a new file."""
         self._file.unlink(missing_ok=True)
 
     def stands(self) -> bool:
-        """Whether it excludes others: its file is the one that they would lock."""
+        """Whether the lock still excludes others: its file is the file that they would lock."""
         if self._descriptor is None:
             return False
         try:
-            found, held = self._file.lstat(), os.fstat(self._descriptor)
+            current, held = self._file.lstat(), os.fstat(self._descriptor)
         except OSError:
             return False
-        return (found.st_dev, found.st_ino) == (held.st_dev, held.st_ino)
+        return (current.st_dev, current.st_ino) == (held.st_dev, held.st_ino)
 
 
-def _locks(descriptor: int) -> bool:
-    """Lock an open file, if nobody else does."""
+def _try_lock(descriptor: int) -> bool:
+    """Lock an open file; False where another holder has locked it."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -103,15 +103,14 @@ def _locks(descriptor: int) -> bool:
 
 
 def lock_directory(base: Path | None = None) -> Path:
-    """A directory of this user's own for locks, shared by every instance of the service on this host.
+    """This user's private directory for locks, shared by every instance of the service on this host.
 
-    In `base`, by default the system's directory for temporary files.
-
-    Raises OSError when somebody else has put something in its place.
+    It is in `base`, by default the system's directory for temporary files. Raises OSError where its path is taken by
+    a file or by a directory of somebody else's.
     """
     directory = (base or Path(tempfile.gettempdir())) / f"control-tower-{os.getuid()}"
     directory.mkdir(mode=0o700, exist_ok=True)
-    found = directory.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o022:
+    status = directory.lstat()
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o022:
         raise OSError(f"{directory} is not a private directory of this user's: remove it")
     return directory

@@ -1,4 +1,4 @@
-"""Gathering: what arrives in bursts is worked off together, on a thread of its own."""
+"""The gatherer: items that arrive in bursts are processed together, on a separate thread."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -8,12 +8,15 @@ from app.domain.registry.models import VersionKey
 
 T = TypeVar("T", bound=str | VersionKey)
 
-# What follows something so soon is worked off together with it.
+# Items that arrive within this time of the first are processed with it.
 _BURST_SECONDS = 0.05
 
 
 class Gatherer(Generic[T]):
-    """Hands what arrived, each thing once, to a function; again later where that says it did not go well."""
+    """Hands the distinct items of a burst, sorted, to `work`, which returns whether it succeeded.
+
+    `tries_after` are the pauses before each try, in seconds. After the last try the items are dropped.
+    """
 
     def __init__(self, name: str, work: Callable[[list[T]], bool], tries_after: Sequence[float]) -> None:
         self._name = name
@@ -23,9 +26,9 @@ class Gatherer(Generic[T]):
         self._changed = threading.Condition()
         self._stopping = False
 
-    def add(self, thing: T) -> None:
+    def add(self, item: T) -> None:
         with self._changed:
-            self._arrived.add(thing)
+            self._arrived.add(item)
             self._changed.notify()
 
     def start(self) -> None:
@@ -44,13 +47,13 @@ class Gatherer(Generic[T]):
                     self._changed.wait_for(lambda: self._stopping, _BURST_SECONDS)
                 if self._stopping:
                     return
-                things, self._arrived = sorted(self._arrived), set()
-            self._try(things)
+                items, self._arrived = sorted(self._arrived), set()
+            self._try(items)
 
-    def _try(self, things: list[T]) -> None:
+    def _try(self, items: list[T]) -> None:
         for seconds in self._tries_after:
             with self._changed:
                 if self._changed.wait_for(lambda: self._stopping, seconds):
                     return
-            if self._work(things):
+            if self._work(items):
                 return

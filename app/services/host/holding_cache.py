@@ -1,7 +1,8 @@
-"""The shared cache, also where nothing can be stored: what a write could not put there is held in memory.
+"""The shared cache that works even where nothing can be stored: values that the disk refuses are held in memory.
 
-The agent holds it for all workers. A worker asks it at the first request after the agent held something new, before it
-changes something, and before it says that something is not there; where there are no marks, once a second.
+The agent holds these values for all workers. A worker asks the agent for them at the first request after the agent took
+a new one, before it changes the list of registrations, before it reports that something does not exist, and once a
+second.
 """
 
 import logging
@@ -20,12 +21,12 @@ from app.domain.ports import Holder, StoredCache
 log = logging.getLogger(__name__)
 
 _ASK_SECONDS = 1.0
-# Its mark changes whenever the agent holds something else. Nothing is stored under it.
+# The mark of this key changes whenever the values change that the agent holds. Nothing is stored under the key.
 _HELD = "held"
 
 
 class HoldingCache:
-    """A `SharedCache` over another. `holder` is who holds for this process; None where it does so itself."""
+    """A `SharedCache` over a store. A worker passes the agent's cache as `holder`; in the agent, it is None."""
 
     def __init__(self, store: StoredCache, holder: Holder | None = None) -> None:
         self._store = store
@@ -33,20 +34,20 @@ class HoldingCache:
         self._id = secrets.token_hex(8)
         self._serial = 0
         self._held: dict[str, Held] = {}
-        # What this worker knows of its holder.
+        # The last answer of the holder.
         self._known = News()
         self._changing = threading.RLock()
         self._asking = threading.Lock()
-        # The mark of what is held that this worker has asked for.
-        self._heard = store.mark(_HELD)
-        self._hearing = threading.Lock()
+        # The mark of `_HELD` at the last request to the holder that it caused.
+        self._mark_asked_for = store.mark(_HELD)
+        self._following = threading.Lock()
 
     def get(self, key: str) -> Any:
         held = self._current(key)
         return self._store.get(key) if held is None else orjson.loads(held.body)
 
     def set(self, key: str, value: Any) -> bool:
-        """Whether the other processes can see it: stored, or held by who holds for all."""
+        """Whether the other processes can see the value, because it is stored or because the agent holds it."""
         holder = self._holder
         if holder is None:
             self._put(key, value)
@@ -58,7 +59,7 @@ class HoldingCache:
             with holder.within(_ASK_SECONDS):
                 holder.put(key, body)
         except TowerError as error:
-            log.warning("This worker alone has what it could not store: %s", error.detail)
+            log.warning("A value could not be stored, and only this worker has it: %s", error.detail)
             self._hold(key, body)
             return False
         self.catch_up()
@@ -82,13 +83,13 @@ class HoldingCache:
         return self._store.token(key) if held is None else (-1, -1, held.serial)
 
     def mark(self, key: str) -> object:
-        if self._holder is not None and self._store.mark(_HELD) != self._heard:
-            self._hear()
+        if self._holder is not None and self._store.mark(_HELD) != self._mark_asked_for:
+            self._follow_holder()
         held = self._current(key) if key in self._held else None
         return self._store.mark(key) if held is None else (self._known.holder, held.serial)
 
     def look(self) -> None:
-        """Once a second: see what others stored, have what the agent holds, or store it, if that goes again."""
+        """Notice what other programs did to the files. Then a worker asks the agent; the agent tries to store again."""
         self._store.look()
         self.catch_up()
         if self._holder is None:
@@ -100,17 +101,17 @@ class HoldingCache:
         return self._store.facts(key)
 
     def catch_up(self) -> None:
-        """In a worker: have what the agent holds."""
+        """In a worker: get the values that the agent holds."""
         holder = self._holder
         if holder is None:
             return
-        # One at a time, so that no older answer comes after a newer one.
+        # One request at a time, so that no older answer arrives after a newer one.
         with self._asking:
             try:
                 with holder.within(_ASK_SECONDS):
                     news = holder.news(self._known.holder, self._known.serial)
             except TowerError as error:
-                log.debug("What the agent holds is not known: %s", error.detail)
+                log.debug("The agent could not be asked for the values that it holds: %s", error.detail)
                 return
             with self._changing:
                 same = news.holder == self._known.holder
@@ -118,31 +119,30 @@ class HoldingCache:
                 self._held = {**kept, **news.values}
                 self._known = news
 
-    def _hear(self) -> None:
-        """Have what the agent has announced. Who comes meanwhile waits: it would answer from what was before."""
-        with self._hearing:
+    def _follow_holder(self) -> None:
+        """Get what the agent has announced. Other requests wait for it, since they would answer from older values."""
+        with self._following:
             mark = self._store.mark(_HELD)
-            if mark != self._heard:
+            if mark != self._mark_asked_for:
                 self.catch_up()
-                # Also where that failed: the next look asks again, and no request waits for it twice.
-                self._heard = mark
+                # This also follows a failure: the next `look` asks again, and no request waits twice.
+                self._mark_asked_for = mark
 
     def news(self, holder: str, serial: int) -> News:
-        """In the agent: what it holds, and the values after a serial of its own."""
+        """In the agent: all keys that it holds, and the values held since its serial number `serial`."""
         since = serial if holder == self._id else 0
         with self._changing:
-            held = {key: one for key in list(self._held) if (one := self._current(key))}
-            return News(
-                self._id, self._serial, tuple(held), {key: one for key, one in held.items() if one.serial > since}
-            )
+            held = {key: value for key in list(self._held) if (value := self._current(key))}
+            new = {key: value for key, value in held.items() if value.serial > since}
+            return News(self._id, self._serial, tuple(held), new)
 
     @contextmanager
     def within(self, _: float) -> Iterator[None]:
-        """As the agent's cache is asked; here it takes no time."""
+        """The time bound of `Holder`. In this process a call takes no time."""
         yield
 
     def put(self, key: str, body: bytes) -> None:
-        """In the agent: store or hold what a worker could not store."""
+        """In the agent: store or hold a value that a worker could not store."""
         self._put(key, orjson.loads(body))
 
     def _put(self, key: str, value: Any) -> None:
@@ -163,19 +163,19 @@ class HoldingCache:
     def _hold(self, key: str, body: bytes) -> None:
         with self._changing:
             self._serial += 1
-            # Put last, also where it is held already: what is stored again later is stored in this order.
+            # The key moves to the end: held values are stored later in the order in which they came.
             self._held.pop(key, None)
             self._held[key] = Held(body, self._store.token(key), self._serial)
         if self._holder is None:
             self._store.announce(_HELD)
 
     def _current(self, key: str) -> Held | None:
-        """What is held of a key, unless somebody stored it since."""
+        """The held value of a key; None where another process has stored a newer value since."""
         held = self._held.get(key)
         if held is None:
             return None
         token = self._store.token(key)
-        # What was not there and is again was put back from elsewhere: it is older.
+        # A file that appears where there was none was restored from elsewhere, so it is older than the held value.
         if held.over is not None and token is not None and token != held.over:
             with self._changing:
                 if self._held.get(key) is held:

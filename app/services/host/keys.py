@@ -1,4 +1,4 @@
-"""Access keys: a file with a line per key, read again when it changes. Tokens are never stored."""
+"""Access keys: a file with one line per key, read again when it changes. Tokens are never stored."""
 
 import hashlib
 import hmac
@@ -19,17 +19,17 @@ ROLES = ("read", "write", "admin")
 _NAME = re.compile(r"[A-Za-z0-9_.@-]{1,64}\Z", re.ASCII)
 _DIGEST = re.compile(r"[0-9a-f]{64}\Z", re.ASCII)
 _PREFIX = "ct_"
-# A file that is written anew in its place is empty first, and then grows.
+# A file that is rewritten in place is empty first, and then grows.
 _BEING_WRITTEN_SECONDS = 2.0
 
 
 class BadKeyFile(ValueError):
-    """The file of keys cannot be used; the text says where and why."""
+    """The key file cannot be used; the text says where and why."""
 
 
 @dataclass(frozen=True, slots=True)
 class AccessKey:
-    """One key: whose it is and what it may do."""
+    """An access key: the name of its owner, its role, and the SHA-256 of its token."""
 
     name: str
     role: str
@@ -37,7 +37,7 @@ class AccessKey:
 
     @property
     def roles(self) -> tuple[str, ...]:
-        """The role with those before it: `write` may do all that `read` may."""
+        """The role and all weaker roles: `write` includes `read`."""
         return ROLES[: ROLES.index(self.role) + 1]
 
 
@@ -56,25 +56,25 @@ class KeyRing:
         self._lock = threading.Lock()
 
     def check(self) -> int:
-        """How many keys there are. Raises `BadKeyFile` when the file cannot be used."""
+        """The number of keys. Raises `BadKeyFile` when the file cannot be used."""
         count = len(read_keys(self._path))
         self._warn()
         return count
 
     def find(self, token: str) -> AccessKey | None:
-        """The key that this token is for. Every key is compared, in constant time."""
+        """The key of this token. All keys are compared, each in constant time."""
         self.look()
         digest = _digest(token)
-        found = None
+        match = None
         for key in self._keys:
             if hmac.compare_digest(key.digest, digest):
-                found = key
-        return found
+                match = key
+        return match
 
     def look(self) -> None:
-        """Read the file again where it has changed: at every request, and every second in between."""
+        """Read the file again if it has changed. Called at every request, and every second in between."""
         now, seen = self._now(), _mark(self._path)
-        # What is written twice within one tick of the file system's clock keeps its mark.
+        # A second write within one tick of the file system's clock does not change the mark.
         if seen == self._seen and now - self._changed_at > _BEING_WRITTEN_SECONDS and self._short_since is None:
             return
         with self._lock:
@@ -94,7 +94,7 @@ class KeyRing:
                 self._keys, self._text, self._inode, self._short_since = keys, text, inode, None
 
     def add(self, name: str, role: str) -> str:
-        """Write a new key into the file and give its token, which is kept nowhere."""
+        """Write a new key into the file and return its token, which is not stored."""
         if not _NAME.match(name):
             raise BadKeyFile("A key's name is 1 to 64 letters, digits, or any of _ . @ -")
         if self._path.exists() and any(key.name == name for key in read_keys(self._path)):
@@ -107,7 +107,7 @@ class KeyRing:
         return token
 
     def _is_being_written(self, text: str, inode: int, now: float) -> bool:
-        """Whether the file was cut a moment ago: it holds nothing, or the beginning of what stood there."""
+        """Whether the file was truncated a moment ago: it is empty, or holds the beginning of its former text."""
         is_cut = inode == self._inode and text != self._text and self._text.startswith(text)
         if not self._keys or (text.strip() and not is_cut):
             return False
@@ -116,7 +116,7 @@ class KeyRing:
         return now - self._short_since < _BEING_WRITTEN_SECONDS
 
     def _warn(self) -> None:
-        """Say that others may make themselves keys, once for each state of the file."""
+        """Warn that other users may write the file, once for each state of it."""
         open_to_others = _writable_by_others(self._path)
         if open_to_others and open_to_others != self._warned:
             log.warning("Others than the owner may write %s: who does makes keys of any role", open_to_others)
@@ -124,12 +124,12 @@ class KeyRing:
 
 
 def read_keys(path: Path) -> tuple[AccessKey, ...]:
-    """The keys in a file: `name role sha256` a line; blank lines and those that start with # do not count."""
+    """The keys in a file. A line is `name role sha256`; blank lines and lines that start with # are skipped."""
     return _keys(_text(path)[0])
 
 
 def _text(path: Path) -> tuple[str, int]:
-    """What the file holds, and its inode: another one is another file, put there as a whole."""
+    """The file's text and its inode. A different inode means that the file was replaced as a whole."""
     try:
         with path.open(encoding="utf-8") as file:
             return file.read(), os.fstat(file.fileno()).st_ino
@@ -149,16 +149,16 @@ def _keys(text: str) -> tuple[AccessKey, ...]:
 
 
 def _mark(path: Path) -> object:
-    """What changes when the file does, its permissions included."""
+    """A value that changes whenever the file or its permissions change."""
     try:
-        found = path.stat()
+        status = path.stat()
     except OSError:
         return "missing"
-    return found.st_ino, found.st_mtime_ns, found.st_ctime_ns, found.st_size
+    return status.st_ino, status.st_mtime_ns, status.st_ctime_ns, status.st_size
 
 
 def _writable_by_others(path: Path) -> str | None:
-    """The file, or the directory in which it could be replaced, with its mode, where others may write it."""
+    """The file, or the directory in which it could be replaced, with its mode; None where no other user may write."""
     try:
         real = path.resolve(strict=True)
         mode, directory = real.stat().st_mode, real.parent.stat().st_mode

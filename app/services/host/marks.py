@@ -1,6 +1,6 @@
-"""Marks: which writing of a key is the newest, in memory that a gunicorn's master, its workers and their agent share.
+"""Marks: numbers that change when a cache key is written, in memory shared by a gunicorn's master, workers and agent.
 
-To look at a file costs a system call, and with it the interpreter's lock, twice at every request: see the row "looks
+Looking at a file costs a system call, and with it the interpreter's lock, twice at every request: see the row "looks
 at two files" in `bench/RESULTS.md`. Reading a mark costs neither.
 """
 
@@ -21,18 +21,18 @@ _HASH = (1 << 32) - 1
 
 @cache
 def shared_marks() -> "Marks | None":
-    """The marks of this process and all that it forks from now on; None where the system has no such memory."""
+    """The marks of this process and of all that it forks from now on; None where the system lacks such memory."""
     try:
         return Marks(_sealed_memory())
     except (OSError, AttributeError) as error:
-        log.warning("There is no memory to share (%s): each request looks at the cache's files", error)
+        log.warning("This system has no shared memory (%s): each request looks at the cache's files", error)
         return None
 
 
 class Marks:
-    """One number a key, changed by whoever writes the key. Two keys may share one, and are read once too often.
+    """A number for each key, changed by whoever writes the key. Keys may share a number, and are then read too often.
 
-    Half of a number is random, so that no two writings have the same, the other half tells which file was written.
+    Half of a number is random, so that no two writes give the same number. The other half hashes the file's token.
     """
 
     def __init__(self, descriptor: int) -> None:
@@ -47,12 +47,12 @@ class Marks:
         return self._numbers[slot]
 
     def change(self, key: str, token: object) -> None:
-        """A file was written, or removed, and `token` tells which one is there now."""
-        # Eight aligned bytes are written at once; a number nobody had needs no lock.
+        """Change the mark of a key after its file was written or removed. `token` identifies the file now there."""
+        # Eight aligned bytes are written at once, and the number is new, so no lock is needed.
         self._numbers[zlib.crc32(key.encode()) % _SLOTS] = random.getrandbits(32) << 32 | _hash(token)
 
-    def tells_of(self, key: str, token: object) -> bool:
-        """Whether the last change told was about this file."""
+    def is_last_change(self, key: str, token: object) -> bool:
+        """Whether the last change of the mark was for the file with this token."""
         return self.of(key) & _HASH == _hash(token)
 
 
@@ -61,10 +61,10 @@ def _hash(token: object) -> int:
 
 
 def _sealed_memory() -> int:
-    """A file in memory that has no path and that nobody can cut: who reads what was cut off is killed."""
+    """A file in memory without a path. It is sealed, since truncating it would kill the processes that read it."""
     descriptor = os.memfd_create("control-tower-marks", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     try:
-        # Written, not only made longer: where there is no memory this fails, and a hole would kill who writes to it.
+        # Writing zeros fails here when memory is short; a hole would kill the process that writes to it later.
         os.pwrite(descriptor, bytes(_BYTES), 0)
         fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
     except BaseException:

@@ -1,4 +1,4 @@
-"""The scheduler: jobs at their intervals, each on its own, none twice at once in one process."""
+"""The scheduler runs each job at its interval, on a thread of its own, and never twice at once in a process."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -13,12 +13,12 @@ TICK_SECONDS = 5
 Jobs = Mapping[Callable[[], None], float]
 
 _ZERO = timedelta()
-# Any date does: only differences count.
+# Any date will do: only differences matter.
 _ORIGIN = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 class SteadyTime(tzinfo):
-    """A zone whose time is the monotonic clock's, so that jobs go on whatever is done to the time of day.
+    """A time zone that follows the monotonic clock, so that setting the time of day does not disturb the jobs.
 
     APScheduler asks its zone for the present time, as `datetime.now(zone)`, and computes within the zone.
     """
@@ -37,7 +37,7 @@ class SteadyTime(tzinfo):
 
 
 class Every(BaseTrigger):  # type: ignore[misc]
-    """Fires every so many seconds. APScheduler's own trigger converts to the time of day and back."""
+    """Fires at an interval in seconds. APScheduler's own trigger would convert to the time of day and back."""
 
     def __init__(self, seconds: float) -> None:
         self._interval = timedelta(seconds=seconds)
@@ -47,24 +47,24 @@ class Every(BaseTrigger):  # type: ignore[misc]
 
 
 class Scheduler:
-    """APScheduler in threads of its own. Start it after the fork: threads do not survive one."""
+    """APScheduler with its threads. Start it after the fork, since threads do not survive it."""
 
     def __init__(self) -> None:
         self._scheduler = BackgroundScheduler(
             executors={"default": ThreadPoolExecutor(10)},
-            # A late start is not a reason to skip a whole interval, which is the default after one second.
+            # A job that is late runs at once; by default APScheduler skips it after one second.
             job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
             timezone=SteadyTime(),
         )
 
     def start(self, jobs: Jobs) -> None:
-        """Run each job now, and then every so many seconds; those with 0 never."""
+        """Run each job now, and then at its interval in seconds. A job with the interval 0 never runs."""
         for job, seconds in jobs.items():
             if seconds:
                 self._scheduler.add_job(job, Every(seconds))
         self._scheduler.start()
 
     def stop(self) -> None:
-        """Begin no job any more; one under way goes on."""
+        """Start no further job. A job that is running goes on."""
         if self._scheduler.running:
             self._scheduler.shutdown(wait=False)

@@ -1,4 +1,4 @@
-"""The checker: judges the monitored versions, has what changed written to MLflow, and announced."""
+"""The checker judges the monitored versions. Verdicts that changed are written to MLflow and announced."""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -24,14 +24,14 @@ from app.services.monitoring.verdict_record import Judged, VerdictRecord
 log = logging.getLogger(__name__)
 
 _LOCK = "checks"
-# Their points are in memory at once.
+# The metric points of this many versions are in memory at once.
 _VERSIONS_AT_ONCE = 500
 _TRIES_AFTER_SECONDS = (0, 2, 5)
 
 
 @dataclass(slots=True)
 class Outcome:
-    """What came of checks: how many verdicts changed, and which versions could not be judged, with the reason."""
+    """The outcome of checks: how many verdicts changed, and which versions could not be judged, with the reason."""
 
     changed: int = 0
     failed: dict[VersionKey, str] = field(default_factory=dict)
@@ -41,7 +41,7 @@ class Outcome:
         self.failed |= other.failed
 
     def raise_failures(self) -> None:
-        """Raise `MlflowUnavailable` that tells how many could not be judged, and why the first of them."""
+        """Raise `MlflowUnavailable` with the number of versions that could not be judged, and the first reason."""
         if not self.failed:
             return
         (name, version), why = next(iter(self.failed.items()))
@@ -51,7 +51,7 @@ class Outcome:
 
 
 class Checker:
-    """Rounds on the scheduler's ticks, single versions when something was observed of them."""
+    """Checks all monitored versions in rounds, and a single version soon after a change to its registration."""
 
     def __init__(
         self,
@@ -79,14 +79,14 @@ class Checker:
         self._observed = Gatherer[VersionKey]("observed", self._check_observed, _TRIES_AFTER_SECONDS)
 
     def round(self) -> None:
-        """The scheduler's tick: check every monitored version, unless another process is at it."""
+        """The scheduler's tick: check every monitored version, unless another process is doing so."""
         try:
             with self._locks.hold(_LOCK, 0), self._journal.entry(CHECKS) as entry:
                 with self._gateway.within(self._timeout) as operation:
-                    found = self._check_all()
-                entry["changed"] = found.changed
+                    outcome = self._check_all()
+                entry["changed"] = outcome.changed
                 entry["requests"] = operation.requests
-                found.raise_failures()
+                outcome.raise_failures()
         except LockTimeout:
             log.debug("Another process checks the monitored versions")
         except TowerError as error:
@@ -106,7 +106,7 @@ class Checker:
 
     def _check_all(self) -> Outcome:
         total = Outcome()
-        # Both before the list is read: what is registered and checked while it is read, or later, is not in it.
+        # Both are taken before the list is read: it may lack what is registered and checked from now on.
         ticket, written = self._ticket(self._gateway.patience), self._record.run_ids()
         states = self._gateway.monitor_states()
         if states is None:
@@ -116,11 +116,11 @@ class Checker:
             if run_id not in listed.run_ids:
                 self._record.forget(run_id)
         for start in range(0, len(states), _VERSIONS_AT_ONCE):
-            some = states[start : start + _VERSIONS_AT_ONCE]
+            batch = states[start : start + _VERSIONS_AT_ONCE]
             try:
-                total.add(self._check(some, states, listed))
+                total.add(self._check(batch, states, listed))
             except TowerError as error:
-                total.failed |= {state.registration.key: error.detail for state in some}
+                total.failed |= {state.registration.key: error.detail for state in batch}
         if not states:
             self._checks.put([], listed)
         return total
@@ -133,17 +133,17 @@ class Checker:
                 self._check(wanted, states, None).raise_failures()
             return True
         except TowerError as error:
-            log.warning("A version could not be checked after what was observed of it: %s", error.detail)
+            log.warning("A version could not be checked after a change to its registration: %s", error.detail)
         except Exception:
-            log.exception("A version could not be checked after what was observed of it")
+            log.exception("A version could not be checked after a change to its registration")
         return False
 
     def _check(
         self, wanted: Sequence[MonitorState], states: Sequence[MonitorState], listed: OpenRuns | None
     ) -> Outcome:
-        """Judge some registrations, write and share what comes of it.
+        """Judge the wanted registrations, write the verdicts that changed, and share the checks.
 
-        One whose evidence cannot be read, or whose verdict cannot be written, keeps its last verdict.
+        A version whose evidence cannot be read, or whose verdict cannot be written, keeps its last verdict.
         """
         ticket = self._ticket(self._gateway.patience)
         fleet = self._mirror.fleet()
@@ -154,7 +154,7 @@ class Checker:
         evidence, unread = self._gateway.readable_evidence(list(rows.values()), monitor_runs)
         silent = {row.run_id for key, row in rows.items() if row.run_id and key not in unread and not evidence[key]}
         gone = self._gateway.gone_runs(silent) if silent else frozenset()
-        made: list[Check] = []
+        checks: list[Check] = []
         outcome = Outcome()
         for state in current:
             now, key = self._clock(), state.registration.key
@@ -162,11 +162,11 @@ class Checker:
                 outcome.failed[key] = failure.detail
                 continue
             no_metric = RUN_GONE if rows[key].run_id in gone else NO_METRIC
-            found = judge_registration(state.registration, evidence, now, others, no_metric)[1]
+            verdict = judge_registration(state.registration, evidence, now, others, no_metric)[1]
             try:
-                kept, is_news = self._record.add(Judged(state, found, ticket), now)
+                kept, is_news = self._record.add(Judged(state, verdict, ticket), now)
             except (MlflowRefused, MlflowMissing):
-                log.warning("%s v%d: its monitor run is deleted, the verdict is not kept", *key)
+                log.warning("%s v%d: its monitor run is deleted, so the verdict is not kept", *key)
                 continue
             except TowerError as error:
                 outcome.failed[key] = error.detail
@@ -174,8 +174,8 @@ class Checker:
             outcome.changed += is_news
             if kept is not None:
                 self._announce(kept)
-                made.append(check_of(state.registration, found, kept.since, now, ticket))
-        self._checks.put(made, listed)
+                checks.append(check_of(state.registration, verdict, kept.since, now, ticket))
+        self._checks.put(checks, listed)
         return outcome
 
     def _announce(self, state: MonitorState) -> None:
@@ -186,13 +186,13 @@ class Checker:
 
 
 def _row(fleet: Fleet, state: MonitorState) -> ModelVersion | None:
-    """The version that a registration was made for; None where it is gone, or was made anew."""
+    """The version that a registration was made for; None where it was deleted, even if it was made again."""
     model = fleet.find(*state.registration.key)
     return model.row if model and model.row.created == state.registration.version_created else None
 
 
 def _rows(fleet: Fleet, states: Sequence[MonitorState]) -> Mapping[VersionKey, ModelVersion]:
-    """The versions of some registrations, and those that are their baselines."""
+    """The versions of some registrations, and their baseline versions."""
     keys = {state.registration.key for state in states}
     keys |= {key for state in states if (key := baseline_key(state.registration))}
     return {key: model.row for key in sorted(keys) if (model := fleet.find(*key))}

@@ -1,4 +1,4 @@
-"""Checks: the outcome of the last check of each registration, shared by the processes."""
+"""The outcome of the last check of each registration, shared by the processes of a host."""
 
 import logging
 import threading
@@ -16,7 +16,7 @@ _PATIENCE_SECONDS = 5.0
 
 
 class Checks:
-    """Written by the agent, read by the workers. What is lost comes back with the next round of checks."""
+    """The agent writes the checks, the workers read them. Lost checks come back with the next round."""
 
     def __init__(self, cache: SharedCache, locks: Locks, source: str) -> None:
         self._cache = cache
@@ -27,7 +27,7 @@ class Checks:
         self._adopting = threading.Lock()
 
     def all(self) -> Mapping[str, Check]:
-        """The checks by monitor run: the same object until one changes."""
+        """The checks by monitor run. The object stays the same until a check changes."""
         mark = self._cache.mark(_KEY)
         if mark != self._mark:
             with self._adopting:
@@ -39,20 +39,20 @@ class Checks:
     def of(self, registration: Registration) -> Check:
         return last_check(self.all(), registration)
 
-    def put(self, made: Iterable[Check], listed: OpenRuns | None = None) -> None:
-        """Share checks, the newer of each; of the others those that a list of the monitor runs leaves, or all."""
+    def put(self, new: Iterable[Check], listed: OpenRuns | None = None) -> None:
+        """Share new checks, each unless a newer check of its run is known. `listed` removes those of other runs."""
         try:
             with self._locks.hold("checks-list", _PATIENCE_SECONDS):
-                self._put(made, listed)
+                self._put(new, listed)
         except LockTimeout:
             log.warning("The checks are shared with the next round: another process writes them and takes too long")
 
-    def _put(self, made: Iterable[Check], listed: OpenRuns | None) -> None:
-        checks = {run_id: one for run_id, one in self.all().items() if listed is None or listed.keeps(one)}
-        for one in made:
-            known = checks.get(one.monitor_run_id)
-            if known is None or one.ticket >= known.ticket:
-                checks[one.monitor_run_id] = one
+    def _put(self, new: Iterable[Check], listed: OpenRuns | None) -> None:
+        checks = {run_id: check for run_id, check in self.all().items() if listed is None or listed.keeps(check)}
+        for check in new:
+            known = checks.get(check.monitor_run_id)
+            if known is None or check.ticket >= known.ticket:
+                checks[check.monitor_run_id] = check
         with self._adopting:
             if self._cache.set(_KEY, checks_value(checks, self._source)):
                 self._mark = self._cache.mark(_KEY)

@@ -1,4 +1,4 @@
-"""The metric history of a model: the points that MLflow holds, and what the rules say of them."""
+"""The metric history of a model: its metric points in MLflow, with the verdicts on them."""
 
 from collections.abc import Collection, Iterable
 from typing import Any
@@ -16,7 +16,7 @@ from app.services.monitoring.registration_list import RegistrationList
 
 
 class Drift:
-    """Reads the history live: it is too large to mirror."""
+    """Reads the metric history live, since it is too large to mirror."""
 
     def __init__(self, gateway: Gateway, mirror: ModelTracker, registrations: RegistrationList, clock: Clock) -> None:
         self._gateway = gateway
@@ -25,7 +25,7 @@ class Drift:
         self._clock = clock
 
     def of(self, name: str, metrics: Collection[str], days: int) -> list[dict[str, Any]]:
-        """Per version, highest first, the series of its metrics, or of some, in the last `days` days.
+        """The series of each version in the last `days` days, highest version first: of all metrics or of `metrics`.
 
         Raises `NotFound`.
         """
@@ -36,33 +36,37 @@ class Drift:
         return [entry for entry in entries if entry is not None]
 
     def series(self, name: str, version: str, metrics: Collection[str], days: int) -> dict[str, Any]:
-        """The series of each metric of a version, or of some, in the last `days` days. Raises `NotFound`."""
+        """The series of a version in the last `days` days, of all metrics or of `metrics`. Raises `NotFound`."""
         number = version_number(version)
         models = self._mirror.versions(name)
-        found = [model for model in models if model.row.version == number]
-        if not found:
+        model = next((model for model in models if model.row.version == number), None)
+        if model is None:
             raise NotFound(MODEL_NOT_FOUND)
         now = self._clock()
-        judged = self._judged(found, models, now, metrics)[found[0].key]
-        return series_info(found[0], judged, now - days * DAY_MS)
+        judged = self._judged([model], models, now, metrics)[model.key]
+        return series_info(model, judged, now - days * DAY_MS)
 
     def _judged(
         self, models: Iterable[TrackedModel], others: Iterable[TrackedModel], now: int, metrics: Collection[str]
     ) -> dict[VersionKey, Judged]:
-        """Each version by its registration's settings, or by the defaults where it is not monitored.
+        """Judge each version by the settings of its registration; a version that is not monitored by the defaults.
 
-        `others` are all versions of the model: one may be another's baseline.
+        `others` are all versions of the model, since any of them may be a baseline.
         """
         known = self._registrations.peek()
         registrations = [_registration(model, known.by_key.get(model.key)) for model in models]
-        wanted = {one.key for one in registrations} | {key for one in registrations if (key := baseline_key(one))}
+        baselines = {baseline_key(registration) for registration in registrations}
+        wanted = {registration.key for registration in registrations} | baselines
         rows = [model.row for model in others if model.key in wanted]
-        monitor_runs = {key: one.monitor_run_id for key, one in known.by_key.items() if key in wanted}
+        monitor_runs = {key: listed.monitor_run_id for key, listed in known.by_key.items() if key in wanted}
         evidence = self._gateway.evidence(rows, monitor_runs, metrics)
         named = {
             model.key: _registration(model, known.by_key.get(model.key)) for model in others if model.key in wanted
         }
-        return {one.key: (*judge_registration(one, evidence, now, named), one) for one in registrations}
+        return {
+            registration.key: (*judge_registration(registration, evidence, now, named), registration)
+            for registration in registrations
+        }
 
 
 def _registration(model: TrackedModel, known: Registration | None) -> Registration:

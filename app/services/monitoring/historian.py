@@ -1,4 +1,4 @@
-"""The historian: brings the history of the registrations up to date, in the process that talks to MLflow."""
+"""The historian keeps the history of the registrations up to date, in the process that talks to MLflow."""
 
 import logging
 import math
@@ -18,14 +18,15 @@ from app.services.monitoring.histories import Histories
 log = logging.getLogger(__name__)
 
 _RETRY_SECONDS = 15.0
-# One call of MLflow's: what it gave is kept, also where the next one takes too long.
+# The runs of one call to MLflow, whose result is kept even where the next call takes too long.
 _RUNS_AT_ONCE = 100
 
 
 class Historian:
-    """What this tower writes is noted at once; what others did is read, all of it at times, open runs with each round.
+    """Notes at once what this tower writes to monitor runs, and reads what others write.
 
-    A reading never undoes what was noted after it began. `timeout` of a full one in seconds.
+    All runs are read at the start and after each sweep, the open runs also with each round of checks. A reading never
+    undoes what was noted after it began. `timeout` is the time for a reading of all runs, in seconds.
     """
 
     def __init__(self, gateway: Gateway, store: Histories, snapshots: Snapshots, clock: Clock, timeout: float) -> None:
@@ -35,17 +36,17 @@ class Historian:
         self._clock = clock
         self._timeout = timeout
         self._reading = threading.Lock()
-        # When to read, whatever else happens; and which sweep the last reading followed.
+        # When the next reading is due at the latest, and the ticket of the sweep before the last reading.
         self._due_at = 0.0
         self._followed: int | None = None
 
     def tick(self) -> None:
-        """The scheduler's: read everything at the start, after each sweep, and again soon where that failed."""
+        """The scheduler's tick: read all runs at the start, after each sweep, and soon after a failure."""
         if time.monotonic() >= self._due_at or self._last_sweep() != self._followed:
             self.read()
 
     def read(self) -> None:
-        """Bring the history in line with MLflow; a failure is logged and mended soon."""
+        """Bring the history in line with MLflow. A failure is logged, and the reading is soon tried again."""
         self._due_at = time.monotonic() + _RETRY_SECONDS
         self._followed = self._last_sweep()
         try:
@@ -61,7 +62,7 @@ class Historian:
             log.exception("The history of the registrations could not be read")
 
     def first(self) -> None:
-        """See to it that there is a history, within the time that one call may take. Raises `MlflowUnavailable`."""
+        """Make sure that there is a history, within the time of one call to MLflow. Raises `MlflowUnavailable`."""
         if not self._reading.acquire(timeout=self._gateway.patience):
             raise MlflowTooSlow("The history is still being read from MLflow. Try again in some seconds.")
         try:
@@ -73,34 +74,34 @@ class Historian:
             self._reading.release()
 
     def held(self, seal: str) -> dict[str, Any] | None:
-        """The history of this process as JSON, where it is another than the one with this seal."""
+        """The history of this process as JSON; None where it has this seal."""
         return None if self._known().seal == seal else self._store.value()
 
     def revision(self) -> int:
-        """How often the history changed so far; what is read from now on is at least as new."""
+        """The number of changes to the history so far. What is read from now on is at least as new."""
         return self._known().revision
 
     def opened(self, made: Registration) -> None:
-        """Note a registration that was written a moment ago."""
+        """Note a registration that was just written to MLflow."""
         self._note(made.monitor_run_id, lambda _: MonitorState(made))
 
     def judged(self, run_id: str, verdicts: Sequence[Verdict]) -> None:
-        """Note a change of verdict that was written a moment ago, the last of these."""
-        # As MLflow will give it back.
+        """Note the last of these verdicts, which was just written to MLflow."""
+        # The verdicts as they will be read back from the run's tag.
         tagged = verdicts_from(verdicts_text(verdicts))
         self._note(run_id, lambda state: state and MonitorState(state.registration, tagged))
 
     def ended(self, run_id: str, at: int, by: str, reason: str) -> None:
-        """Note the end of a monitor run that was written a moment ago."""
+        """Note the end of a monitor run, which was just written to MLflow."""
         self._note(
             run_id,
             lambda state: state and MonitorState(state.registration, state.verdicts, {}, at, by, reason),
         )
 
     def saw_open(self, states: Sequence[MonitorState], began: int) -> None:
-        """Take what a round read of all open monitor runs, and read those that are open no more.
+        """Note the open monitor runs that a round of checks read, and read those that are no longer open.
 
-        `began` is the revision before the reading.
+        `began` is the revision before the round's reading.
         """
         if self._known().read_at is None:
             return
@@ -110,32 +111,34 @@ class Historian:
             for run in self._known().runs()
             if not run.ended and run.revision <= began and run.run_id not in open_runs
         ]
-        found, gone = self._asked(closed)
-        self._take([*states, *found], gone, began)
+        closed_states, gone = self._read_by_id(closed)
+        self._take([*states, *closed_states], gone, began)
         self._complete()
 
     def _read_all(self) -> None:
         began, read_at = self.revision(), self._clock()
         states = self._gateway.monitor_runs(None)
         if states is None:
-            # The experiment is gone: what is known stays.
+            # The experiment is gone, and the known history stays.
             self._take((), (), began, read_at)
             return
         listed = {state.registration.monitor_run_id for state in states}
-        found, gone = self._asked([run.run_id for run in self._known().runs() if run.run_id not in listed])
-        self._take([*states, *found], gone, began, read_at)
+        unlisted, gone = self._read_by_id([run.run_id for run in self._known().runs() if run.run_id not in listed])
+        self._take([*states, *unlisted], gone, began, read_at)
 
-    def _asked(self, run_ids: Sequence[str]) -> tuple[Sequence[MonitorState], Sequence[str]]:
-        """What MLflow says of runs by their ids, and which of them it does not have."""
-        found = self._gateway.monitor_runs(run_ids) if run_ids else None
-        if found is None:
+    def _read_by_id(self, run_ids: Sequence[str]) -> tuple[Sequence[MonitorState], Sequence[str]]:
+        """The states of these runs, and the ids of those that MLflow does not have."""
+        states = self._gateway.monitor_runs(run_ids) if run_ids else None
+        if states is None:
             return (), ()
-        there = {state.registration.monitor_run_id for state in found}
-        return found, [run_id for run_id in run_ids if run_id not in there]
+        existing = {state.registration.monitor_run_id for state in states}
+        return states, [run_id for run_id in run_ids if run_id not in existing]
 
     def _take(
         self, states: Iterable[MonitorState], gone: Iterable[str], began: int, read_at: int | None = None
     ) -> None:
+        """Merge a reading into the history, except where a run changed after the revision `began`."""
+
         def make(history: MonitorHistory) -> MonitorHistory:
             changed = []
             for state in states:
@@ -152,23 +155,23 @@ class Historian:
         self._store.change(make)
 
     def _complete(self) -> bool:
-        """Read the verdicts of the runs whose tag may not hold them all; whether all could be read."""
+        """Read the verdicts of the runs whose tag may not hold all of them. Returns whether all could be read."""
         lacking = [run.run_id for run in self._known().runs() if not run.whole]
         failed = False
         for start in range(0, len(lacking), _RUNS_AT_ONCE):
-            some = lacking[start : start + _RUNS_AT_ONCE]
+            batch = lacking[start : start + _RUNS_AT_ONCE]
             try:
-                points = self._gateway.verdict_changes(some)
+                points = self._gateway.verdict_changes(batch)
             except MlflowTooSlow as error:
                 log.warning("Verdicts of %d registrations are still to be read: %s", len(lacking) - start, error.detail)
                 return False
             except TowerError as error:
                 failed = True
-                log.warning("Old verdicts of %d registrations could not be read: %s", len(some), error.detail)
+                log.warning("Old verdicts of %d registrations could not be read: %s", len(batch), error.detail)
                 continue
 
-            def make(history: MonitorHistory, some: Collection[str] = some, points: Any = points) -> MonitorHistory:
-                known = [run for run_id in some if (run := history.find(run_id))]
+            def make(history: MonitorHistory, batch: Collection[str] = batch, points: Any = points) -> MonitorHistory:
+                known = [run for run_id in batch if (run := history.find(run_id))]
                 changed = [completed(run, points.get(run.run_id, ()), history.revision + 1) for run in known]
                 return history.after(changed, (), history.read_at)
 
@@ -176,7 +179,7 @@ class Historian:
         return not failed
 
     def _note(self, run_id: str, change: Callable[[MonitorState | None], MonitorState | None]) -> None:
-        """Change what is known of one run. The write has succeeded: a failure here is mended by the next reading."""
+        """Change the known state of a run. MLflow has the change already, so the next reading mends a failure here."""
         unknown = False
 
         def make(history: MonitorHistory) -> MonitorHistory:
@@ -193,15 +196,15 @@ class Historian:
         try:
             self._store.change(make)
             if unknown:
-                # Another tower made it a moment ago.
+                # Another tower has just opened the run.
                 began = self.revision()
-                self._take(*self._asked([run_id]), began)
+                self._take(*self._read_by_id([run_id]), began)
         except Exception:
             self._due_at = 0.0
-            log.exception("A change of a registration is not in the history until it is read")
+            log.exception("A change of a registration is missing from the history until the next reading")
 
     def _last_sweep(self) -> int | None:
-        """The ticket of the last sweep, by whatever process."""
+        """The ticket of the last sweep of any process."""
         fleet = self._snapshots.newest()
         return fleet.ticket if fleet else None
 

@@ -1,4 +1,4 @@
-"""The history of the registrations in the shared cache: written by the agent, adopted by all."""
+"""The history of the registrations in the shared cache. The agent writes it, and all processes adopt it."""
 
 import logging
 import threading
@@ -15,20 +15,20 @@ _PATIENCE_SECONDS = 5.0
 
 
 class Histories:
-    """This process's newest history, kept in step with the shared one. Nothing is changed in place."""
+    """This process's copy of the shared history. A new history replaces the old one; none is changed in place."""
 
     def __init__(self, cache: SharedCache, locks: Locks, source: str) -> None:
         self._cache = cache
         self._locks = locks
         self._source = source
         self._known: MonitorHistory | None = None
-        # The history that is known to be stored; None where a disk took only some of it.
+        # The history that is known to be stored; None where the disk took only a part of it.
         self._stored: MonitorHistory | None = None
         self._mark: object | None = None
         self._adopting = threading.Lock()
 
     def newest(self) -> MonitorHistory | None:
-        """The newest history there is. Costs microseconds where nothing changed."""
+        """The newest history. A call takes microseconds where nothing changed."""
         mark = self._cache.mark(INDEX)
         if mark != self._mark:
             with self._adopting:
@@ -36,13 +36,13 @@ class Histories:
         return self._known
 
     def is_shared(self) -> bool:
-        """Whether what this process knows is stored for the others, or came from there."""
+        """Whether the history of this process is also the one in the shared cache."""
         return self._stored is not None
 
     def change(self, make: Callable[[MonitorHistory], MonitorHistory]) -> None:
-        """Make the next history of the newest one, and share it; a full disk leaves it in this process alone.
+        """Make a new history from the newest one, and share it. With a full disk only this process has it.
 
-        Raises `LockTimeout` where others change it for too long.
+        Raises `LockTimeout` where others hold the lock for too long.
         """
         with self._locks.hold(INDEX, _PATIENCE_SECONDS):
             known = self.newest() or MonitorHistory()
@@ -52,26 +52,26 @@ class Histories:
                     self._share(made)
 
     def keep(self, value: Any) -> None:
-        """Take a history that came another way than through the cache, as `value` gives it."""
+        """Adopt a history that came from the agent and not through the cache, in the form of `value`."""
         with self._adopting:
-            found = history_from(value["index"], value["parts"].get, None, self._source)
-            if found is not None:
-                self._known = found
+            history = history_from(value["index"], value["parts"].get, None, self._source)
+            if history is not None:
+                self._known = history
 
     def value(self) -> dict[str, Any]:
-        """All that this process knows, as JSON."""
+        """The history of this process, as JSON."""
         known = self._known or MonitorHistory()
         return {"index": index_value(known, self._source), "parts": parts_value(known, None, self._source)}
 
     def _share(self, made: MonitorHistory) -> None:
-        # The index last: it names nothing that is not there.
-        # Where the index is gone its parts may be too.
+        # The index is written last, so that it never names a part that is not stored.
+        # Where the index is gone, its parts may be gone too.
         stored_before = self._stored if self._cache.token(INDEX) is not None else None
         parts = parts_value(made, stored_before, self._source)
         stored = all(self._cache.set(key, value) for key, value in parts.items())
         stored = stored and self._cache.set(INDEX, index_value(made, self._source))
         if not stored:
-            # The others must not go on with an older one: without it they ask this process.
+            # Other processes must not go on with an older history: without an index they ask this process.
             self._cache.delete(INDEX)
         self._known = made
         self._stored = made if stored else None
@@ -81,10 +81,10 @@ class Histories:
         if mark == self._mark:
             return
         index = self._cache.get(INDEX)
-        found = history_from(index, self._cache.get, self._known, self._source) if index is not None else None
-        if found is not None:
-            self._known = found
+        stored = history_from(index, self._cache.get, self._known, self._source) if index is not None else None
+        if stored is not None:
+            self._known = stored
         elif index is not None:
             log.warning("The stored history of the registrations is of another MLflow or not readable: ignored")
-        self._stored = found
+        self._stored = stored
         self._mark = mark

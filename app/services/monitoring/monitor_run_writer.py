@@ -1,4 +1,4 @@
-"""MonitorRunWriter: whatever this service writes to monitor runs. It owns the locks that order the writes."""
+"""The writer of monitor runs: every write of this service to them, and the locks that order the writes."""
 
 import hashlib
 import logging
@@ -22,14 +22,14 @@ from app.services.monitoring.registration_list import RegistrationList
 log = logging.getLogger(__name__)
 
 _SELF = "control-tower"
-# Two versions may share a lock, and wait for each other; a lock file for each that ever was would be litter.
+# Versions that share a lock wait for each other. A lock file for each version ever registered would be litter.
 _STRIPES = 256
 
 
 class MonitorRunWriter:
-    """Registrations, their settings, observations, verdicts, up to when receivers were notified, and ends of runs.
+    """Writes registrations, their settings, observations, verdicts and notification times, and ends monitor runs.
 
-    Registrations of a version are changed by one process at a time, under one of the locks `version-0` and so on.
+    Only one process at a time changes the registrations of a version, under one of the locks `version-0` and so on.
     Each write to MLflow waits for the lock `writing`. Every method may raise `MlflowUnavailable` or `LockTimeout`.
     """
 
@@ -45,7 +45,7 @@ class MonitorRunWriter:
     def register(
         self, name: str, version: str, model_type: str, registered_by: str, settings: Mapping[str, Any] | None = None
     ) -> Registration:
-        """Open a monitor run. Raises `NotFound` and, when there is one or the settings are bad, `InvalidInput`."""
+        """Open a monitor run. Raises `NotFound`, and `InvalidInput` where one is open or the settings are bad."""
         wanted_settings = {} if settings is None else merged({}, settings)
         row = self._existing(name, version)
         self._refuse_unknown_baseline(name, wanted_settings)
@@ -61,10 +61,10 @@ class MonitorRunWriter:
         return registration
 
     def change_settings(self, name: str, version: str, patch: Mapping[str, Any] | None) -> Registration:
-        """Lay a change over the settings; None restores all defaults. Raises `NotFound` and `InvalidInput`."""
+        """Apply a change to the settings; None restores all defaults. Raises `NotFound` and `InvalidInput`."""
         known = self._find(name, version)
         with self._one_at_a_time(*known.key):
-            # Another host may have changed them: MLflow has the truth.
+            # Another host may have changed the settings, so they are read from MLflow.
             registration = self._open_run_of(known)
             settings = {} if patch is None else merged(registration.settings, patch)
             if patch is not None and "baseline" in patch:
@@ -76,21 +76,21 @@ class MonitorRunWriter:
         return changed
 
     def observe(self, name: str, version: str, observations: Sequence[Observation]) -> Registration:
-        """Write observations to the monitor run, all or none. Raises `NotFound`."""
+        """Write all observations to the monitor run, or none. Raises `NotFound`."""
         registration = self._find(name, version)
         with self._gateway.within(self._gateway.patience):
             try:
                 with self._writing():
                     self._gateway.log_observations(registration.monitor_run_id, observations)
             except (MlflowRefused, MlflowMissing):
-                # Of a deleted experiment, which the search restores; or removed by another host a moment ago.
+                # Either the experiment is deleted, and the search restores it, or another host has just ended the run.
                 registration = self._open_run_of(registration)
                 with self._writing():
                     self._gateway.log_observations(registration.monitor_run_id, observations)
         return registration
 
     def remove(self, name: str, version: str, removed_by: str) -> int:
-        """End the monitor run; the time of that, in milliseconds. Raises `NotFound` when there is none."""
+        """End the monitor run and return the time of that, in milliseconds. Raises `NotFound` where none is open."""
         number = version_number(version)
         if number is None:
             raise NotFound(NOT_MONITORED)
@@ -110,14 +110,14 @@ class MonitorRunWriter:
         self._end(registration, _SELF, reason)
 
     def write_verdict(self, run_id: str, verdicts: Sequence[Verdict], notified: Mapping[str, int]) -> None:
-        """Write a change of verdict, the last of these, and up to when receivers were notified, in milliseconds."""
+        """Write these verdicts, of which the last is new, and up to when receivers were notified, in milliseconds."""
         with self._writing():
             self._gateway.write_verdict(run_id, verdicts, notified)
 
     def mark_notified(self, receiver_id: str, changes: Sequence[VerdictChange]) -> None:
         """Note on the monitor runs that a receiver was notified of these changes.
 
-        A run that is deleted is left out. Of the others each is tried before the last failure is raised.
+        A deleted run is skipped. All other runs are tried before the last failure is raised.
         """
         newest: dict[str, int] = {}
         for change in changes:
@@ -128,14 +128,14 @@ class MonitorRunWriter:
                 with self._writing():
                     self._gateway.mark_notified(run_id, {receiver_id: at})
             except (MlflowRefused, MlflowMissing):
-                log.info("A monitor run is deleted: who was notified of its verdicts is not noted there")
+                log.info("A monitor run is deleted, so it is not noted who was notified of its verdicts")
             except TowerError as error:
                 failure = error
         if failure:
             raise failure
 
     def _find(self, name: str, version: str) -> Registration:
-        """The registration. MLflow is asked before `NotFound` is raised: what was observed would be lost."""
+        """The registration. MLflow is asked before `NotFound` is raised, since the observations would be lost."""
         try:
             return self._registrations.find(name, version)
         except NotFound:
@@ -201,6 +201,6 @@ class MonitorRunWriter:
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
-        # MLflow on SQLite has one writer: of forty at once on a slow disk, half wait out their time.
+        # MLflow on SQLite has a single writer: of forty writes at once on a slow disk, half would time out.
         with self._locks.hold("writing", self._gateway.patience):
             yield

@@ -1,4 +1,4 @@
-"""The gateway as the agent has it: what is written to monitor runs, and what is read of them, goes into the history."""
+"""The agent's gateway: what it writes to monitor runs, and what it reads from them, also goes into the history."""
 
 from collections.abc import Sequence
 from typing import Any, cast
@@ -10,7 +10,7 @@ from app.services.monitoring.historian import Historian
 
 
 def recording(gateway: OwnGateway, historian: Historian) -> OwnGateway:
-    """The same gateway; before a call that writes returns, every worker can see in the history what was written."""
+    """The same gateway, except that every worker can see a write in the history before the writing call returns."""
     return cast(OwnGateway, _Recording(gateway, historian))
 
 

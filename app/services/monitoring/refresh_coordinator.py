@@ -1,4 +1,4 @@
-"""The refresh coordinator: the mirror, then the registrations; the count of runs later."""
+"""The refresh coordinator updates the mirror, then the registrations, and later the count of runs."""
 
 import logging
 import threading
@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 
 
 class RefreshCoordinator:
-    """What the scheduler, a request to refresh and a delivery set going."""
+    """Does the work that the scheduler, requests to refresh and webhook deliveries start."""
 
     def __init__(
         self,
@@ -40,16 +40,16 @@ class RefreshCoordinator:
         self._is_count_due = False
 
     def tick(self) -> None:
-        """Refresh if one is due; a failure is logged, the next tick tries again."""
+        """Refresh if a refresh is due. A failure is logged, and the next tick tries again."""
         try:
             fleet = self._publisher.sweep_if_due()
             if fleet is not None:
                 self._follow_up(fleet)
         except TowerError as error:
-            log.debug("Tick: %s", error.detail)
+            log.debug("The refresh that was due failed: %s", error.detail)
 
     def refresh(self) -> Edition:
-        """Read everything now, and give the new edition. Raises `MlflowUnavailable`; the snapshot then stays."""
+        """Read everything now and return the new edition. Raises `MlflowUnavailable`, and then the snapshot stays."""
         fleet = self._publisher.sweep()
         self._follow_up(fleet)
         return fleet.edition
@@ -61,9 +61,9 @@ class RefreshCoordinator:
             self._runs.update(self._timeout)
 
     def pushed(self, name: str | None, delivery_id: str, sent_at: int) -> bool:
-        """Take a delivery of MLflow's webhooks; False where it was taken before.
+        """Take a delivery of an MLflow webhook; False where the same delivery was taken before.
 
-        The registered model named is read anew soon. `sent_at` in milliseconds.
+        The registered model `name` is soon read again. `sent_at` is in milliseconds.
         """
         if not self._deliveries.is_new(delivery_id, sent_at, self._clock()):
             return False
@@ -72,7 +72,7 @@ class RefreshCoordinator:
         return True
 
     def _follow_up(self, fleet: Fleet) -> None:
-        """Once after each sweep, also where several requests share it."""
+        """Reconcile the registrations once after each sweep, even where several requests share the sweep."""
         with self._reconciling:
             if self._reconciled >= fleet.ticket:
                 return

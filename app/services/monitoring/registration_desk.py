@@ -1,4 +1,4 @@
-"""The registrations as clients change them: what is written is judged soon after."""
+"""The registration desk takes the changes that clients make. The version is judged soon after each change."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 
 class RegistrationDesk:
-    """Takes what a client writes, and has the version judged. Errors are those of `MonitorRunWriter`."""
+    """Writes a client's change and has the version judged. Raises the errors of `MonitorRunWriter`."""
 
     def __init__(self, registrations: RegistrationList, writer: MonitorRunWriter, check_trigger: CheckTrigger) -> None:
         self._writer = writer
@@ -38,6 +38,6 @@ class RegistrationDesk:
         try:
             self._check_trigger.check_soon(*registration.key)
         except TowerError as error:
-            # What the client sent is written; the next round judges it.
+            # The client's change is written, and the next round judges it.
             log.warning("A version is checked with the next round: %s", error.detail)
         return registration

@@ -1,4 +1,4 @@
-"""RegistrationList: which model versions are monitored, mirrored for reading. The truth is the open monitor runs."""
+"""The list of the monitored model versions, mirrored for reading. The truth is the open monitor runs in MLflow."""
 
 import logging
 import threading
@@ -18,13 +18,13 @@ from app.services.mirror.model_tracker import ModelTracker
 log = logging.getLogger(__name__)
 
 _LIST = "monitored"
-# How many registrations that MLflow's list lacks are asked for by themselves at once.
+# How many registrations missing from MLflow's list are looked up one by one.
 _CHECKED_AT_ONCE = 20
 _RETRY_SECONDS = 15.0
 
 
 class RegistrationList:
-    """One process's view of the list that all processes share. It owns the lock `monitored`, and writes to no run."""
+    """This process's view of the list that all processes share. It owns the lock `monitored`, and writes to no run."""
 
     def __init__(
         self,
@@ -49,7 +49,7 @@ class RegistrationList:
         self._adopting = threading.Lock()
 
     def peek(self) -> Monitored:
-        """What is known; MLflow is asked where that is nothing, and left alone for a while when it fails."""
+        """The known registrations. MLflow is asked where none are known, but not soon after a failure."""
         known = self._latest()
         if known is None and not self._has_just_failed():
             try:
@@ -60,11 +60,11 @@ class RegistrationList:
         return known or Monitored({}, stale=True)
 
     def known(self) -> Monitored:
-        """What is known, marked stale where nothing is; MLflow is not asked."""
+        """The known registrations, marked stale where none are known. MLflow is not asked."""
         return self._latest() or Monitored({}, stale=True)
 
     def monitored(self) -> Monitored:
-        """The registrations; MLflow is asked where nothing is known yet, and always without a cache."""
+        """The registrations. MLflow is asked where none are known yet, and always where the cache is disabled."""
         if not self._cached:
             return self._read()
         known = self._latest()
@@ -87,7 +87,7 @@ class RegistrationList:
             raise NotFound(NOT_MONITORED)
         registration = self._listed(name, number)
         if registration is None:
-            # Another worker may have made it a moment ago, and have been unable to store it.
+            # Another worker may just have made the registration, and could not store it.
             self.catch_up()
             registration = self._listed(name, number)
         if registration is None:
@@ -95,21 +95,21 @@ class RegistrationList:
         return registration
 
     def is_current(self, registration: Registration) -> bool:
-        """Whether it was made for the version that the mirror has, and not for one deleted and made anew since."""
+        """Whether it was made for the version in the mirror, and not for a deleted version of the same number."""
         fleet = self._mirror.peek()
         model = fleet.find(*registration.key) if fleet else None
         return model is None or model.row.created == registration.version_created
 
     def catch_up(self) -> None:
-        """Have what the agent holds of the list, since it could not be stored."""
+        """Get the list from the agent where it could not be stored."""
         self._cache.catch_up()
 
     def add(self, registration: Registration) -> None:
-        """Add what was written to MLflow, or replace what the list has of the version."""
+        """Add a registration that was written to MLflow. It replaces an older one of the same version."""
         self._change(lambda by_key: by_key.update({registration.key: registration}))
 
     def remove(self, key: VersionKey, ended: Collection[str]) -> None:
-        """Remove what the list has of a version, where its monitor run is among those that ended."""
+        """Remove the registration of a version if its monitor run is among those that ended."""
 
         def change(by_key: Registrations) -> None:
             if key in by_key and by_key[key].monitor_run_id in ended:
@@ -118,20 +118,20 @@ class RegistrationList:
         self._change(change)
 
     def read_again(self) -> tuple[Registrations, list[Registration]]:
-        """Bring the list in line with MLflow: what it is now, and the second and later runs for a version.
+        """Bring the list in line with MLflow. Returns the registrations, and the duplicate runs for a version.
 
         Both are empty where the experiment is gone; the list then stays, marked stale.
         """
         with self._changing():
-            found = self._gateway.open_registrations()
-            if found is None:
+            listed = self._gateway.open_registrations()
+            if listed is None:
                 known = self._latest()
                 self._share(Monitored(known.by_key, stale=True) if known and known.by_key else Monitored({}))
                 return {}, []
-            kept, double = first_of_each(found)
+            kept, duplicates = first_of_each(listed)
             kept |= self._overlooked(kept)
             self._share(Monitored(kept))
-        return kept, double
+        return kept, duplicates
 
     def _listed(self, name: str, version: int) -> Registration | None:
         registration = self.monitored().by_key.get((name, version))
@@ -141,7 +141,7 @@ class RegistrationList:
         return self._failed_at is not None and self._monotonic() - self._failed_at < _RETRY_SECONDS
 
     def _overlooked(self, listed: Registrations) -> Registrations:
-        """Registrations that are known and that MLflow's list lacks, less those that MLflow, asked for, has no more."""
+        """The known registrations that MLflow's list lacks, unless MLflow no longer has them when each is looked up."""
         known = self._latest()
         missing = [registration for key, registration in known.by_key.items() if key not in listed] if known else []
         kept: Registrations = {}
@@ -164,7 +164,7 @@ class RegistrationList:
             yield
 
     def _change(self, change: Callable[[Registrations], None]) -> None:
-        """Change the list. MLflow has the change already: a failure here is mended by a reconcile."""
+        """Change the list. MLflow has the change already, so the next reconcile mends a failure here."""
         if not self._cached:
             return
         try:
@@ -176,17 +176,17 @@ class RegistrationList:
             log.warning("The list of registrations is behind until the next refresh: %s", error.detail)
 
     def _for_change(self) -> Monitored:
-        """The whole list to change: of the shared file, or of MLflow where that is lost."""
+        """The whole list to change: from the shared file, or from MLflow where that file is lost."""
         self.catch_up()
         if self._cache.token(_LIST) is None or self._latest() is None:
             return self._read()
         return self._latest() or Monitored({})
 
     def _read(self) -> Monitored:
-        found = self._gateway.open_registrations()
-        if found is None:
+        listed = self._gateway.open_registrations()
+        if listed is None:
             return Monitored(self._known.by_key, stale=True) if self._known else Monitored({})
-        return Monitored(first_of_each(found)[0])
+        return Monitored(first_of_each(listed)[0])
 
     def _share(self, monitored: Monitored) -> Monitored:
         value = registrations_value(list(monitored.by_key.values()), monitored.stale, self._source)

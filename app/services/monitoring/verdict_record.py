@@ -1,4 +1,4 @@
-"""VerdictRecord: writes verdicts that changed. Of two judgements of a version, that of later evidence stands."""
+"""The verdict record writes verdicts that changed. Of two judgements of a version, the later evidence decides."""
 
 import logging
 import threading
@@ -15,15 +15,15 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """The verdict on one registration, of evidence whose reading took a ticket."""
+    """The verdict on a registration. `ticket` is the number of the reading of its evidence."""
 
     state: MonitorState
-    found: VersionVerdict
+    verdict: VersionVerdict
     ticket: int
 
 
 class VerdictRecord:
-    """The state of the monitor runs that this process judged, as it wrote them. Safe between threads."""
+    """The states of the monitor runs that this process judged, as it wrote them. Thread-safe."""
 
     def __init__(
         self, writer: MonitorRunWriter, registrations: RegistrationList, receiver_ids: Collection[str]
@@ -40,13 +40,14 @@ class VerdictRecord:
         return list(self._newest)
 
     def forget(self, run_id: str) -> None:
-        """Forget a run that is open no more."""
+        """Forget a run that is no longer open."""
         self._newest.pop(run_id, None)
 
     def add(self, judged: Judged, now: int) -> tuple[MonitorState | None, bool]:
-        """Write a verdict that changed. The state now, None where a later reading was judged; whether it is news.
+        """Write a verdict that changed.
 
-        Raises what `MonitorRunWriter.write_verdict` raises; the last verdict then stands.
+        Returns the new state, or None where a later reading was judged already; and whether the verdict changed. Raises
+        the errors of `MonitorRunWriter.write_verdict`, and then the last verdict stands.
         """
         run_id = judged.state.registration.monitor_run_id
         with self._recording:
@@ -55,24 +56,24 @@ class VerdictRecord:
                 return None, False
             if judged.state.since >= state.since:
                 state = judged.state
-            is_news = judged.found.verdict != state.verdict and self._is_open(state)
+            is_news = judged.verdict.verdict != state.verdict and self._is_open(state)
             if is_news:
-                state = self._write(state, judged.found, now)
+                state = self._write(state, judged.verdict, now)
             self._newest[run_id] = (state, judged.ticket)
         return state, is_news
 
     def _is_open(self, state: MonitorState) -> bool:
-        """Whether it was not removed since the monitor runs were read."""
+        """Whether the registration is still in the list, and was not removed since the monitor runs were read."""
         known = self._registrations.peek()
         current = known.by_key.get(state.registration.key)
         return known.stale or (current is not None and current.monitor_run_id == state.registration.monitor_run_id)
 
-    def _write(self, state: MonitorState, found: VersionVerdict, now: int) -> MonitorState:
+    def _write(self, state: MonitorState, new: VersionVerdict, now: int) -> MonitorState:
         # A receiver that was never notified of this version is notified from this change on.
         notified = {receiver_id: state.since for receiver_id in self._receiver_ids if receiver_id not in state.notified}
         at = max(now, state.since + 1)
-        verdicts = (*state.verdicts, Verdict(at, found.verdict, found.reasons))
+        verdicts = (*state.verdicts, Verdict(at, new.verdict, new.reasons))
         registration = state.registration
         self._writer.write_verdict(registration.monitor_run_id, verdicts, notified)
-        log.info("%s v%d is %s, was %s", *registration.key, found.verdict, state.verdict)
+        log.info("%s v%d is %s, was %s", *registration.key, new.verdict, state.verdict)
         return replace(state, verdicts=verdicts, notified={**state.notified, **notified})

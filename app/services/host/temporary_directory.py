@@ -1,7 +1,7 @@
-"""Passing directories: those of one gunicorn, which go with it. Where it was killed, a later one removes them.
+"""Temporary directories of one gunicorn, removed when it ends. After a kill, a later gunicorn removes them.
 
-Whoever uses one holds a shared flock on the directory itself, handed down by fork and ended by the kernel, however a
-process ends. One that nobody holds is left over. systemd-tmpfiles leaves alone what is held.
+All processes that use such a directory hold a shared flock on it. Forked processes inherit the lock, and the kernel
+releases it however a process ends. A directory without a lock is a leftover. systemd-tmpfiles spares locked ones.
 """
 
 import atexit
@@ -20,11 +20,11 @@ _PREFIX = "control-tower-run-"
 _held: dict[Path, int] = {}
 
 
-def passing_directory() -> Path:
-    """A new directory that goes when the process that made it ends, not when one of its workers does."""
+def temporary_directory() -> Path:
+    """Make a directory that is removed when this process ends, and not when one of its workers ends."""
     directory, maker = Path(tempfile.mkdtemp(prefix=_PREFIX)), os.getpid()
     while not _hold(directory):
-        # Another start came before the lock, and took it for a leftover.
+        # Another gunicorn removed the directory as a leftover before it was locked.
         directory = Path(tempfile.mkdtemp(prefix=_PREFIX))
 
     def remove() -> None:
@@ -35,8 +35,8 @@ def passing_directory() -> Path:
     return directory
 
 
-def keep_held() -> None:
-    """Hold again what a cleaner removed; it is to be called now and then."""
+def keep_directories() -> None:
+    """Make and lock again each directory that a cleaner of temporary files removed. Called every second."""
     for directory, descriptor in list(_held.items()):
         if not _is(directory, descriptor):
             with suppress(OSError):
@@ -46,7 +46,7 @@ def keep_held() -> None:
 
 
 def remove_leftovers() -> None:
-    """Remove the passing directories of this user's that no process uses."""
+    """Remove this user's temporary directories that no process uses."""
     for directory in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
         with suppress(OSError):
             descriptor = _opened(directory)
