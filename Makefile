@@ -4,7 +4,7 @@ BIN := .venv/bin
 SOURCES := app bench config.py wsgi.py gunicorn.conf.py demo tests
 
 .DEFAULT_GOAL := help
-.PHONY: help install run demo test test-long screenshots bench lint format lock clean
+.PHONY: help install run demo test test-long screenshots bench lint format lock sbom clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-11s %s\n", $$1, $$2 }'
@@ -50,13 +50,17 @@ format: .venv/.installed-dev ## Format the code
 lock: .venv/.installed-dev ## Pin the newest versions within the ranges, with hashes
 	$(BIN)/uv pip compile --upgrade $(LOCK) --output-file requirements.lock requirements.txt
 	$(BIN)/uv pip compile --upgrade $(LOCK) --output-file requirements-dev.lock requirements-dev.txt
+	$(BIN)/uv pip compile --upgrade $(LOCK) --output-file requirements-sbom.lock requirements-sbom.txt
+
+sbom: .venv/.installed-dev ## Write sbom.cdx.json: what requirements.lock pins, in CycloneDX' format
+	scripts/sbom.sh requirements.lock sbom.cdx.json
 
 # One file for every system and every Python from 3.11 on; it names no index.
 # Extras are named: an older pip takes the newest coverage for coverage[toml] whatever coverage is pinned to, and refuses it for want of a hash.
 LOCK := --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-strip-extras
 
 clean: ## Remove .venv, the cache, the embedded MLflow and what tests leave
-	rm -rf .venv cache var .coverage .coverage.* .hypothesis .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf .venv cache var .coverage .coverage.* sbom.cdx.json .hypothesis .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Without a working Python in it (the system's was replaced or removed), .venv is made anew.
