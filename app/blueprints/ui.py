@@ -1,12 +1,18 @@
 """The pages: empty shells that the browser fills from the service's own JSON API."""
 
+from collections.abc import Iterable
+
 from flask import Blueprint, Response, g, jsonify, make_response, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
 from app.access import KEY_COOKIE, OPEN, requires, who
 from app.domain.errors import InvalidInput, NotFound, Unauthorized
 from app.domain.findings import OF_VERSIONS
+from app.domain.monitoring.directions import DIRECTIONS
+from app.domain.monitoring.verdicts import INSUFFICIENT, VERDICTS, severity
+from app.domain.registry.stages import MODEL_TYPES, STAGES
 from app.replies import asset
+from app.schemas.experiments import LIFECYCLE_CHOICES
 from app.wiring.worker import tower
 
 blp = Blueprint("ui", __name__)
@@ -23,6 +29,24 @@ _MODULES = {
     "model": ("verdict", "monitor", "chart", "timeline"),
     "monitored": ("verdict", "monitor"),
     "findings": ("monitor",),
+}
+
+_WORDS = {INSUFFICIENT: "no data"}
+
+
+def _labelled(values: Iterable[str]) -> list[tuple[str, str]]:
+    """Values of the API, each with the words that a person reads."""
+    return [(value, _WORDS.get(value, value.replace("_", " "))) for value in values]
+
+
+# What the fields of the pages offer, by the name of the field.
+_CHOICES = {
+    "verdict": _labelled(sorted(VERDICTS, key=severity, reverse=True)),
+    "stage": _labelled(STAGES),
+    "finding": _labelled(OF_VERSIONS),
+    "model_type": _labelled(MODEL_TYPES),
+    "direction": _labelled(DIRECTIONS),
+    "lifecycle_stage": _labelled(LIFECYCLE_CHOICES),
 }
 
 
@@ -43,7 +67,7 @@ def _page(name: str, title: str, **told: str) -> Response:
         cached=tower().mirror.cached,
         told=told,
         modules=(*_SHARED, *(f"ui/js/{module}.js" for module in _MODULES.get(name, ()))),
-        kinds=OF_VERSIONS,
+        choices=_CHOICES,
     )
     response = make_response(shown)
     response.headers["Content-Security-Policy"] = CSP

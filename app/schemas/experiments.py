@@ -5,6 +5,8 @@ from marshmallow import Schema, fields, validate
 from app.schemas.base import metrics, moment, number, text, told, words
 
 _MOST_RUNS = 50_000
+LIFECYCLE_CHOICES = ("active", "deleted", "all")
+"""The lifecycle stages that can be asked for; the first is the default."""
 
 
 class ExperimentSchema(Schema):
@@ -23,8 +25,8 @@ class ExperimentQuerySchema(Schema):
     """Which experiments."""
 
     lifecycle_stage = fields.String(
-        load_default="active",
-        validate=validate.OneOf(["active", "deleted", "all"]),
+        load_default=LIFECYCLE_CHOICES[0],
+        validate=validate.OneOf(LIFECYCLE_CHOICES),
         metadata=told("`active`, `deleted` or `all`", "active"),
     )
 

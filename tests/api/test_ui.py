@@ -78,6 +78,24 @@ def test_every_module_that_a_page_imports_is_told_to_the_browser_at_once(shared:
         assert found == told
 
 
+@pytest.mark.parametrize(
+    ("path", "api"),
+    [
+        ("/ui/", "/fleet"),
+        ("/ui/monitored", "/monitoring"),
+        ("/ui/experiments", "/experiments"),
+        ("/ui/model/m", "/models/m/1/series"),
+    ],
+)
+def test_the_api_takes_every_choice_that_a_filter_offers(
+    service: Service, world: MemoryWorld, path: str, api: str
+) -> None:
+    world.add_version("m", {"accuracy": 0.9})
+    for name, options in re.findall(r'<select name="(\w+)">(.+?)</select>', service.get(path).text, re.DOTALL):
+        for value in re.findall(r'<option value="([^"]+)">', options):
+            assert service.get(api, query_string={name: value}).status_code == 200, (name, value)
+
+
 def test_a_file_of_another_version_is_not_kept_and_nothing_else_is_served(shared: Service) -> None:
     assert shared.get("/ui/assets/0123456789abcdef/ui/app.css").headers["Cache-Control"] == "no-cache"
     digest = shared.tower.assets.digest

@@ -2,7 +2,7 @@
 
 import { path, send } from "./api.js";
 import { h, named, show } from "./dom.js";
-import { mayWrite, tell, wrong } from "./shell.js";
+import { choices, mayWrite, tell, wrong } from "./shell.js";
 
 // What is in the way of a click is asked in a dialog; it closes when what it was for is done.
 function dialog(title, content, verb, act, done) {
@@ -71,7 +71,7 @@ function settingsForm(settings, metrics) {
     h("td", {}, text("min", own(limits, metric)?.min, { inputmode: "decimal", "aria-label": `Least ${metric}`, size: 6 })),
     h("td", {}, text("max", own(limits, metric)?.max, { inputmode: "decimal", "aria-label": `Most ${metric}`, size: 6 })),
     h("td", {}, h("select", { name: "better", "aria-label": `Which ${metric} is better` },
-      [["", "by its name"], ["higher", "higher"], ["lower", "lower"]].map(([value, words]) => h("option", { value, selected: value === (own(direction, metric) ?? "") }, words)))),
+      [["", "by its name"], ...choices.direction].map(([value, words]) => h("option", { value, selected: value === (own(direction, metric) ?? "") }, words)))),
     h("td", {}, h("button", { type: "button", "aria-label": `Take ${metric || "this row"} out`, onclick: (event) => event.target.closest("tr").remove() }, "✕"))));
   const known = [...new Set([...Object.keys(limits), ...Object.keys(direction)])];
   known.forEach((metric) => add(metric));
@@ -127,7 +127,7 @@ export function edit(name, row, registration, done) {
     return;
   }
   dialog(["Monitor ", version], [
-    labelled("Type", choice("model_type", row.model_type, [["classifier", "classifier"], ["regressor", "regressor"]])),
+    labelled("Type", choice("model_type", row.model_type, choices.model_type)),
     labelled("Registered by", text("registered_by", localStorage.getItem(WHO), { placeholder: document.body.dataset.who || "anonymous" })),
     h("details", {}, h("summary", {}, "Settings (each has a default)"), h("div", { class: "panel" }, settingsForm({}, metrics))),
   ], "Monitor", async (form) => {

@@ -10,6 +10,9 @@ const refresh = document.getElementById("refresh");
 export const role = document.body.dataset.role;
 export const mayWrite = role === "write" || role === "admin";
 
+// What the fields offer, by the name of the field: pairs of a value of the API and its words.
+export const choices = JSON.parse(document.body.dataset.choices);
+
 const base = document.body.dataset.mlflow;
 export const hasMlflow = base !== "";
 

@@ -1,12 +1,14 @@
 // Verdicts: always a sign, a word and a colour. No data is never green.
 
 import { ago, h, none, number, svg } from "./dom.js";
+import { choices } from "./shell.js";
 
 const SIGNS = { drifting: "✕", degraded: "!", healthy: "✓", insufficient_data: "?" };
-const WORDS = { insufficient_data: "no data" };
-export const VERDICTS = Object.keys(SIGNS);
+const WORDS = new Map(choices.verdict);
+// The worst first.
+export const VERDICTS = [...WORDS.keys()];
 
-export const word = (verdict) => WORDS[verdict] ?? verdict;
+export const word = (verdict) => WORDS.get(verdict) ?? verdict;
 
 export const isBad = (verdict) => verdict === "drifting" || verdict === "degraded";
 
