@@ -9,14 +9,21 @@ from flask_smorest import Api
 from marshmallow import Schema, fields
 from werkzeug.exceptions import HTTPException
 
-from app.domain.errors import InvalidInput, NotFound, TowerError, Unauthorized
+from app.domain.errors import Busy, Conflict, InvalidInput, NotFound, TooLarge, TowerError, Unauthorized
 from app.domain.messages import WHOLE
 from app.logs import request_id
 
 log = logging.getLogger(__name__)
 
-# What is not named here is MLflow's or this service's fault: 500.
-_STATUS: dict[type[TowerError], int] = {InvalidInput: 400, Unauthorized: 401, NotFound: 404}
+# What is neither named here nor a kind of what is, is MLflow's or this service's fault: 500.
+_STATUS: dict[type[TowerError], int] = {
+    InvalidInput: 400,
+    Unauthorized: 401,
+    NotFound: 404,
+    Conflict: 409,
+    TooLarge: 413,
+    Busy: 503,
+}
 
 _DETAILS = {
     404: "There is nothing at this address. /docs lists what there is.",
@@ -59,8 +66,12 @@ def register_errors(app: Flask) -> None:
     """Domain errors, whatever view they come out of."""
 
     @app.errorhandler(TowerError)
-    def tower_error(error: TowerError) -> tuple[Response, int]:
-        return jsonify(detail=error.detail), _STATUS.get(type(error), 500)
+    def tower_error(error: TowerError) -> Response:
+        response: Response = jsonify(detail=error.detail)
+        response.status_code = next((status for kind, status in _STATUS.items() if isinstance(error, kind)), 500)
+        if isinstance(error, Busy):
+            response.headers["Retry-After"] = str(error.retry_after)
+        return response
 
 
 def _detail(error: HTTPException, status: int) -> str:

@@ -13,7 +13,7 @@ from werkzeug.datastructures import Headers
 from werkzeug.http import parse_accept_header, parse_etags
 
 from app.access import requires
-from app.domain.messages import MODEL_NOT_FOUND, NEEDS_ACCESS_KEY, NOTHING_READ, other_role_needed, too_slow
+from app.domain.messages import BEING_CHANGED, MODEL_NOT_FOUND, NEEDS_ACCESS_KEY, other_role_needed, too_slow
 from app.domain.times import rfc3339
 from app.errors import ErrorSchema
 from app.logs import request_id
@@ -37,7 +37,7 @@ _TEXT = {
     403: ("The key's role does not allow this", other_role_needed("write", "read")),
     404: ("Not found", MODEL_NOT_FOUND),
     500: ("MLflow cannot be reached, or an internal error", too_slow(20)),
-    503: ("Nothing to serve yet", NOTHING_READ),
+    503: ("Nothing was done, since others are at it: try again", BEING_CHANGED),
 }
 
 AGE_HEADERS = {
@@ -58,6 +58,9 @@ AGE_HEADERS = {
         "schema": {"type": "string"},
     },
     "ETag": {"description": "Send it as `If-None-Match` to get a 304", "schema": {"type": "string"}},
+}
+RETRY_HEADERS = {
+    "Retry-After": {"description": "Seconds until a try may succeed", "schema": {"type": "integer"}},
 }
 PAGE_HEADERS = {
     **AGE_HEADERS,
@@ -202,9 +205,13 @@ def errors(blp: TowerBlueprint, *statuses: int, not_found: str | None = None) ->
             description, example = _TEXT[status]
             if status == HTTPStatus.NOT_FOUND and not_found:
                 example = not_found
-            view = blp.alt_response(status, schema=ErrorSchema, description=description, example={"detail": example})(
-                view
-            )
+            view = blp.alt_response(
+                status,
+                schema=ErrorSchema,
+                description=description,
+                example={"detail": example},
+                headers=RETRY_HEADERS if status == HTTPStatus.SERVICE_UNAVAILABLE else None,
+            )(view)
         return view
 
     return document

@@ -22,7 +22,7 @@ control_tower_snapshot_age_seconds 42.1
 
 @blp.route("/metrics")
 @requires("read")
-@errors(blp)
+@errors(blp, 503)
 @blp.text(200, _EXAMPLE, description="Prometheus' text format, version 0.0.4")
 def metrics() -> Response:
     """Verdicts, last values, counts and durations, of all workers together, for Prometheus. MLflow is not asked."""

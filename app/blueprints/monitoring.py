@@ -36,7 +36,7 @@ _PATH = "/models/<string:model_name>/<string:model_version>/monitor"
 
 @blp.route(_PATH, methods=["POST"])
 @requires("write")
-@errors(blp, 400, 404)
+@errors(blp, 400, 404, 503)
 @blp.arguments(
     RegisterSchema,
     example={
@@ -62,7 +62,7 @@ def register(body: dict[str, Any], model_name: str, model_version: str) -> Respo
 
 @blp.route(_PATH, methods=["DELETE"])
 @requires("write")
-@errors(blp, 400, 404, not_found=NOT_MONITORED)
+@errors(blp, 400, 404, 503, not_found=NOT_MONITORED)
 @blp.response(200, RemovedSchema, headers=AGE_HEADERS)
 def remove(model_name: str, model_version: str) -> Response:
     """Remove a model version from monitoring."""
@@ -97,7 +97,7 @@ def registration(model_name: str, model_version: str) -> Response:
 
 @blp.route(_PATH, methods=["PATCH"])
 @requires("write")
-@errors(blp, 400, 404, not_found=NOT_MONITORED)
+@errors(blp, 400, 404, 503, not_found=NOT_MONITORED)
 @blp.arguments(SettingsSchema, example={"settings": {"silence_hours": None, "alarm": {"m": 2}}})
 @blp.response(200, MonitoredVersionSchema, headers=AGE_HEADERS)
 def change(body: dict[str, Any], model_name: str, model_version: str) -> Response:
@@ -108,7 +108,7 @@ def change(body: dict[str, Any], model_name: str, model_version: str) -> Respons
 
 @blp.route("/models/<string:model_name>/<string:model_version>/observations", methods=["POST"])
 @requires("write")
-@errors(blp, 400, 404, not_found=NOT_MONITORED)
+@errors(blp, 400, 404, 503, not_found=NOT_MONITORED)
 @blp.arguments(
     ObservationsSchema, example={"metrics": {"accuracy": 0.93, "f1_score": 0.91}, "timestamp": "2023-12-07T10:30:00Z"}
 )

@@ -4,17 +4,16 @@ from flask import Response, redirect, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
 from app.access import OPEN, requires, wants_page
+from app.domain.errors import Busy
 from app.domain.messages import NOTHING_READ
 from app.errors import ErrorSchema
 from app.parsing import TowerBlueprint
-from app.replies import AGE_HEADERS, errors, live
+from app.replies import AGE_HEADERS, RETRY_HEADERS, errors, live
 from app.schemas.system import AliveSchema, ConfigSchema, HealthSchema, ReadySchema, RootSchema
 from app.wiring.worker import tower
 from config import API_VERSION
 
 blp = TowerBlueprint("system", __name__, description="The service itself")
-
-_RETRY_SECONDS = "5"
 
 
 @blp.route("/")
@@ -54,15 +53,14 @@ def livez() -> Response:
     schema=ErrorSchema,
     description="Nothing to serve yet",
     example={"detail": NOTHING_READ},
+    headers=RETRY_HEADERS,
 )
 @blp.response(200, ReadySchema)
 def readyz() -> Response:
     """There is something to serve."""
-    if tower().health_report.is_ready():
-        return live({"status": "ready"})
-    response = live({"detail": NOTHING_READ}, 503)
-    response.headers["Retry-After"] = _RETRY_SECONDS
-    return response
+    if not tower().health_report.is_ready():
+        raise Busy(NOTHING_READ)
+    return live({"status": "ready"})
 
 
 @blp.route("/config")

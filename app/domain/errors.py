@@ -20,6 +20,22 @@ class NotFound(TowerError):
     """What the client named does not exist."""
 
 
+class Conflict(TowerError):
+    """The request contradicts what is there by now."""
+
+
+class TooLarge(TowerError):
+    """The client asks for more than this service gives or takes at once."""
+
+
+class Busy(TowerError):
+    """Nothing was done, since others are at it; the same request may succeed after `retry_after` whole seconds."""
+
+    def __init__(self, detail: str, retry_after: int = 5) -> None:
+        super().__init__(detail)
+        self.retry_after = retry_after
+
+
 class MlflowUnavailable(TowerError):
     """MLflow cannot be reached, hangs, refuses or fails."""
 
@@ -44,7 +60,7 @@ class MlflowMissing(TowerError):
     """MLflow answered, and does not know what was asked for."""
 
 
-class LockTimeout(TowerError):
+class LockTimeout(Busy):
     """Another process holds the lock and did not let go in time."""
 
 

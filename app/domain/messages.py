@@ -6,6 +6,7 @@ NOT_MONITORED = "Model is not being monitored"
 ALREADY_MONITORED = "Model is already being monitored"
 INVALID_MODEL_TYPE = "Invalid model type. Must be classifier or regressor"
 NEEDS_ACCESS_KEY = "This needs an access key: send it as Authorization: Bearer KEY."
+BEING_CHANGED = "Another request is changing the same thing. Try again."
 NOTHING_READ = "Nothing has been read from MLflow yet. Try again shortly."
 
 # No name of a field may stand before these.

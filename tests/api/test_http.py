@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 from flask import Flask
 
-from app.domain.errors import MlflowUnavailable, Unauthorized
+from app.domain.errors import LockTimeout, MlflowUnavailable, Unauthorized
 from tests.api.conforms import strict_json
 from tests.api.service import Service
 from tests.fakes.memory_mlflow import MemoryGateway, MemoryWorld
@@ -227,3 +227,17 @@ def test_what_cannot_show_who_sent_it_is_a_401(shared: Service) -> None:
     with shared.app.test_request_context():
         response = shared.app.make_response(shared.app.handle_user_exception(Unauthorized("Not signed.")))
     assert (response.status_code, response.json) == (401, {"detail": "Not signed."})
+
+
+def test_what_others_keep_waiting_says_when_to_try_again(
+    service: Service, world: MemoryWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.add_version("m")
+
+    def busy(*_: object, **__: object) -> None:
+        raise LockTimeout("Others are at it.", 3)
+
+    monkeypatch.setattr(service.gateway, "find_version", busy)
+    response = service.register("m")
+    assert (response.status_code, response.headers["Retry-After"]) == (503, "3")
+    assert response.json == {"detail": "Others are at it."}

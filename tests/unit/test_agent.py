@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.domain.errors import InvalidInput, MlflowTooSlow, MlflowUnavailable, NotFound
+from app.domain.errors import InvalidInput, LockTimeout, MlflowTooSlow, MlflowUnavailable, NotFound
 from app.domain.monitoring.monitor_runs import MonitorState
 from app.domain.ports import Gateway
 from app.domain.registry.models import MetricPoint, ModelReading, ModelVersion, Registration, VersionKey
@@ -45,7 +45,11 @@ class Target:
         return row
 
     def fail(self, kind: str) -> None:
-        raise {"NotFound": NotFound("gone"), "InvalidInput": InvalidInput("bad")}.get(kind, ValueError("password"))
+        raise {
+            "NotFound": NotFound("gone"),
+            "InvalidInput": InvalidInput("bad"),
+            "LockTimeout": LockTimeout("taken", 7),
+        }.get(kind, ValueError("password"))
 
     def hang(self) -> None:
         self.hanging.wait(HANGS_AFTER_SECONDS)
@@ -105,6 +109,12 @@ def test_a_value_comes_back_as_it_went(calls: Calls) -> None:
 def test_an_error_of_the_domain_comes_back_as_it_is(calls: Calls, kind: str, error: type[Exception]) -> None:
     with pytest.raises(error, match=r"^(gone|bad)$"):
         calls.fail(kind)
+
+
+def test_when_to_try_again_comes_back_with_the_error(calls: Calls) -> None:
+    with pytest.raises(LockTimeout, match="taken") as caught:
+        calls.fail("LockTimeout")
+    assert caught.value.retry_after == 7
 
 
 def test_a_crash_comes_back_without_its_text(calls: Calls) -> None:

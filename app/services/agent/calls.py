@@ -13,7 +13,7 @@ from typing import Any, TypeVar, get_type_hints
 import msgspec
 
 from app.domain import errors
-from app.domain.errors import MlflowUnavailable, TowerError
+from app.domain.errors import Busy, MlflowUnavailable, TowerError
 from app.domain.ports import TimeBounds
 
 T = TypeVar("T")
@@ -40,10 +40,11 @@ class Value(msgspec.Struct, frozen=True, tag=True):
 
 
 class Failure(msgspec.Struct, frozen=True, tag=True):
-    """The domain error that the method raised, by the name of its class."""
+    """The domain error that the method raised, by the name of its class; `retry_after` is that of a `Busy`."""
 
     kind: str
     detail: str
+    retry_after: int | None = None
 
 
 class Crash(msgspec.Struct, frozen=True, tag=True):
@@ -83,7 +84,7 @@ class Method:
         if isinstance(answer, Value):
             return _decoded(self.value, answer.value)
         if isinstance(answer, Failure):
-            raise _ERRORS.get(answer.kind, MlflowUnavailable)(answer.detail)
+            raise _error_of(answer)
         raise RuntimeError(answer.kind)
 
 
@@ -113,12 +114,19 @@ def answer(call: Callable[[], object]) -> bytes:
     try:
         return _Pack(Value(msgspec.Raw(_Pack(call()))))
     except TowerError as error:
-        return _Pack(Failure(type(error).__name__, error.detail))
+        return _Pack(Failure(type(error).__name__, error.detail, getattr(error, "retry_after", None)))
 
 
 def crash(error: Exception) -> bytes:
     """An error of the code, as bytes."""
     return _Pack(Crash(type(error).__name__))
+
+
+def _error_of(failure: Failure) -> TowerError:
+    kind = _ERRORS.get(failure.kind, MlflowUnavailable)
+    if issubclass(kind, Busy) and failure.retry_after is not None:
+        return kind(failure.detail, failure.retry_after)
+    return kind(failure.detail)
 
 
 def _method(interface: str, name: str, function: Callable[..., Any]) -> Method:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from app.domain.errors import LockTimeout
+from app.domain.messages import BEING_CHANGED
 
 _POLL_SECONDS = 0.02
 
@@ -66,7 +67,7 @@ class HeldLock:
         try:
             while not _try_lock(descriptor):
                 if time.monotonic() >= until:
-                    raise LockTimeout("Another request is changing the same thing. Try again.")
+                    raise LockTimeout(BEING_CHANGED)
                 time.sleep(_POLL_SECONDS)
         except BaseException:
             os.close(descriptor)
