@@ -1,1 +1,1 @@
-"""What the tower knows: frozen data and pure functions. No Flask, no MLflow, no clock."""
+"""The domain: frozen data and pure functions. No Flask, no MLflow, no clock."""

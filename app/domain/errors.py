@@ -1,7 +1,7 @@
-"""What can go wrong, in the words a client reads. `app/errors.py` gives each its status."""
+"""The errors of the service, with the text that clients read. `app/errors.py` maps each to an HTTP status."""
 
 # A real MLflow always has an experiment, be it deleted; an empty 200 from something in between has none.
-NOTHING_AT_ALL = "MLflow's answer holds nothing at all, which no MLflow says. Check what answers."
+NOTHING_AT_ALL = "MLflow's answer is empty, though every MLflow has an experiment. Check what answers at its address."
 
 
 class TowerError(Exception):
@@ -41,7 +41,7 @@ class MlflowUnavailable(TowerError):
 
 
 class MlflowDenied(MlflowUnavailable):
-    """MLflow answered, and denies the permission: whether there is such a thing is not known."""
+    """MLflow answered and denied the permission, so that it is not known whether the thing exists."""
 
 
 class MlflowTooSlow(MlflowUnavailable):
@@ -49,24 +49,24 @@ class MlflowTooSlow(MlflowUnavailable):
 
 
 class MlflowAddressRefused(MlflowUnavailable):
-    """MLflow's web server, or a proxy before it, refused a request unread: most likely its address is too long."""
+    """MLflow's web server, or a proxy before it, refused a request unread, most likely since its URL is too long."""
 
 
 class MlflowRefused(TowerError):
-    """MLflow answered, and said that the request is not acceptable."""
+    """MLflow answered that the request is invalid."""
 
 
 class MlflowMissing(TowerError):
-    """MLflow answered, and does not know what was asked for."""
+    """MLflow answered that it does not know what the request names."""
 
 
 class LockTimeout(Busy):
-    """Another process holds the lock and did not let go in time."""
+    """Another process holds the lock and did not release it in time."""
 
 
 class Unauthorized(TowerError):
-    """Nothing shows that the request comes from who it says: unsigned, signed with another secret, or too old."""
+    """The sender of the request is not proved: it is unsigned, signed with another secret, or too old."""
 
 
 class DeliveryFailed(TowerError):
-    """A receiver of alerts did not take a message, or nobody knows whether it did."""
+    """A receiver of alerts did not accept a message, or it is not known whether it did."""

@@ -1,6 +1,6 @@
-"""Bytes that take no more room than they need."""
+"""Bytes that take no more memory than they need."""
 
 
 def exact(content: bytes) -> bytes:
-    """The same bytes, for who keeps them: those that orjson hands out lie in up to four times their room."""
+    """A copy of the bytes, to be kept: the bytes that orjson returns may occupy up to four times their size."""
     return bytes(memoryview(content))

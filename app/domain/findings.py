@@ -1,6 +1,6 @@
 """Findings: what is out of order in the registry, each with the model and what to do about it.
 
-A further kind of finding is a function and an entry in `KINDS`. The list, its filters, the figures of the fleet, the
+To add a kind of finding, add a function and an entry in `KINDS`. The list, its filters, the figures of the fleet, the
 pages and the documentation of the API follow from it.
 """
 
@@ -15,13 +15,13 @@ from app.domain.registry.stages import StageRules
 from app.domain.times import DAY_MS, day_of
 
 _PRODUCTION, _STAGING = "Production", "Staging"
-# Name and version of a model, the version None where it is of the model as a whole, and what was found.
+# The name of the model, the version (None if the finding is about the model as a whole), and the detail in words.
 Detail = tuple[str, int | None, str]
 
 
 @dataclass(frozen=True, slots=True)
 class Registry:
-    """What is looked at: see `findings`."""
+    """What findings are computed from: see `findings`."""
 
     fleet: Fleet
     registrations: Mapping[VersionKey, Registration]
@@ -32,10 +32,10 @@ class Registry:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One kind of finding: how it is found, and what to do about it.
+    """One kind of finding: how to detect it, and what to do about it.
 
-    `action` may hold `{address}`, where the version is registered for monitoring. `names_version` is whether the
-    findings name a version; the others are of a model as a whole.
+    `action` may hold `{address}`, the path at which the version can be registered for monitoring. `names_version` is
+    False if the findings are about a model as a whole.
     """
 
     name: str
@@ -46,7 +46,7 @@ class Kind:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One finding; `version` is None where it is of the model as a whole."""
+    """One finding; `version` is None if it is about the model as a whole."""
 
     finding: str
     name: str
@@ -57,7 +57,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class FindingsQuery(ListQuery):
-    """A query of the list of findings: of a part of the name, and of one kind."""
+    """A query of the list of findings: by a part of the model's name, and by kind."""
 
     finding: str | None = None
 
@@ -65,38 +65,43 @@ class FindingsQuery(ListQuery):
 def findings(
     fleet: Fleet, registrations: Mapping[VersionKey, Registration], rules: StageRules, stale_days: int, now: int
 ) -> list[Finding]:
-    """Every finding, by name, then version, then kind; those of a whole model come first.
+    """Every finding, by name, then version, then kind; findings about a whole model come first.
 
-    `stale_days` is how long a version in Production may stay as it is, 0 for ever; `now` in milliseconds.
+    `stale_days` is how many days a version in Production may stay unchanged, 0 for ever; `now` in milliseconds.
     """
     registry = Registry(fleet, registrations, rules, stale_days, now)
-    found = [_finding(kind, *detail) for kind in KINDS for detail in kind.find(registry)]
-    return sorted(found, key=lambda one: (one.name, one.version or 0, one.finding))
+    rows = [_finding(kind, *detail) for kind in KINDS for detail in kind.find(registry)]
+    return sorted(rows, key=lambda finding: (finding.name, finding.version or 0, finding.finding))
 
 
-def matching(found: Sequence[Finding], query: FindingsQuery) -> Sequence[Finding]:
+def matching(rows: Sequence[Finding], query: FindingsQuery) -> Sequence[Finding]:
     """The findings that a query asks for."""
     if query.finding is not None:
-        found = [one for one in found if one.finding == query.finding]
+        rows = [finding for finding in rows if finding.finding == query.finding]
     if query.name is not None:
         needle = query.name.casefold()
-        found = [one for one in found if needle in one.name.casefold()]
-    return found
+        rows = [finding for finding in rows if needle in finding.name.casefold()]
+    return rows
 
 
-def kinds_by_version(found: Iterable[Finding]) -> dict[VersionKey, list[str]]:
-    """The kinds of findings that name a version, sorted."""
+def kinds_by_version(rows: Iterable[Finding]) -> dict[VersionKey, list[str]]:
+    """For each version that findings name, their kinds, sorted."""
     kinds: dict[VersionKey, list[str]] = {}
-    for one in found:
-        if one.version is not None:
-            kinds.setdefault((one.name, one.version), []).append(one.finding)
-    return {key: sorted(named) for key, named in kinds.items()}
+    for finding in rows:
+        if finding.version is not None:
+            kinds.setdefault((finding.name, finding.version), []).append(finding.finding)
+    return {key: sorted(names) for key, names in kinds.items()}
 
 
-def finding_info(one: Finding) -> dict[str, str | None]:
+def finding_info(finding: Finding) -> dict[str, str | None]:
     """One entry of `/models/findings`."""
-    version = None if one.version is None else str(one.version)
-    return {"finding": one.finding, "name": one.name, "version": version, "detail": one.detail, "action": one.action}
+    return {
+        "finding": finding.finding,
+        "name": finding.name,
+        "version": None if finding.version is None else str(finding.version),
+        "detail": finding.detail,
+        "action": finding.action,
+    }
 
 
 def _finding(kind: Kind, name: str, version: int | None, detail: str) -> Finding:
@@ -113,7 +118,7 @@ def _without_monitor(registry: Registry) -> Iterator[Detail]:
 def _without_run(registry: Registry) -> Iterator[Detail]:
     for model in registry.fleet.by_stage[_PRODUCTION]:
         if model.row.run_id is None:
-            yield *model.key, f"{_in_production(model)} names no run: nothing tells how it was trained."
+            yield *model.key, f"{_in_production(model)} has no source run, so it is not known how it was trained."
 
 
 def _stale(registry: Registry) -> Iterator[Detail]:
@@ -146,11 +151,11 @@ def _conflict(registry: Registry) -> Iterator[Detail]:
             model = registry.fleet.find(registered.name, version)
             if model is None or model.row.stage == "None":
                 continue
-            meant = {alias: _stages(alias, registry.rules) for alias in model.aliases}
-            others = [f"{alias} stands for {' or '.join(stages)}" for alias, stages in meant.items()
-                      if stages and model.row.stage not in stages]  # fmt: skip
-            if others:
-                aliases = " and its alias ".join(others)
+            stages_of = {alias: _stages(alias, registry.rules) for alias in model.aliases}
+            conflicts = [f"{alias} stands for {' or '.join(stages)}" for alias, stages in stages_of.items()
+                         if stages and model.row.stage not in stages]  # fmt: skip
+            if conflicts:
+                aliases = " and its alias ".join(conflicts)
                 yield *model.key, f"Its stage in MLflow is {model.row.stage}, while its alias {aliases}."
 
 
@@ -163,7 +168,7 @@ def _stages(alias: str, rules: StageRules) -> tuple[str, ...]:
 def _no_owner(registry: Registry) -> Iterator[Detail]:
     for registered in registry.fleet.registered.values():
         if not any(key.lower() == "owner" and value.strip() for key, value in registered.tags.items()):
-            yield registered.name, None, "The registered model has no tag owner: nobody is known to answer for it."
+            yield registered.name, None, "The registered model has no tag owner, so nobody is known to be responsible."
 
 
 KINDS = (
@@ -175,23 +180,23 @@ KINDS = (
     Kind(
         "production_without_run",
         _without_run,
-        "Register a version from the run that trained it, and move that to Production.",
+        "Register a version from the run that trained it, and move that version to Production.",
     ),
     Kind(
         "production_stale",
         _stale,
-        "Train it anew, or check that it still holds and write so into its description.",
+        "Retrain it, or check that it is still good and note that in its description.",
     ),
     Kind(
         "several_in_production",
         _several,
-        "Leave the one that serves in Production; archive the others, or take their aliases away.",
+        "Keep the version that serves in Production; archive the others, or remove their aliases.",
         names_version=False,
     ),
     Kind(
         "stage_alias_conflict",
         _conflict,
-        "Move the alias to the version that it is meant for, or set the stage to what the alias says.",
+        "Move the alias to the version that it is meant for, or set the stage that the alias stands for.",
     ),
     Kind(
         "no_owner",
@@ -202,4 +207,4 @@ KINDS = (
 )
 FINDINGS = tuple(kind.name for kind in KINDS)
 OF_VERSIONS = tuple(kind.name for kind in KINDS if kind.names_version)
-"""The kinds of findings that name a version; the others are of a model as a whole."""
+"""The kinds of findings that name a version; the others are about a model as a whole."""

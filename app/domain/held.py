@@ -1,15 +1,18 @@
-"""What could not be stored, as the processes of a host hand it to each other."""
+"""Values that could not be stored, as the processes of a host pass them to each other."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 Token = tuple[int, int, int]
-"""Which writing of a stored value is meant."""
+"""Identifies one write of a stored value."""
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A value, as JSON, that could not be stored over what `over` names; `serial` grows with each."""
+    """A value, as JSON, that could not be stored. `serial` grows with each.
+
+    `over` is the token of the stored value that it supersedes, None if there is none.
+    """
 
     body: bytes
     over: Token | None
@@ -18,7 +21,7 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """What a holder holds: all keys, and the values that came after the serial that it was asked about."""
+    """What a holder holds: all keys, and the values with a serial above the one in the request."""
 
     holder: str = ""
     serial: int = 0

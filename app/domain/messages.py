@@ -1,4 +1,4 @@
-"""Messages that clients know word by word, each of them said in several places or matched by programs."""
+"""Messages whose wording is fixed: programs match them, or several places share them."""
 
 MODEL_NOT_FOUND = "Model not found in MLflow"
 EXPERIMENT_NOT_FOUND = "Experiment not found in MLflow"
@@ -9,7 +9,7 @@ NEEDS_ACCESS_KEY = "This needs an access key: send it as Authorization: Bearer K
 BEING_CHANGED = "Another request is changing the same thing. Try again."
 NOTHING_READ = "Nothing has been read from MLflow yet. Try again shortly."
 
-# No name of a field may stand before these.
+# These are an error's whole text: no name of a field is put before them.
 WHOLE = frozenset({INVALID_MODEL_TYPE})
 
 

@@ -1,6 +1,6 @@
-"""What services need of the world (MLflow, the cache, locks, clocks), and of the agent, as interfaces.
+"""Interfaces to the world (MLflow, the cache, locks, clocks) and to the agent.
 
-A fake, or an object in another process, stands behind each of them. Services of one process know each other's classes.
+Each of them also has a fake, or an implementation in another process. Services of one process use each other's classes.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -27,10 +27,10 @@ from app.domain.registry.models import (
 )
 
 Clock = Callable[[], int]
-"""The time, in milliseconds since 1970: for people, for what MLflow stores, and for how old a stored thing is."""
+"""The time in milliseconds since 1970: for people, for MLflow, and for the age of stored values."""
 
 Monotonic = Callable[[], float]
-"""Seconds that only grow, whatever is done to the clock: for intervals and pauses in one process."""
+"""Seconds that never go back, even if somebody sets the clock: for intervals and pauses in one process."""
 
 
 class Operation(Protocol):
@@ -40,17 +40,17 @@ class Operation(Protocol):
 
 
 class TimeBounds(Protocol):
-    """How long calls may take. It holds in the process that asks, and is never itself called from another one."""
+    """How long calls may take. It applies to the calling process; other processes never call it."""
 
     patience: float
-    """The longest that one call may take, in seconds, all retries together."""
+    """The longest that one call may take, in seconds, including retries."""
 
     def within(self, seconds: float) -> AbstractContextManager[Operation]:
-        """Bound all calls inside the block together."""
+        """Bound the time of all calls inside the block together."""
         ...
 
     def stop(self) -> None:
-        """Let every call under way fail at once: the process is about to end."""
+        """Make every call under way fail at once, since the process is about to end."""
         ...
 
 
@@ -58,22 +58,22 @@ class Gateway(TimeBounds, Protocol):
     """The only way to MLflow. Every method may raise `MlflowUnavailable`, with no credential in it."""
 
     def ping(self) -> int:
-        """Ask MLflow for a sign of life: how many experiments are active."""
+        """Check that MLflow answers; returns the number of active experiments."""
         ...
 
     def read_inventory(self) -> Inventory: ...
 
     def read_models(self, names: Sequence[str], experiments: Sequence[str]) -> dict[str, ModelReading]:
-        """Some registered models by name, in three requests or four. `experiments`: where their runs likely are.
+        """Some registered models by name, in three or four requests. `experiments` probably hold their runs.
 
-        One that cannot be read is left out; the failure is raised where none can be.
+        A model that cannot be read is left out. The failure is raised if no model can be read.
         """
         ...
 
     def read_versions(self, models: Sequence[RegisteredModel], experiments: Sequence[str]) -> dict[str, ModelReading]:
-        """The versions of registered models that were read a moment ago, in two requests or three.
+        """The versions of registered models that were read a moment ago, in two or three requests.
 
-        What cannot be read is left out, as in `read_models`.
+        Models that cannot be read are left out, as in `read_models`.
         """
         ...
 
@@ -96,7 +96,7 @@ class Gateway(TimeBounds, Protocol):
         ...
 
     def count_runs(self, started_after: int | None = None) -> int:
-        """How many runs are not deleted, or how many of those started after a time (milliseconds)."""
+        """How many runs are not deleted, of all or of those started after a time (milliseconds)."""
         ...
 
     def evidence(
@@ -105,15 +105,16 @@ class Gateway(TimeBounds, Protocol):
         monitor_runs: Mapping[VersionKey, str],
         metrics: Collection[str] = (),
     ) -> dict[VersionKey, list[MetricPoint]]:
-        """Every metric point of each version, or those of some metrics, by the version's name and number.
+        """Every metric point of each version, or the points of some metrics.
 
-        Of its source run, of its logged model, of each run tagged `control_tower.evaluates`, and of its monitor run,
-        which `monitor_runs` names. Bounds its own time, by the number of requests that it takes.
+        The points are those of the version's source run, of its logged model, of each run tagged
+        `control_tower.evaluates`, and of its monitor run, which `monitor_runs` names. The call bounds its own time by
+        the number of requests that it needs.
         """
         ...
 
     def gone_runs(self, run_ids: Collection[str]) -> frozenset[str]:
-        """Which of these runs no longer exist, as after `mlflow gc`; at most twenty are asked for."""
+        """Which of these runs no longer exist, as after `mlflow gc`; at most twenty runs per call."""
         ...
 
     def open_registrations(self) -> Sequence[Registration] | None:
@@ -121,23 +122,23 @@ class Gateway(TimeBounds, Protocol):
         ...
 
     def find_registrations(self, name: str, version: int) -> Sequence[Registration]:
-        """The open monitor runs of one version, the one that counts first."""
+        """The open monitor runs of one version; the first one counts."""
         ...
 
     def open_monitor_run(self, wanted: Registration) -> Registration:
-        """Open a monitor run; the answer carries its id."""
+        """Open a monitor run; the registration that is returned has its id."""
         ...
 
     def end_monitor_run(self, run_id: str, by: str, reason: str) -> int:
-        """End a monitor run; the time of that, in milliseconds."""
+        """End a monitor run; returns the time of its end, in milliseconds."""
         ...
 
     def monitor_states(self) -> Sequence[MonitorState] | None:
-        """As `open_registrations`, with what their monitor runs hold beside the registration."""
+        """As `open_registrations`, with what the monitor runs hold beside the registration."""
         ...
 
     def monitor_history(self, name: str | None, version: int | None) -> Sequence[MonitorState]:
-        """Open and ended monitor runs with every change of verdict; of one model or version, or of all."""
+        """Open and ended monitor runs with every change of verdict: all, or those of one model or version."""
         ...
 
     def monitor_runs(self, run_ids: Sequence[str] | None) -> Sequence[MonitorState] | None:
@@ -145,13 +146,13 @@ class Gateway(TimeBounds, Protocol):
         ...
 
     def verdict_changes(self, run_ids: Sequence[str]) -> Mapping[str, Sequence[tuple[int, str]]]:
-        """Every change of verdict (time, verdict) of some monitor runs."""
+        """Every change of verdict (time in milliseconds, verdict) of some monitor runs, by run id."""
         ...
 
-    def log_observations(self, run_id: str, found: Sequence[Observation]) -> None:
+    def log_observations(self, run_id: str, observations: Sequence[Observation]) -> None:
         """Write at most `MOST_VALUES` values to a monitor run, all or none.
 
-        Raises `MlflowRefused` where the run is deleted.
+        Raises `MlflowRefused` if the run is deleted.
         """
         ...
 
@@ -160,27 +161,30 @@ class Gateway(TimeBounds, Protocol):
         ...
 
     def write_verdict(self, run_id: str, verdicts: Sequence[Verdict], notified: Mapping[str, int]) -> None:
-        """Write a change of verdict, the last of these, and up to when receivers were notified, in milliseconds."""
+        """Write a change of verdict, the last of `verdicts`, and up to when receivers were notified.
+
+        `notified` maps the id of a receiver to a time in milliseconds.
+        """
         ...
 
     def mark_notified(self, run_id: str, notified: Mapping[str, int]) -> None:
-        """Note up to when receivers were notified, by their ids, in milliseconds."""
+        """Write up to when receivers were notified: a time in milliseconds by the id of the receiver."""
         ...
 
     def register_webhook(self, url: str, secret: str) -> Subscription:
-        """Have MLflow deliver its registry's events to the address; once, however often it is asked."""
+        """Make MLflow deliver its registry's events to an address. Repeated calls leave one webhook."""
         ...
 
     def list_webhooks(self) -> Sequence[Subscription]:
-        """Every webhook of MLflow's, others than the tower's too."""
+        """Every webhook of MLflow, not only the tower's."""
         ...
 
     def remove_webhook(self, subscription_id: str) -> None:
-        """Remove one of the tower's. `NotFound` without it, `InvalidInput` where it is somebody else's."""
+        """Remove a webhook of the tower. `NotFound` if there is none, `InvalidInput` if it is not the tower's."""
         ...
 
     def test_webhook(self, subscription_id: str) -> tuple[bool, str]:
-        """Have MLflow deliver an example to one of the tower's; whether it went well, and what came of it."""
+        """Make MLflow deliver an example to a webhook of the tower; returns whether that succeeded, and the result."""
         ...
 
 
@@ -188,48 +192,48 @@ class OwnGateway(Gateway, Protocol):
     """A gateway that talks to MLflow from this process."""
 
     def warm(self) -> None:
-        """Make ready what the first call needs, which may take a second."""
+        """Prepare what the first call needs, which may take a second."""
         ...
 
     def gives_sign(self, seconds: float) -> bool:
-        """Whether MLflow answers, asked from this process without MLflow's client; False also where nobody can tell."""
+        """Whether MLflow answers, asked from this process without MLflow's client; False also if that is not known."""
         ...
 
     def readable_evidence(
         self, versions: Sequence[ModelVersion], monitor_runs: Mapping[VersionKey, str]
     ) -> tuple[dict[VersionKey, list[MetricPoint]], dict[VersionKey, TowerError]]:
-        """The evidence of the versions that could be read whole, and why each of the others could not be."""
+        """The evidence of the versions that could be read completely, and the error for each of the others."""
         ...
 
 
 class SharedCache(Protocol):
-    """What the workers share. Values are JSON-shaped; a value that cannot be read is a miss."""
+    """The cache that the workers share. Values are JSON-shaped; a value that cannot be read is a miss."""
 
     def get(self, key: str) -> Any: ...
 
     def set(self, key: str, value: Any) -> bool:
-        """Whether the others can see the value: a full or read-only disk is False, never an exception."""
+        """Store a value; returns whether others can see it. A full or read-only disk is False, never an exception."""
         ...
 
     def delete(self, key: str) -> bool: ...
 
     def token(self, key: str) -> Token | None:
-        """Something that changes whenever the value is written; None when there is none."""
+        """Changes whenever the value is written; None if there is no value."""
         ...
 
     def mark(self, key: str) -> object:
-        """The same for who asks at every request: less than a microsecond.
+        """As `token`, but cheap enough for every request: less than a microsecond.
 
-        What somebody else than this service did to the stored values shows with the next `look`.
+        Changes by other programs than this service show only after the next `look`.
         """
         ...
 
     def look(self) -> None:
-        """See what others did to the stored values; once a second."""
+        """Notice what other programs did to the stored values; called once a second."""
         ...
 
     def facts(self, key: str) -> tuple[int, float] | None:
-        """Size in bytes and time of writing (seconds since 1970) of the stored value."""
+        """The size in bytes and the time of writing (seconds since 1970) of the stored value."""
         ...
 
 
@@ -237,31 +241,31 @@ class HeldLock(Protocol):
     """A lock that is held."""
 
     def stands(self) -> bool:
-        """Whether it still excludes others; who holds one for long asks now and then."""
+        """Whether it still excludes others; a long-time holder asks now and then."""
         ...
 
     def remove(self) -> None:
-        """Leave nothing of it behind: nobody will need it again."""
+        """Remove what the lock stored, since nobody will need it again."""
         ...
 
 
 class StoredCache(SharedCache, Protocol):
-    """A `SharedCache` that stores what it is given, or does not take it."""
+    """A `SharedCache` that holds nothing itself: a value is either stored or refused."""
 
     def announce(self, key: str) -> None:
-        """Change the mark of a key in every process, though nothing is stored."""
+        """Change the mark of a key in every process without storing anything."""
         ...
 
 
 class Holder(Protocol):
-    """Holds for all processes of a host what could not be stored: in this process, or in the agent's."""
+    """Holds, for all processes of a host, values that could not be stored. It is in this process or in the agent."""
 
     def within(self, seconds: float) -> AbstractContextManager[Any]:
-        """Bound the calls in the block together."""
+        """Bound the time of all calls in the block together."""
         ...
 
     def news(self, holder: str, serial: int) -> News:
-        """What is held, and the values after a serial of this holder's."""
+        """The keys that are held, and the values after a serial of this holder."""
         ...
 
     def put(self, key: str, body: bytes) -> None:
@@ -272,7 +276,7 @@ class Holder(Protocol):
 
 
 class Locks(Protocol):
-    """Locks that hold between threads and processes."""
+    """Locks between threads and processes."""
 
     def hold(self, name: str, timeout: float) -> AbstractContextManager[HeldLock]:
         """Hold a lock, or raise `LockTimeout` after so many seconds (0: do not wait)."""
@@ -280,59 +284,59 @@ class Locks(Protocol):
 
 
 class SnapshotSource(Protocol):
-    """Where the mirror has its snapshot from: in this process, or in the agent's. All may raise `MlflowUnavailable`."""
+    """Provides the mirror's snapshot, from this process or the agent. Every method may raise `MlflowUnavailable`."""
 
     def read(self) -> Fleet:
-        """All that MLflow says now, kept nowhere."""
+        """Read all of MLflow's registry now, without keeping it."""
         ...
 
     def first(self) -> Edition:
-        """See to it that there is a snapshot, and give its edition; waits no longer than MLflow may take."""
+        """Make sure that there is a snapshot, and return its edition; waits no longer than MLflow may take."""
         ...
 
     def edition(self) -> Edition | None:
-        """The edition of the snapshot of the process that reads."""
+        """The edition of the snapshot in the process that reads MLflow."""
         ...
 
     def share(self) -> None:
-        """Publish the snapshot anew, as a whole, for who cannot read what is stored."""
+        """Publish the whole snapshot again, for a worker that cannot read what is stored."""
         ...
 
     def held(self, edition: Edition) -> bytes | None:
-        """The snapshot of the process that reads, as JSON, where it replaces the one of this edition."""
+        """The snapshot of the process that reads MLflow, as JSON; None if it does not replace `edition`."""
         ...
 
     def look_up(self, names: Sequence[str]) -> int:
-        """Read some registered models anew; how many of them had changed."""
+        """Read some registered models again; returns how many of them had changed."""
         ...
 
 
 class HistorySource(Protocol):
-    """Where a worker has the history of the registrations from: in this process, or in the agent's."""
+    """Provides a worker with the history of the registrations, from this process or from the agent."""
 
     def first(self) -> None:
-        """See to it that there is one, within one call's time. Raises `MlflowUnavailable`."""
+        """Make sure that there is a history, within one call's time. Raises `MlflowUnavailable`."""
         ...
 
     def held(self, seal: str) -> dict[str, Any] | None:
-        """The history of the process that reads, as JSON, where it is another than the one with this seal."""
+        """The history of the process that reads MLflow, as JSON; None if it has this seal."""
         ...
 
 
 class RefreshTrigger(Protocol):
-    """What requests to refresh and deliveries set going: in this process, or in the agent's."""
+    """Starts what refresh requests and webhook deliveries ask for, in this process or in the agent."""
 
     def refresh(self) -> Edition:
-        """Read everything now, and give the new edition. Raises `MlflowUnavailable`; the snapshot then stays."""
+        """Read everything now, and return the new edition. Raises `MlflowUnavailable`; the snapshot then stays."""
         ...
 
     def pushed(self, name: str | None, delivery_id: str, sent_at: int) -> bool:
-        """Take a delivery of MLflow's webhooks; False where it was taken before. `sent_at` in milliseconds."""
+        """Accept a delivery of MLflow's webhooks; False if it was accepted before. `sent_at` in milliseconds."""
         ...
 
 
 class CheckTrigger(Protocol):
-    """What a change to a registration sets going: in this process, or in the agent's."""
+    """Starts what a change to a registration needs, in this process or in the agent."""
 
     def check_soon(self, name: str, version: int) -> None:
         """Have one version checked within seconds."""
@@ -340,12 +344,12 @@ class CheckTrigger(Protocol):
 
 
 class Telemetry(Protocol):
-    """What is counted for Prometheus. Every method is cheap and never raises."""
+    """Counts for Prometheus. Every method is cheap and never raises."""
 
     def mlflow_called(self, failed: bool) -> None:
         """Count a request to MLflow."""
         ...
 
     def refreshed(self, kind: str, seconds: float, failed: bool) -> None:
-        """Time a reading of MLflow, and count it where it failed."""
+        """Record how long a reading of MLflow took, and count it if it failed."""
         ...

@@ -1,4 +1,4 @@
-"""Taking credentials out of text: MLflow's own exceptions repeat a tracking URI with its password."""
+"""Removes credentials from text, since MLflow's own exceptions repeat a tracking URI with its password."""
 
 import re
 

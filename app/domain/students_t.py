@@ -1,7 +1,7 @@
-"""Quantiles of Student's t, for which the workers need no scipy.
+"""Quantiles of Student's t, so that the workers need no scipy.
 
-Hill, Algorithm 396 (Communications of the ACM, 1970): exact to five digits and more from three degrees of freedom on;
-one and two have closed forms.
+From three degrees of freedom on Hill's Algorithm 396 (Communications of the ACM, 1970), which is exact to at least five
+digits; one and two degrees of freedom have closed forms.
 """
 
 import math

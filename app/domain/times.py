@@ -9,7 +9,7 @@ from app.domain.errors import InvalidInput
 DAY_MS = 86_400_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _WRITTEN = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)\Z", re.ASCII)
-# Clocks differ: what is not later than now by more than this may be of now.
+# Clocks differ: a time is in the future only if it is later than now by more than this.
 TOLERANCE_MS = 300_000
 # The calendar repeats itself after 400 years.
 _CALENDAR_YEARS, _CALENDAR_MS = 400, 146_097 * DAY_MS
@@ -18,9 +18,9 @@ _LAST_MS = 253_402_300_799_999
 
 
 def rfc3339(ms: int | None) -> str | None:
-    """`1701424800000` -> `2023-12-01T10:00:00Z`, with milliseconds only where there are any.
+    """`1701424800000` -> `2023-12-01T10:00:00Z`, with milliseconds only if there are any.
 
-    None, and a time that RFC 3339 cannot write, give None.
+    Returns None for None, and for a time that RFC 3339 cannot write.
     """
     if ms is None or not 0 <= ms <= _LAST_MS:
         return None
@@ -36,30 +36,30 @@ def day_start(ms: int) -> int:
 
 
 def parse_rfc3339(text: Any, place: str) -> int:
-    """Milliseconds since 1970 of a time as clients write it. Raises `InvalidInput` that names the place."""
+    """The milliseconds since 1970 of a time that a client wrote. Raises `InvalidInput`, which names the field."""
     if not isinstance(text, str) or not (match := _WRITTEN.match(text)):
         raise InvalidInput(f"{place}: Not a time. Write it as 2023-12-01T10:00:00Z, with its offset from UTC.")
     fraction = (match[1] or "")[:7]
     written = f"{text[:10]}T{text[11:19]}{fraction}{match[2].upper()}"
     try:
-        found = datetime.fromisoformat(written) - _EPOCH
+        since = datetime.fromisoformat(written) - _EPOCH
     except (ValueError, OverflowError):
         raise InvalidInput(f"{place}: There is no such time.") from None
-    return found.days * DAY_MS + found.seconds * 1000 + found.microseconds // 1000
+    return since.days * DAY_MS + since.seconds * 1000 + since.microseconds // 1000
 
 
 def day_of(ms: int) -> str:
-    """The day of `ms`, in UTC: `2023-12-01`. Of any time: what was sent in a wrong unit may be of the year 57842."""
+    """The day of `ms`, in UTC: `2023-12-01`. Any time will do: sent in a wrong unit, it may be in the year 57842."""
     cycles, rest = divmod(ms, _CALENDAR_MS)
     day = datetime.fromtimestamp(rest // 1000, UTC)
     return f"{day.year + cycles * _CALENDAR_YEARS:04d}-{day:%m-%d}"
 
 
 def is_future(ms: int, now: int) -> bool:
-    """Whether a time is later than now by more than clocks differ: then it tells nothing."""
+    """Whether a time is later than now by more than clocks may differ."""
     return ms > now + TOLERANCE_MS
 
 
 def age_ms(ms: int | None, now: int) -> int | None:
-    """How long ago a time was, never less than 0; None where it is unknown or in the future."""
+    """How long ago a time was, never less than 0; None if it is unknown or in the future."""
     return None if ms is None or is_future(ms, now) else max(0, now - ms)

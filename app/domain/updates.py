@@ -1,6 +1,6 @@
-"""The kinds of updates: the ways by which what happens in MLflow comes here, and how each is called where it is shown.
+"""The kinds of updates, by which changes in MLflow reach the service, and the names that the API gives them.
 
-A further kind is a constant and an entry in `UPDATES`, beside what does it and `enabled` in `app/wiring/worker.py`.
+To add a kind, add a constant and an entry in `UPDATES`, the code that does it, and `enabled` in `app/wiring/worker.py`.
 """
 
 from dataclasses import dataclass
@@ -22,6 +22,6 @@ UPDATES = (
     Update(CHANGES, "poll", "Every `CHANGE_POLL_SECONDS`"),
     Update(ALIASES, "alias_poll", "Every `ALIAS_POLL_SECONDS`"),
     Update(SWEEP, "sweep", "Every `CACHE_REFRESH_INTERVAL_MINUTES`, and on request"),
-    Update(CHECKS, "checks", "Every `CHECK_INTERVAL_MINUTES` the monitored versions; changed are verdicts"),
+    Update(CHECKS, "checks", "Every `CHECK_INTERVAL_MINUTES`, of monitored versions; counts changed verdicts"),
 )
 KINDS = tuple(update.kind for update in UPDATES)

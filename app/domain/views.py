@@ -1,4 +1,4 @@
-"""What a client sees of the things in the domain: JSON-shaped dictionaries."""
+"""The JSON-shaped dictionaries in which clients see the domain's objects."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,7 +13,7 @@ from app.domain.registry.query import effective_type
 from app.domain.times import day_start, rfc3339
 
 Json = dict[str, Any]
-# The series of a version, the verdict on it, and the registration whose settings it was judged by.
+# The series of a version by metric, the verdict on it, and the registration whose settings were applied.
 Judged = tuple[Mapping[str, Series], VersionVerdict, Registration]
 
 
@@ -71,12 +71,12 @@ def run_info(run: Run) -> Json:
 def drift_info(model: TrackedModel, judged: Judged, since: int, until: int) -> Json | None:
     """One entry of `/model/{name}/drift`: per UTC day the last value of each metric's series, and its verdict.
 
-    Points before `since` or after `until` (milliseconds) are left out; None where none is left.
+    Points before `since` or after `until` (milliseconds) are left out; None if no point is left.
     """
-    series, found, _ = judged
+    series, verdict, _ = judged
     days: dict[int, dict[str, float | None]] = {}
-    for metric, one in series.items():
-        for point in one.points:
+    for metric, metric_series in series.items():
+        for point in metric_series.points:
             if since <= point.time <= until:
                 days.setdefault(day_start(point.time), {})[metric] = point.value
     if not days:
@@ -85,29 +85,29 @@ def drift_info(model: TrackedModel, judged: Judged, since: int, until: int) -> J
         "version": str(model.row.version),
         "stage": model.stage,
         "metrics_over_time": [_day(day, values) for day, values in sorted(days.items())],
-        "verdict": found.verdict,
-        "verdicts": {metric: one.verdict for metric, one in found.metrics.items()},
-        "populations": {metric: one.population for metric, one in found.metrics.items()},
+        "verdict": verdict.verdict,
+        "verdicts": {name: metric.verdict for name, metric in verdict.metrics.items()},
+        "populations": {name: metric.population for name, metric in verdict.metrics.items()},
     }
 
 
 def series_info(model: TrackedModel, judged: Judged, since: int) -> Json:
     """The answer of `/models/{name}/{version}/series`: points since a time in milliseconds."""
-    series, found, registration = judged
+    series, verdict, registration = judged
     settings = settings_or_default(registration.settings)
     return {
         "model_name": model.row.name,
         "model_version": str(model.row.version),
         "metrics": {
             name: {
-                **metric_figures(found.metrics[name]),
+                **metric_figures(verdict.metrics[name]),
                 "direction": settings.direction_of(name),
                 "limits": _limits(settings.limits.get(name)),
-                "reach": base.reach if (base := found.metrics[name].baseline) else None,
-                "points": _points(one.points, since, found.metrics[name].fired),
-                "reference": _points(one.reference, since, {}),
+                "reach": base.reach if (base := verdict.metrics[name].baseline) else None,
+                "points": _points(metric.points, since, verdict.metrics[name].fired),
+                "reference": _points(metric.reference, since, {}),
             }
-            for name, one in series.items()
+            for name, metric in series.items()
         },
     }
 
@@ -130,15 +130,17 @@ def registration_info(registration: Registration, check: Check, stage: str | Non
         "reasons": list(check.reasons),
         "checked_at": rfc3339(check.checked_at) if check.checked_at else None,
         "metric": _key_metric_info(key) if key else None,
-        # Not as it was at the check: the settings may have changed since, or the check is of an earlier version.
-        "metrics": {name: {**told, "direction": settings.direction_of(name)} for name, told in check.metrics.items()},
+        # The direction is not stored with the check: the settings may have changed since.
+        "metrics": {
+            name: {**figures, "direction": settings.direction_of(name)} for name, figures in check.metrics.items()
+        },
     }
 
 
 def standing_info(
     model: TrackedModel, registration: Registration | None, check: Check | None, findings: Sequence[str]
 ) -> Json:
-    """What an entry of `/fleet` tells beside ModelInfo. `check` is None where the version is not monitored."""
+    """The part of an entry of `/fleet` beside ModelInfo. `check` is None if the version is not monitored."""
     settings = settings_or_default(registration.settings if registration else {})
     key = key_metric(check.metrics if check else {}, model.row.metrics, settings.direction_of)
     return {
@@ -166,14 +168,14 @@ def _key_metric_info(key: KeyMetric) -> Json:
 
 
 def _points(points: Sequence[MetricPoint], since: int, fired: Mapping[int, tuple[str, ...]]) -> list[Json]:
-    told: list[Json] = []
+    rows: list[Json] = []
     judged = 0
     for point in points:
-        # What is no number is judged by no rule.
+        # A value that is no number is judged by no rule.
         rules = () if point.value is None else fired.get(judged, ())
         judged += point.value is not None
         if point.time >= since:
-            told.append(
+            rows.append(
                 {
                     "time": rfc3339(point.time),
                     "value": point.value,
@@ -182,7 +184,7 @@ def _points(points: Sequence[MetricPoint], since: int, fired: Mapping[int, tuple
                     "fired": list(rules),
                 }
             )
-    return told
+    return rows
 
 
 def _limits(limits: Limits | None) -> Json | None:

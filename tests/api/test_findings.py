@@ -47,7 +47,7 @@ def test_each_finding_names_the_model_and_what_to_do(service: Service, disorder:
             "name": "bad",
             "version": None,
             "detail": "2 versions are in Production: 1 and 2.",
-            "action": "Leave the one that serves in Production; archive the others, or take their aliases away.",
+            "action": "Keep the version that serves in Production; archive the others, or remove their aliases.",
         }
     ]
 

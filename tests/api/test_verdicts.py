@@ -88,7 +88,9 @@ def test_points_of_the_future_are_not_compared(service: Service, world: MemoryWo
         world.log_metric(run, "f1", 0.99, (START + n) * 1000)
     found = service.json("/model/m/compare?baseline=1&candidate=2")
     reasons = {row["metric"]: row["reason"] for row in found["metrics"]}
-    assert reasons["f1"].startswith("Not comparable: neither version has a point of it; f1: 5 points lie in the future")
+    assert reasons["f1"].startswith(
+        "Not comparable: neither version has a point of this metric; f1: 5 points lie in the future"
+    )
 
 
 def test_before_the_first_check_nothing_is_claimed(monitored: Service) -> None:

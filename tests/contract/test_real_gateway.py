@@ -219,11 +219,11 @@ def test_without_any_experiment_nobody_is_told_that_there_are_no_points_and_no_r
     assert row is not None
     reader = gateway(faulty.url, timeout=60)
     faulty.mode = "empty"
-    with pytest.raises(MlflowUnavailable, match="holds nothing at all"):
+    with pytest.raises(MlflowUnavailable, match="is empty"):
         reader.evidence([row], {})
-    with pytest.raises(MlflowUnavailable, match="holds nothing at all"):
+    with pytest.raises(MlflowUnavailable, match="is empty"):
         reader.readable_evidence([row], {})
-    with pytest.raises(MlflowUnavailable, match="holds nothing at all"):
+    with pytest.raises(MlflowUnavailable, match="is empty"):
         reader.count_runs()
 
 

@@ -401,13 +401,13 @@ class MemoryGateway:
         states = [self._state(one) for one in self._sorted(self.world.registrations.values())]
         return [*states, *self.world.past.values()]
 
-    def log_observations(self, run_id: str, found: Sequence[Observation]) -> None:
+    def log_observations(self, run_id: str, observations: Sequence[Observation]) -> None:
         self._called("log_observations")
         self._live(run_id)
-        if not all(is_metric_name(one.metric) and one.time >= 0 for one in found):
+        if not all(is_metric_name(value.metric) and value.time >= 0 for value in observations):
             raise MlflowRefused(_REFUSED)
         points = self.world.monitor_points.setdefault(run_id, [])
-        points += [MetricPoint(run_id, one.metric, one.time, one.value, MONITOR_RUN) for one in found]
+        points += [MetricPoint(run_id, value.metric, value.time, value.value, MONITOR_RUN) for value in observations]
 
     def change_settings(self, run_id: str, settings: Mapping[str, Any]) -> None:
         self._called("change_settings")

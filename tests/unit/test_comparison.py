@@ -117,7 +117,7 @@ def test_production_is_not_compared_with_training() -> None:
     for one, other in ((produced(STABLE), trained([0.9])), (trained([0.9]), produced(STABLE))):
         row = row_of(one, other)
         assert (row.population, row.method, row.non_inferior, row.difference) == (None, None, None, None)
-        assert row.reason.startswith("Not comparable: the baseline has points of ")
+        assert row.reason.startswith("Not comparable: the baseline has points only from ")
 
 
 def test_a_metric_that_one_of_them_lacks_is_not_comparable_and_which_is_said() -> None:
@@ -132,7 +132,7 @@ def test_a_version_that_yields_no_number_in_production_is_not_saved_by_its_train
     baseline = by_metric(points(STABLE, EVALUATION_RUN) + points([0.9], SOURCE_RUN))
     row = row_of(baseline, candidate)
     assert (row.population, row.method, row.non_inferior) == ("production", None, None)
-    assert "no value of the candidate's is a finite number" in row.reason
+    assert "none of the candidate's values is a finite number" in row.reason
     assert non_inferior([row]) is None
 
 

@@ -1,8 +1,8 @@
 """Champion against challenger: whether a candidate is not worse than a baseline, metric by metric.
 
-Like is compared with like: points from production with such, else those of the source runs. Not worse means that the
-bound of the difference, on its worse side, stays within a margin (Blackwelder: "Proving the null hypothesis" in
-clinical trials, Controlled Clinical Trials 3, 1982). How and why: docs/decisions/0019.
+Like is compared with like: points from production with points from production, else those of the source runs. Not worse
+means that the confidence bound of the difference on the worse side stays within a margin (Blackwelder: "Proving the
+null hypothesis" in clinical trials, Controlled Clinical Trials 3, 1982). Details: docs/decisions/0019.
 """
 
 import math
@@ -15,16 +15,16 @@ from app.domain.monitoring.evidence import PRODUCTION, TRAINING, Series
 from app.domain.registry.models import MetricPoint
 
 MOST_MARGIN = 1e9
-# Of the largest value: what floating point leaves of a difference of equals.
+# The floating-point noise in a difference of equal values, as a share of the largest value.
 _NOISE = 1e-12
 
 
 @dataclass(frozen=True, slots=True)
 class MetricComparison:
-    """One metric of two versions, in its own unit. `difference` is the candidate's less the baseline's.
+    """The comparison of one metric, in its own unit. `difference` is the candidate's value less the baseline's.
 
-    `n` counts days, or points of the smaller sample. Where the two cannot be compared, `reason` says why, and `method`
-    is None; so is `population` where they have no evidence of one kind.
+    `n` counts days, or points of the smaller sample. If the two cannot be compared, `reason` says why, and `method`
+    is None; so is `population` if the two have no evidence of the same kind.
     """
 
     metric: str
@@ -47,7 +47,7 @@ def compare(
     direction_of: Callable[[str], str | None],
     wanted: Collection[str] = (),
 ) -> tuple[MetricComparison, ...]:
-    """One row for each metric that either has, or for each of those wanted, by name.
+    """One row for each metric of either version, or for each of the `wanted` metrics, by name.
 
     `margin`, 0 or more and in the metric's unit, is how much worse the candidate may be. `direction_of` gives
     `higher`, `lower` or None.
@@ -59,10 +59,10 @@ def compare(
 
 
 def non_inferior(rows: Collection[MetricComparison], wanted: Collection[str] = ()) -> bool | None:
-    """Whether the candidate is not worse in any metric that counts; None where that is not known.
+    """Whether the candidate is not worse in any metric that counts; None if that is not known.
 
-    Those count whose direction is known: on evidence from production where any of them has such, else from training.
-    Metrics that are wanted count in any case, also where they cannot be compared.
+    A metric counts if its direction is known. If any such metric has evidence from production, only those with evidence
+    from production count. Metrics that are wanted always count, even if they cannot be compared.
     """
     counting = [row for row in rows if row.direction and row.population]
     production = [row for row in counting if row.population == PRODUCTION]
@@ -78,10 +78,10 @@ def _compared(
     for population in (PRODUCTION, TRAINING):
         ours, theirs = _points(baseline, population), _points(candidate, population)
         if ours and theirs:
-            found = _difference(ours, theirs)
-            if isinstance(found, str):
-                return _not_comparable(metric, direction, population, found)
-            return _judged(metric, direction, population, found, margin)
+            result = _difference(ours, theirs)
+            if isinstance(result, str):
+                return _not_comparable(metric, direction, population, result)
+            return _judged(metric, direction, population, result, margin)
     return _not_comparable(metric, direction, None, _unlike(baseline, candidate))
 
 
@@ -96,21 +96,20 @@ def _not_comparable(metric: str, direction: str | None, population: str | None, 
 
 
 def _unlike(baseline: Series | None, candidate: Series | None) -> str:
-    ours, theirs = (bool(one and (one.points or one.reference)) for one in (baseline, candidate))
+    ours, theirs = (bool(series and (series.points or series.reference)) for series in (baseline, candidate))
     if baseline and candidate and ours and theirs:
-        kinds = f"the baseline has points of {baseline.population} alone, the candidate of {candidate.population}"
+        kinds = f"the baseline has points only from {baseline.population}, the candidate from {candidate.population}"
         return f"Not comparable: {kinds}"
-    who = "neither version has" if ours == theirs else f"the {'candidate' if ours else 'baseline'} has no"
-    of = "a point of it" if ours == theirs else "point of it"
-    misplaced = [reason for one in (baseline, candidate) if one for reason in one.misplaced]
-    return "; ".join([f"Not comparable: {who} {of}", *misplaced])
+    who = "neither version has a" if ours == theirs else f"the {'candidate' if ours else 'baseline'} has no"
+    misplaced = [reason for series in (baseline, candidate) if series for reason in series.misplaced]
+    return "; ".join([f"Not comparable: {who} point of this metric", *misplaced])
 
 
 def _difference(ours: Sequence[MetricPoint], theirs: Sequence[MetricPoint]) -> Difference | str:
     """The difference of two series, or why there is none."""
     baseline, candidate = _finite(ours), _finite(theirs)
     if not baseline or not candidate:
-        return f"Not comparable: no value of the {'candidate' if baseline else 'baseline'}'s is a finite number"
+        return f"Not comparable: none of the {'candidate' if baseline else 'baseline'}'s values is a finite number"
     try:
         return difference(baseline, candidate)
     except OverflowError:
@@ -121,25 +120,25 @@ def _finite(points: Sequence[MetricPoint]) -> Values:
     return [(point.time, point.value) for point in points if point.value is not None and math.isfinite(point.value)]
 
 
-def _judged(metric: str, direction: str | None, population: str, found: Difference, margin: float) -> MetricComparison:
+def _judged(metric: str, direction: str | None, population: str, diff: Difference, margin: float) -> MetricComparison:
     better, holds = None, None
     if direction:
-        gain = found.value if direction == HIGHER else -found.value
-        noise = _NOISE * found.largest
+        gain = diff.value if direction == HIGHER else -diff.value
+        noise = _NOISE * diff.largest
         better = None if abs(gain) <= noise else gain > 0
-        holds = gain - (found.error or 0) >= -margin - max(noise, _NOISE * margin)
-    reason = _in_words(direction, population, found, holds, margin)
+        holds = gain - (diff.error or 0) >= -margin - max(noise, _NOISE * margin)
+    reason = _in_words(direction, population, diff, holds, margin)
     return MetricComparison(
-        metric, direction, population, found.method, found.n, found.first, found.second, found.value, better, holds,
+        metric, direction, population, diff.method, diff.n, diff.first, diff.second, diff.value, better, holds,
         reason,
     )  # fmt: skip
 
 
-def _in_words(direction: str | None, population: str, found: Difference, holds: bool | None, margin: float) -> str:
-    told = f"{found.second:.5g} against {found.first:.5g} in {population}, {found.told}: {found.value:+.5g}"
+def _in_words(direction: str | None, population: str, diff: Difference, holds: bool | None, margin: float) -> str:
+    text = f"{diff.second:.5g} against {diff.first:.5g} in {population}, {diff.basis}: {diff.value:+.5g}"
     if direction is None:
-        return f"{told}; which way is better is not known: the settings of the baseline's registration can say it"
-    if found.error is not None:
+        return f"{text}; set its direction in the settings of the baseline's registration to say which is better"
+    if diff.error is not None:
         side, sign = ("most", 1) if direction == LOWER else ("least", -1)
-        told += f", with 95 % confidence at {side} {found.value + sign * found.error:+.5g}"
-    return f"{told}; {'within' if holds else 'beyond'} the margin of {margin:g}"
+        text += f", with 95 % confidence at {side} {diff.value + sign * diff.error:+.5g}"
+    return f"{text}; {'within' if holds else 'beyond'} the margin of {margin:g}"

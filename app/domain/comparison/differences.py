@@ -1,7 +1,7 @@
-"""The difference of two series of values, and how sure it is.
+"""The difference of two series of values, with a confidence bound.
 
-The bound is one-sided, of Student's t at 95 %: of the paired differences where the series share days, else Welch's
-(Biometrika 34, 1947) with its degrees of freedom rounded down. Which of them, and why: docs/decisions/0019.
+The bound is one-sided, of Student's t at 95 %: of the paired differences if the series share days, else Welch's
+(Biometrika 34, 1947) with its degrees of freedom rounded down. When which, and why: docs/decisions/0019.
 """
 
 import math
@@ -15,10 +15,10 @@ PAIRED, TWO_SAMPLES, LAST_VALUES = "paired days", "two samples", "last values"
 METHODS = (PAIRED, TWO_SAMPLES, LAST_VALUES)
 
 _CONFIDENCE = 0.95
-# Fewer days, or points of each series, tell no deviation.
+# Fewer shared days, or fewer points of either series, give no deviation.
 _LEAST = 5
 _MOST_POINTS = 30
-# Rounded, a whole number of degrees of freedom may come out just below itself.
+# Rounding errors may put a whole number of degrees of freedom just below itself.
 _ROUNDING = 1e-9
 
 Values = Sequence[tuple[int, float]]
@@ -27,10 +27,11 @@ Values = Sequence[tuple[int, float]]
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """The second series' mean, or last value, less the first's: both, and `value`, in the unit of the values.
+    """The difference `value` of the `second` series' mean, or last value, less the `first`; in the unit of the values.
 
-    `error` is how far the 95 % bound lies from it on either side, None where nothing tells. `n` counts days, or points
-    of the smaller sample. `largest` is the largest of the values it is made of, without its sign.
+    `error` is how far the 95 % bound lies from `value` on either side, None if there are too few values. `n` counts
+    days, or points of the smaller sample. `largest` is the largest absolute value. `basis` says in words what was
+    subtracted.
     """
 
     method: str
@@ -40,26 +41,26 @@ class Difference:
     value: float
     error: float | None
     largest: float
-    told: str
+    basis: str
 
 
 def difference(first: Values, second: Values) -> Difference:
-    """How the second differs from the first; each has a value at least. Raises `OverflowError` where none can be told.
+    """How the second differs from the first; neither may be empty. Raises `OverflowError` if the values are too large.
 
-    Of shared UTC days the last values count, where there are five days; else the last 30 values of each, where each has
-    five; else the last value of each.
+    With five or more shared UTC days, the last values of those days are compared; else, if each series has five or more
+    values, the last 30 of each; else the last value of each.
     """
     ours, theirs = _last_of_each_day(first), _last_of_each_day(second)
     shared = sorted(ours.keys() & theirs.keys())
     if len(shared) >= _LEAST:
-        found = _paired([ours[day] for day in shared], [theirs[day] for day in shared])
+        result = _paired([ours[day] for day in shared], [theirs[day] for day in shared])
     elif len(first) >= _LEAST and len(second) >= _LEAST:
-        found = _two_samples(*([value for _, value in values[-_MOST_POINTS:]] for values in (first, second)))
+        result = _two_samples(*([value for _, value in values[-_MOST_POINTS:]] for values in (first, second)))
     else:
-        found = _last_values(first, second)
-    if not math.isfinite(found.value) or not math.isfinite(found.error or 0):
+        result = _last_values(first, second)
+    if not math.isfinite(result.value) or not math.isfinite(result.error or 0):
         raise OverflowError
-    return found
+    return result
 
 
 def _last_of_each_day(values: Values) -> dict[int, float]:
@@ -68,8 +69,8 @@ def _last_of_each_day(values: Values) -> dict[int, float]:
 
 def _last_values(first: Values, second: Values) -> Difference:
     a, b = first[-1][1], second[-1][1]
-    told = f"last values of {len(first)} and {len(second)} points, too few for an interval"
-    return Difference(LAST_VALUES, 1, a, b, b - a, None, _largest([a, b]), told)
+    basis = f"last values of {len(first)} and {len(second)} points, too few for an interval"
+    return Difference(LAST_VALUES, 1, a, b, b - a, None, _largest([a, b]), basis)
 
 
 def _paired(a: Sequence[float], b: Sequence[float]) -> Difference:
@@ -86,13 +87,13 @@ def _two_samples(a: Sequence[float], b: Sequence[float]) -> Difference:
     error = math.hypot(error_a, error_b)
     if 0 < error < math.inf:
         error *= quantile(_CONFIDENCE, _degrees_of_freedom(error_a / error, len(a), error_b / error, len(b)))
-    told = f"means of the last {len(a)} and {len(b)} points"
+    basis = f"means of the last {len(a)} and {len(b)} points"
     n = min(len(a), len(b))
-    return Difference(TWO_SAMPLES, n, mean_a, mean_b, mean_b - mean_a, error, _largest([*a, *b]), told)
+    return Difference(TWO_SAMPLES, n, mean_a, mean_b, mean_b - mean_a, error, _largest([*a, *b]), basis)
 
 
 def _degrees_of_freedom(share_a: float, n_a: int, share_b: float, n_b: int) -> int:
-    """Welch's, of the two standard errors as shares of that of the difference: their squares add up to 1."""
+    """Welch's degrees of freedom. A share is a standard error over that of the difference; their squares add to 1."""
     return int(1 / (share_a**4 / (n_a - 1) + share_b**4 / (n_b - 1)) + _ROUNDING)
 
 
@@ -105,7 +106,7 @@ def _mean_and_deviation(values: Sequence[float]) -> tuple[float, float]:
     if not all(map(math.isfinite, values)):
         raise OverflowError
     mean = _mean(values)
-    # hypot scales its arguments: neither large nor small ones are lost when they are squared.
+    # hypot scales its arguments, so that squaring loses neither large nor small values.
     return mean, math.hypot(*(value - mean for value in values)) / math.sqrt(len(values) - 1)
 
 

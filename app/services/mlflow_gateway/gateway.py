@@ -236,8 +236,9 @@ class MlflowGateway:
                 found[point.run_id].append((point.time, VERDICTS_BY_CODE[point.value]))
         return dict(found)
 
-    def log_observations(self, run_id: str, found: Sequence[Observation]) -> None:
-        self._monitor_runs.log(run_id, [(one.metric, one.value, one.time) for one in found], {})
+    def log_observations(self, run_id: str, observations: Sequence[Observation]) -> None:
+        points = [(value.metric, value.value, value.time) for value in observations]
+        self._monitor_runs.log(run_id, points, {})
 
     def change_settings(self, run_id: str, settings: Mapping[str, Any]) -> None:
         self._monitor_runs.tag(run_id, rows.settings_tags(settings))
