@@ -137,7 +137,7 @@ def _judged(metric: str, direction: str | None, population: str, diff: Differenc
 def _in_words(direction: str | None, population: str, diff: Difference, holds: bool | None, margin: float) -> str:
     text = f"{diff.second:.5g} against {diff.first:.5g} in {population}, {diff.basis}: {diff.value:+.5g}"
     if direction is None:
-        return f"{text}; set its direction in the settings of the baseline's registration to say which is better"
+        return f"{text}; its direction is not known: set it in the settings of the baseline's registration"
     if diff.error is not None:
         side, sign = ("most", 1) if direction == LOWER else ("least", -1)
         text += f", with 95 % confidence at {side} {diff.value + sign * diff.error:+.5g}"

@@ -1,1 +1,1 @@
-"""The registry: registered models, versions, stages, and the fleet made of them."""
+"""The registry: registered models, versions and stages, and the fleet that they form."""

@@ -1,4 +1,4 @@
-"""What changed: MLflow's newest rows held against a fleet."""
+"""Detects changes by comparing rows of MLflow with a fleet."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -10,7 +10,7 @@ from app.domain.registry.models import Inventory, ModelReading, Newest, Register
 
 @dataclass(frozen=True, slots=True)
 class Changed:
-    """Names of registered models to read anew; `beyond`: older rows than those read may have changed too."""
+    """The names of registered models to read again. `beyond` is True if rows older than those read may have changed."""
 
     names: frozenset[str]
     beyond: bool
@@ -18,7 +18,11 @@ class Changed:
 
 @dataclass(frozen=True, slots=True)
 class Unlike:
-    """Registered models that differ in what moves no timestamp, those to read as a whole, and those not listed."""
+    """How a list of all registered models differs from a fleet.
+
+    `same_versions` differ in what moves no timestamp, such as aliases; `updated` must be read with their versions;
+    `missing` are no longer listed.
+    """
 
     same_versions: tuple[RegisteredModel, ...]
     updated: tuple[str, ...]
@@ -26,7 +30,7 @@ class Unlike:
 
 
 def newer_than(newest: Newest, limit: int, fleet: Fleet) -> Changed:
-    """Which models have rows that the fleet does not have so, of the newest `limit` of each kind."""
+    """The models whose newest rows differ from the fleet's. `newest` holds up to `limit` rows of each kind."""
     models = [_is_known(model, fleet) for model in newest.models]
     versions = [
         (known := fleet.find(row.name, row.version)) is not None
@@ -35,13 +39,13 @@ def newer_than(newest: Newest, limit: int, fleet: Fleet) -> Changed:
     ]
     names = {model.name for model, known in zip(newest.models, models, strict=True) if not known}
     names |= {row.name for row, known in zip(newest.versions, versions, strict=True) if not known}
-    # Where all of a full page is news, there may be more.
+    # If a full page holds nothing but news, there may be more.
     beyond = any(len(known) >= limit and not any(known) for known in (models, versions))
     return Changed(frozenset(names), beyond)
 
 
 def renamed(newest: Newest, fleet: Fleet) -> list[str]:
-    """Names that may be gone: a model made at the same time is new under another name."""
+    """The names that may have been renamed: a new name has the same creation time."""
     made = {model.created for model in newest.models if model.name not in fleet.registered}
     there = {model.name for model in newest.models}
     if not made:
@@ -50,7 +54,7 @@ def renamed(newest: Newest, fleet: Fleet) -> list[str]:
 
 
 def unlike(models: Iterable[RegisteredModel], fleet: Fleet) -> Unlike:
-    """All registered models as they are now, held against the fleet."""
+    """Compare all registered models, as MLflow lists them now, with the fleet."""
     now = {model.name: model for model in models}
     same, updated = [], []
     for name, model in now.items():
@@ -63,7 +67,7 @@ def unlike(models: Iterable[RegisteredModel], fleet: Fleet) -> Unlike:
 
 
 def lacking(inventory: Inventory, fleet: Fleet) -> list[str]:
-    """Known models that a reading lacks, or whose versions it lacks though nothing says that the model changed."""
+    """Known models that a reading lacks, or some of whose versions it lacks although the model has not changed."""
     read = {model.name: model.updated for model in inventory.models}
     versions = Counter(row.name for row in inventory.versions)
     return [
@@ -74,7 +78,7 @@ def lacking(inventory: Inventory, fleet: Fleet) -> list[str]:
 
 
 def completed(inventory: Inventory, readings: Mapping[str, ModelReading]) -> Inventory:
-    """A reading with what was read of some models by themselves."""
+    """A reading of the registry in which `readings` of single models replace those models."""
     models = [model for model in inventory.models if model.name not in readings]
     versions = [row for row in inventory.versions if row.name not in readings]
     for reading in readings.values():

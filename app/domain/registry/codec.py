@@ -1,7 +1,4 @@
-"""The fleet as JSON for the shared cache, and back: an index, and parts that are read only where they changed.
-
-What does not fit is no fleet.
-"""
+"""Encodes the fleet as JSON for the shared cache, and decodes it: an index, and parts that are read if they changed."""
 
 import hashlib
 from collections.abc import Callable
@@ -15,12 +12,12 @@ from app.domain.registry.models import Experiment, ModelVersion, RegisteredModel
 from app.domain.registry.stages import StageRules
 
 Read = Callable[[str], Any]
-"""Gives what the shared cache holds under a key."""
+"""Returns what the shared cache holds under a key."""
 
 INDEX = "fleet"
 _EXPERIMENTS = "fleet-experiments"
 
-# Anything that a file which is not ours may do to the reading.
+# What decoding may raise if somebody else wrote the file.
 _MISFITS = (KeyError, TypeError, ValueError, AttributeError)
 
 
@@ -30,7 +27,7 @@ def part_keys() -> list[str]:
 
 
 def index_value(fleet: Fleet, source: str) -> dict[str, Any]:
-    """What to store last of all. `source` names the MLflow it was read from."""
+    """The index, which must be stored last. `source` names the MLflow that the fleet was read from."""
     return {
         "source": source,
         "series": fleet.edition.series,
@@ -45,7 +42,7 @@ def index_value(fleet: Fleet, source: str) -> dict[str, Any]:
 
 
 def parts_value(fleet: Fleet, known: Fleet | None, source: str) -> dict[str, Any]:
-    """What to store of the parts, by key: those that differ from a fleet whose parts are stored already."""
+    """The parts to store, by cache key: those that differ from a fleet whose parts are stored already."""
     parts: dict[str, Any] = {}
     for number, held in enumerate(fleet.segments):
         if known is None or known.segments[number].digest != held.digest:
@@ -62,17 +59,17 @@ def parts_value(fleet: Fleet, known: Fleet | None, source: str) -> dict[str, Any
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Which MLflow a stored fleet must be of, and the rules that make stages of aliases."""
+    """The MLflow that a stored fleet must be from, and the rules that turn aliases into stages."""
 
     name: str
     rules: StageRules
 
 
 def fleet_from(index: Any, read: Read, known: Fleet | None, source: Source) -> Fleet | None:
-    """The stored fleet, or None where it is of another MLflow or not understood.
+    """The stored fleet, or None if it is from another MLflow or unreadable.
 
-    Parts that a known fleet has already are taken from it. A part that was stored after the index is
-    newer than it, which harms nothing: a registered model lies in one part as a whole.
+    Parts that a known fleet already has are taken from it. A part may have been stored after the index and be newer,
+    which does no harm: each registered model is in one part as a whole.
     """
     try:
         if index["source"] != source.name:
@@ -104,7 +101,7 @@ def fleet_from(index: Any, read: Read, known: Fleet | None, source: Source) -> F
 
 
 def edition_from(index: Any) -> Edition | None:
-    """Which edition an index is of; None where it is not understood."""
+    """The edition that an index belongs to; None if the index is unreadable."""
     try:
         return Edition(str(index["series"]), int(index["number"]))
     except _MISFITS:
@@ -112,12 +109,12 @@ def edition_from(index: Any) -> Edition | None:
 
 
 def registrations_value(registrations: list[Registration], stale: bool, source: str) -> dict[str, Any]:
-    """What to store of the list of registrations."""
+    """The list of registrations in the form it is stored in."""
     return {"source": source, "registrations": registrations, "stale": stale}
 
 
 def registrations_from(value: Any, source: str) -> tuple[list[Registration], bool] | None:
-    """The stored list and whether it is stale, or None where it is of another MLflow or not understood."""
+    """The stored list and whether it is stale, or None if it is from another MLflow or unreadable."""
     try:
         if value["source"] != source:
             return None
@@ -132,7 +129,7 @@ def _segment_key(number: int) -> str:
 
 def _segment_from(value: Any, source: Source) -> Segment:
     if value["source"] != source.name:
-        raise ValueError("of another MLflow")
+        raise ValueError("stored for another MLflow")
     models = [RegisteredModel(**row) for row in value["models"]]
     versions = [ModelVersion(**row) for row in value["versions"]]
     return segment(str(value["digest"]), models, versions, source.rules)
@@ -140,10 +137,10 @@ def _segment_from(value: Any, source: Source) -> Segment:
 
 def _experiments_from(value: Any, source: Source) -> tuple[Experiment, ...]:
     if value["source"] != source.name:
-        raise ValueError("of another MLflow")
+        raise ValueError("stored for another MLflow")
     return tuple(Experiment(**row) for row in value["experiments"])
 
 
 def _experiments_digest(experiments: tuple[Experiment, ...]) -> str:
-    told = orjson.dumps(experiments, option=orjson.OPT_SORT_KEYS)
-    return hashlib.blake2b(told, digest_size=12).hexdigest()
+    content = orjson.dumps(experiments, option=orjson.OPT_SORT_KEYS)
+    return hashlib.blake2b(content, digest_size=12).hexdigest()

@@ -13,7 +13,7 @@ import orjson
 from app.domain.registry.models import Experiment, Inventory, ModelReading, ModelVersion, RegisteredModel, TrackedModel
 from app.domain.registry.stages import STAGES, StageRules, aliases_by_version, track
 
-# A change of one model makes one segment anew; the others are kept, in memory and on disk.
+# A change of one model replaces one segment; the others are kept, in memory and on disk.
 SEGMENTS = 64
 
 
@@ -24,17 +24,17 @@ def segment_of(name: str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Edition:
-    """Which publication of the snapshot. `number` grows by one with each.
+    """Identifies a publication of the snapshot. `number` grows by one with each.
 
-    A process that finds no snapshot, or only a stored one, begins a series when it publishes. So a store that was
-    lost, or put back from a copy, is told apart from an old one.
+    A process that has no snapshot, or only a stored one, begins a new series when it publishes. So workers notice when
+    the store was lost, or restored from a copy.
     """
 
     series: str = ""
     number: int = 0
 
     def replaces(self, other: "Edition") -> bool:
-        """Whether it is newer than another, or of another series."""
+        """Whether it is newer than another edition, or of another series."""
         return self.series != other.series or self.number > other.number
 
 
@@ -42,7 +42,7 @@ class Edition:
 class Segment:
     """Some of the registered models with all their versions, highest first.
 
-    `digest` is of what MLflow said; two segments with the same digest are the same.
+    `digest` is that of MLflow's rows; two segments with the same digest are equal.
     """
 
     digest: str
@@ -58,10 +58,10 @@ class Segment:
 class Fleet:
     """Every model version, sorted by name, then by version, highest first.
 
-    `as_of` is when the last full reading began, in milliseconds, for people; None where the clock was wrong.
-    `unreadable` counts the rows that it left out. What is newer is decided by tickets, numbers that readings take
-    when they begin: `ticket` is that of the last full reading, `touched` has those of the models that were read
-    by themselves since, which a sweep that began earlier must not undo.
+    `as_of` is when the last full reading began, in milliseconds, for people; None if the clock was wrong.
+    `unreadable` counts the rows that this reading left out. Tickets, numbers that readings take when they begin, decide
+    what is newer: `ticket` is that of the last full reading. `touched` has those of models that were read singly since
+    then, which a sweep that began earlier must not undo.
     """
 
     as_of: int | None
@@ -75,10 +75,10 @@ class Fleet:
 
     @cached_property
     def by_name(self) -> dict[str, tuple[TrackedModel, ...]]:
-        found: dict[str, tuple[TrackedModel, ...]] = {}
+        versions: dict[str, tuple[TrackedModel, ...]] = {}
         for segment in self.segments:
-            found.update(segment.by_name)
-        return {name: found[name] for name in sorted(found)}
+            versions.update(segment.by_name)
+        return {name: versions[name] for name in sorted(versions)}
 
     @cached_property
     def models(self) -> tuple[TrackedModel, ...]:
@@ -86,17 +86,17 @@ class Fleet:
 
     @cached_property
     def by_stage(self) -> dict[str, tuple[TrackedModel, ...]]:
-        found: dict[str, list[TrackedModel]] = {stage: [] for stage in STAGES}
+        by_stage: dict[str, list[TrackedModel]] = {stage: [] for stage in STAGES}
         for model in self.models:
-            found[model.stage].append(model)
-        return {stage: tuple(models) for stage, models in found.items()}
+            by_stage[model.stage].append(model)
+        return {stage: tuple(models) for stage, models in by_stage.items()}
 
     @cached_property
     def registered(self) -> dict[str, RegisteredModel]:
-        found: dict[str, RegisteredModel] = {}
+        registered: dict[str, RegisteredModel] = {}
         for segment in self.segments:
-            found.update(segment.registered)
-        return found
+            registered.update(segment.registered)
+        return registered
 
     def find(self, name: str, version: int) -> TrackedModel | None:
         """One version, without the index of all."""
@@ -110,7 +110,7 @@ class Fleet:
         return held.registered.get(name), held.by_name.get(name, ())
 
     def changes_since(self, before: "Fleet | None") -> int:
-        """How many registered models are not as they were."""
+        """How many registered models changed."""
         changed = 0
         for number, held in enumerate(self.segments):
             old = before.segments[number] if before else Segment("")
@@ -121,7 +121,7 @@ class Fleet:
 
     @cached_property
     def last_ticket(self) -> int:
-        """The ticket of the newest reading that is part of it."""
+        """The ticket of the newest reading in this fleet."""
         return max(self.ticket, *self.touched.values()) if self.touched else self.ticket
 
     @property
@@ -135,7 +135,7 @@ class Fleet:
 def segment(
     digest: str, models: Iterable[RegisteredModel], versions: Iterable[ModelVersion], rules: StageRules
 ) -> Segment:
-    """A segment of what was read: aliases joined, stages made effective, versions sorted."""
+    """A segment made of MLflow's rows, with aliases, effective stages, and the versions sorted."""
     registered = {model.name: model for model in models}
     aliases = {name: aliases_by_version(model.aliases) for name, model in registered.items() if model.aliases}
     grouped: dict[str, list[TrackedModel]] = {}
@@ -148,16 +148,16 @@ def segment(
 
 
 def digest_of(models: Iterable[RegisteredModel], versions: Iterable[ModelVersion]) -> str:
-    """A name for what was read: the same for the same models and versions in any order."""
-    told = [
+    """A digest of MLflow's rows, the same in any order of the rows."""
+    content = [
         sorted(models, key=lambda model: model.name),
         sorted(versions, key=lambda row: (row.name, row.version)),
     ]
-    return hashlib.blake2b(orjson.dumps(told, option=orjson.OPT_SORT_KEYS), digest_size=12).hexdigest()
+    return hashlib.blake2b(orjson.dumps(content, option=orjson.OPT_SORT_KEYS), digest_size=12).hexdigest()
 
 
 def split(inventory: Inventory) -> list[tuple[list[RegisteredModel], list[ModelVersion]]]:
-    """What was read, by segment."""
+    """The models and versions of a reading, by segment."""
     parts: list[tuple[list[RegisteredModel], list[ModelVersion]]] = [([], []) for _ in range(SEGMENTS)]
     place: dict[str, int] = {}
     for model in inventory.models:
@@ -172,7 +172,7 @@ def split(inventory: Inventory) -> list[tuple[list[RegisteredModel], list[ModelV
 
 
 def with_models(fleet: Fleet, readings: Mapping[str, ModelReading], rules: StageRules, ticket: int) -> Fleet:
-    """The fleet with everything about some registered models replaced by a reading of them that took a ticket."""
+    """The fleet in which newer `readings`, made under a ticket, replace some registered models with their versions."""
     return _replaced(fleet, readings, rules, dict.fromkeys(readings, ticket))
 
 
@@ -196,7 +196,7 @@ def _replaced(
 
 
 def swept(current: Fleet | None, inventory: Inventory, rules: StageRules, ticket: int = 0) -> Fleet:
-    """The fleet after a sweep that took a ticket, keeping what was read of single models after the sweep began."""
+    """The fleet after a sweep made under a ticket. Models that were read singly after the sweep began are kept."""
     if current is not None and current.mock:
         current = None
     segments = []
@@ -215,6 +215,6 @@ def swept(current: Fleet | None, inventory: Inventory, rules: StageRules, ticket
 
 
 def reading_of(fleet: Fleet, name: str) -> ModelReading:
-    """What a fleet says of one registered model."""
+    """One registered model of a fleet, as if it had just been read."""
     model, versions = fleet.model(name)
     return ModelReading(model, tuple(version.row for version in versions))

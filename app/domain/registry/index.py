@@ -1,4 +1,4 @@
-"""Indexes of a fleet's versions: a page of a filtered list without looking at every version."""
+"""Indexes of a fleet's versions, so that a page of a filtered list is found without visiting every version."""
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from functools import cached_property
@@ -14,7 +14,7 @@ V = TypeVar("V", bound=Hashable)
 
 
 class Orders:
-    """Puts places in the orders that are asked for. `make` gives all places in an order; each is made once."""
+    """Sorts places. `make` returns all places in a given order and is called once for each order."""
 
     def __init__(self, make: Callable[[str], list[int]]) -> None:
         self._make = make
@@ -31,7 +31,7 @@ class Orders:
         return [place for place in order if place in wanted]
 
     def _order(self, sort: str) -> tuple[list[int], list[int]]:
-        """The places in an order, and for each place where it comes in that."""
+        """The places in an order, and the rank of each place in that order."""
         made = self._made.get(sort)
         if made is None:
             order = self._make(sort)
@@ -43,7 +43,7 @@ class Orders:
 
 
 class Index:
-    """Finds versions by their places in `Fleet.models`. Each part is made when it is first asked for."""
+    """Finds versions by their places in `Fleet.models`. Each index is made when it is first needed."""
 
     def __init__(self, fleet: Fleet, registrations: Registrations) -> None:
         self._fleet = fleet
@@ -56,26 +56,26 @@ class Index:
         return [self.models[place] for place in self.arranged(self.places(query, among), query.sort)]
 
     def of_stage(self, stage: str) -> Places:
-        """Where the versions of an effective stage are."""
+        """The places of the versions with an effective stage."""
         return self._by_stage.get(stage, ())
 
     def registered(self, model_type: str | None = None) -> Places:
-        """Where the versions are that are registered for monitoring, as one type where it is named."""
+        """The places of the versions that are registered for monitoring, of all or of one model type."""
         return self._by_registration.get(model_type, ())
 
     def places(self, query: ListQuery, among: Places | None = None) -> Places:
-        """Where the versions are that a query matches, by name, then version, highest first."""
-        found: list[Places] = [] if among is None else [among]
+        """The places of the versions that a query matches, by name, then version, highest first."""
+        matches: list[Places] = [] if among is None else [among]
         if query.stage is not None:
-            found.append(self._by_stage.get(query.stage, ()))
+            matches.append(self._by_stage.get(query.stage, ()))
         if query.alias is not None:
-            found.append(self._by_alias.get(query.alias, ()))
+            matches.append(self._by_alias.get(query.alias, ()))
         if query.model_type is not None:
-            found.append(self._by_type.get(query.model_type, ()))
-        found.extend(self._by_tag.get(tag, ()) for tag in query.tags)
+            matches.append(self._by_type.get(query.model_type, ()))
+        matches.extend(self._by_tag.get(tag, ()) for tag in query.tags)
         if query.name is not None:
-            found.append(self._named(query.name))
-        return common(found, len(self.models))
+            matches.append(self._named(query.name))
+        return common(matches, len(self.models))
 
     def arranged(self, places: Places, sort: str | None) -> Places:
         """Places in the order that a query asks for."""
@@ -113,7 +113,7 @@ class Index:
 
     @cached_property
     def _by_registration(self) -> dict[str | None, list[int]]:
-        """By the type that they are registered as, and all of them under None."""
+        """The places of registered versions by the model type that they are registered as; under None all of them."""
         registered = self._registrations
         return grouped(
             (registered[model.key].model_type, None) if model.key in registered else () for model in self.models
@@ -136,7 +136,7 @@ _KEYS: dict[str, Callable[[TrackedModel], str | int]] = {
 
 
 def grouped(values: Iterable[Iterable[V]]) -> dict[V, list[int]]:
-    """The places of each value, of what each place holds."""
+    """For each value the places that hold it; `values` are what each place holds."""
     places: dict[V, list[int]] = {}
     for place, held in enumerate(values):
         for value in held:
@@ -144,13 +144,13 @@ def grouped(values: Iterable[Iterable[V]]) -> dict[V, list[int]]:
     return places
 
 
-def common(found: list[Places], count: int) -> Places:
-    """The places that are in all of the lists, in order; all of `count` where there is no list."""
-    if not found:
+def common(lists: list[Places], count: int) -> Places:
+    """The places that are in all of the lists, in order; the first `count` places if there is no list."""
+    if not lists:
         return range(count)
-    found.sort(key=len)
-    common: Places = found[0]
-    for places in found[1:]:
+    lists.sort(key=len)
+    common: Places = lists[0]
+    for places in lists[1:]:
         if not common:
             break
         wanted = frozenset(places) if not isinstance(places, range) else places

@@ -46,10 +46,10 @@ class ModelVersion:
 
 @dataclass(frozen=True, slots=True)
 class TrackedModel:
-    """A model version with what follows from the registry around it.
+    """A model version with its aliases, effective stage and model type.
 
-    `stage` is the effective stage and `stage_source` says whence: `stage` or `alias`.
-    `model_type` is what tags and metric names say; a registration may say otherwise.
+    `stage_source` says where the effective stage comes from: `stage` or `alias`. `model_type` follows from tags and
+    metric names; a registration may override it.
     """
 
     row: ModelVersion
@@ -94,8 +94,8 @@ class Run:
 class MetricPoint:
     """One logged value of one metric. `time` in milliseconds; `value` is None for NaN and infinity.
 
-    `source` is where it was logged, one of the `SOURCES` of `domain/monitoring/evidence.py`. `step` orders what was
-    logged at one time.
+    `source` is where it was logged, one of the `SOURCES` of `domain/monitoring/evidence.py`. `step` orders points of
+    the same time.
     """
 
     run_id: str
@@ -110,8 +110,8 @@ class MetricPoint:
 class Inventory:
     """One reading of the whole of MLflow's registry.
 
-    `read_at` is when the reading began, in milliseconds, for people. `unreadable` counts rows left out because
-    they could not be understood.
+    `read_at` is when the reading began, in milliseconds, for people. `unreadable` counts the rows that were left out
+    because they could not be parsed.
     """
 
     read_at: int
@@ -123,9 +123,9 @@ class Inventory:
 
 @dataclass(frozen=True, slots=True)
 class ModelReading:
-    """One reading of one registered model; `model` is None when MLflow does not know it.
+    """One reading of one registered model; `model` is None if MLflow does not know it.
 
-    `versions` is None where they were not read.
+    `versions` is None if they were not read.
     """
 
     model: RegisteredModel | None
@@ -145,8 +145,8 @@ class Newest:
 class Registration:
     """One model version registered for monitoring: an open monitor run in MLflow.
 
-    `version_created` is the creation time of the version it was made for, so that a model
-    deleted and made anew inherits nothing. `settings` are the registration's own, as JSON.
+    `version_created` is the creation time of the version, so that a version that was deleted and created anew is not
+    taken for it. `settings` are those of the registration, as JSON.
     """
 
     name: str
@@ -165,7 +165,7 @@ class Registration:
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """One webhook of MLflow's: where it delivers to, and which events. The address shows no user name or password."""
+    """One webhook of MLflow: its address, without user name and password, and its events."""
 
     id: str
     name: str

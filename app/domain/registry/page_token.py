@@ -10,13 +10,12 @@ _MOST = 1 << 62
 
 def page_token_offset(token: str) -> int | None:
     """The offset in a page token; None for anything else. A broken token makes MLflow's server fail."""
-    found = _parsed(token)
-    offset = found.get("offset") if found else None
+    offset = _parsed(token).get("offset")
     return offset if type(offset) is int and 0 < offset < _MOST else None
 
 
 def page_token_at(token: str, offset: int) -> str | None:
-    """The token of the same list that stands at another offset; None at its start, where no token is needed."""
+    """The token for another offset in the same list; None for its start, which needs no token."""
     if offset <= 0:
         return None
     return base64.b64encode(json.dumps({**_parsed(token), "offset": offset}).encode()).decode()
@@ -24,7 +23,7 @@ def page_token_at(token: str, offset: int) -> str | None:
 
 def _parsed(token: str) -> dict[str, Any]:
     try:
-        found = json.loads(base64.b64decode(token, validate=True))
+        content = json.loads(base64.b64decode(token, validate=True))
     except (binascii.Error, ValueError, RecursionError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return content if isinstance(content, dict) else {}

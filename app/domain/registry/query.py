@@ -1,4 +1,4 @@
-"""What a client asks of a list of model versions, and which page of it."""
+"""Queries of a list of model versions, and its pages."""
 
 from dataclasses import dataclass
 
@@ -7,12 +7,12 @@ from app.domain.registry.models import Registration, TrackedModel
 
 SORTS = ("name", "creation_timestamp", "last_updated_timestamp")
 VERDICT_SORTS = ("verdict", "since")
-"""Orders by what the last checks say; the first is worst first, then the newest change."""
+"""Orders by the last check. `verdict` puts the worst first, and among equal verdicts the newest change."""
 
 
 @dataclass(frozen=True, slots=True)
 class ListQuery:
-    """What a client asked of a list. `stage` is one of the four; `tags` are (key, value) pairs."""
+    """A query of a list of versions. `stage` is one of `STAGES`; `tags` are (key, value) pairs."""
 
     page: int | None = None
     page_size: int | None = None
@@ -26,7 +26,7 @@ class ListQuery:
 
 @dataclass(frozen=True, slots=True)
 class FleetQuery(ListQuery):
-    """What a client asked of versions and their verdicts. `verdict` is one of the four, `finding` a kind of finding."""
+    """A query that also filters by verdict and finding. `verdict` is one of `VERDICTS`, `finding` a kind of finding."""
 
     verdict: str | None = None
     monitored: bool | None = None
@@ -34,12 +34,12 @@ class FleetQuery(ListQuery):
 
 
 EVERYTHING = ListQuery()
-"""The query that asks for nothing in particular."""
+"""The query without filters, order or page."""
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Where a page lies in its list: `total` rows, `page` of `page_size` rows each."""
+    """One page of a list with `total` rows: the number `page`, from 1, with `page_size` rows per page."""
 
     total: int
     page: int
@@ -56,22 +56,22 @@ class Page:
 
 
 def pagination(page: Page) -> dict[str, int]:
-    """The value of the header `X-Pagination`, in flask-smorest's words."""
-    told = {"total": page.total, "total_pages": page.total_pages}
+    """The value of the header `X-Pagination`, with the keys of flask-smorest."""
+    header = {"total": page.total, "total_pages": page.total_pages}
     if not page.total:
-        return told
-    told |= {"first_page": 1, "last_page": page.total_pages, "page": page.page}
+        return header
+    header |= {"first_page": 1, "last_page": page.total_pages, "page": page.page}
     if 1 < page.page <= page.total_pages + 1:
-        told["previous_page"] = page.page - 1
+        header["previous_page"] = page.page - 1
     if page.page < page.total_pages:
-        told["next_page"] = page.page + 1
-    return told
+        header["next_page"] = page.page + 1
+    return header
 
 
 def page_of(query: ListQuery, total: int, most: int) -> Page:
-    """The page asked for: without `page` the first, of `most` rows where no size was named.
+    """The page that a query asks for: by default the first, with `most` rows.
 
-    Raises `InvalidInput` where more rows than `most` are asked for.
+    Raises `InvalidInput` if the query asks for more than `most` rows.
     """
     if query.page_size is not None and query.page_size > most:
         raise InvalidInput(f"page_size: at most {most} (MAX_MODELS_RETURNED).")
@@ -79,5 +79,5 @@ def page_of(query: ListQuery, total: int, most: int) -> Page:
 
 
 def effective_type(model: TrackedModel, registration: Registration | None) -> str | None:
-    """What it was registered for monitoring as, else what the registry says."""
+    """The model type of the registration, or without one that of the registry."""
     return registration.model_type if registration else model.model_type

@@ -10,7 +10,7 @@ _MODELS = (
     ("sample-churn", "classifier", {"accuracy": 0.91, "f1_score": 0.88}),
     ("sample-demand", "regressor", {"rmse": 12.4, "r2": 0.81}),
 )
-# 2023-12-01: the same at each look, so that a client that has the sample gets a 304.
+# 2023-12-01, always the same, so that a client that already has the sample gets a 304.
 _MADE = 1_701_388_800_000
 _STAGES = ("Archived", "Staging", "Production")
 

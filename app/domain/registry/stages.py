@@ -1,4 +1,4 @@
-"""Stages, aliases and model types: what a version is taken for."""
+"""The effective stage and the model type of a version."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -40,7 +40,7 @@ def stage_rules(production: Iterable[str], staging: Iterable[str]) -> StageRules
 
 
 def implied_type(metrics: Iterable[str]) -> str | None:
-    """What the metric names imply: the type more of them speak for, None on a tie."""
+    """The model type that more of the metric names suggest; None on a tie."""
     names = [name.lower() for name in metrics]
     classifier = sum(any(word in name for word in _CLASSIFIER_WORDS) for name in names)
     regressor = sum(any(word in name for word in _REGRESSOR_WORDS) for name in names)

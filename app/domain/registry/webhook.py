@@ -1,4 +1,4 @@
-"""What MLflow's webhooks deliver: who sent it, how old it is, and which model it is about."""
+"""Deliveries of MLflow's webhooks: their signature, their age, and the model that they are about."""
 
 import base64
 import hashlib
@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from app.domain.errors import InvalidInput, Unauthorized
 
-# The events of MLflow's registry. It has none for what is deleted or renamed, but for tags and aliases.
+# The events of MLflow's registry. Deleting or renaming models and versions has no event.
 EVENTS = (
     "registered_model.created",
     "model_version.created",
@@ -23,18 +23,18 @@ EVENTS = (
     "model_version_alias.created",
     "model_version_alias.deleted",
 )
-# By this name the tower knows its own.
+# The tower recognises its own webhooks by this name.
 WEBHOOK_NAME = "control-tower"
 RECEIVER_PATH = "/webhooks/mlflow"
 # How far the time of a delivery may be from ours, in milliseconds. MLflow's last retry follows within a minute.
 MOST_AGE = 300_000
 MOST_BODY_BYTES = 1 << 20
 _MOST_NAME = 1000
-# MLflow's column for it.
+# The length of MLflow's column for the URL.
 _MOST_URL = 500
 
 _ID, _TIME, _SIGNATURE = "x-mlflow-delivery-id", "x-mlflow-timestamp", "x-mlflow-signature"
-# Without a dot, so that what is signed, `id.time.body`, comes apart in one way only.
+# Without a dot, so that the signed text `id.time.body` can be split in only one way.
 _DELIVERY_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _SECONDS = re.compile(r"[0-9]{1,12}")
 _VERSION = "v1,"
@@ -47,7 +47,7 @@ _TOO_OLD = "The delivery is more than 5 minutes old, or ahead of time. Check the
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One delivery that MLflow signed. `sent_at` in milliseconds; `name` is None when there is nothing to do."""
+    """One delivery that MLflow signed. `sent_at` in milliseconds; `name` is None if there is nothing to do."""
 
     delivery_id: str
     sent_at: int
@@ -55,9 +55,9 @@ class Delivery:
 
 
 def delivered(secret: str, headers: Mapping[str, str], body: bytes, now: int) -> Delivery:
-    """The delivery, once it is shown to be MLflow's and recent; `now` in milliseconds.
+    """The delivery, checked to be signed by MLflow and recent; `now` in milliseconds.
 
-    Raises `Unauthorized` where it is not, and `InvalidInput` where it is and still cannot be used.
+    Raises `Unauthorized` if it is not, and `InvalidInput` if a signed delivery cannot be used.
     """
     # A server in between may have changed the case of the names.
     given = {name.lower(): value for name, value in headers.items()}
@@ -80,7 +80,7 @@ def signature(secret: str, delivery_id: str, seconds: str, body: bytes) -> str:
 
 
 def receiver_url(text: str) -> str:
-    """The address that MLflow shall deliver to; one without a path gets the service's."""
+    """The address that MLflow shall deliver to. An address without a path gets `RECEIVER_PATH`."""
     try:
         parts = urlsplit(text)
         good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and not parts.fragment
@@ -96,10 +96,10 @@ def receiver_url(text: str) -> str:
 
 
 class Deliveries:
-    """The deliveries of the last minutes, so that a retry or a replay is known as such.
+    """The deliveries of the last minutes, so that a retry or a replay is recognised.
 
-    What is forgotten is too old to be accepted. Beyond `most` the oldest go earlier: to see one of them
-    twice costs a reading of its model, no more. Threads may share it.
+    A delivery is forgotten once it is too old to be accepted. Beyond `most` deliveries the oldest are forgotten
+    earlier: a repeated delivery then costs another reading of its model, no more. Threads may share an instance.
     """
 
     def __init__(self, most: int = 10_000) -> None:
@@ -109,7 +109,7 @@ class Deliveries:
         self._by_age: list[tuple[int, str]] = []
 
     def is_new(self, delivery_id: str, sent_at: int, now: int) -> bool:
-        """Whether it has not come before; from now on it has. Times in milliseconds."""
+        """Whether the delivery did not come before; remembers it. Times in milliseconds."""
         oldest = now - MOST_AGE
         with self._lock:
             while self._by_age and self._by_age[0][0] < oldest:
@@ -127,10 +127,10 @@ class Deliveries:
 
 
 def _signed(expected: str, header: str) -> bool:
-    """Whether one of the signatures is the expected one. While a secret is changed there may be several."""
+    """Whether the header holds the expected signature. While a secret is being changed, it may hold several."""
     wanted = expected.encode()
-    # Compared as text: what is no base64, or another spelling of the same bytes, is just another signature.
-    matches = [hmac.compare_digest(wanted, one.encode(errors="replace")) for one in header.split()]
+    # Compared as text: invalid base64, or another spelling of the same bytes, does not match.
+    matches = [hmac.compare_digest(wanted, given.encode(errors="replace")) for given in header.split()]
     return any(matches)
 
 
@@ -161,7 +161,7 @@ def _parsed(body: bytes) -> dict[str, Any]:
 
 
 def _encodable(text: str) -> bool:
-    """Whether it is text: JSON may hold half of a surrogate pair."""
+    """Whether the text can be encoded: JSON may hold half of a surrogate pair."""
     try:
         text.encode()
     except UnicodeEncodeError:
