@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -35,6 +35,8 @@ _ENCODED = "whsec_"
 # A comma may stand within an Apprise URL, a blank may not.
 _BETWEEN_URLS = re.compile(r"\s*,\s*(?=[A-Za-z][A-Za-z0-9]*://)|,?\s+,?\s*")
 _APPRISE_URL = re.compile(r"[A-Za-z][A-Za-z0-9]*://.+")
+# As MLflow names them.
+_WORKSPACE = re.compile(r"[a-z0-9][a-z0-9-]{0,61}[a-z0-9]")
 HOW_TO_MAKE_ONE = "`python3 -c 'import secrets; print(secrets.token_urlsafe(32))'`"
 
 
@@ -98,6 +100,9 @@ class Settings(BaseSettings):
     mlflow_tracking_username: str | None = Field(None, description="User name for MLflow.")
     mlflow_tracking_password: SecretStr | None = Field(None, description="Password for MLflow.")
     mlflow_tracking_token: SecretStr | None = Field(None, description="Bearer token for MLflow, instead of a password.")
+    mlflow_workspace: str | None = Field(
+        None, description="Workspace of the MLflow server to show; without, the server's default one."
+    )
     mlflow_request_timeout_seconds: int = Field(10, ge=1, le=600, description="Time-out of one MLflow request.")
     mlflow_request_max_retries: int = Field(1, ge=0, le=10, description="How often a failed MLflow request is retried.")
     mlflow_webhook_secret: SecretStr | None = Field(None, description="Signs what MLflow's webhooks deliver.")
@@ -241,6 +246,15 @@ class Settings(BaseSettings):
         if value is not None and value.startswith(("http://", "https://")) and not _is_http(value):
             # A password with a bare `/`, `?` or `#` ends the address early: its rest would be shown as a path.
             raise ValueError("must be an address; percent-encode / ? # [ ] in the user name and the password")
+        return value
+
+    @field_validator("mlflow_workspace")
+    @classmethod
+    def _workspace(cls, value: str | None, others: ValidationInfo) -> str | None:
+        if value is not None and not _WORKSPACE.fullmatch(value):
+            raise ValueError("must be 2 to 63 lower-case letters, digits and hyphens, with no hyphen at its ends")
+        if value is not None and not _is_http(others.data.get("mlflow_tracking_uri") or ""):
+            raise ValueError("only an MLflow server has workspaces: MLFLOW_TRACKING_URI must be its http(s) address")
         return value
 
     @property

@@ -51,6 +51,7 @@ class MlflowConfigSchema(Schema):
 
     tracking_uri = text("Address, without user name and password", "https://your-mlflow-server.com", required=True)
     authentication = flag("Whether credentials are set", True, required=True)
+    workspace = text("`MLFLOW_WORKSPACE`; null for the server's default one", "fraud", required=True, allow_none=True)
 
 
 class ApiConfigSchema(Schema):

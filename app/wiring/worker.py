@@ -208,7 +208,11 @@ def public_config(settings: Settings) -> dict[str, Any]:
     shown = without_userinfo(uri)
     secrets = (settings.mlflow_tracking_password, settings.mlflow_tracking_token)
     return {
-        "mlflow": {"tracking_uri": shown, "authentication": shown != uri or any(secrets)},
+        "mlflow": {
+            "tracking_uri": shown,
+            "authentication": shown != uri or any(secrets),
+            "workspace": settings.mlflow_workspace,
+        },
         "api": {"host": settings.api_host, "port": settings.api_port, "version": API_VERSION},
         "release": RELEASE,
         "features": {

@@ -85,8 +85,11 @@ def real_world(settings: Settings, marks: Marks | None) -> World:
 
 
 def source_of(settings: Settings) -> str:
-    """The id of the mirrored MLflow: a hash of its address without credentials."""
-    return hashlib.sha256(without_userinfo(settings.tracking_uri).encode()).hexdigest()[:16]
+    """The id of the mirrored MLflow: a hash of its address without credentials, and of its workspace."""
+    parts = [without_userinfo(settings.tracking_uri)]
+    if settings.mlflow_workspace:
+        parts.append(settings.mlflow_workspace)
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 
 def patience_of(settings: Settings) -> float:
@@ -128,6 +131,7 @@ def _gateway(settings: Settings, counting: "Instruments") -> MlflowGateway:
         username=settings.mlflow_tracking_username,
         password=password.get_secret_value() if password else None,
         token=token.get_secret_value() if token else None,
+        workspace=settings.mlflow_workspace,
         timeout=settings.mlflow_request_timeout_seconds,
         retries=settings.mlflow_request_max_retries,
         monitoring_experiment=settings.monitoring_experiment,

@@ -105,7 +105,7 @@ def test_the_configuration_is_told_as_the_old_service_told_it(start: Start) -> N
         enable_debug_endpoints=False,
     )
     assert service.json("/config") == {
-        "mlflow": {"tracking_uri": "https://mlflow.example:5000/base", "authentication": False},
+        "mlflow": {"tracking_uri": "https://mlflow.example:5000/base", "authentication": False, "workspace": None},
         "api": {"host": "127.0.0.1", "port": 9000, "version": "1.0.0"},
         "release": RELEASE,
         "features": {
@@ -131,7 +131,7 @@ def test_the_configuration_is_told_as_the_old_service_told_it(start: Start) -> N
 )
 def test_the_configuration_never_shows_a_credential(start: Start, settings: dict[str, str], shown: str) -> None:
     service = start(**settings)
-    assert service.json("/config")["mlflow"] == {"tracking_uri": shown, "authentication": True}
+    assert service.json("/config")["mlflow"] == {"tracking_uri": shown, "authentication": True, "workspace": None}
     assert "er2" not in service.get("/config").text
 
 

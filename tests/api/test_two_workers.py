@@ -134,6 +134,16 @@ def test_the_snapshot_of_another_mlflow_is_not_served(
     assert other.get("/models/m/1/monitor/status").status_code == 500
 
 
+def test_what_was_read_from_another_workspace_is_not_served(start: Start, gateway: MemoryGateway) -> None:
+    server = {"mlflow_tracking_uri": "http://mlflow:5000"}
+    gateway.world.add_version("m")
+    start(**server, mlflow_workspace="fraud").refresh()
+    gateway.failure = MlflowUnavailable("MLflow is down.")
+    assert start(**server, mlflow_workspace="fraud").keys("/models/all") == [("m", "1")]
+    for other in ({}, {"mlflow_workspace": "sales"}):
+        assert start(**server, **other).get("/models/all").status_code == 500
+
+
 def test_a_snapshot_is_kept_for_the_same_mlflow_under_other_credentials(
     start: Start, gateway: MemoryGateway, tmp_path: Path
 ) -> None:

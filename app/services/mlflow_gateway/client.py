@@ -14,9 +14,11 @@ from app.domain.redact import without_userinfo
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+WORKSPACE_HEADER = "X-MLFLOW-WORKSPACE"
+
 
 class Connection:
-    """Where MLflow is and how to log in; makes one client per process when it is first needed."""
+    """Where MLflow is, how to log in, and which workspace to read; makes one client a process, when first needed."""
 
     def __init__(
         self,
@@ -26,6 +28,7 @@ class Connection:
         token: str | None = None,
         timeout: int = 10,
         retries: int = 1,
+        workspace: str | None = None,
     ) -> None:
         parts = urlsplit(uri)
         # Taken out of the address, which MLflow repeats in its errors.
@@ -35,6 +38,7 @@ class Connection:
             "MLFLOW_TRACKING_PASSWORD": password or (unquote(parts.password) if parts.password else None),
             "MLFLOW_TRACKING_TOKEN": token,
         }
+        self.workspace = workspace
         self._limits = {
             "MLFLOW_HTTP_REQUEST_TIMEOUT": str(timeout),
             "MLFLOW_HTTP_REQUEST_MAX_RETRIES": str(retries),
@@ -53,17 +57,22 @@ class Connection:
     def is_http(self) -> bool:
         return self.uri.startswith(("http://", "https://"))
 
-    def authorization(self) -> dict[str, str]:
-        """The header by which MLflow's own client logs in: with a name before it does with a token."""
+    def headers(self) -> dict[str, str]:
+        """The headers by which MLflow's own client logs in, with a name before it does with a token, and the workspace."""
         username, password, token = self._credentials.values()
+        headers = {WORKSPACE_HEADER: self.workspace} if self.workspace else {}
         if username and password:
-            return {"Authorization": "Basic " + base64.b64encode(f"{username}:{password}".encode()).decode()}
-        return {"Authorization": f"Bearer {token}"} if token else {}
+            headers["Authorization"] = "Basic " + base64.b64encode(f"{username}:{password}".encode()).decode()
+        elif token:
+            headers["Authorization"] = f"Bearer {token}"
+        return headers
 
     def _new_client(self) -> "MlflowClient":
         # MLflow reads these from the environment at each call; there is no other way to hand them over.
         os.environ.update(self._limits)
         os.environ.update({key: value for key, value in self._credentials.items() if value})
+        if self.workspace:
+            os.environ["MLFLOW_WORKSPACE"] = self.workspace
         from mlflow import MlflowClient  # noqa: PLC0415 - a second or more, and 165 MB: only where it is needed
 
         if not self.is_http:

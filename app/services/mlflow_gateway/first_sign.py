@@ -22,7 +22,7 @@ def _server_answers(connection: Connection, seconds: float) -> bool:
     request = urllib.request.Request(  # noqa: S310 - http and https alone come here
         connection.uri.rstrip("/") + _SEARCH,
         json.dumps({"max_results": 1}).encode(),
-        {"Content-Type": "application/json", **connection.authorization()},
+        {"Content-Type": "application/json", **connection.headers()},
     )
     with urllib.request.urlopen(request, timeout=seconds) as answer:  # noqa: S310
         return "experiments" in json.loads(answer.read(1 << 20))

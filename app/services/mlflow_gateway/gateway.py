@@ -67,10 +67,11 @@ class MlflowGateway:
         username: str | None = None,
         password: str | None = None,
         token: str | None = None,
+        workspace: str | None = None,
         telemetry: Telemetry | None = None,
     ) -> "MlflowGateway":
         """A gateway to the MLflow at `uri`; `timeout` in seconds holds for each try of a request."""
-        connection = Connection(uri, username, password, token, timeout, retries)
+        connection = Connection(uri, username, password, token, timeout, retries, workspace)
         # Half a second for what is not waiting: the connection, the parsing.
         calls = Calls(timeout * (retries + 1) + 0.5, telemetry)
         return cls(connection, calls, monitoring_experiment, clock)
