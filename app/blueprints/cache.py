@@ -1,4 +1,4 @@
-"""The mirror: what it holds, read it anew, clear what is persisted."""
+"""The mirror: report on it, refresh it, clear the persisted snapshot."""
 
 from flask import Response
 
@@ -29,18 +29,18 @@ def cache_info() -> Response:
 def refresh_cache() -> Response:
     """Read everything from MLflow now. A refresh that fails changes nothing.
 
-    All who ask while one runs share the next one, which begins after they asked.
+    Requests that come while a refresh runs share the next refresh, which begins after they came.
     """
     if not tower().mirror.cached:
         raise InvalidInput("The cache is off. Set ENABLE_CACHE=true to have one to refresh.")
     fleet = tower().mirror.refreshed(tower().refresh_trigger.refresh())
-    told = {
+    result = {
         "message": "Cache refreshed successfully",
         "models_synced": len(fleet.models),
         "timestamp": rfc3339(tower().clock()),
         "cache_stats": tower().cache_report.stats(),
     }
-    return live(told)
+    return live(result)
 
 
 @blp.route("/cache/clear", methods=["DELETE"])
@@ -48,12 +48,12 @@ def refresh_cache() -> Response:
 @errors(blp)
 @blp.response(200, ClearedSchema, headers=AGE_HEADERS)
 def clear_cache() -> Response:
-    """Remove the persisted snapshot. Every worker goes on serving the one that it has."""
+    """Remove the persisted snapshot. Every worker goes on serving the snapshot that it has in memory."""
     if not tower().cache_report.clear():
         raise TowerError("The persisted snapshot could not be removed. Check the rights on CACHE_DIRECTORY.")
-    told = {
+    result = {
         "message": "Persistent cache cleared successfully",
         "timestamp": rfc3339(tower().clock()),
         "note": "Next startup will fetch fresh data from MLflow",
     }
-    return live(told)
+    return live(result)

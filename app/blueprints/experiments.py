@@ -30,8 +30,8 @@ def experiments(query: dict[str, Any]) -> Answer:
 @blp.response(200, RunSchema(many=True), headers={**AGE_HEADERS, **_NEXT})
 def runs(query: dict[str, Any], experiment_id: str) -> Response:
     """Runs of an experiment, newest first, read from MLflow now."""
-    found, token = tower().runs.of(experiment_id, query["limit"], query["page_token"])
-    response = live(found)
+    rows, token = tower().runs.of(experiment_id, query["limit"], query["page_token"])
+    response = live(rows)
     if token:
         response.headers["X-Next-Page-Token"] = token
     return response

@@ -12,11 +12,11 @@ blp = TowerBlueprint("fleet", __name__, description="Every model version with it
 
 @cached(blp, "/fleet", FleetRowSchema(many=True), FleetQuerySchema)
 def fleet(query: FleetQuery) -> Answer:
-    """Every model version with its verdict, the metric to look at first, and what was found of it."""
+    """Every model version with its verdict, the metric to look at first, and its findings."""
     return tower().catalogue.fleet(query)
 
 
 @cached(blp, "/fleet/summary", FleetSummarySchema)
 def summary() -> Answer:
-    """How many versions there are: of each verdict, finding and stage."""
+    """The number of versions by verdict, finding and stage."""
     return tower().catalogue.fleet_summary()

@@ -1,4 +1,4 @@
-"""Model lists, and what there is to say of one model."""
+"""Model lists, and the versions, drift and comparison of one model."""
 
 from collections.abc import Callable
 from typing import Any
@@ -85,7 +85,7 @@ def model_versions(model_name: str) -> Answer:
 @blp.arguments(DriftQuerySchema, location="query")
 @blp.response(200, DriftSchema(many=True), headers=AGE_HEADERS)
 def model_drift(query: dict[str, Any], model_name: str) -> Response:
-    """Per version the metrics of each day, as MLflow's metric history has them."""
+    """The daily metrics of each version, from MLflow's metric history."""
     return live(tower().drift.of(model_name, query["metric"], query["days"]))
 
 
@@ -96,5 +96,5 @@ def model_drift(query: dict[str, Any], model_name: str) -> Response:
 @blp.response(200, ComparisonSchema, headers=AGE_HEADERS)
 def compare_versions(query: dict[str, Any], model_name: str) -> Response:
     """Champion against challenger: per metric both values, the difference, and whether the candidate is not worse."""
-    told = tower().comparison.of(model_name, query["baseline"], query["candidate"], query["margin"], query["metric"])
-    return live(told)
+    result = tower().comparison.of(model_name, query["baseline"], query["candidate"], query["margin"], query["metric"])
+    return live(result)

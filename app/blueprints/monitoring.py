@@ -50,14 +50,14 @@ def register(body: dict[str, Any], model_name: str, model_version: str) -> Respo
     """Add a model version to monitoring."""
     by = body.get("registered_by") or default_registrant()
     made = tower().registrations.register(model_name, model_version, body["model_type"], by, body.get("settings"))
-    told = {
+    result = {
         "message": f"Model {model_name} v{model_version} added to monitoring as {made.model_type}",
         "model_name": model_name,
         "model_version": model_version,
         "model_type": made.model_type,
         "registered_at": rfc3339(made.registered_at),
     }
-    return live(told, 201)
+    return live(result, 201)
 
 
 @blp.route(_PATH, methods=["DELETE"])
@@ -67,13 +67,13 @@ def register(body: dict[str, Any], model_name: str, model_version: str) -> Respo
 def remove(model_name: str, model_version: str) -> Response:
     """Remove a model version from monitoring."""
     removed_at = tower().registrations.remove(model_name, model_version, default_registrant())
-    told = {
+    result = {
         "message": f"Model {model_name} v{model_version} removed from monitoring",
         "model_name": model_name,
         "model_version": model_version,
         "removed_at": rfc3339(removed_at),
     }
-    return live(told)
+    return live(result)
 
 
 @blp.route(f"{_PATH}/status")
@@ -101,7 +101,7 @@ def registration(model_name: str, model_version: str) -> Response:
 @blp.arguments(SettingsSchema, example={"settings": {"silence_hours": None, "alarm": {"m": 2}}})
 @blp.response(200, MonitoredVersionSchema, headers=AGE_HEADERS)
 def change(body: dict[str, Any], model_name: str, model_version: str) -> Response:
-    """Change the settings of a registration. What is not named stays; null restores a default."""
+    """Change the settings of a registration. Settings that are not named stay; null restores a default."""
     tower().registrations.change_settings(model_name, model_version, body["settings"])
     return live(tower().monitoring.one(model_name, model_version))
 
@@ -114,10 +114,10 @@ def change(body: dict[str, Any], model_name: str, model_version: str) -> Respons
 )
 @blp.response(201, AcceptedSchema, headers=AGE_HEADERS)
 def observe(body: dict[str, Any], model_name: str, model_version: str) -> Response:
-    """Send metric values of a monitored version; all of them are written or none."""
-    found = observations_of(body, tower().clock())
-    tower().registrations.observe(model_name, model_version, found)
-    return live({"accepted": len(found)}, 201)
+    """Send metric values of a monitored version. Either all of them are written or none."""
+    observations = observations_of(body, tower().clock())
+    tower().registrations.observe(model_name, model_version, observations)
+    return live({"accepted": len(observations)}, 201)
 
 
 @blp.route("/models/<string:model_name>/<string:model_version>/series")
@@ -126,7 +126,7 @@ def observe(body: dict[str, Any], model_name: str, model_version: str) -> Respon
 @blp.arguments(SeriesQuerySchema, location="query")
 @blp.response(200, SeriesSchema, headers=AGE_HEADERS)
 def series(query: dict[str, Any], model_name: str, model_version: str) -> Response:
-    """The points of a version's metrics, and where which rule fired: for those who draw."""
+    """The points of a version's metrics, and the rules that fired at them: the data of a chart."""
     return live(tower().drift.series(model_name, model_version, query["metric"], query["days"]))
 
 

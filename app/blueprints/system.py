@@ -23,8 +23,8 @@ blp = TowerBlueprint("system", __name__, description="The service itself")
 @blp.response(200, RootSchema, headers=AGE_HEADERS)
 def root() -> AnyResponse:
     """Basic information; a browser is sent to the page."""
-    told = {"message": "LifeDNA MLOps Control Tower API", "status": "ready", "version": API_VERSION, "docs": "/docs"}
-    response = redirect(url_for("ui.fleet"), 303) if wants_page() else live(told)
+    info = {"message": "LifeDNA MLOps Control Tower API", "status": "ready", "version": API_VERSION, "docs": "/docs"}
+    response = redirect(url_for("ui.fleet"), 303) if wants_page() else live(info)
     response.vary.add("Accept")
     return response
 

@@ -62,7 +62,7 @@ def _page(name: str, title: str, **told: str) -> Response:
         signed_in=keys is not None,
         who=who() or "",
         asset=_address,
-        # Who has not signed in yet is told nothing.
+        # Not shown before sign-in.
         mlflow_ui=(tower().mlflow_ui_url) if role else "",
         cached=tower().mirror.cached,
         told=told,
@@ -82,17 +82,17 @@ def _address(name: str) -> str:
 @blp.route("/ui/assets/<string:digest>/<path:name>")
 @requires(OPEN)
 def file(digest: str, name: str) -> Response:
-    """A file of the pages. During an upgrade a page of the version before gets today's file, and keeps it for once."""
-    found = tower().assets.find(name)
-    if found is None:
+    """A file of the pages. During an upgrade a page of the previous version gets the new file, but may not cache it."""
+    file = tower().assets.find(name)
+    if file is None:
         raise NotFound("There is no such file.")
-    return asset(found.prepared, found.kind, lasts=digest == tower().assets.digest)
+    return asset(file.prepared, file.kind, lasts=digest == tower().assets.digest)
 
 
 @blp.route("/ui/")
 @requires("read")
 def fleet() -> Response:
-    """What there is, and what needs attention."""
+    """The model versions, and what needs attention."""
     return _page("fleet", "Fleet")
 
 
@@ -167,7 +167,7 @@ def end_session() -> Response:
 
 
 def _inside(address: str) -> str:
-    """An address of this service to go on to; the fleet's for any other."""
-    # `//host` is another host's, also with a backslash, or with a tab between, which browsers leave out.
+    """The address if it is one of this service, else that of the fleet's page."""
+    # `//host` leads to another host, also with a backslash, or with a tab between, which browsers drop.
     is_ours = address.startswith("/") and address[1:2] not in ("/", "\\") and address.isprintable()
     return address if is_ours else url_for("ui.fleet")

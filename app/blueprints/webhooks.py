@@ -8,7 +8,7 @@ from app.replies import AGE_HEADERS, errors, live
 from app.schemas.system import DeliverySchema
 from app.wiring.worker import tower
 
-blp = TowerBlueprint("webhooks", __name__, description="What MLflow tells of changes")
+blp = TowerBlueprint("webhooks", __name__, description="Changes that MLflow announces")
 
 
 @blp.route("/webhooks/mlflow", methods=["POST"])
@@ -16,10 +16,10 @@ blp = TowerBlueprint("webhooks", __name__, description="What MLflow tells of cha
 @errors(blp, 400)
 @blp.response(202, DeliverySchema, headers=AGE_HEADERS)
 def mlflow_delivery() -> Response:
-    """Take a delivery of MLflow's registry webhooks, and read the registered model that it names soon.
+    """Accept a delivery of MLflow's registry webhooks, and soon read the registered model that it names.
 
-    Signed by MLflow with `MLFLOW_WEBHOOK_SECRET`, and at most 5 minutes old. One that came before is
-    accepted again, and changes nothing.
+    The delivery must be signed with `MLFLOW_WEBHOOK_SECRET` and at most 5 minutes old. A repeated delivery is accepted
+    and changes nothing.
     """
     name, is_new = tower().deliveries.take(dict(request.headers), request.get_data())
     return live({"message": "Delivery accepted" if is_new else "Delivery accepted before", "model": name}, 202)

@@ -1,11 +1,11 @@
-"""What the schemas share: described fields with an example."""
+"""Fields that the schemas share, each with a description and an example."""
 
 import re
 from typing import Any
 
 from marshmallow import Schema, fields, validate
 
-# Further on there are no pages of any list, and the place of its first row is a number that Python slices by.
+# Beyond any list, but small enough that Python can slice by the place of the page's first row.
 _MOST_PAGES = 1_000_000_000
 _MOST_DAYS = 3650
 
@@ -13,17 +13,17 @@ _DIGITS = re.compile(r"-?[0-9]{1,20}\Z", re.ASCII)
 _DECIMALS = re.compile(r"-?[0-9]{1,20}(\.[0-9]{1,20})?([eE][+-]?[0-9]{1,2})?\Z", re.ASCII)
 
 
-def told(description: str, example: Any, **more: Any) -> dict[str, Any]:
-    """The metadata of a field for OpenAPI."""
+def doc(description: str, example: Any, **more: Any) -> dict[str, Any]:
+    """The description and example of a field, for OpenAPI."""
     return {"description": description, "example": example, **more}
 
 
 def text(description: str, example: str | None, **options: Any) -> fields.String:
-    return fields.String(metadata=told(description, example), **options)
+    return fields.String(metadata=doc(description, example), **options)
 
 
 class WholeNumber(fields.Integer):
-    """An integer in plain digits: Python's own reading takes `1_0`, `+1`, blanks and other scripts' digits too."""
+    """An integer in plain digits. Python's `int` would also accept `1_0`, `+1`, blanks and digits of other scripts."""
 
     def _validated(self, value: Any) -> Any:
         if isinstance(value, str) and not _DIGITS.match(value):
@@ -32,11 +32,11 @@ class WholeNumber(fields.Integer):
 
 
 def number(description: str, example: int | None, **options: Any) -> fields.Integer:
-    return WholeNumber(metadata=told(description, example), **options)
+    return WholeNumber(metadata=doc(description, example), **options)
 
 
 class DecimalNumber(fields.Float):
-    """A number as JSON writes it: Python's own reading takes what `WholeNumber` refuses, and `nan`."""
+    """A number as JSON writes it. Python's `float` would also accept what `WholeNumber` refuses, and `nan`."""
 
     def _validated(self, value: Any) -> Any:
         if isinstance(value, str) and not _DECIMALS.match(value):
@@ -45,37 +45,37 @@ class DecimalNumber(fields.Float):
 
 
 def real(description: str, example: float | None, **options: Any) -> fields.Float:
-    return fields.Float(metadata=told(description, example), **options)
+    return fields.Float(metadata=doc(description, example), **options)
 
 
 def flag(description: str, example: bool, **options: Any) -> fields.Boolean:
-    return fields.Boolean(metadata=told(description, example), **options)
+    return fields.Boolean(metadata=doc(description, example), **options)
 
 
 def moment(description: str, example: str = "2023-12-01T10:00:00Z", **options: Any) -> fields.String:
     """A time as RFC 3339 in UTC."""
-    return fields.String(metadata=told(description, example, format="date-time"), **options)
+    return fields.String(metadata=doc(description, example, format="date-time"), **options)
 
 
 def metrics(description: str = "Last value of each metric; null for NaN and infinity") -> fields.Dict:
     return fields.Dict(
         keys=fields.String(),
         values=fields.Float(allow_none=True),
-        metadata=told(description, {"accuracy": 0.945, "f1_score": 0.94}),
+        metadata=doc(description, {"accuracy": 0.945, "f1_score": 0.94}),
     )
 
 
 def metric_choice() -> fields.List[str]:
-    """Which metrics to read of a version's history."""
+    """The metrics of a version to read."""
     return fields.List(
         fields.String(),
         load_default=(),
-        metadata=told("A metric, may be repeated; by default all. Each costs a request to MLflow", ["accuracy"]),
+        metadata=doc("A metric; may be repeated. By default all. Each costs a request to MLflow", ["accuracy"]),
     )
 
 
 def days_back(example: int, default: int) -> fields.Integer:
-    """How far back to look at a version's history."""
+    """How many days of a version's history to return."""
     return number(
         f"Days to look back, 1 to {_MOST_DAYS}",
         example,
@@ -86,7 +86,7 @@ def days_back(example: int, default: int) -> fields.Integer:
 
 def words(description: str, example: dict[str, str]) -> fields.Dict:
     """A dictionary of texts: tags, parameters."""
-    return fields.Dict(keys=fields.String(), values=fields.String(), metadata=told(description, example))
+    return fields.Dict(keys=fields.String(), values=fields.String(), metadata=doc(description, example))
 
 
 def part_of_name() -> fields.String:
@@ -98,4 +98,4 @@ class PageQuerySchema(Schema):
     """Which page of a list."""
 
     page = number("Page, from 1", 1, validate=validate.Range(1, _MOST_PAGES))
-    page_size = number("Rows of a page, at most `MAX_MODELS_RETURNED`", 50, validate=validate.Range(min=1))
+    page_size = number("Rows per page, at most `MAX_MODELS_RETURNED`", 50, validate=validate.Range(min=1))

@@ -7,7 +7,7 @@ from app.domain.comparison.differences import METHODS
 from app.domain.monitoring.evidence import PRODUCTION, TRAINING
 from app.domain.registry.names import LONGEST_ALIAS, is_metric_name
 from app.domain.registry.stages import STAGES
-from app.schemas.base import DecimalNumber, number, real, text, told
+from app.schemas.base import DecimalNumber, doc, number, real, text
 from app.schemas.monitoring import direction_field
 
 _WHICH = {"required": "Needed: a version or an alias."}
@@ -15,21 +15,21 @@ _WHICH = {"required": "Needed: a version or an alias."}
 
 def _metric(value: str) -> None:
     if not is_metric_name(value):
-        raise ValidationError("Not a name of a metric.")
+        raise ValidationError("This cannot be the name of a metric.")
 
 
 class CompareQuerySchema(Schema):
-    """Which versions to compare, in what, and how much worse the candidate may be."""
+    """The versions and metrics to compare, and how much worse the candidate may be."""
 
     baseline = text(
-        "Version or alias to hold the other against; a number is a version",
+        "Version or alias that the candidate is compared with; a number is a version",
         "champion",
         required=True,
         validate=validate.Length(1, LONGEST_ALIAS),
         error_messages=_WHICH,
     )
     candidate = text(
-        "Version or alias that may take its place; a number is a version",
+        "Version or alias that may replace the baseline; a number is a version",
         "challenger",
         required=True,
         validate=validate.Length(1, LONGEST_ALIAS),
@@ -38,12 +38,12 @@ class CompareQuerySchema(Schema):
     margin = DecimalNumber(
         load_default=0.0,
         validate=validate.Range(0, MOST_MARGIN),
-        metadata=told("How much worse the candidate may be, in the unit of the metrics, 0 to 1e9", 0.01),
+        metadata=doc("How much worse the candidate may be, in the unit of the metrics, 0 to 1e9", 0.01),
     )
     metric = fields.List(
         fields.String(validate=_metric),
         load_default=(),
-        metadata=told("A metric to compare; may be repeated, and then each of them counts", ["accuracy"]),
+        metadata=doc("A metric to compare; may be repeated. Every metric named here counts", ["accuracy"]),
     )
 
 
@@ -51,15 +51,13 @@ class ComparedVersionSchema(Schema):
     """One of the two versions."""
 
     version = text("Version", "3", required=True)
-    alias = text("The alias that it was named by; null where it was named by its number", None, required=True,
+    alias = text("The alias in the request; null if the request names a number", None, required=True,
                  allow_none=True)  # fmt: skip
-    stage = fields.String(
-        required=True, validate=validate.OneOf(STAGES), metadata=told("Effective stage", "Production")
-    )
+    stage = fields.String(required=True, validate=validate.OneOf(STAGES), metadata=doc("Effective stage", "Production"))
 
 
 class MetricComparisonSchema(Schema):
-    """One metric of the two versions."""
+    """The comparison of one metric."""
 
     metric = text("Name of the metric", "accuracy", required=True)
     direction = direction_field()
@@ -67,13 +65,13 @@ class MetricComparisonSchema(Schema):
         required=True,
         allow_none=True,
         validate=validate.OneOf([PRODUCTION, TRAINING]),
-        metadata=told("Where the values are from, of both; null where that would not be the same", "production"),
+        metadata=doc("Where both versions' values come from; null if not from the same", "production"),
     )
     method = fields.String(
         required=True,
         allow_none=True,
         validate=validate.OneOf(METHODS),
-        metadata=told("How they were compared; null where they cannot be", "paired days"),
+        metadata=doc("How they were compared; null if they cannot be", "paired days"),
     )
     n = number("Days, or points of the smaller sample", 30, required=True)
     baseline = real("The baseline's mean, or its last value", 0.925, required=True, allow_none=True)
@@ -82,15 +80,15 @@ class MetricComparisonSchema(Schema):
     better = fields.Boolean(
         required=True,
         allow_none=True,
-        metadata=told("Whether the candidate's is better; null where they are equal or nobody knows", True),
+        metadata=doc("Whether the candidate is better; null if both are equal or it is not known", True),
     )
     non_inferior = fields.Boolean(
         required=True,
         allow_none=True,
-        metadata=told("Whether the candidate is not worse by more than the margin; null where nobody knows", True),
+        metadata=doc("Whether the candidate is not worse by more than the margin; null if it is not known", True),
     )
     reason = text(
-        "The same in words and figures",
+        "The result in words and figures",
         "0.931 against 0.925 in production, means of 30 shared days: +0.006, with 95 % confidence at least +0.002; "
         "within the margin of 0.01",
         required=True,
@@ -107,6 +105,6 @@ class ComparisonSchema(Schema):
     non_inferior = fields.Boolean(
         required=True,
         allow_none=True,
-        metadata=told("Whether it is not worse in any metric that counts; null where that is not known", True),
+        metadata=doc("Whether the candidate is not worse in any metric that counts; null if not known", True),
     )
     metrics = fields.List(fields.Nested(MetricComparisonSchema), required=True)

@@ -2,7 +2,7 @@
 
 from marshmallow import Schema, fields, validate
 
-from app.schemas.base import metrics, moment, number, text, told, words
+from app.schemas.base import doc, metrics, moment, number, text, words
 
 _MOST_RUNS = 50_000
 LIFECYCLE_CHOICES = ("active", "deleted", "all")
@@ -16,18 +16,18 @@ class ExperimentSchema(Schema):
     name = text("Name", "DNA_Analysis_Experiment", required=True)
     artifact_location = text("Where its artifacts are", "/mlflow/artifacts/1", required=True, allow_none=True)
     lifecycle_stage = text("`active` or `deleted`", "active", required=True)
-    creation_time = moment("When it was made", "2023-12-01T08:00:00Z", required=True, allow_none=True)
+    creation_time = moment("When it was created", "2023-12-01T08:00:00Z", required=True, allow_none=True)
     last_update_time = moment("When it last changed", "2023-12-07T12:00:00Z", required=True, allow_none=True)
     tags = words("Tags", {"team": "genomics"})
 
 
 class ExperimentQuerySchema(Schema):
-    """Which experiments."""
+    """Filters of the experiments."""
 
     lifecycle_stage = fields.String(
         load_default=LIFECYCLE_CHOICES[0],
         validate=validate.OneOf(LIFECYCLE_CHOICES),
-        metadata=told("`active`, `deleted` or `all`", "active"),
+        metadata=doc("`active`, `deleted` or `all`", "active"),
     )
 
 
@@ -45,11 +45,13 @@ class RunSchema(Schema):
 
 
 class RunQuerySchema(Schema):
-    """How many runs, and from where on."""
+    """The page of runs."""
 
-    limit = number(f"Runs at most, 1 to {_MOST_RUNS}", 100, load_default=100, validate=validate.Range(1, _MOST_RUNS))
+    limit = number(
+        f"Maximum number of runs, 1 to {_MOST_RUNS}", 100, load_default=100, validate=validate.Range(1, _MOST_RUNS)
+    )
     page_token = text(
-        "Next page: from the header `X-Next-Page-Token`",
+        "Token of the next page, from the header `X-Next-Page-Token`",
         "eyJvZmZzZXQiOiAxMDB9",
         load_default=None,
         allow_none=True,

@@ -8,7 +8,7 @@ from app.domain.findings import FINDINGS, OF_VERSIONS
 from app.domain.monitoring.verdicts import VERDICTS
 from app.domain.registry.query import SORTS, FleetQuery
 from app.domain.registry.stages import STAGES
-from app.schemas.base import moment, number, text, told
+from app.schemas.base import doc, moment, number, text
 from app.schemas.models import ListQuerySchema, ModelInfoSchema, query_parts
 from app.schemas.monitoring import KeyMetricSchema, reasons_field, verdict_field
 
@@ -16,23 +16,23 @@ _SORTS = (*SORTS, "verdict")
 
 
 class FleetQuerySchema(ListQuerySchema):
-    """Filters, order and page of the fleet: those of a list, and three of verdicts and findings."""
+    """Filters, order and page of the fleet: those of a list, and filters by verdict, monitoring and finding."""
 
-    verdict = verdict_field("A verdict; what is not monitored has none")
+    verdict = verdict_field("A verdict; versions that are not monitored have none")
     monitored = fields.Boolean(
         truthy={"true", "True"},
         falsy={"false", "False"},
-        metadata=told("`true`: what is registered for monitoring; `false`: the others", True),
+        metadata=doc("`true`: versions that are registered for monitoring; `false`: the others", True),
     )
     finding = fields.String(
         validate=validate.OneOf(OF_VERSIONS),
-        metadata=told("A kind of finding that names the version", "production_stale"),
+        metadata=doc("A kind of finding that names the version", "production_stale"),
     )
     sort = fields.String(
         validate=validate.OneOf([*_SORTS, *(f"-{name}" for name in _SORTS)]),
-        metadata=told(
-            "Order; `-` for descending. `verdict` is the worst first, of equal ones the newest change first; "
-            "what is not monitored comes last",
+        metadata=doc(
+            "Order; `-` for descending. `verdict` puts the worst first, and among equal verdicts the newest change; "
+            "versions that are not monitored come last",
             "verdict",
         ),
     )
@@ -43,31 +43,34 @@ class FleetQuerySchema(ListQuerySchema):
 
 
 class FleetRowSchema(ModelInfoSchema):
-    """One model version with what is known of it."""
+    """One model version with its verdict, key metric and findings."""
 
     verdict = verdict_field(
-        "The verdict of its worst metric; null where it is not monitored", required=True, allow_none=True
+        "The verdict of its worst metric; null if it is not monitored", required=True, allow_none=True
     )
     since = moment(
-        "Since when it is that; null where it is not monitored", "2023-12-06T10:15:00Z", required=True, allow_none=True
+        "Since when it has this verdict; null if it is not monitored",
+        "2023-12-06T10:15:00Z",
+        required=True,
+        allow_none=True,
     )
-    reasons = reasons_field("Why, in words and figures, the worst first; empty where it is not monitored")
+    reasons = reasons_field("Why, in words and figures, the worst first; empty if it is not monitored")
     registered_by = text(
-        "Who registered it for monitoring; null where it is not", "data_scientist_john", required=True, allow_none=True
+        "Who registered it for monitoring; null if nobody did", "data_scientist_john", required=True, allow_none=True
     )
     metric = fields.Nested(
         KeyMetricSchema,
         required=True,
         allow_none=True,
         metadata={
-            "description": "Of the metrics that were checked the worst, then the best known; before a check the best "
-            "known of the source run's. Null where there is no metric"
+            "description": "The worst of the checked metrics, and among equals the best known; before the first check "
+            "the best known metric of the source run. Null if there is no metric"
         },
     )
     findings = fields.List(
         fields.String(validate=validate.OneOf(OF_VERSIONS)),
         required=True,
-        metadata=told("The kinds of findings that name this version, sorted", ["production_stale"]),
+        metadata=doc("The kinds of findings that name this version, sorted", ["production_stale"]),
     )
 
 
@@ -76,16 +79,16 @@ def _counts(names: tuple[str, ...], description: str, example: dict[str, int]) -
         keys=fields.String(validate=validate.OneOf(names)),
         values=fields.Integer(),
         required=True,
-        metadata=told(description, {**dict.fromkeys(names, 0), **example}),
+        metadata=doc(description, {**dict.fromkeys(names, 0), **example}),
     )
 
 
 class FleetSummarySchema(Schema):
-    """The figures of the fleet."""
+    """Counts of the whole fleet."""
 
     versions = number("Model versions", 15, required=True)
     models = number("Registered models", 5, required=True)
     monitored = number("Versions that are monitored", 3, required=True)
     verdicts = _counts(VERDICTS, "Monitored versions by verdict", {"healthy": 2, "drifting": 1})
-    findings = _counts(FINDINGS, "Findings by kind, also those of a model as a whole", {"production_stale": 1})
+    findings = _counts(FINDINGS, "Findings by kind, including those about a model as a whole", {"production_stale": 1})
     stages = _counts(STAGES, "Versions by effective stage", {"None": 7, "Staging": 5, "Production": 3})

@@ -10,13 +10,13 @@ from app.domain.registry.stages import STAGES
 from app.schemas.base import (
     PageQuerySchema,
     days_back,
+    doc,
     flag,
     metric_choice,
     metrics,
     moment,
     part_of_name,
     text,
-    told,
     words,
 )
 
@@ -28,20 +28,20 @@ class VersionSchema(Schema):
     stage = fields.String(
         required=True,
         validate=validate.OneOf(STAGES),
-        metadata=told("Effective stage: MLflow's, or what an alias stands for", "Production"),
+        metadata=doc("Effective stage: MLflow's, or the stage that an alias stands for", "Production"),
     )
     stage_source = fields.String(
         required=True,
         validate=validate.OneOf(["stage", "alias"]),
-        metadata=told("Whether a stage or an alias said so", "stage"),
+        metadata=doc("Whether the effective stage comes from MLflow's stage or from an alias", "stage"),
     )
-    aliases = fields.List(fields.String(), required=True, metadata=told("Aliases", ["champion"]))
+    aliases = fields.List(fields.String(), required=True, metadata=doc("Aliases", ["champion"]))
     creation_timestamp = moment("When the version was registered", required=True, allow_none=True)
     last_updated_timestamp = moment("When it last changed", "2023-12-05T15:30:00Z", required=True, allow_none=True)
     description = text("Description", "Initial production model", required=True, allow_none=True)
     tags = words("Tags of the version", {"validated": "true"})
     metrics = metrics("Last values of the version's source run; null for NaN and infinity")
-    model_type = text("`classifier`, `regressor`, or what a tag says", "classifier", required=True, allow_none=True)
+    model_type = text("`classifier`, `regressor`, or the value of a tag", "classifier", required=True, allow_none=True)
     run_id = text("Source run", "abc123def456", required=True, allow_none=True)
     monitored = flag("Whether the version is registered for monitoring", True, required=True)
 
@@ -73,22 +73,22 @@ class ListQuerySchema(PageQuerySchema):
     model_type = text("Model type", "classifier")
     tag = fields.List(
         fields.String(validate=_tag, metadata={"pattern": ":"}),
-        metadata=told("A tag as `key:value`; may be repeated", ["team:genomics"]),
+        metadata=doc("A tag as `key:value`; may be repeated", ["team:genomics"]),
     )
     sort = fields.String(
         validate=validate.OneOf([*SORTS, *(f"-{name}" for name in SORTS)]),
-        metadata=told("Order; `-` for descending", "-creation_timestamp"),
+        metadata=doc("Order; `-` for descending", "-creation_timestamp"),
     )
 
     @post_load
     def _query(self, data: dict[str, Any], **_: Any) -> ListQuery:
-        found = ListQuery(**query_parts(data))
-        # One object, by which a list that is kept whole is known at once.
-        return EVERYTHING if found == EVERYTHING else found
+        query = ListQuery(**query_parts(data))
+        # The shared object lets a prepared list be recognised by identity.
+        return EVERYTHING if query == EVERYTHING else query
 
 
 def query_parts(data: dict[str, Any]) -> dict[str, Any]:
-    """The parts of a `ListQuery`, of what a query of a list holds."""
+    """The fields of a `ListQuery`, from a validated query string."""
     parts = {**data, "tags": tuple(tuple(tag.split(":", 1)) for tag in data.get("tag", ()))}
     parts.pop("tag", None)
     if "stage" in parts:
@@ -100,7 +100,7 @@ def query_parts(data: dict[str, Any]) -> dict[str, Any]:
 
 
 class DriftQuerySchema(Schema):
-    """Which metrics, and how far back to look."""
+    """The metrics, and how many days of them."""
 
     metric = metric_choice()
     days = days_back(30, default=30)
@@ -114,7 +114,7 @@ class DriftSchema(Schema):
     metrics_over_time = fields.List(
         fields.Dict(keys=fields.String()),
         required=True,
-        metadata=told(
+        metadata=doc(
             "One entry per UTC day with points: `date`, and the last value logged that day of each metric",
             [{"date": "2023-12-01T00:00:00Z", "accuracy": 0.945}],
         ),
@@ -122,7 +122,7 @@ class DriftSchema(Schema):
     verdict = fields.String(
         required=True,
         validate=validate.OneOf(VERDICTS),
-        metadata=told("Verdict of the worst metric that was asked for", "healthy"),
+        metadata=doc("Verdict of the worst of these metrics", "healthy"),
     )
     verdicts = words("The verdict on each metric", {"accuracy": "healthy"})
     populations = words(

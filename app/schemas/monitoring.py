@@ -1,4 +1,4 @@
-"""Monitoring: registering a model version, removing it, its status."""
+"""Monitoring: registrations, their settings, observations, verdicts and history."""
 
 from typing import Any
 
@@ -23,6 +23,7 @@ from app.domain.registry.stages import MODEL_TYPES, STAGES
 from app.schemas.base import (
     PageQuerySchema,
     days_back,
+    doc,
     flag,
     metric_choice,
     moment,
@@ -30,7 +31,6 @@ from app.schemas.base import (
     part_of_name,
     real,
     text,
-    told,
 )
 
 
@@ -40,7 +40,7 @@ def _model_type(value: object) -> None:
 
 
 class _Json(fields.Raw):
-    """JSON as it came: the domain parses it, and says what is wrong where."""
+    """JSON as received. The domain parses it, and names the field in an error."""
 
 
 _SETTINGS: dict[str, Any] = {
@@ -50,21 +50,21 @@ _SETTINGS: dict[str, Any] = {
     "alarm": {"m": 3, "n": 5},
     "direction": {"my_score": "higher"},
 }
-_SETTINGS_TOLD = (
+_SETTINGS_DESCRIPTION = (
     "How it is checked. `limits` per metric (`min`, `max`); "
     f"`baseline`: `{{points}}` ({LEAST_BASELINE} to {MOST_BASELINE}, default {DEFAULT_BASELINE}), "
     "`{from, to}` or `{version}`; `silence_hours`; "
     f"`alarm`: `m` of the last `n` points (default {DEFAULT_M} of {DEFAULT_N}); `direction` of metrics whose name does "
-    f"not tell: `higher` or `lower` is better. At most {LONGEST_TAG} characters"
+    f"not show it: `higher` or `lower` is better. At most {LONGEST_TAG} characters"
 )
 
 
 def _settings(description: str, **options: Any) -> _Json:
-    return _Json(metadata={"type": "object", **told(description, _SETTINGS)}, **options)
+    return _Json(metadata={"type": "object", **doc(description, _SETTINGS)}, **options)
 
 
 class RegisterSchema(Schema):
-    """What a registration needs."""
+    """A request to register a model version for monitoring."""
 
     model_type = fields.String(
         required=True,
@@ -74,21 +74,22 @@ class RegisterSchema(Schema):
             "null": INVALID_MODEL_TYPE,
             "required": "Needed: classifier or regressor.",
         },
-        metadata=told("`classifier` or `regressor`", "classifier", enum=list(MODEL_TYPES)),
+        metadata=doc("`classifier` or `regressor`", "classifier", enum=list(MODEL_TYPES)),
     )
     registered_by = text(
         "Who adds the model; by default the name of the access key, else `anonymous`",
         "data_scientist_john",
         validate=validate.Length(1, LONGEST_NAME),
     )
-    settings = _settings(_SETTINGS_TOLD, allow_none=True)
+    settings = _settings(_SETTINGS_DESCRIPTION, allow_none=True)
 
 
 class SettingsSchema(Schema):
-    """A change of the settings of a registration."""
+    """A request to change the settings of a registration."""
 
     settings = _settings(
-        f"{_SETTINGS_TOLD}. What is not named stays; null restores a default (RFC 7396). A baseline is replaced whole",
+        f"{_SETTINGS_DESCRIPTION}. Settings that are not named stay; null restores a default (RFC 7396). A baseline is "
+        "replaced as a whole",
         required=True,
         allow_none=True,
         error_messages={"required": 'Needed, as {{"silence_hours": 48}}.'},
@@ -123,21 +124,21 @@ class StatusSchema(Schema):
 
 
 def verdict_field(description: str, example: str = "drifting", **options: Any) -> fields.String:
-    return fields.String(validate=validate.OneOf(VERDICTS), metadata=told(description, example), **options)
+    return fields.String(validate=validate.OneOf(VERDICTS), metadata=doc(description, example), **options)
 
 
 _REASONS = ["accuracy 0.871, baseline 0.940 ± 0.012, below for 4 of the last 5 points since 2023-12-03"]
 
 
 def reasons_field(description: str) -> fields.List[str]:
-    return fields.List(fields.String(), required=True, metadata=told(description, _REASONS))
+    return fields.List(fields.String(), required=True, metadata=doc(description, _REASONS))
 
 
 def recent_field() -> fields.List[float]:
     return fields.List(
         fields.Float(),
         required=True,
-        metadata=told("The last 20 values that are judged, the newest last", [0.94, 0.93, 0.871]),
+        metadata=doc("The last 20 values that are judged, the newest last", [0.94, 0.93, 0.871]),
     )
 
 
@@ -146,16 +147,16 @@ def direction_field() -> fields.String:
         required=True,
         allow_none=True,
         validate=validate.OneOf(DIRECTIONS),
-        metadata=told("Whether `higher` or `lower` is better; null where that is not known", "higher"),
+        metadata=doc("Whether `higher` or `lower` is better; null if that is not known", "higher"),
     )
 
 
 class BaselineSchema(Schema):
-    """What the later points of a metric are held against. Points far from all others are set aside."""
+    """The baseline that later points of a metric are compared with. Outliers are set aside."""
 
     mean = real("Mean", 0.94, required=True)
     std = real("Standard deviation", 0.012, required=True)
-    n = number("Of how many points, without those set aside", 20, required=True)
+    n = number("Number of points, without those set aside", 20, required=True)
 
 
 class MetricVerdictSchema(Schema):
@@ -166,16 +167,16 @@ class MetricVerdictSchema(Schema):
     population = fields.String(
         required=True,
         validate=validate.OneOf([PRODUCTION, TRAINING]),
-        metadata=told("`production`: logged outside the source run; `training`: by the source run", "production"),
+        metadata=doc("`production`: logged outside the source run; `training`: by the source run", "production"),
     )
     baseline = fields.Nested(
         BaselineSchema,
         required=True,
         allow_none=True,
-        metadata={"description": "Null where there are too few points for one"},
+        metadata={"description": "Null if there are too few points for a baseline"},
     )
     last = real("Last value", 0.871, required=True, allow_none=True)
-    last_at = moment("When that was", "2023-12-07T00:00:00Z", required=True, allow_none=True)
+    last_at = moment("Time of the last value", "2023-12-07T00:00:00Z", required=True, allow_none=True)
     points = number("How many points are judged", 30, required=True)
     recent = recent_field()
     direction = direction_field()
@@ -186,18 +187,20 @@ class KeyMetricSchema(Schema):
 
     name = text("Name of the metric", "accuracy", required=True)
     last = real("Last value; null for NaN and infinity", 0.871, required=True, allow_none=True)
-    last_at = moment("When that was; null before a check", "2023-12-07T00:00:00Z", required=True, allow_none=True)
-    verdict = verdict_field("Verdict on the metric; null before a check", required=True, allow_none=True)
+    last_at = moment(
+        "Time of the last value; null before the first check", "2023-12-07T00:00:00Z", required=True, allow_none=True
+    )
+    verdict = verdict_field("Verdict on the metric; null before the first check", required=True, allow_none=True)
     direction = direction_field()
     baseline = fields.Nested(
         BaselineSchema,
         required=True,
         allow_none=True,
-        metadata={"description": "Null where there are too few points for one, and before a check"},
+        metadata={"description": "Null if there are too few points for a baseline, and before the first check"},
     )
     change = real("The last value less the baseline's mean", -0.069, required=True, allow_none=True)
     worse = flag(
-        "Whether that is to the worse side; null where nothing changed or nobody knows which side that is",
+        "Whether the change is for the worse; null if nothing changed or the direction is not known",
         True,
         required=True,
         allow_none=True,
@@ -212,29 +215,29 @@ class MonitoredVersionSchema(Schema):
     model_version = text("Version", "1", required=True)
     model_type = text("What it is registered as", "classifier", required=True)
     stage = fields.String(
-        required=True, allow_none=True, validate=validate.OneOf(STAGES), metadata=told("Effective stage", "Production")
+        required=True, allow_none=True, validate=validate.OneOf(STAGES), metadata=doc("Effective stage", "Production")
     )
     registered_by = text("Who registered it", "data_scientist_john", required=True)
     registered_at = moment("When", "2023-11-01T10:00:00Z", required=True)
     monitor_run_id = text(
         "The run in MLflow that holds registration, observations and verdicts", "b1946ac9", required=True
     )
-    settings = _settings(_SETTINGS_TOLD, required=True)
+    settings = _settings(_SETTINGS_DESCRIPTION, required=True)
     verdict = verdict_field("The verdict of its worst metric", required=True)
-    since = moment("Since when it is that", "2023-12-06T10:15:00Z", required=True)
+    since = moment("Since when it has this verdict", "2023-12-06T10:15:00Z", required=True)
     reasons = reasons_field("Why, in words and figures, the worst first")
     checked_at = moment("When it was checked last", "2023-12-07T10:15:00Z", required=True, allow_none=True)
     metric = fields.Nested(
         KeyMetricSchema,
         required=True,
         allow_none=True,
-        metadata={"description": "Of its metrics the worst, then the best known; null before the first check"},
+        metadata={"description": "The worst metric, and among equals the best known; null before the first check"},
     )
     metrics = fields.Dict(
         keys=fields.String(),
         values=fields.Nested(MetricVerdictSchema),
         required=True,
-        metadata=told(
+        metadata=doc(
             "Per metric its verdict, baseline, last value, number of points and direction",
             {
                 "accuracy": {
@@ -257,13 +260,13 @@ class ObservationsSchema(Schema):
     """Metric values of a monitored version: one observation, or several."""
 
     metrics = _Json(
-        metadata={"type": "object", **told("Values by the name of the metric", {"accuracy": 0.93, "f1_score": 0.91})}
+        metadata={"type": "object", **doc("Values by the name of the metric", {"accuracy": 0.93, "f1_score": 0.91})}
     )
     timestamp = _Json(
         metadata={
             "type": "string",
-            **told(
-                "When that was, RFC 3339 with its offset; by default now", "2023-12-07T10:30:00Z", format="date-time"
+            **doc(
+                "Time of the values, RFC 3339 with offset; by default now", "2023-12-07T10:30:00Z", format="date-time"
             ),
         }
     )
@@ -271,8 +274,8 @@ class ObservationsSchema(Schema):
         metadata={
             "type": "array",
             "items": {"type": "object"},
-            **told(
-                f"Several, instead of the two above; at most {MOST_VALUES} values in all",
+            **doc(
+                f"Several observations, instead of the two fields above; at most {MOST_VALUES} values in all",
                 [{"metrics": {"accuracy": 0.93}, "timestamp": "2023-12-07T10:30:00Z"}],
             ),
         }
@@ -286,7 +289,7 @@ class AcceptedSchema(Schema):
 
 
 class SeriesQuerySchema(Schema):
-    """Which points."""
+    """The metrics, and how many days of them."""
 
     metric = metric_choice()
     days = days_back(90, default=3650)
@@ -311,9 +314,9 @@ class SeriesSchema(Schema):
     metrics = fields.Dict(
         keys=fields.String(),
         required=True,
-        metadata=told(
+        metadata=doc(
             "Per metric: `points`, the series that is judged, by time; `reference`, the points shown beside it; "
-            f"where each came from (`source`: {_SOURCES}) and the rules that `fired` there ({_RULES}); "
+            f"where each was logged (`source`: {_SOURCES}) and the rules that `fired` there ({_RULES}); "
             "`population`, `verdict`, `reasons`, `baseline` and its `reach` to either side, `limits`, "
             "`direction`",
             {
@@ -339,18 +342,18 @@ class SeriesSchema(Schema):
 class MonitoringQuerySchema(PageQuerySchema):
     """Filters, order and page of the registrations."""
 
-    verdict = fields.String(validate=validate.OneOf(VERDICTS), metadata=told("A verdict", "drifting"))
+    verdict = fields.String(validate=validate.OneOf(VERDICTS), metadata=doc("A verdict", "drifting"))
     model_type = fields.String(
-        validate=validate.OneOf(MODEL_TYPES), metadata=told("What it is registered as", "classifier")
+        validate=validate.OneOf(MODEL_TYPES), metadata=doc("What it is registered as", "classifier")
     )
-    type = fields.String(validate=validate.OneOf(MODEL_TYPES), metadata=told("The same as `model_type`", "classifier"))
+    type = fields.String(validate=validate.OneOf(MODEL_TYPES), metadata=doc("The same as `model_type`", "classifier"))
     name = part_of_name()
-    stage = fields.String(validate=validate.OneOf(STAGES), metadata=told("Effective stage", "Production"))
+    stage = fields.String(validate=validate.OneOf(STAGES), metadata=doc("Effective stage", "Production"))
     sort = fields.String(
         validate=validate.OneOf(["name", *VERDICT_SORTS, *(f"-{sort}" for sort in VERDICT_SORTS)]),
-        metadata=told(
-            "Order: `name` (the default), `verdict` (the worst first, of equal ones the newest change), `since`; "
-            "`-` turns it round",
+        metadata=doc(
+            "Order: `name` (the default), `verdict` (the worst first, and among equal verdicts the newest change), "
+            "`since`; `-` for descending",
             "verdict",
         ),
     )
@@ -362,7 +365,7 @@ class MonitoringQuerySchema(PageQuerySchema):
 
 
 class HistoryQuerySchema(PageQuerySchema):
-    """Of which model or version, and which page."""
+    """Filters and page of the history."""
 
     name = text("A registered model", "DNA_Analysis_Model")
     version = text("A version", "1")
@@ -378,12 +381,12 @@ class EventSchema(Schema):
     at = moment("When", "2023-12-06T10:15:00Z", required=True)
     event = fields.String(
         required=True,
-        metadata=told("What", "verdict", enum=["registered", "verdict", "removed"]),
+        metadata=doc("What", "verdict", enum=["registered", "verdict", "removed"]),
     )
     name = text("Registered model", "DNA_Analysis_Model", required=True)
     version = text("Version", "1", required=True)
     monitor_run_id = text("The run in MLflow that holds the registration", "b1946ac9", required=True)
-    by = text("Who", "control-tower", required=True, allow_none=True)
-    verdict = verdict_field("The new verdict, of a change of it", required=True, allow_none=True)
-    before = verdict_field("The verdict before, of a change of it", "degraded", required=True, allow_none=True)
-    reasons = reasons_field("Why; of old changes of verdict the reasons are not kept")
+    by = text("Who did it", "control-tower", required=True, allow_none=True)
+    verdict = verdict_field("The new verdict; null for other events", required=True, allow_none=True)
+    before = verdict_field("The verdict before; null for other events", "degraded", required=True, allow_none=True)
+    reasons = reasons_field("Why. The reasons of old changes of verdict are not kept")

@@ -3,7 +3,7 @@
 from marshmallow import Schema, fields
 
 from app.domain.updates import UPDATES
-from app.schemas.base import flag, moment, number, real, text, told
+from app.schemas.base import doc, flag, moment, number, real, text
 from app.schemas.models import ModelInfoSchema
 
 
@@ -26,7 +26,7 @@ class CacheStatusSchema(Schema):
 
 
 class HealthSchema(Schema):
-    """Whether the service and its MLflow are well."""
+    """Whether the service is healthy and MLflow answers."""
 
     status = text("`healthy`, or `degraded` while MLflow cannot be reached", "healthy", required=True)
     mlflow_connection = text("`connected` or `disconnected`", "connected", required=True)
@@ -75,8 +75,8 @@ class ValidationSchema(Schema):
     """What was checked at the start."""
 
     mlflow_configured = flag("MLflow's address is usable", True, required=True)
-    api_port_valid = flag("The port is one", True, required=True)
-    log_level_valid = flag("The log level is one", True, required=True)
+    api_port_valid = flag("The port is valid", True, required=True)
+    log_level_valid = flag("The log level is valid", True, required=True)
 
 
 class ConfigSchema(Schema):
@@ -94,7 +94,7 @@ class PersistenceSchema(Schema):
 
     enabled = flag("`ENABLE_CACHE_PERSISTENCE`", True, required=True)
     cache_directory = text("`CACHE_DIRECTORY`", "./cache", required=True)
-    cache_file_exists = flag("Whether there is one", True, required=True)
+    cache_file_exists = flag("Whether the snapshot is on disk", True, required=True)
     cache_file_age_hours = real("Its age in hours", 0.5, required=True, allow_none=True)
     cache_file_size_bytes = number("Its size in bytes", 1024, required=True, allow_none=True)
     max_age_hours = real("`CACHE_MAX_AGE_HOURS`", 24, required=True)
@@ -108,18 +108,18 @@ class CacheStatsSchema(Schema):
         keys=fields.String(),
         values=fields.Integer(),
         required=True,
-        metadata=told("Model versions by effective stage", {"Production": 3, "Staging": 5, "Archived": 2, "None": 5}),
+        metadata=doc("Model versions by effective stage", {"Production": 3, "Staging": 5, "Archived": 2, "None": 5}),
     )
     last_refresh = moment("Time of the snapshot", "2023-12-07T12:30:00Z", required=True, allow_none=True)
     is_refreshing = flag("Whether a refresh is under way", False, required=True)
     cache_age_minutes = real("Age of the snapshot in minutes", 15.2, required=True, allow_none=True)
     is_stale = flag("Older than `CACHE_MAX_AGE_HOURS`", False, required=True)
-    unreadable_rows = number("Rows of MLflow's left out because they cannot be read", 0, required=True)
+    unreadable_rows = number("Rows of MLflow that are left out because they cannot be read", 0, required=True)
     persistence = fields.Nested(PersistenceSchema, required=True)
 
 
 class TrackingSchema(Schema):
-    """What is tracked."""
+    """Counts of model versions."""
 
     total_models = number("Model versions", 15, required=True)
     production_models = number("Of them in Production", 3, required=True)
@@ -128,7 +128,7 @@ class TrackingSchema(Schema):
 
 
 class SystemStatusSchema(Schema):
-    """How the data comes here."""
+    """How the service gets its data."""
 
     mlflow_connected = flag("Whether MLflow answers", True, required=True)
     tracking_method = text("`cached`, `direct` or `mock`", "cached", required=True)
@@ -138,25 +138,25 @@ class SystemStatusSchema(Schema):
 class RefreshStateSchema(Schema):
     """The last refresh, in whichever process."""
 
-    last_attempt = moment("When the last one began", required=True, allow_none=True)
-    last_success = moment("When the last good one ended", required=True, allow_none=True)
-    last_failure = moment("When one last failed", required=True, allow_none=True)
-    last_error = text("Why", None, required=True, allow_none=True)
-    duration_seconds = real("How long the last good one took", 1.4, required=True, allow_none=True)
+    last_attempt = moment("When the last refresh began", required=True, allow_none=True)
+    last_success = moment("When the last successful refresh ended", required=True, allow_none=True)
+    last_failure = moment("When a refresh last failed", required=True, allow_none=True)
+    last_error = text("Why it failed", None, required=True, allow_none=True)
+    duration_seconds = real("How long the last successful refresh took", 1.4, required=True, allow_none=True)
     mlflow_requests = number("How many MLflow requests it made", 4, required=True, allow_none=True)
-    process = text("Which process did it, as host:pid", "tower-1:4711", required=True, allow_none=True)
+    process = text("The process that did it, as host:pid", "tower-1:4711", required=True, allow_none=True)
 
 
 class UpdateSchema(Schema):
     """The last run of one kind of update, in whichever process."""
 
-    enabled = flag("Whether it is on", True, required=True)
-    last_run = moment("When the last one began", required=True, allow_none=True)
-    duration_seconds = real("How long the last good one took", 0.2, required=True, allow_none=True)
+    enabled = flag("Whether this kind of update is switched on", True, required=True)
+    last_run = moment("When the last update began", required=True, allow_none=True)
+    duration_seconds = real("How long the last successful update took", 0.2, required=True, allow_none=True)
     mlflow_requests = number("How many MLflow requests it made", 2, required=True, allow_none=True)
-    models_changed = number("How many registered models it changed here", 1, required=True, allow_none=True)
-    last_failure = moment("When one last failed", required=True, allow_none=True)
-    last_error = text("Why", None, required=True, allow_none=True)
+    models_changed = number("How many registered models changed in the mirror", 1, required=True, allow_none=True)
+    last_failure = moment("When an update last failed", required=True, allow_none=True)
+    last_error = text("Why it failed", None, required=True, allow_none=True)
 
 
 FreshnessSchema = Schema.from_dict(
@@ -166,18 +166,18 @@ FreshnessSchema = Schema.from_dict(
     },
     name="FreshnessSchema",
 )
-"""How changes in MLflow come here."""
+"""How changes in MLflow reach the mirror, by kind of update."""
 
 
 class DeliverySchema(Schema):
-    """A delivery that was taken."""
+    """A delivery that was accepted."""
 
     message = text("What was done", "Delivery accepted", required=True)
-    model = text("The registered model that it named", "DNA_Analysis_Model", required=True, allow_none=True)
+    model = text("The registered model that the delivery names", "DNA_Analysis_Model", required=True, allow_none=True)
 
 
 class CacheInfoSchema(Schema):
-    """The snapshot and how it comes about."""
+    """The snapshot, and how it is kept up to date."""
 
     cache_info = fields.Nested(CacheStatsSchema, required=True)
     tracking_info = fields.Nested(TrackingSchema, required=True)
@@ -215,7 +215,7 @@ class SummarySchema(Schema):
     total_runs = number("Runs that are not deleted; null before the first count", 75, required=True, allow_none=True)
     runs_counted_at = moment("When they were counted", "2023-12-07T12:30:00Z", required=True, allow_none=True)
     last_updated = moment(
-        "Time of the snapshot; null where the clock was wrong", "2023-12-07T12:30:00Z", required=True, allow_none=True
+        "Time of the snapshot; null if the clock was wrong", "2023-12-07T12:30:00Z", required=True, allow_none=True
     )
 
 
