@@ -1,7 +1,7 @@
-"""The agent: the one process of this host that talks to MLflow, for all the workers.
+"""The agent: the only process of a gunicorn that talks to MLflow, on behalf of all its workers.
 
-mlflow takes seconds to import and 165 MB of memory, and reading a registry takes processor time: none of
-that happens in a process that serves.
+Importing mlflow takes seconds and 165 MB of memory, and reading a registry takes processor time. Neither happens in a
+process that answers requests.
 """
 
 from app.services.agent.client import AgentLink, remote

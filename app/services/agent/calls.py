@@ -1,7 +1,7 @@
-"""Calls between the processes of one host: which methods may be called, and how their values cross.
+"""Calls between the processes of a host: which methods may be called, and how their values cross.
 
-An interface, a class of `typing.Protocol`, says what may be called: each of its methods, and nothing else. Values cross
-as MessagePack and are checked against the method's type hints on arrival, by msgspec; nothing that arrives is executed.
+Only the methods of an interface, a class of `typing.Protocol`, may be called. Values cross as MessagePack, and msgspec
+checks them on arrival against the type hints of the method. Nothing that arrives is executed.
 """
 
 import inspect
@@ -25,7 +25,7 @@ _ERRORS: Mapping[str, type[TowerError]] = {
 
 
 class Request(msgspec.Struct, frozen=True):
-    """One call. `seconds` is how long it may take; None leaves that to the agent."""
+    """A call. `seconds` is how long it may take; None leaves that to the agent."""
 
     interface: str
     method: str
@@ -34,7 +34,7 @@ class Request(msgspec.Struct, frozen=True):
 
 
 class Value(msgspec.Struct, frozen=True, tag=True):
-    """What the method returned."""
+    """The value that the method returned."""
 
     value: msgspec.Raw
 
@@ -64,7 +64,7 @@ class BadCall(Exception):
 
 @dataclass(frozen=True)
 class Method:
-    """One method of an interface, with what turns its arguments and its value into bytes and back."""
+    """A method of an interface, with the decoders for its arguments and for its value."""
 
     interface: str
     name: str
@@ -73,13 +73,13 @@ class Method:
     value: msgspec.msgpack.Decoder[Any]
 
     def request(self, args: Sequence[object], kwargs: Mapping[str, object], seconds: float | None) -> bytes:
-        """A call as bytes. Raises `TypeError` where the arguments do not fit."""
+        """A call as bytes. Raises `TypeError` where the arguments do not fit the method."""
         bound = self.signature.bind(*args, **kwargs)
         bound.apply_defaults()
         return _Pack(Request(self.interface, self.name, msgspec.Raw(_Pack(bound.args)), seconds))
 
     def outcome(self, content: bytes) -> Any:
-        """The value of an answer; its error is raised."""
+        """The value of an answer. Raises the error that the answer carries."""
         answer = _decoded(_answers, content)
         if isinstance(answer, Value):
             return _decoded(self.value, answer.value)
@@ -100,7 +100,7 @@ def methods_of(interface: type) -> Mapping[str, Method]:
 
 
 def read_request(content: bytes) -> Request:
-    """A call that arrived. Raises `BadCall`."""
+    """Decode a call that arrived. Raises `BadCall`."""
     return _decoded(_requests, content)
 
 
@@ -110,7 +110,7 @@ def arguments_of(method: Method, request: Request) -> Sequence[Any]:
 
 
 def answer(call: Callable[[], object]) -> bytes:
-    """What a call came to, as bytes. Errors that are not the domain's are raised."""
+    """The value or the domain error of a call, as bytes. Other errors are raised."""
     try:
         return _Pack(Value(msgspec.Raw(_Pack(call()))))
     except TowerError as error:
@@ -118,7 +118,7 @@ def answer(call: Callable[[], object]) -> bytes:
 
 
 def crash(error: Exception) -> bytes:
-    """An error of the code, as bytes."""
+    """An error that is not the domain's, as bytes."""
     return _Pack(Crash(type(error).__name__))
 
 

@@ -1,4 +1,4 @@
-"""Asking the agent: an interface whose methods are called in another process, over a socket of this user alone."""
+"""The agent's client: interfaces whose methods are called in the agent, over a socket that only this user may use."""
 
 import os
 import time
@@ -14,16 +14,16 @@ from app.services.agent.calls import BadCall, Method, methods_of
 
 T = TypeVar("T")
 
-# An agent that has just been started imports mlflow, and listens before that.
+# How long a call waits for an agent that is starting. The agent listens before it imports mlflow.
 _STARTING_SECONDS = 15.0
 _POLL_SECONDS = 0.25
-# The agent bounds what it does; this much later it counts as hanging.
+# The agent ends a call at its deadline. Without an answer for this much longer it counts as hanging.
 _GRACE_SECONDS = 0.3
 
 
 @dataclass
 class Spent:
-    """The requests of a block are counted where they are made: in the agent."""
+    """The requests of a block, always 0 here: they are counted in the agent, which makes them."""
 
     requests: int = 0
 
@@ -34,7 +34,7 @@ _deadline: ContextVar[float | None] = ContextVar("agent_deadline", default=None)
 class AgentLink:
     """A worker's way to the agent of its host. `patience` is the longest that one call to MLflow may take, in seconds.
 
-    Until it has an address every call fails with `MlflowUnavailable`.
+    Every call fails with `MlflowUnavailable` until the link has an address.
     """
 
     def __init__(self, patience: float) -> None:
@@ -43,16 +43,16 @@ class AgentLink:
         self._stopping = False
 
     def use(self, address: str) -> None:
-        """From now on ask the agent at this socket."""
+        """Ask the agent at this socket from now on."""
         self._address = address
 
     def stop(self) -> None:
-        """Let every caller go: the process is about to end."""
+        """Let every waiting call fail, since the process is about to end."""
         self._stopping = True
 
     @contextmanager
     def within(self, seconds: float) -> Iterator[Spent]:
-        """Bound all calls in the block together, and by what an enclosing block has left."""
+        """Bound the time of all calls in the block together, also by the time that an enclosing block has left."""
         outer, until = _deadline.get(), time.monotonic() + seconds
         token = _deadline.set(min(until, outer) if outer is not None else until)
         try:
@@ -61,7 +61,7 @@ class AgentLink:
             _deadline.reset(token)
 
     def ask(self, method: Method, args: tuple[object, ...], kwargs: Mapping[str, object]) -> Any:
-        """What the method gives or raises in the agent. Raises `MlflowUnavailable` where there is no agent."""
+        """Call a method in the agent, and return or raise its result. Raises `MlflowUnavailable` without an agent."""
         deadline = _deadline.get()
         try:
             with self._connected(deadline) as connection:
@@ -74,7 +74,7 @@ class AgentLink:
         try:
             return method.outcome(content)
         except BadCall:
-            # Of another version of the service, which is about to be replaced.
+            # The agent is of another version of the service, and about to be replaced.
             raise MlflowUnavailable("The process that talks to MLflow is of another version. Try again soon.") from None
 
     def _connected(self, deadline: float | None) -> Connection:
@@ -92,7 +92,7 @@ class AgentLink:
 
     def _opened(self) -> Connection:
         address = self._address or ""
-        # What comes through is believed. Where a cleaner removed the directory, another user may have made it anew.
+        # Answers are trusted. If a cleaner removed the directory, another user may have made a new one.
         if os.lstat(os.path.dirname(address)).st_uid != os.getuid():
             raise PermissionError(f"{address} lies in a directory of another user's")
         return Client(address, "AF_UNIX")
@@ -106,7 +106,7 @@ class AgentLink:
 
 
 class _Remote:
-    """What a remote object has of its own: the link's time bounds."""
+    """The base of remote objects, with the time bounds of the link."""
 
     def __init__(self, link: AgentLink) -> None:
         self._link = link
@@ -116,7 +116,7 @@ class _Remote:
 
 
 def remote(interface: type[T], link: AgentLink) -> T:
-    """An object with the interface's methods, each of which is called in the agent."""
+    """An object with the methods of an interface, each of which calls the agent."""
     methods = {name: _asking(method) for name, method in methods_of(cast(type, interface)).items()}
     made = type(f"Remote{interface.__name__}", (_Remote,), methods)
     return cast(T, made(link))

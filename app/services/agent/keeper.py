@@ -1,4 +1,4 @@
-"""The keeper: of the workers of one gunicorn, one keeps the agent running; when it dies, another does."""
+"""The keeper: one worker of a gunicorn keeps the agent running. When that worker dies, another takes over."""
 
 import hashlib
 import logging
@@ -21,19 +21,18 @@ from app.services.host.marks import Marks
 
 log = logging.getLogger(__name__)
 
-# An agent that ends at once is not started again at once.
+# The pause before another start, so that an agent that ends at once is not restarted in a loop.
 _BETWEEN_STARTS_SECONDS = 1.0
-# How long to wait for a sign of life, and after how long without one the agent is taken for stuck.
+# How long to wait for a sign of life, and how long the agent may be silent before it counts as stuck.
 _SIGN_SECONDS = 1.0
 _SILENCE_SECONDS = 30.0
 _ROOT = Path(__file__).resolve().parents[3]
 
 
 class Keeper:
-    """Holds the lock of the agent, and starts it whenever it is not there.
+    """Holds the agent's lock, and starts the agent whenever it does not run.
 
-    The agent's socket lies in `directory`; `settings` are those of the agent, as JSON.
-    `marks`: what it is to share, if any.
+    The agent's socket is in `directory`; `settings` are those of the agent, as JSON; `marks` are shared with it.
     """
 
     def __init__(self, directory: Path, locks: Locks, settings: str, marks: Marks | None = None) -> None:
@@ -49,12 +48,12 @@ class Keeper:
         self._stopped = False
 
     def address(self) -> str:
-        """The socket of this gunicorn's agent: all its workers have the same parent."""
+        """The socket of this gunicorn's agent, named after the parent process that all its workers share."""
         scope = hashlib.sha256(f"{socket.gethostname()}\n{os.getppid()}".encode()).hexdigest()[:16]
         return str(self._directory / f"agent-{scope}.sock")
 
     def tick(self) -> None:
-        """See to it that there is an agent, if no other worker does."""
+        """Make sure that the agent runs, unless another worker does so."""
         with self._changing:
             self._give_up_what_was_removed()
             if self._stopped or not self._is_keeper():
@@ -67,13 +66,13 @@ class Keeper:
             child.kill()
 
     def stop(self) -> None:
-        """Let go: the agent ends by itself, and another worker may start a new one."""
+        """Give up the agent, which then ends by itself. Another worker may start a new one."""
         with self._changing:
             self._stopped = True
             self._let_go()
 
     def _answers(self) -> bool:
-        """Whether it has, within the time that even a start may take."""
+        """Whether the agent has answered or was started recently enough not to count as stuck."""
         link = AgentLink(_SIGN_SECONDS)
         link.use(self.address())
         try:
@@ -87,7 +86,7 @@ class Keeper:
     def _is_keeper(self) -> bool:
         if self._lock is None:
             if self._child is not None and self._child.poll() is None:
-                # The agent of the lock that was lost ends what it is at.
+                # The agent of the lost lock still finishes its work.
                 return False
             try:
                 self._lock = self._held.enter_context(self._locks.hold(self.address(), 0))
@@ -96,7 +95,7 @@ class Keeper:
         return True
 
     def _give_up_what_was_removed(self) -> None:
-        """A cleaner of temporary files may take the lock, which then excludes nobody, or the socket."""
+        """Give up the agent where a cleaner of temporary files removed its socket or its lock."""
         if self._lock is None or (self._lock.stands() and not self._lost_its_socket()):
             return
         log.warning("The lock or the socket of the process that talks to MLflow was removed: starting anew")
@@ -120,7 +119,7 @@ class Keeper:
                 self._child.stdin.close()
         self._started_at = time.monotonic()
         path = os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH")]))
-        # Its input is its lifeline: when this worker is gone, however it went, that ends, and so does the agent.
+        # The agent's input is its lifeline: it closes however this worker ends, and then the agent ends too.
         self._child = subprocess.Popen(
             [sys.executable, "-m", "app.agent"],
             stdin=subprocess.PIPE,
@@ -131,7 +130,7 @@ class Keeper:
 
 
 def remove_abandoned_sockets(directory: Path, locks: Locks) -> None:
-    """Remove the sockets, and the locks, of agents that have no keeper and answer nobody."""
+    """Remove the sockets and the locks of agents that have no keeper and do not answer."""
     for file in directory.glob("agent-*.sock"):
         with suppress(LockTimeout, OSError), locks.hold(str(file), 0) as held:
             if _is_abandoned(file):
@@ -149,7 +148,7 @@ def _is_abandoned(file: Path) -> bool:
 
 
 def _hand_over(child: subprocess.Popen[bytes], handover: Handover) -> None:
-    # Not in the environment or among the arguments, where others could read the secrets.
+    # The settings go through a pipe: others could read secrets in the environment or the arguments.
     try:
         if child.stdin is not None:
             child.stdin.write(msgspec.json.encode(handover) + b"\n")

@@ -1,4 +1,4 @@
-"""The agent's side: it answers calls, each on a thread of its own, until its keeper is gone."""
+"""The agent's server answers calls, each on a thread of its own, until the keeper is gone."""
 
 import logging
 import os
@@ -16,18 +16,18 @@ from app.services.agent.calls import BadCall, Method, answer, arguments_of, cras
 
 log = logging.getLogger(__name__)
 
-# More than the threads of all workers of a usual host; a call beyond waits to be accepted.
+# More than all worker threads of a usual host. Further calls wait to be accepted.
 _BACKLOG = 512
 
 
 class Alive(Protocol):
-    """What the keeper asks to see whether the agent is stuck."""
+    """The interface by which the keeper sees whether the agent is stuck."""
 
     def is_alive(self) -> bool: ...
 
 
 class Handover(msgspec.Struct, frozen=True):
-    """What the keeper gives a new agent: where to listen, the settings as JSON, and the marks' descriptor."""
+    """What the keeper hands to a new agent: where to listen, the settings as JSON, and the descriptor of the marks."""
 
     address: str
     settings: str
@@ -53,12 +53,12 @@ class Server:
                 self._methods[interface.__name__, name] = (method, getattr(target, name))
         self._under_way = 0
         self._counting = threading.Lock()
-        # What a killed agent left behind, or one that is about to end: it gets no more calls.
+        # The old socket is that of a killed agent, or of one that is about to end and shall get no more calls.
         Path(address).unlink(missing_ok=True)
         self._listener = Listener(address, "AF_UNIX", _BACKLOG)
 
     def serve(self) -> None:
-        """Answer calls, for ever."""
+        """Answer calls for ever."""
         while True:
             try:
                 connection = self._listener.accept()
@@ -72,11 +72,11 @@ class Server:
         return True
 
     def leave(self, seconds: float) -> None:
-        """End the process when the calls under way are done, or after so long."""
+        """End the process when the calls under way are done, at the latest after `seconds`."""
         until = time.monotonic() + seconds
         while self._under_way and time.monotonic() < until:
             time.sleep(0.02)
-        # Not through the interpreter's end, which would wait for threads that hang in MLflow.
+        # A normal exit would wait for threads that hang in MLflow.
         os._exit(0)
 
     def _answer(self, connection: Connection) -> None:

@@ -1,4 +1,4 @@
-"""The change detector: finds what changed in MLflow between two sweeps, and has just that read."""
+"""The change detector finds what changed in MLflow between two sweeps, and has only that read."""
 
 import logging
 from collections.abc import Callable
@@ -18,15 +18,15 @@ from app.services.mirror.snapshots import Snapshots
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-# How many of the newest rows a poll reads, and how many more where all of those are news.
+# How many of the newest rows a poll reads; and how many where all of those are new.
 _PAGES = (100, 1000)
-# Beyond, a sweep is cheaper than looking up so many models.
+# A sweep is cheaper than looking up more models than this.
 _MOST_READ = 400
 _TRIES_AFTER_SECONDS = (0, 2, 5)
 
 
 class ChangeDetector:
-    """Polls on the scheduler's ticks, and reads what deliveries name on a thread of its own."""
+    """Polls on the scheduler's ticks, and reads the models that deliveries name on a separate thread."""
 
     def __init__(
         self,
@@ -41,23 +41,23 @@ class ChangeDetector:
         self._publisher = publisher
         self._journal = journal
         self._timeout = timeout
-        # Tried again where MLflow fails: MLflow itself does not deliver it again.
+        # A failed reading is tried again here, since MLflow does not repeat a delivery.
         self._pushed = Gatherer[str]("pushed", self._read_pushed, _TRIES_AFTER_SECONDS)
 
     def poll_changes(self) -> None:
-        """The scheduler's tick: look for what was updated; a failure is noted, a later poll tries again."""
+        """The scheduler's tick: look for updated models. A failure is noted, and a later poll tries again."""
         self._noted(CHANGES, self.look_for_changes)
 
     def poll_aliases(self) -> None:
-        """The scheduler's tick: look at what moves no timestamp."""
+        """The scheduler's tick: look for changes that move no timestamp."""
         self._noted(ALIASES, self.look_at_aliases)
 
     def look_for_changes(self) -> int:
-        """Read the models that were updated since they were read last; how many were news."""
+        """Read the models that were updated since they were last read. Returns how many had changed."""
         fleet = self._snapshots.newest()
         if fleet is None:
             return 0
-        # What is read in several steps is as old as the first of them.
+        # A reading of several steps is as old as its first step.
         ticket = self._ticket()
         for limit in _PAGES:
             newest = self._gateway.newest(limit)
@@ -79,22 +79,22 @@ class ChangeDetector:
         return news
 
     def look_at_aliases(self) -> int:
-        """Read all registered models for what moves no timestamp: aliases, tags, deletions; how many were news."""
+        """Look for changes that move no timestamp: aliases, tags, deletions. Returns how many models had changed."""
         fleet = self._snapshots.newest()
         if fleet is None:
             return 0
         ticket = self._ticket()
-        found = unlike(self._gateway.registered_models(), fleet)
-        to_read = [*found.updated, *found.missing]
+        differences = unlike(self._gateway.registered_models(), fleet)
+        to_read = [*differences.updated, *differences.missing]
         if len(to_read) > _MOST_READ:
             return self._swept(fleet)
         readings = {
-            # Its versions were not read: they are whatever is known of them by then.
+            # The versions were not read; those that are known at the time of publishing stay.
             model.name: ModelReading(model, None)
-            for model in found.same_versions
+            for model in differences.same_versions
         }
         changed = self._publisher.apply(readings, ticket) if readings else 0
-        # Each missing one is asked for by name before it is believed to be gone.
+        # A missing model counts as gone only after it was looked up by name.
         return changed + (self._unless_denied(lambda: self._publisher.look_up(to_read), 0) if to_read else 0)
 
     def pushed(self, name: str) -> None:
@@ -102,7 +102,7 @@ class ChangeDetector:
         self._pushed.add(name)
 
     def start(self) -> None:
-        """Begin to read what deliveries name."""
+        """Start to read the models that deliveries name."""
         self._pushed.start()
 
     def stop(self) -> None:
@@ -117,7 +117,7 @@ class ChangeDetector:
         return self._publisher.look_up(names)
 
     def _unless_denied(self, read: Callable[[], T], nothing: T) -> T:
-        """What MLflow answers; `nothing` where it denies all of it: what may no longer be read fails no poll."""
+        """The result of `read`, or `nothing` where MLflow denies access to all of it, which must not fail a poll."""
         try:
             return read()
         except MlflowDenied as error:
@@ -131,7 +131,7 @@ class ChangeDetector:
         return self._publisher.sweep().changes_since(before)
 
     def _noted(self, kind: str, work: Callable[[], int]) -> bool:
-        """Do it and note how it went; whether it went well."""
+        """Do the work and note in the journal how it went. Returns whether it succeeded."""
         try:
             with self._journal.entry(kind) as entry:
                 with self._gateway.within(self._timeout) as operation:

@@ -1,4 +1,4 @@
-"""Deliveries of MLflow's webhooks: who sent them is checked here, what they name is read by the agent."""
+"""Deliveries of MLflow's webhooks: a worker checks the signature here, and the agent reads the named model."""
 
 from collections.abc import Mapping
 
@@ -8,7 +8,7 @@ from app.domain.registry.webhook import delivered
 
 
 class DeliveryDesk:
-    """Takes deliveries that are signed with the secret; without one it takes none."""
+    """Takes deliveries that are signed with the secret. Without a secret it takes none."""
 
     def __init__(self, secret: str | None, refresh_trigger: RefreshTrigger, clock: Clock) -> None:
         self._secret = secret
@@ -16,7 +16,7 @@ class DeliveryDesk:
         self._clock = clock
 
     def take(self, headers: Mapping[str, str], body: bytes) -> tuple[str | None, bool]:
-        """Have what a delivery names read soon: the registered model, and whether the delivery is new.
+        """Have the registered model of a delivery read soon. Returns its name, and whether the delivery is new.
 
         Raises `Unauthorized` where MLflow did not sign it or it is too old, and `InvalidInput` where it cannot be used.
         """

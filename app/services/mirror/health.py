@@ -1,4 +1,4 @@
-"""Whether MLflow answers: asked at most once in five seconds, by all workers together."""
+"""Whether MLflow answers. All workers together ask at most once in five seconds."""
 
 import logging
 import time
@@ -16,14 +16,14 @@ _EVERY_SECONDS = 5.0
 # `/health` promises an answer within 2 s.
 _WAIT_SECONDS = 1.5
 _ASK_SECONDS = _WAIT_SECONDS - 0.1
-# For so long after its start a process asks MLflow without its client: the agent may not be there yet.
+# For this time after its start a process asks MLflow itself, without MLflow's client: the agent may not run yet.
 _STARTING_SECONDS = 30.0
 
 
 class Health:
-    """Shares one sign of life of MLflow's between the workers.
+    """Shares MLflow's last sign of life between the workers.
 
-    `gives_sign` asks MLflow from this process, for as long as there may be no agent.
+    `gives_sign` asks MLflow from this process, as long as the agent may not run yet.
     """
 
     def __init__(
@@ -40,17 +40,17 @@ class Health:
         self._locks = locks
         self._clock = clock
         self._monotonic = monotonic
-        # The last sign that this process saw, and when it first did, in seconds.
+        # The last probe that this process saw, and when it first saw that, in seconds.
         self._seen: tuple[Any, float] = (None, 0.0)
         self._gives_sign = gives_sign
         self._first_asked: float | None = None
 
     def mlflow(self) -> tuple[bool, int | None]:
-        """Whether MLflow answers, and how many active experiments it has (None: it never said)."""
+        """Whether MLflow answers, and its number of active experiments, None where that was never known."""
         last = self._last()
         if not self._is_fresh(last):
             try:
-                # Whoever holds the lock asks; the others wait for the answer, no longer than it may take.
+                # The holder of the lock asks MLflow. The others wait for the answer as long as it may take.
                 with self._locks.hold(_PROBE, _WAIT_SECONDS):
                     last = self._last()
                     if not self._is_fresh(last):
@@ -60,7 +60,7 @@ class Health:
         return bool(last.get("connected")), last.get("experiments")
 
     def seen(self) -> tuple[int, bool] | None:
-        """When MLflow was asked last for a sign of life (milliseconds), and whether it gave one. Asks nobody."""
+        """When MLflow was last asked for a sign of life (milliseconds), and whether it gave one. Does not ask it."""
         last = self._last()
         asked_at = last.get("asked_at")
         if not asked_at or age_ms(asked_at, self._clock()) is None:
@@ -68,19 +68,19 @@ class Health:
         return asked_at, bool(last.get("connected"))
 
     def _last(self) -> dict[str, Any]:
-        found = self._cache.get(_PROBE)
-        return found if isinstance(found, dict) else {}
+        stored = self._cache.get(_PROBE)
+        return stored if isinstance(stored, dict) else {}
 
     def _is_fresh(self, probe: dict[str, Any]) -> bool:
         now = self._monotonic()
         if probe != self._seen[0]:
             self._seen = (probe, now)
-        # By the clock, since another process may have asked; by the other, should the clock have been turned back.
+        # The time of day holds between processes; the monotonic clock helps where the time of day was turned back.
         age = (self._clock() - (probe.get("asked_at") or 0)) / 1000
         return 0 <= age < _EVERY_SECONDS and now - self._seen[1] < _EVERY_SECONDS
 
     def _ask(self, last: dict[str, Any]) -> dict[str, Any]:
-        told: dict[str, Any] = {
+        probe: dict[str, Any] = {
             "asked_at": self._clock(),
             "experiments": last.get("experiments"),
             "connected": False,
@@ -88,14 +88,14 @@ class Health:
         until = time.monotonic() + _ASK_SECONDS
         try:
             if self._is_starting() and self._gives_sign(_ASK_SECONDS):
-                told["connected"] = True
+                probe["connected"] = True
             else:
                 with self._gateway.within(max(0.0, until - time.monotonic())):
-                    told |= {"experiments": self._gateway.ping(), "connected": True}
+                    probe |= {"experiments": self._gateway.ping(), "connected": True}
         except TowerError as error:
             log.warning("MLflow gives no sign of life: %s", error.detail)
-        self._cache.set(_PROBE, told)
-        return told
+        self._cache.set(_PROBE, probe)
+        return probe
 
     def _is_starting(self) -> bool:
         if self._first_asked is None:

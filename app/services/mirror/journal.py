@@ -1,4 +1,4 @@
-"""The journal: when each kind of update last ran, in any process, and what came of it."""
+"""The journal: when each kind of update last ran in any process, and how it went."""
 
 import os
 import socket
@@ -16,7 +16,7 @@ _TIMES = ("started_at", "finished_at", "succeeded_at", "failed_at")
 
 
 class Journal:
-    """One entry a kind, shared. It reports, and decides nothing."""
+    """A shared entry for each kind of update. The journal only reports: no update depends on it."""
 
     def __init__(self, cache: SharedCache, clock: Clock, timeout: float, telemetry: Telemetry | None = None) -> None:
         self._cache = cache
@@ -26,28 +26,28 @@ class Journal:
 
     @contextmanager
     def entry(self, kind: str) -> Iterator[dict[str, Any]]:
-        """Note the start, the end and the failure of what happens in the block, and what it adds to the entry."""
+        """Note the start and the end or failure of the block, with the fields that it adds to the dictionary."""
         entry = {**self.last(kind), "started_at": self._clock(), "process": f"{socket.gethostname()}:{os.getpid()}"}
         if kind == SWEEP:
-            # The others are over before anybody could read that they run.
+            # The other kinds are too short for anybody to see them running.
             self._cache.set(_key(kind), {**entry, "is_running": True})
         began = time.monotonic()
-        told: dict[str, Any] = {}
+        added: dict[str, Any] = {}
         try:
-            yield told
+            yield added
         except Exception as error:
             self._time(kind, began, failed=True)
             detail = error.detail if isinstance(error, TowerError) else "Internal error"
             self._cache.set(_key(kind), {**entry, **self._ended("failed_at"), "error": detail})
             raise
-        told["duration_seconds"] = round(time.monotonic() - began, 3)
+        added["duration_seconds"] = round(time.monotonic() - began, 3)
         self._time(kind, began, failed=False)
-        self._cache.set(_key(kind), {**entry, **told, **self._ended("succeeded_at")})
+        self._cache.set(_key(kind), {**entry, **added, **self._ended("succeeded_at")})
 
     def last(self, kind: str) -> dict[str, Any]:
-        """The last entry; times in milliseconds, None where a clock was wrong and they lie ahead."""
-        found, now = self._cache.get(_key(kind)), self._clock()
-        entry: dict[str, Any] = found if isinstance(found, dict) else {}
+        """The last entry. Its times are in milliseconds; a time in the future, of a wrong clock, is None."""
+        stored, now = self._cache.get(_key(kind)), self._clock()
+        entry: dict[str, Any] = stored if isinstance(stored, dict) else {}
         ahead = [name for name in _TIMES if entry.get(name) and age_ms(entry[name], now) is None]
         return {**entry, **dict.fromkeys(ahead)}
 
@@ -55,7 +55,7 @@ class Journal:
         """Whether a sweep is under way."""
         entry = self.last(SWEEP)
         age = age_ms(entry.get("started_at"), self._clock())
-        # A holder that was killed leaves its mark; no refresh lasts longer than its time-out.
+        # A killed process leaves its entry behind, but no refresh lasts longer than its time-out.
         return bool(entry.get("is_running")) and age is not None and age < self._timeout_ms
 
     def _time(self, kind: str, began: float, *, failed: bool) -> None:

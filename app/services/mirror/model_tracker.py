@@ -1,4 +1,4 @@
-"""ModelTracker: the mirror of the registry, as the requests see it."""
+"""The model tracker: the mirror of the registry as requests see it."""
 
 import logging
 import threading
@@ -20,14 +20,14 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class TrackerOptions:
-    """`cached`: serve the mirror, else read MLflow at each request. `mock`: show a sample where there is nothing."""
+    """`cached`: serve the mirror, and do not read MLflow at each request. `mock`: show a sample if there is no data."""
 
     cached: bool = True
     mock: bool = False
 
 
 class ModelTracker:
-    """One worker's view of the shared snapshot. Nothing is changed in place."""
+    """This process's view of the shared snapshot. A new fleet replaces the old one; none is changed in place."""
 
     def __init__(
         self, snapshots: Snapshots, source: SnapshotSource, rules: StageRules, clock: Clock, options: TrackerOptions
@@ -37,7 +37,7 @@ class ModelTracker:
         self._rules = rules
         self._clock = clock
         self._options = options
-        # A fleet whose time lies ahead, and the same without it.
+        # A fleet whose time is in the future, and the same fleet without a time.
         self._undated: tuple[Fleet, Fleet] | None = None
         self._asking = threading.Lock()
 
@@ -46,7 +46,7 @@ class ModelTracker:
         return self._options.cached
 
     def peek(self) -> Fleet | None:
-        """The newest snapshot there is, without asking MLflow; without a cache there is none."""
+        """The newest snapshot, without asking MLflow; None where there is none or the cache is disabled."""
         fleet = self._snapshots.newest() if self.cached else None
         if self._snapshots.is_removed():
             fleet = self._after_removal()
@@ -58,7 +58,7 @@ class ModelTracker:
         return undated[1]
 
     def fleet(self) -> Fleet:
-        """The fleet to answer from. Raises `MlflowUnavailable` when nothing is cached and MLflow does not answer."""
+        """The fleet to answer from. Raises `MlflowUnavailable` where none is cached and MLflow does not answer."""
         try:
             if not self.cached:
                 return self._source.read()
@@ -69,11 +69,11 @@ class ModelTracker:
             return sample_fleet(self._clock(), self._rules)
 
     def shows_mock(self) -> bool:
-        """Whether the lists show the sample fleet, for want of anything else."""
+        """Whether the lists show the sample fleet, since there is no other."""
         return self._options.mock and self.cached and self.peek() is None
 
     def versions(self, name: str) -> Sequence[TrackedModel]:
-        """Every version of a model, highest first. One that the mirror has not seen yet is looked up."""
+        """Every version of a model, highest first. A model that the mirror lacks is looked up. Raises `NotFound`."""
         fleet = self.fleet()
         if name not in fleet.registered and self.cached and not fleet.mock:
             self._look_up(name)
@@ -83,7 +83,7 @@ class ModelTracker:
         return fleet.by_name.get(name, ())
 
     def ensure_known(self, name: str, version: int, created: int) -> None:
-        """See to it that a version that MLflow has is in the mirror; a failure is logged and mended later."""
+        """Make sure that a version of MLflow is in the mirror. A failure is logged, and the next refresh mends it."""
         fleet = self.peek()
         known = fleet.find(name, version) if fleet else None
         if fleet and not (known and known.row.created == created):
@@ -93,14 +93,14 @@ class ModelTracker:
                 log.warning("A new version is not in the mirror until the next refresh: %s", error.detail)
 
     def refreshed(self, edition: Edition) -> Fleet:
-        """The fleet of an edition that the process that reads has, or a newer one."""
+        """The fleet of an edition that the agent has published, or a newer fleet. Raises `MlflowUnavailable`."""
         fleet = self._caught_up(edition)
         if fleet is None:
             raise MlflowUnavailable("What was read from MLflow was lost. Try again.")
         return fleet
 
     def catch_up(self) -> None:
-        """The scheduler's tick in a worker: have what the process that reads has, if it cannot be shared as usual."""
+        """The scheduler's tick in a worker: get the agent's snapshot where the store did not pass it on."""
         if not self.cached:
             return
         try:
@@ -111,7 +111,7 @@ class ModelTracker:
             log.debug("No newer snapshot: %s", error.detail)
 
     def _after_removal(self) -> Fleet | None:
-        """The newest fleet, where nothing is stored any more: the process that reads may have one unseen here."""
+        """The newest fleet after the stored snapshot was removed: the agent may have a newer one than this process."""
         with self._asking:
             fleet = self._snapshots.newest()
             if fleet is not None and self._snapshots.is_removed():
@@ -127,12 +127,12 @@ class ModelTracker:
         return self.refreshed(self._source.first())
 
     def _caught_up(self, edition: Edition) -> Fleet | None:
-        """The newest fleet, once it is of an edition: stored, held by the agent, or shared anew."""
+        """The newest fleet, after trying to get this edition: held by the agent, or published by it again."""
         fleet = self.peek()
-        for help_with_it in (self._snapshots.catch_up, self._source.share, self._snapshots.catch_up):
+        for get_newer in (self._snapshots.catch_up, self._source.share, self._snapshots.catch_up):
             if fleet is not None and not edition.replaces(fleet.edition):
                 break
-            help_with_it()
+            get_newer()
             fleet = self.peek()
         return fleet
 

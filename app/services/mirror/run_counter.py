@@ -1,4 +1,4 @@
-"""How many runs MLflow holds. No MLflow call counts them, so it is done apart and never holds up the mirror."""
+"""The number of runs in MLflow. No MLflow call counts them, so counting is separate and never delays the mirror."""
 
 import logging
 from typing import Any
@@ -10,15 +10,15 @@ from app.domain.times import DAY_MS
 log = logging.getLogger(__name__)
 
 _COUNT = "runs"
-# Up to here a full count is one page of MLflow's, as cheap as a partial one.
+# Up to this number a full count is a single page of MLflow, as cheap as a partial count.
 _FEW = 2000
-# A request that finds no count waits so long for one, and not again soon when that failed.
+# A request without a known count waits this long for one. Soon after a failure no request waits.
 _WAIT_SECONDS = 2.0
 _RETRY_SECONDS = 15.0
 
 
 class RunCounter:
-    """Counts in full once a day, in between only the runs started since."""
+    """Counts all runs once a day, and in between only the runs that started since the last count."""
 
     def __init__(
         self, gateway: Gateway, cache: SharedCache, clock: Clock, monotonic: Monotonic, source: str, cached: bool
@@ -34,17 +34,17 @@ class RunCounter:
         self._failed_at: float | None = None
 
     def counted(self) -> tuple[int, int] | None:
-        """The count and its time; made now where there is none yet, and always without a cache."""
+        """The count and its time in milliseconds. Counts now where there is no count yet, or the cache is disabled."""
         if (not self._cached or self._last() is None) and not self._has_just_failed():
             self.update(_WAIT_SECONDS)
         last = self._last()
         return (last["count"], last["counted_at"]) if last else None
 
     def update(self, seconds: float) -> None:
-        """Bring the count up to date within so many seconds; a failure is logged and the old count stays."""
+        """Bring the count up to date within `seconds`. A failure is logged, and then the old count stays."""
         now = self._clock()
         last = self._last() or {"count": 0, "counted_at": 0, "full_at": 0}
-        # A count of a clock that was ahead says nothing of the runs since.
+        # A count with a time in the future, of a wrong clock, cannot be continued.
         since_full = now - last["full_at"] if last["counted_at"] <= now else DAY_MS
         in_full = last["count"] <= _FEW or not 0 <= since_full < DAY_MS
         try:

@@ -1,4 +1,4 @@
-"""The snapshot publisher: reads MLflow, all of it or some registered models, and publishes that as the snapshot."""
+"""The snapshot publisher reads all of MLflow or some registered models, and publishes them as the snapshot."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -18,14 +18,14 @@ from app.services.mirror.snapshots import Snapshots
 
 log = logging.getLogger(__name__)
 
-# After a failed sweep MLflow is left alone for so long by the scheduler, and by requests that find nothing cached.
+# How long after a failed sweep the scheduler leaves MLflow alone, and how long requests that find no snapshot.
 _RETRY_SECONDS = 15.0
 _COLD_RETRY_SECONDS = 3.0
 
 
 @dataclass(frozen=True, slots=True)
 class PublisherOptions:
-    """`interval` between sweeps and `timeout` of one, in seconds; without a cache none is ever due."""
+    """The `interval` between sweeps and the `timeout` of a sweep, in seconds. Without a cache no sweep is due."""
 
     interval: float
     timeout: float
@@ -34,7 +34,7 @@ class PublisherOptions:
 
 @dataclass(frozen=True, slots=True)
 class _Failure:
-    """A sweep that failed: its ticket, what to say of it, and when it ended, in seconds."""
+    """A sweep that failed: its ticket, the text of its error, and when it ended, in seconds."""
 
     ticket: int
     detail: str
@@ -42,7 +42,7 @@ class _Failure:
 
 
 class SnapshotPublisher:
-    """Sweeps and look-ups. One sweep at a time, in whatever process; look-ups go on beside it."""
+    """Sweeps and look-ups. All processes together run one sweep at a time; look-ups go on beside it."""
 
     def __init__(
         self,
@@ -68,11 +68,11 @@ class SnapshotPublisher:
         self._seen = (0, 0.0)
 
     def read(self) -> Fleet:
-        """All that MLflow says now, kept nowhere."""
+        """Everything that MLflow has now, without storing it."""
         return swept(None, self._inventory(), self._rules)
 
     def sweep(self) -> Fleet:
-        """Read everything now. All who ask while a sweep runs share the next one, which begins after they asked."""
+        """Read everything now. All calls during a sweep share the next sweep, which begins after they were made."""
         asked = self._ticket()
         try:
             with self._locks.hold("refresh", self._options.timeout):
@@ -81,7 +81,7 @@ class SnapshotPublisher:
             raise MlflowUnavailable("Another refresh is under way and takes too long. Try again later.") from None
 
     def sweep_if_due(self) -> Fleet | None:
-        """The scheduler's tick: the new fleet where one was due and nobody else was at it."""
+        """The scheduler's tick: sweep if a sweep is due and no other process is at it. Returns the new fleet."""
         if not self._due():
             return None
         try:
@@ -91,7 +91,7 @@ class SnapshotPublisher:
             return None
 
     def sweep_first(self) -> Fleet:
-        """The first snapshot, for a request that finds none."""
+        """Make the first snapshot, for a request that finds none. Raises `MlflowUnavailable`."""
         if self._failure and self._monotonic() - self._failure.at < _COLD_RETRY_SECONDS:
             raise MlflowUnavailable(self._failure.detail)
         asked = self._ticket()
@@ -102,7 +102,7 @@ class SnapshotPublisher:
             raise MlflowUnavailable("The first reading of MLflow is still under way. Try again shortly.") from None
 
     def first(self) -> Edition:
-        """See to it that there is a snapshot, and give its edition. Raises `MlflowUnavailable`."""
+        """Make sure that there is a snapshot, and return its edition. Raises `MlflowUnavailable`."""
         return (self._snapshots.newest() or self.sweep_first()).edition
 
     def edition(self) -> Edition | None:
@@ -111,18 +111,18 @@ class SnapshotPublisher:
         return fleet.edition if fleet else None
 
     def share(self) -> None:
-        """Publish the newest snapshot anew, as a whole, for who cannot read what is stored."""
+        """Publish the whole newest snapshot again, for processes that cannot read what is stored."""
         fleet = self._snapshots.newest()
         if fleet is not None:
             self._snapshots.publish(lambda current: current or fleet, self._gateway.patience, whole=True)
 
     def held(self, edition: Edition) -> bytes | None:
-        """The newest snapshot as JSON, where it replaces the one of an edition."""
+        """The newest snapshot as JSON; None where it does not replace this edition."""
         fleet = self._snapshots.newest()
         return self._snapshots.body() if fleet is not None and fleet.edition.replaces(edition) else None
 
     def look_up(self, names: Sequence[str]) -> int:
-        """Read some registered models anew; how many of them had changed. Raises `MlflowUnavailable`."""
+        """Read some registered models again. Returns how many had changed. Raises `MlflowUnavailable`."""
         fleet = self._snapshots.newest() or self.sweep_first()
         ticket = self._ticket()
         with self._gateway.within(self._gateway.patience):
@@ -130,14 +130,14 @@ class SnapshotPublisher:
         return self.apply(readings, ticket)
 
     def apply(self, readings: Mapping[str, ModelReading], ticket: int) -> int:
-        """Publish a reading of some registered models that took a ticket; how many of them were news."""
+        """Publish a reading of some registered models, which took the ticket. Returns how many models had changed."""
         changed = 0
 
         def change(current: Fleet | None) -> Fleet:
             nonlocal changed
             if current is None:
                 raise MlflowUnavailable(NOTHING_READ)
-            newer = {name: one for name, one in readings.items() if _is_newer(one, ticket, name, current)}
+            newer = {name: read for name, read in readings.items() if _is_newer(read, ticket, name, current)}
             fleet = with_models(current, newer, self._rules, ticket)
             changed = sum(fleet.model(name) != current.model(name) for name in newer)
             return fleet
@@ -146,7 +146,7 @@ class SnapshotPublisher:
         return changed
 
     def _joined(self, asked: int) -> Fleet | None:
-        """What a sweep that began after the ticket `asked` came to: its fleet, or its failure raised."""
+        """The fleet, or the raised failure, of a sweep that began after the ticket `asked`; None without one."""
         if self._failure and self._failure.ticket > asked:
             raise MlflowUnavailable(self._failure.detail)
         fleet = self._snapshots.newest()
@@ -162,7 +162,7 @@ class SnapshotPublisher:
             return True
         if fleet.ticket != self._seen[0]:
             self._seen = (fleet.ticket, now)
-        # The age by the clock says more after a restart; only the other one can be relied on.
+        # After a restart only the time of day knows the age; otherwise the monotonic clock is more reliable.
         age = age_ms(fleet.as_of, self._clock())
         return age is None or max(age / 1000, now - self._seen[1]) >= self._options.interval
 
@@ -193,7 +193,7 @@ class SnapshotPublisher:
         return fleet
 
     def _inventory(self) -> Inventory:
-        """One reading, doubted where it says that everything is gone."""
+        """Read everything, and read it again where the first reading says that everything is gone."""
         inventory = self._gateway.read_inventory()
         if not inventory.experiments:
             raise MlflowUnavailable(NOTHING_AT_ALL)
@@ -204,22 +204,24 @@ class SnapshotPublisher:
         return self._completed(inventory, before) if before else inventory
 
     def _completed(self, inventory: Inventory, before: Fleet) -> Inventory:
-        """The reading, after MLflow was asked by name for what it lacks: a list may leave out what is there."""
+        """The reading, completed by looking up the models that it lacks: a list may leave out models that exist."""
         names = lacking(inventory, before)
         if not names:
             return inventory
         known = {name: reading_of(before, name) for name in names}
         try:
-            known |= self._gateway.read_models(names, [one.experiment_id for one in inventory.experiments])
+            known |= self._gateway.read_models(
+                names, [experiment.experiment_id for experiment in inventory.experiments]
+            )
         except MlflowDenied as error:
             log.warning("%d models that may no longer be read stay as they were: %s", len(names), error.detail)
         return completed(inventory, known)
 
 
 def _is_newer(reading: ModelReading, ticket: int, name: str, fleet: Fleet) -> bool:
-    """Whether a reading of a registered model began after what the fleet has of it was read."""
+    """Whether a reading of a registered model began after the reading that the fleet has of it."""
     if ticket <= max(fleet.touched.get(name, 0), fleet.ticket):
         return False
-    # A row of a long list may be older than it says: another reading may have come and gone while the list was read.
+    # A row of a long list may be out of date, since other readings may be published while the list is read.
     known, read = fleet.model(name)[0], reading.model
     return reading.versions is not None or known is None or read is None or read.updated >= known.updated

@@ -1,4 +1,4 @@
-"""The snapshot in the shared cache: published by one process at a time, adopted by all."""
+"""The snapshot in the shared cache. One process at a time publishes it, and all processes adopt it."""
 
 import logging
 import secrets
@@ -20,23 +20,23 @@ _TICKETS = "tickets"
 
 
 class Snapshots:
-    """This process's newest fleet, kept in step with the shared one. Nothing is changed in place."""
+    """This process's copy of the shared fleet. A new fleet replaces the old one; none is changed in place."""
 
     def __init__(self, cache: HoldingCache, locks: Locks, source: Source) -> None:
         self._cache = cache
         self._locks = locks
         self._source = source
         self._fleet: Fleet | None = None
-        # Whether this process has published, or seen another one publish, since it began.
+        # Whether this process has published since its start, or has seen another process publish.
         self._in_series = False
         self._ticket = 0
         self._mark: object | None = None
-        # The stored snapshot was removed, perhaps before this process had it: its own may be an older one.
+        # Whether the stored snapshot was removed. It may have been newer than the fleet of this process.
         self._is_removed = False
         self._adopting = threading.Lock()
 
     def newest(self) -> Fleet | None:
-        """The newest fleet there is. Costs microseconds where nothing changed."""
+        """The newest fleet. A call takes microseconds where nothing changed."""
         mark = self._cache.mark(INDEX)
         if mark != self._mark:
             with self._adopting:
@@ -44,10 +44,10 @@ class Snapshots:
         return self._fleet
 
     def publish(self, change: Callable[[Fleet | None], Fleet], patience: float, *, whole: bool = False) -> Fleet:
-        """Make the next fleet of the current one and share it.
+        """Make a new fleet from the current one, and share it.
 
-        `whole` writes also the parts that did not change, which mends what somebody damaged. Raises
-        `MlflowUnavailable` when others publish for longer than `patience`, in seconds.
+        `whole` also writes the parts that did not change, which repairs damaged files. Raises `MlflowUnavailable`
+        where others publish for longer than `patience`, in seconds.
         """
         try:
             with self._locks.hold("publish", patience):
@@ -56,9 +56,9 @@ class Snapshots:
             raise MlflowUnavailable("Another process writes the snapshot and takes too long. Try again.") from None
 
     def ticket(self, patience: float) -> int:
-        """The number of a reading that begins now: greater than that of any that began before, in any process.
+        """The number of a reading that begins now. It is greater than that of any earlier reading of any process.
 
-        Raises `MlflowUnavailable` when others hold the counter for longer than `patience`, in seconds.
+        Raises `MlflowUnavailable` where others hold the counter for longer than `patience`, in seconds.
         """
         try:
             with self._locks.hold(_TICKETS, patience):
@@ -71,11 +71,11 @@ class Snapshots:
             raise MlflowUnavailable("Another process holds the count of readings. Try again.") from None
 
     def catch_up(self) -> None:
-        """In a worker: have what the agent could not store."""
+        """In a worker: get what the agent could not store."""
         self._cache.catch_up()
 
     def is_removed(self) -> bool:
-        """Whether the stored snapshot was removed, and nobody was asked since whether it was a newer one."""
+        """Whether the stored snapshot was removed, and the agent was not yet asked for a newer one."""
         return self._is_removed
 
     def body(self) -> bytes | None:
@@ -86,7 +86,7 @@ class Snapshots:
         return orjson.dumps({"index": index_value(fleet, source), "parts": parts_value(fleet, None, source)})
 
     def keep(self, body: bytes | None) -> None:
-        """Take a fleet that came another way than through the cache, as `body` gives it; None: there is no newer."""
+        """Adopt a fleet that came from the agent, in the form of `body`; None says that it has no newer one."""
         value = orjson.loads(body) if body else None
         with self._adopting:
             self._is_removed = False
@@ -95,7 +95,7 @@ class Snapshots:
                 self._fleet, self._in_series = fleet, True
 
     def forget(self) -> bool:
-        """Remove the shared snapshot; whether there was one. Every process goes on with its own."""
+        """Remove the shared snapshot. Returns whether there was one. Every process goes on with its own copy."""
         self.newest()
         for key in part_keys():
             self._cache.delete(key)
@@ -106,20 +106,20 @@ class Snapshots:
         index = self._cache.facts(INDEX)
         if index is None:
             return None
-        parts = [found for key in part_keys() if (found := self._cache.facts(key))]
+        parts = [part for key in part_keys() if (part := self._cache.facts(key))]
         return index[0] + sum(size for size, _ in parts), index[1]
 
     def _publish(self, change: Callable[[Fleet | None], Fleet], whole: bool) -> Fleet:
         current = self.newest()
         with self._adopting:
             stored = edition_from(self._cache.get(INDEX))
-            # Another process may have published since; it cannot while this one holds the lock.
+            # Another process may have published before this one got the lock, and cannot do so now.
             fleet = replace(change(current), edition=self._next(current, stored))
-            # Where another snapshot is stored than this process has, none of its parts is known to be the same.
+            # Unchanged parts may be left out only where the stored snapshot is that of this process.
             known = current if current is not None and stored == current.edition and not whole else None
             for key, value in parts_value(fleet, known, self._source.name).items():
                 self._cache.set(key, value)
-            # The index last: it names nothing that is not there.
+            # The index is written last, so that it never names a part that is not stored.
             self._cache.set(INDEX, index_value(fleet, self._source.name))
             self._mark = self._cache.mark(INDEX)
             self._fleet = fleet

@@ -1,4 +1,4 @@
-"""Reading by many ids or names: in batches that fit into an address, several at once, and halved where one fails."""
+"""Reads by many ids or names, in batches that fit into an address. A batch that fails is halved."""
 
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from functools import partial
@@ -11,21 +11,21 @@ from app.services.mlflow_gateway.calls import Calls
 T = TypeVar("T", bound=Hashable)
 R = TypeVar("R")
 
-# Bytes of the first line of a request. MLflow's gunicorn takes 4094; a proxy may put something before the path.
+# Bytes of the first line of a request. MLflow's gunicorn takes 4094, and a proxy may lengthen the path.
 LONGEST_LINE = 3600
-# Enough failing calls to find two that fail among a hundred. A call that timed out counts as four: after four of
-# those the server hangs.
+# The number of failed calls that suffices to single out two failing items among a hundred. A call that timed out
+# counts as four, since a server hangs after four time-outs.
 _MOST_FAILURES, _TIMED_OUT = 16, 4
 
 
 def room_for(uri: str, path: str, fixed: Sequence[tuple[str, str]]) -> int:
-    """How many bytes the values that grow may take in the address of a GET, beside the other parameters."""
+    """The number of bytes that the address of a GET leaves for a list of values, beside the fixed parameters."""
     prefix = urlsplit(uri).path.rstrip("/")
     return LONGEST_LINE - len(f"GET {prefix}{path}?{urlencode(fixed)}& HTTP/1.1\r\n".encode())
 
 
 def batches(items: Sequence[T], most: int, room: int, size: Callable[[T], int]) -> Iterator[list[T]]:
-    """The items in batches of at most so many, which take no more than the room; one that is larger goes alone."""
+    """Split items into batches of at most `most` items and `room` bytes. An item larger than that is alone."""
     batch: list[T] = []
     taken = 0
     for item in items:
@@ -42,16 +42,16 @@ def batches(items: Sequence[T], most: int, room: int, size: Callable[[T], int]) 
 def read_each(
     calls: Calls, work: Sequence[tuple[Callable[[Sequence[T]], R], Sequence[T]]]
 ) -> tuple[list[R], dict[T, TowerError]]:
-    """What the readings of batches give, and what could not be read, with the reason: of a batch only what fails."""
+    """Read batches. Returns the answers, and the items that could not be read, each with the reason."""
     tasks = [partial(_in_halves, read, batch, [_MOST_FAILURES]) for read, batch in work]
     answers: list[R] = []
     failures: dict[T, TowerError] = {}
-    for (_, batch), found in zip(work, calls.together(tasks), strict=True):
-        if isinstance(found, TowerError):
-            failures |= dict.fromkeys(batch, found)
+    for (_, batch), outcome in zip(work, calls.together(tasks), strict=True):
+        if isinstance(outcome, TowerError):
+            failures |= dict.fromkeys(batch, outcome)
         else:
-            answers += found[0]
-            failures |= found[1]
+            answers += outcome[0]
+            failures |= outcome[1]
     return answers, failures
 
 

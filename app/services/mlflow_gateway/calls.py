@@ -1,4 +1,4 @@
-"""Calling MLflow without ever being held by it: time budgets, a bound on calls, errors in our words."""
+"""Calls to MLflow that cannot block the service: time budgets, a limit on calls, errors in the service's words."""
 
 import logging
 import re
@@ -27,16 +27,16 @@ from app.domain.redact import redact
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-# Calls under way at once in one process. A worker has more threads than this (gunicorn.conf.py), so
-# that with MLflow hanging on all of them there are threads left for what needs no MLflow.
+# The most calls under way at once in a process. A worker has more threads than this (gunicorn.conf.py). So requests
+# that need no MLflow still get a thread when MLflow hangs on every call.
 SLOTS = 64
-# What is read together takes so many of them for one reader, and so many for all readers.
+# How many of these calls one `together` may use, and how many all of them.
 AT_ONCE, AT_ONCE_IN_ALL = 8, 24
 
 
 @dataclass
 class Budget:
-    """The time that several calls share, and how many were made."""
+    """The time that several calls share, and the number of calls made."""
 
     until: float
     requests: int = 0
@@ -58,10 +58,10 @@ _budget: ContextVar[Budget | None] = ContextVar("mlflow_budget", default=None)
 
 
 class Calls:
-    """Runs each MLflow call on a thread of its own, so that a time-out holds whatever the socket does.
+    """Runs each MLflow call on a thread of its own, so that a time-out works whatever the socket does.
 
-    MLflow's time-out is per socket read: a server that drips bytes would hold a worker for ever. A
-    thread left behind ends with its socket; it is a daemon, so it never delays the end of the process.
+    MLflow's time-out is per socket read: a server that drips bytes would hold a worker for ever. A thread left behind
+    ends with its socket. It is a daemon, so it never delays the end of the process.
     """
 
     def __init__(self, patience: float, telemetry: Telemetry | None = None) -> None:
@@ -74,7 +74,7 @@ class Calls:
 
     @contextmanager
     def within(self, seconds: float) -> Iterator[Budget]:
-        """Bound all calls in the block together, and by what an enclosing block has left."""
+        """Bound the time of all calls in the block together, also by the time that an enclosing block has left."""
         outer = _budget.get()
         until = time.monotonic() + seconds
         budget = Budget(min(until, outer.until) if outer else until)
@@ -87,23 +87,23 @@ class Calls:
                 outer.count(budget.requests)
 
     def call(self, function: Callable[..., T], /, *args: Any, **kwargs: Any) -> T:
-        """The function's answer, or one of the domain's MLflow errors within the time left."""
+        """Return the function's answer, or raise one of the domain's MLflow errors, within the time left."""
         try:
             answer = self._call(function, args, kwargs)
         except TowerError as error:
-            # What MLflow refuses or does not know, it has answered; and to stop is nobody's failure.
+            # A refusal or an unknown name is an answer, and stopping is no failure.
             self._count(failed=isinstance(error, MlflowUnavailable) and not self._stopping)
             raise
         self._count(failed=False)
         return answer  # type: ignore[no-any-return]
 
     def together(self, tasks: Sequence[Callable[[], T]]) -> list[T | TowerError]:
-        """What each task gives or raises, in their order. Several run at once; their calls share the block's time."""
+        """The result or error of each task, in their order. Several run at once, and share the block's time."""
         if len(tasks) == 1:
             return [self._in_turn(tasks[0])]
         with ThreadPoolExecutor(AT_ONCE, "mlflow-together") as pool:
             under_way = [pool.submit(copy_context().run, self._in_turn, task) for task in tasks]
-            return [one.result() for one in under_way]
+            return [future.result() for future in under_way]
 
     def _in_turn(self, task: Callable[[], T]) -> T | TowerError:
         budget = _budget.get()
@@ -118,7 +118,7 @@ class Calls:
             self._turns.release()
 
     def stop(self) -> None:
-        """Let every caller go: the process is about to end."""
+        """Let every waiting call fail, since the process is about to end."""
         self._stopping = True
         for pending in list(self._pending):
             pending.error = MlflowTooSlow("The service is stopping.")
@@ -138,7 +138,7 @@ class Calls:
             raise MlflowTooSlow(_OVERDUE)
         pending = self._start(function, args, kwargs)
         if not pending.done.wait(left):
-            # The last of many calls has little time left, whatever it is that took the rest.
+            # A call late in a block has little time left, so MLflow may not be what took the time.
             if left < self.patience:
                 raise MlflowTooSlow(_OVERDUE)
             raise MlflowTooSlow(too_slow(left))
@@ -193,7 +193,7 @@ _UNAVAILABLE = {
 UNEXPLAINED = "MLflow cannot be reached or failed. Check that it runs and that MLFLOW_TRACKING_URI is right."
 
 
-# How MLflow's client tells of an answer with another status that no MLflow wrote, for those have JSON.
+# The text of MLflow's client for an error without JSON, which MLflow itself did not write.
 _UNREAD = re.compile(r"API request to endpoint \S+ failed with error code (?:400|414|431) !=")
 
 
@@ -204,7 +204,7 @@ _ADDRESS = (
 
 
 def in_our_words(error: BaseException) -> TowerError:
-    """What a client may read of an error of MLflow's: never its own text, which repeats credentials."""
+    """The domain error for an error of MLflow, whose own text may repeat credentials and must not be shown."""
     if isinstance(error, TowerError):
         return error
     code = getattr(error, "error_code", None)

@@ -58,7 +58,7 @@ class Connection:
         return self.uri.startswith(("http://", "https://"))
 
     def headers(self) -> dict[str, str]:
-        """The headers by which MLflow's own client logs in, with a name before it does with a token, and the workspace."""
+        """The headers by which MLflow's own client logs in, by name rather than by token, and the workspace."""
         username, password, token = self._credentials.values()
         headers = {WORKSPACE_HEADER: self.workspace} if self.workspace else {}
         if username and password:

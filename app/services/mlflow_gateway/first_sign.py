@@ -1,4 +1,4 @@
-"""The first sign: whether MLflow answers, asked without its client, which takes seconds to import."""
+"""The first sign of life of MLflow, asked without MLflow's client, which takes seconds to import."""
 
 import json
 import sqlite3
@@ -12,7 +12,7 @@ _SQLITE = "sqlite:///"
 
 
 def gives_sign(connection: Connection, seconds: float) -> bool:
-    """Whether a server lists experiments, or an SQLite store holds any. Otherwise the client is to be asked."""
+    """Whether a server lists experiments, or an SQLite store has any. Where not, only MLflow's client can tell."""
     if connection.is_http:
         return _server_answers(connection, seconds)
     return connection.uri.startswith(_SQLITE) and _store_answers(connection.uri.removeprefix(_SQLITE))

@@ -1,7 +1,7 @@
-"""Reading evidence: the metric points of model versions, in few calls whatever the number of versions.
+"""Reads evidence: the metric points of model versions, in few calls whatever the number of versions.
 
-All of it is read each time. MLflow tells no sign of a new point: what it calls the last value of a metric is that of
-the highest step, then the latest time, and stays as it is when a point comes without a step, or late.
+All of it is read each time, since MLflow gives no sign of a new point. MLflow's last value of a metric is that of the
+highest step, then of the latest time. It stays the same when a point comes without a step, or late.
 """
 
 import re
@@ -23,16 +23,16 @@ Evidence = dict[VersionKey, list[MetricPoint]]
 Unread = dict[VersionKey, TowerError]
 LastLogged = Mapping[str, tuple[int, float | None]]
 
-# Of so many models each is asked for its evaluation runs; of more, all evaluation runs are read.
+# Up to this many models are searched for their evaluation runs; for more, all evaluation runs are read.
 _FEW_MODELS = 3
 _LOGGED_MODEL = re.compile(r"models:/([0-9A-Za-z_-]{1,64})\Z", re.ASCII)
-# A reading may take one call's time and so much more for each request, and never longer than this, in seconds.
+# In seconds: what a reading may take for each request beside the time of one call, and the most in all.
 _A_REQUEST, _LONGEST = 0.25, 45.0
 
 
 @dataclass(frozen=True, slots=True)
 class _Owner:
-    """A run that speaks of a version."""
+    """A run whose metrics count for a version."""
 
     run: Run
     last: LastLogged
@@ -41,7 +41,7 @@ class _Owner:
 
 
 class History:
-    """Metric points of versions: of their source runs, logged models, evaluation runs and monitor runs."""
+    """Reads the points of versions from their source runs, logged models, evaluation runs and monitor runs."""
 
     def __init__(self, calls: Calls, registry: Registry, points: MetricPoints) -> None:
         self._calls = calls
@@ -51,45 +51,45 @@ class History:
     def evidence(
         self, versions: Sequence[ModelVersion], monitor_runs: Mapping[VersionKey, str], metrics: Collection[str]
     ) -> tuple[Evidence, Unread]:
-        """Every point of each version, or those of some metrics; and the versions that could not be read whole."""
-        found: Evidence = {(row.name, row.version): [] for row in versions}
+        """The points of each version, of all metrics or of `metrics`; and the versions not completely read."""
+        evidence: Evidence = {(row.name, row.version): [] for row in versions}
         unread: Unread = {}
         if not versions:
-            return found, unread
+            return evidence, unread
         with self._calls.within(max(_LONGEST, self._calls.patience)):
             experiments = self._registry.experiment_ids()
             owners = self._owners(versions, monitor_runs, experiments)
             for owner, points, failure in self._histories(owners, metrics):
-                found[owner.key] += points
+                evidence[owner.key] += points
                 if failure:
                     unread[owner.key] = failure
             more, failures = self._of_logged_models(versions, owners, experiments)
             for key, points in more.items():
-                found[key] += [point for point in points if not metrics or point.metric in metrics]
+                evidence[key] += [point for point in points if not metrics or point.metric in metrics]
         unread |= failures
-        return {key: points for key, points in found.items() if key not in unread}, unread
+        return {key: points for key, points in evidence.items() if key not in unread}, unread
 
     def points(self, run_ids: Sequence[str], metric: str) -> list[MetricPoint]:
-        """The history of one metric of some runs."""
-        found, failures = self._points.read({metric: run_ids})
+        """The history of a metric of some runs."""
+        by_run, failures = self._points.read({metric: run_ids})
         for failure in failures.values():
             raise failure
         return [
             MetricPoint(run_id, metric, time, value, SOURCE_RUN, step)
-            for run_id, read in found.items()
+            for run_id, read in by_run.items()
             for time, step, value in read[metric]
         ]
 
     def _owners(
         self, versions: Sequence[ModelVersion], monitor_runs: Mapping[VersionKey, str], experiments: Sequence[str]
     ) -> list[_Owner]:
-        """Each run that speaks of a version, once for each version, with what it is to that version."""
+        """Each run whose metrics count for a version, once for each such version, with its relation to it."""
         tagged = {f"models:/{row.name}/{row.version}": (row.name, row.version) for row in versions}
         names = {row.name for row in versions}
         owners: dict[tuple[str, VersionKey], _Owner] = {}
 
-        def add(found: tuple[Run, LastLogged], key: VersionKey, source: str) -> None:
-            owners.setdefault((found[0].run_id, key), _Owner(*found, key, source))
+        def add(dated: tuple[Run, LastLogged], key: VersionKey, source: str) -> None:
+            owners.setdefault((dated[0].run_id, key), _Owner(*dated, key, source))
 
         wanted = {row.run_id for row in versions if row.run_id} | set(monitor_runs.values())
         by_id = self._registry.dated_runs(wanted, experiments)
@@ -98,10 +98,10 @@ class History:
             for run_id, source in ((row.run_id, SOURCE_RUN), (monitor_runs.get(key), MONITOR_RUN)):
                 if run_id in by_id:
                     add(by_id[run_id], key, source)
-        for found in self._registry.evaluation_runs(names if len(names) <= _FEW_MODELS else None, experiments):
-            key_tagged = tagged.get(found[0].tags.get(EVALUATES, ""))
+        for dated in self._registry.evaluation_runs(names if len(names) <= _FEW_MODELS else None, experiments):
+            key_tagged = tagged.get(dated[0].tags.get(EVALUATES, ""))
             if key_tagged:
-                add(found, key_tagged, EVALUATION_RUN)
+                add(dated, key_tagged, EVALUATION_RUN)
         return list(owners.values())
 
     def _histories(
@@ -114,10 +114,10 @@ class History:
                     having[metric][owner.run.run_id] = None
         to_read = {metric: list(run_ids) for metric, run_ids in sorted(having.items())}
         with self._calls.within(self._calls.patience + self._points.requests(to_read) * _A_REQUEST):
-            found, failures = self._points.read(to_read)
+            by_run, failures = self._points.read(to_read)
         for owner in owners:
             run_id = owner.run.run_id
-            read = found.get(run_id, {})
+            read = by_run.get(run_id, {})
             failure = failures.get(run_id)
             if failure is None and any(run_id in having[metric] and metric not in read for metric in owner.last):
                 failure = missing(run_id)
@@ -126,14 +126,14 @@ class History:
     def _of_logged_models(
         self, versions: Sequence[ModelVersion], owners: Sequence[_Owner], experiments: Sequence[str]
     ) -> tuple[Evidence, Unread]:
-        """What a logged model holds of its own: every point, with the run that logged it."""
+        """The points that logged models hold, each with the run that logged it."""
         wanted: dict[str, list[VersionKey]] = defaultdict(list)
         for row in versions:
             if match := _LOGGED_MODEL.match(row.source or ""):
                 wanted[match[1]].append((row.name, row.version))
         sources = {(owner.run.run_id, owner.key): owner.source for owner in owners}
         sources |= {(row.run_id, (row.name, row.version)): SOURCE_RUN for row in versions if row.run_id}
-        found: Evidence = defaultdict(list)
+        evidence: Evidence = defaultdict(list)
         answers, failures = read_each(
             self._calls,
             [
@@ -141,12 +141,12 @@ class History:
                 for batch in batches(sorted(wanted), MODELS_A_CALL, MODELS_A_CALL, lambda _: 1)
             ],
         )
-        for logged in (one for answer in answers for one in answer):
+        for logged in (logged_model for answer in answers for logged_model in answer):
             for key in wanted[logged.model_id]:
                 for point in logged.metrics or ():
                     source = sources.get((point.run_id, key), LOGGED_MODEL)
-                    found[key].append(rows.metric_point(point.run_id, point, source))
-        return found, {key: error for model_id, error in failures.items() for key in wanted[model_id]}
+                    evidence[key].append(rows.metric_point(point.run_id, point, source))
+        return evidence, {key: error for model_id, error in failures.items() for key in wanted[model_id]}
 
 
 def _points_of(owner: _Owner, read: Mapping[str, Sequence[tuple[int, int, float | None]]]) -> list[MetricPoint]:

@@ -1,7 +1,8 @@
-"""Reading metric points: every point of some metrics of some runs.
+"""Reads metric points: every point of some metrics of some runs.
 
-MLflow has two calls that read a metric of a hundred runs. The one of its pages, under /ajax-api, is one query to the
-database; the documented one, under /api, is two for each run and takes up to thirty times as long (docs/decisions).
+MLflow has two endpoints that read a metric of a hundred runs. The endpoint of its pages, under /ajax-api, makes a
+single query to the database. The documented endpoint, under /api, makes two for each run and takes up to thirty times
+as long (docs/decisions).
 """
 
 import json
@@ -17,21 +18,21 @@ from app.services.mlflow_gateway.batches import batches, read_each, room_for
 from app.services.mlflow_gateway.calls import Calls
 from app.services.mlflow_gateway.client import Connection
 
-# Time in milliseconds, step, value.
+# A point: time in milliseconds, step, value.
 Point = tuple[int, int, float | None]
 Answer = tuple[str, list[tuple[str, Point]]]
 
 _RUNS_A_CALL = 100
 _PATH = "/ajax-api/2.0/mlflow/metrics/get-history-bulk"
-# The most points that it gives: there may be more.
+# The most points in an answer. An answer of this length may be incomplete.
 _POINTS_A_CALL = 25_000
-# Where a proxy lets only /api through. Of a run it gives so many points at most; beyond, a sample.
+# For proxies that let only /api through. Of a run with more points than this, the endpoint gives a sample.
 _API_PATH = "/api/2.0/mlflow/metrics/get-history-bulk-interval"
 _POINTS_A_RUN = 2500
 
 
 class MetricPoints:
-    """The points of metrics, by run and metric."""
+    """Reads the points of metrics, by run and metric."""
 
     def __init__(self, connection: Connection, calls: Calls) -> None:
         self._connection = connection
@@ -39,19 +40,19 @@ class MetricPoints:
         self._only_api = False
 
     def requests(self, wanted: Mapping[str, Sequence[str]]) -> int:
-        """How many requests a reading takes, where no history is very long."""
+        """The number of requests that a reading takes, if no history is very long."""
         return len(self._work(wanted))
 
     def read(
         self, wanted: Mapping[str, Sequence[str]]
     ) -> tuple[dict[str, dict[str, list[Point]]], dict[str, TowerError]]:
-        """The points of each wanted metric of some runs, and which runs could not be read, with the reason."""
+        """The points by run and metric, and the runs that could not be read. `wanted` names the runs by metric."""
         answers, failures = read_each(self._calls, self._work(wanted))
-        found: dict[str, dict[str, list[Point]]] = defaultdict(lambda: defaultdict(list))
+        by_run: dict[str, dict[str, list[Point]]] = defaultdict(lambda: defaultdict(list))
         for metric, points in answers:
             for run_id, point in points:
-                found[run_id][metric].append(point)
-        return found, failures
+                by_run[run_id][metric].append(point)
+        return by_run, failures
 
     def _work(self, wanted: Mapping[str, Sequence[str]]) -> list[Any]:
         return [
@@ -66,31 +67,31 @@ class MetricPoints:
 
     def _of_runs(self, metric: str, run_ids: Sequence[str]) -> Answer:
         read = self._read_http if self._connection.is_http else self._read_store
-        found, cut = self._calls.call(read, run_ids, metric)
+        points, cut = self._calls.call(read, run_ids, metric)
         if not cut:
-            return metric, found
+            return metric, points
         if len(run_ids) == 1:
             return metric, self._whole(run_ids[0], metric)
-        # Of the runs that came whole nothing is read again.
-        found = [(run_id, point) for run_id, point in found if run_id not in cut]
+        # Runs whose points are complete are not read again.
+        points = [(run_id, point) for run_id, point in points if run_id not in cut]
         rest = [run_id for run_id in run_ids if run_id in cut]
-        for some in (rest[:1], rest[1:]):
-            found += self._of_runs(metric, some)[1] if some else []
-        return metric, found
+        for part in (rest[:1], rest[1:]):
+            points += self._of_runs(metric, part)[1] if part else []
+        return metric, points
 
     def _whole(self, run_id: str, metric: str) -> list[tuple[str, Point]]:
         history = self._calls.call(self._connection.client().get_metric_history, run_id, metric)
         return [(run_id, (row.timestamp, row.step, rows.number(row.value))) for row in history]
 
     def _read_store(self, run_ids: Sequence[str], metric: str) -> tuple[list[tuple[str, Point]], set[str]]:
-        found = [
+        points = [
             (row.run_id, (row.timestamp, row.step, rows.number(row.value)))
             for row in self._connection.store().get_metric_history_bulk(list(run_ids), metric, _POINTS_A_CALL)
         ]
-        return found, _cut(run_ids, found)
+        return points, _cut(run_ids, points)
 
     def _read_http(self, run_ids: Sequence[str], metric: str) -> tuple[list[tuple[str, Point]], set[str]]:
-        # MLflow's client has no call for these endpoints of its server's.
+        # MLflow's client has no method for these endpoints of its server.
         from mlflow.utils.rest_utils import http_request, verify_rest_response  # noqa: PLC0415
 
         def ask(path: str, name: str, most: int) -> Any:
@@ -102,39 +103,39 @@ class MetricPoints:
         if not self._only_api:
             answer = ask(_PATH, "run_id", _POINTS_A_CALL)
             if not _is_not_there(answer):
-                found = _points(json.loads(verify_rest_response(answer, _PATH).text)["metrics"])
-                return found, _cut(run_ids, found)
+                points = _points(json.loads(verify_rest_response(answer, _PATH).text)["metrics"])
+                return points, _cut(run_ids, points)
             self._only_api = True
         body = json.loads(verify_rest_response(ask(_API_PATH, "run_ids", _POINTS_A_RUN), _API_PATH).text)
-        found = _points(body.get("metrics", []))
-        return found, _sampled(found)
+        points = _points(body.get("metrics", []))
+        return points, _sampled(points)
 
 
 def _bytes(run_id: str) -> int:
     return len("run_ids=&") + len(quote_plus(run_id))
 
 
-def _points(found: Sequence[Mapping[str, Any]]) -> list[tuple[str, Point]]:
-    """Points as the endpoints write them: numbers may come as text, NaN too; zeros may be left out."""
+def _points(metrics: Sequence[Mapping[str, Any]]) -> list[tuple[str, Point]]:
+    """The points of an answer. Numbers and NaN may be written as text, and zeros may be left out."""
     return [
         (
             row["run_id"],
             (int(row.get("timestamp") or 0), int(row.get("step") or 0), rows.number(row.get("value") or 0)),
         )
-        for row in found
+        for row in metrics
     ]
 
 
-def _cut(run_ids: Sequence[str], found: Sequence[tuple[str, Point]]) -> set[str]:
-    """The runs that an answer may hold no points of, or not all: it comes by run and ends at its longest."""
-    if len(found) < _POINTS_A_CALL:
+def _cut(run_ids: Sequence[str], points: Sequence[tuple[str, Point]]) -> set[str]:
+    """The runs whose points may be missing from an answer, which is sorted by run and cut at a maximum length."""
+    if len(points) < _POINTS_A_CALL:
         return set()
-    return set(run_ids) - {run_id for run_id, _ in found} | {found[-1][0]}
+    return set(run_ids) - {run_id for run_id, _ in points} | {points[-1][0]}
 
 
-def _sampled(found: Sequence[tuple[str, Point]]) -> set[str]:
+def _sampled(points: Sequence[tuple[str, Point]]) -> set[str]:
     counts: dict[str, int] = defaultdict(int)
-    for run_id, _ in found:
+    for run_id, _ in points:
         counts[run_id] += 1
     return {run_id for run_id, count in counts.items() if count >= _POINTS_A_RUN}
 
@@ -146,5 +147,5 @@ def _is_not_there(answer: Any) -> bool:
 
 
 def missing(run_id: str) -> TowerError:
-    """Of a run that is listed with a last value, and of which MLflow gives no point."""
+    """The error for a run that is listed with a last value, but for which MLflow gives no points."""
     return MlflowUnavailable(f"MLflow lists metrics of the run {run_id} and gives no points of it. Try again later.")

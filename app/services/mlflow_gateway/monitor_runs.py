@@ -1,4 +1,4 @@
-"""Monitor runs: an open run in the tower's experiment is a registration; to remove it is to end the run."""
+"""Monitor runs: an open run in the tower's experiment is a registration. Removing the registration ends the run."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -29,38 +29,38 @@ class MonitorRuns:
     def all_open(self) -> Sequence[MonitorState] | None:
         experiment = self._experiment()
         if experiment is None or experiment.lifecycle_stage != "active":
-            # An active-only search of a deleted experiment would find nothing, without an error.
+            # A search for active runs in a deleted experiment would find nothing and raise no error.
             return None
         return self._search(experiment.experiment_id, "attributes.status = 'RUNNING'")
 
     def ever(self, name: str | None, version: int | None) -> Sequence[MonitorState]:
-        """Open and ended ones; of one registered model, or of one of its versions."""
+        """Open and ended monitor runs: all, or those of a registered model or of a version."""
         experiment = self._experiment()
         if experiment is None:
             return []
         condition = ""
         if name is not None and version is not None:
             condition = f"tags.`control_tower.key` = '{registration_key(name, version)}'"
-        found = self._search(experiment.experiment_id, condition, _ALL)
+        states = self._search(experiment.experiment_id, condition, _ALL)
         return [
             state
-            for state in found
+            for state in states
             if name in (None, state.registration.name) and version in (None, state.registration.version)
         ]
 
     def named(self, run_ids: Sequence[str] | None) -> Sequence[MonitorState] | None:
-        """Open and ended ones; all, or those with these ids, some thousands a call. None without the experiment."""
+        """Open and ended monitor runs: all, or those with these ids. None where the experiment does not exist."""
         experiment = self._experiment()
         if experiment is None:
             return None
         if run_ids is None:
             return self._search(experiment.experiment_id, "", _ALL)
         wanted = sorted({run_id for run_id in run_ids if _RUN_ID.match(run_id)})
-        found: list[MonitorState] = []
+        states: list[MonitorState] = []
         for start in range(0, len(wanted), pages.RUNS):
             listed = ",".join(f"'{run_id}'" for run_id in wanted[start : start + pages.RUNS])
-            found += self._search(experiment.experiment_id, f"attributes.run_id IN ({listed})", _ALL)
-        return found
+            states += self._search(experiment.experiment_id, f"attributes.run_id IN ({listed})", _ALL)
+        return states
 
     def of(self, name: str, version: int) -> Sequence[Registration]:
         experiment = self._experiment()
@@ -69,10 +69,10 @@ class MonitorRuns:
         if experiment.lifecycle_stage != "active":
             self._calls.call(self._connection.client().restore_experiment, experiment.experiment_id)
         key = registration_key(name, version)
-        found = self._search(
+        states = self._search(
             experiment.experiment_id, f"attributes.status = 'RUNNING' and tags.`control_tower.key` = '{key}'"
         )
-        open_runs = [state.registration for state in found if state.registration.key == (name, version)]
+        open_runs = [state.registration for state in states if state.registration.key == (name, version)]
         return sorted(open_runs, key=precedence)
 
     def open(self, wanted: Registration) -> Registration:
@@ -88,7 +88,7 @@ class MonitorRuns:
 
     def end(self, run_id: str, by: str, reason: str, ended_at: int) -> None:
         client = self._connection.client()
-        # The reason first: an open run with a reason is still monitored, an ended one without is a riddle.
+        # The reason is written first: an open run with a reason is still monitored; an ended run must have a reason.
         self.tag(run_id, rows.end_tags(by, reason))
         self._calls.call(client.set_terminated, run_id, end_time=ended_at)
 
@@ -96,7 +96,7 @@ class MonitorRuns:
         self.log(run_id, [], tags)
 
     def log(self, run_id: str, points: Sequence[tuple[str, float, int]], tags: Mapping[str, str]) -> None:
-        """Write metric values (name, value, time in milliseconds) and tags in one request: all of it or nothing."""
+        """Write metric values (name, value, time in milliseconds) and tags in one request, all or none."""
         client = self._connection.client()
         from mlflow.entities import Metric, RunTag  # noqa: PLC0415
 
@@ -104,8 +104,8 @@ class MonitorRuns:
         self._calls.call(client.log_batch, run_id, metrics, tags=[RunTag(key, value) for key, value in tags.items()])
 
     def _experiment(self) -> Experiment | None:
-        found = self._calls.call(self._connection.client().get_experiment_by_name, self._name)
-        return None if found is None else rows.only(rows.experiment, found, "experiment")
+        row = self._calls.call(self._connection.client().get_experiment_by_name, self._name)
+        return None if row is None else rows.only(rows.experiment, row, "experiment")
 
     def _writable_experiment(self) -> str:
         """The id of the tower's experiment, made or restored where needed."""
@@ -116,7 +116,7 @@ class MonitorRuns:
                 made = self._calls.call(client.create_experiment, self._name)
                 return rows.only(rows.identifier, made, "new experiment")
             except MlflowRefused:
-                # Another process made it a moment ago.
+                # Another process has just made the experiment.
                 experiment = self._experiment()
         if experiment is None:
             raise MlflowUnavailable(f"MLflow does not take the experiment {self._name}. Check MONITORING_EXPERIMENT.")
@@ -127,7 +127,7 @@ class MonitorRuns:
     def _search(self, experiment_id: str, condition: str, view: int = _ACTIVE) -> list[MonitorState]:
         """Monitor runs, in the order in which they were opened."""
         search = self._connection.client().search_runs
-        found = pages.read_all(
+        runs = pages.read_all(
             self._calls.call,
             search,
             pages.RUNS,
@@ -136,12 +136,12 @@ class MonitorRuns:
             filter_string=condition,
             run_view_type=view,
         )
-        good, _ = rows.readable(rows.monitor_state, found, "monitor run")
+        good, _ = rows.readable(rows.monitor_state, runs, "monitor run")
         return sorted(good, key=lambda state: (state.registration.registered_at, state.registration.monitor_run_id))
 
 
 def _run_name(name: str, version: int) -> str:
-    """What MLflow shows; on PostgreSQL it refuses more. The tags have the model's name whole."""
+    """The run's name in MLflow, shortened since PostgreSQL refuses longer ones. The tags have the whole name."""
     whole = f"monitor {name} v{version}"
     surplus = len(whole) - LONGEST_NAME
     return whole if surplus <= 0 else f"monitor {name[: -surplus - 1]}… v{version}"

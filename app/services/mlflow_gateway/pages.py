@@ -1,8 +1,8 @@
-"""Reading long lists from MLflow in few, large pages, each row once, while the list changes.
+"""Reads long lists from MLflow in few, large pages, each row once, even while the list changes.
 
-MLflow's page tokens are offsets: a row that comes between two pages shifts the next one to the right, so that rows
-come twice; one that goes shifts it to the left, so that rows would be missed. So each page begins a few rows before
-the end of the one before: as long as it shows a row that was read already, nothing lies between the two.
+MLflow's page tokens are offsets. A row that is added between two readings shifts later rows to the right, so that rows
+come twice. A row that is removed shifts them to the left, so that rows would be missed. Therefore each page begins a
+few rows before the end of the page before: if it shows a row that was read already, no row was missed between them.
 """
 
 from collections.abc import Callable, Hashable, Iterator
@@ -15,9 +15,9 @@ from app.domain.registry.page_token import page_token_at, page_token_offset
 MODELS, VERSIONS, RUNS, EXPERIMENTS = 1000, 10_000, 2000, 10_000
 # How often a size is halved before the server counts as hanging rather than slow.
 _HALVINGS = 3
-# So many rows of a page are read again with the next one: a tenth of it, and no more than this.
+# The most rows that two pages overlap by; the overlap is a tenth of a page, but no more than this.
 _OVERLAP = 50
-# How often one reading goes back to an earlier page. A list that loses whole pages again and again is read as it comes.
+# How often a reading goes back to an earlier page. After that, the pages are taken as they come.
 _MOST_RETURNS = 20
 _ENDLESS = (
     "MLflow's pages do not come to an end: a page token leads back to where it was. Check what stands between "
@@ -30,12 +30,12 @@ Search = Callable[..., Any]
 def read_all(
     call: Callable[..., Any], search: Search, size: int, key: Callable[[Any], Hashable], **more: Any
 ) -> Iterator[Any]:
-    """Every row of a paged search, one for each key. `call` makes the request; `more` as for `Pages`."""
+    """Every row of a paged search, once for each key. `call` makes the request; `more` is passed to `Pages`."""
     return Pages(call, search, size, key, **more).rows()
 
 
 class Pages:
-    """One reading of a paged search. A page that times out is asked for again at half its size."""
+    """A reading of a paged search. A page that times out is requested again at half its size."""
 
     def __init__(
         self,
@@ -55,7 +55,7 @@ class Pages:
         self._key = key
         self._arguments = arguments
         self._token = token
-        # Offsets: where the page begins that is read next, the one before it, and the first.
+        # The offsets at which the next page, the page before it and the first page begin.
         self._begin = self._before = self._first = (page_token_offset(token) or 0) if token else 0
         self._overlap = 0
         self._returns = 0
@@ -63,9 +63,9 @@ class Pages:
         self.next_token: str | None = None
 
     def rows(self, most: int | None = None) -> Iterator[Any]:
-        """The rows, at most so many; `next_token` then says where the list goes on.
+        """The rows, at most `most` of them. Afterwards `next_token` says where the list goes on.
 
-        Of a row that comes again with the next page the later reading counts.
+        If the next page repeats a row, its later reading counts.
         """
         seen: set[Hashable] = set()
         held: dict[Hashable, Any] = {}
@@ -96,7 +96,7 @@ class Pages:
                 self._size //= 2
 
     def _go_on(self, token: str | None, length: int, surplus: int) -> None:
-        """Take the place of the next page from the token that came with this one."""
+        """Set the place of the next page by the token that came with this page."""
         # The last token is '' in the registry and None in tracking.
         offset = page_token_offset(token) if token else None
         if token and offset is None:
@@ -107,14 +107,14 @@ class Pages:
             raise MlflowUnavailable(_ENDLESS)
         sample = token or self._token or ""
         self.next_token = page_token_at(sample, end - surplus) if token or surplus else None
-        # Of a page that shows less than it spans, rows are hidden from this user: none of the next may be known.
+        # A page with fewer rows than it spans hides rows from this user, so the next page may repeat none.
         whole = length == end - self._begin > 1
         self._overlap = min(_OVERLAP, max(1, length // 10)) if whole else 0
         self._before, self._begin = self._begin, end - self._overlap
         self._token = page_token_at(sample, self._begin)
 
     def _go_on_at(self, token: str) -> None:
-        """Go on with a token that is no offset: the one page ends where the other begins."""
+        """Go on with a token that is no offset: the next page begins where this page ends, without an overlap."""
         if token in self._tokens:
             raise MlflowUnavailable(_ENDLESS)
         self._tokens.add(token)
@@ -122,7 +122,7 @@ class Pages:
         self._overlap = 0
 
     def _go_back(self) -> bool:
-        """Rows may lie between two pages: begin where the one before did, then at the start of the reading."""
+        """Rows may have been missed: read again from the page before, and after that from the first page."""
         self._returns += 1
         if self._begin <= self._first or self._returns > _MOST_RETURNS:
             return False
@@ -134,5 +134,5 @@ class Pages:
 
 
 def _text(token: str | bytes | None) -> str | None:
-    """A page token as text: over HTTP it is, from a database it is bytes."""
+    """A page token as text. It is text over HTTP, and bytes from a database."""
     return token.decode() if isinstance(token, bytes) else token

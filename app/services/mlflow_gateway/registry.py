@@ -1,4 +1,4 @@
-"""Reading the registry: models, versions, the last metrics of their runs, experiments."""
+"""Reads the registry: models, versions, the last metrics of their runs, experiments."""
 
 import logging
 import re
@@ -29,51 +29,51 @@ LastLogged = Mapping[str, tuple[int, float | None]]
 
 # mlflow.entities.ViewType.ACTIVE_ONLY and ALL.
 _ACTIVE, _ALL = 1, 3
-# Names that a list in a filter surely holds as they are.
+# Names that can be written in a filter's list without quoting.
 _PLAIN = re.compile(r"[\w .-]+\Z", re.ASCII)
 _NAMES_A_CALL = 200
 _MODELS_PATH, _VERSIONS_PATH = "/api/2.0/mlflow/registered-models/search", "/api/2.0/mlflow/model-versions/search"
-# As long as a page token may be.
+# A text of the length that a page token may have.
 _TOKEN = "x" * 200
 MODELS_A_CALL = 200
-# Of the names that a search does not find, so many are asked for one by one; where all are gone, so are the others.
+# How many names missing from a search are looked up one by one. If all of these are gone, so are the others.
 _ASKED_BY_THEMSELVES = 20
-# A run id is whatever a client wrote beside a version; only these can be put into a filter.
+# A version's run id is whatever a client wrote. Only ids of this form can be put into a filter.
 _RUN_ID = re.compile(r"[0-9A-Za-z_-]{1,64}\Z", re.ASCII)
 
 
 class Registry:
-    """The large reads. Each answers its rows and how many could not be read."""
+    """The large reads. Most return the rows, and the number of rows that could not be converted."""
 
     def __init__(self, connection: Connection, calls: Calls) -> None:
         self._connection = connection
         self._calls = calls
 
     def experiments(self) -> tuple[list[Experiment], int]:
-        # The first read of a sweep, and the sign of life: it is not tried again with smaller pages.
+        # This is the first read of a sweep and a sign of life, so it is not tried again with smaller pages.
         search = self._connection.client().search_experiments
-        found = self._all(search, pages.EXPERIMENTS, rows.EXPERIMENT_KEY, shrink=False, view_type=_ALL)
-        return rows.readable(rows.experiment, found, "experiment")
+        listed = self._all(search, pages.EXPERIMENTS, rows.EXPERIMENT_KEY, shrink=False, view_type=_ALL)
+        return rows.readable(rows.experiment, listed, "experiment")
 
     def experiment_ids(self) -> list[str]:
-        """Those in which to look for runs. Raises `MlflowUnavailable` where there is none: no run would be found."""
-        found, _ = self.experiments()
-        if not found:
+        """The experiments to search for runs. Raises `MlflowUnavailable` where there are none."""
+        experiments, _ = self.experiments()
+        if not experiments:
             raise MlflowUnavailable(NOTHING_AT_ALL)
-        return [experiment.experiment_id for experiment in found]
+        return [experiment.experiment_id for experiment in experiments]
 
     def models(self) -> tuple[list[RegisteredModel], int]:
         search = self._connection.client().search_registered_models
-        found = self._all(search, pages.MODELS, rows.MODEL_KEY, order_by=["name ASC"])
-        return rows.readable(rows.registered_model, found, "registered model")
+        listed = self._all(search, pages.MODELS, rows.MODEL_KEY, order_by=["name ASC"])
+        return rows.readable(rows.registered_model, listed, "registered model")
 
     def versions(self) -> tuple[list[ModelVersion], int]:
         search = self._connection.client().search_model_versions
-        found = self._all(search, pages.VERSIONS, rows.VERSION_KEY, order_by=["name ASC"])
-        return rows.readable(rows.model_version, found, "model version")
+        listed = self._all(search, pages.VERSIONS, rows.VERSION_KEY, order_by=["name ASC"])
+        return rows.readable(rows.model_version, listed, "model version")
 
     def newest(self, limit: int) -> tuple[list[RegisteredModel], list[ModelVersion]]:
-        """One page each, those updated last first."""
+        """A page of models and a page of versions, the last updated first."""
         client = self._connection.client()
         order = {"max_results": limit, "order_by": ["last_updated_timestamp DESC"]}
         models = self._calls.call(client.search_registered_models, **order)
@@ -84,15 +84,16 @@ class Registry:
         )
 
     def named(self, names: Sequence[str]) -> dict[str, RegisteredModel | None]:
-        """Registered models by name, None where MLflow has none. Raises `MlflowUnavailable` where it tells of none.
+        """Registered models by name, None where MLflow has no such model.
 
-        A name is left out where MLflow does not tell whether there is such a model: under basic authentication a
-        search leaves out what this user may not read, so each that it lacks is asked for by itself.
+        A name is left out where MLflow does not say whether the model exists: under basic authentication a search
+        omits models that this user may not read, so each missing name is looked up by itself. Raises
+        `MlflowUnavailable` where that leaves out every name.
         """
         search = self._connection.client().search_registered_models
         listed, failures = self._of_names(search, _MODELS_PATH, pages.MODELS, rows.MODEL_KEY, names)
-        found = {model.name: model for model in rows.readable(rows.registered_model, listed, "registered model")[0]}
-        absent = [name for name in names if name not in found and name not in failures]
+        models = {model.name: model for model in rows.readable(rows.registered_model, listed, "registered model")[0]}
+        absent = [name for name in names if name not in models and name not in failures]
         unclear: TowerError | None = next(iter(failures.values()), None)
         gone: dict[str, None] = {}
         for name in absent[:_ASKED_BY_THEMSELVES]:
@@ -106,29 +107,29 @@ class Registry:
             log.warning("Whether there is a registered model %r is not known: %s", name, unclear.detail)
         if unclear is None:
             gone.update(dict.fromkeys(absent[_ASKED_BY_THEMSELVES:]))
-        elif not found and not gone:
+        elif not models and not gone:
             raise unclear
-        return {**found, **gone}
+        return {**models, **gone}
 
     def version(self, name: str, version: int) -> ModelVersion | None:
-        """One version; None where MLflow has none."""
+        """A version; None where MLflow does not have it."""
         try:
-            found = self._calls.call(self._connection.client().get_model_version, name, str(version))
+            row = self._calls.call(self._connection.client().get_model_version, name, str(version))
         except MlflowMissing:
             return None
         except MlflowRefused:
-            # A name that MLflow gives to no model any more, of an old registry: only a search finds it.
-            return next((row for row in self._versions_of_one(name) if row.version == version), None)
-        return rows.only(rows.model_version, found, "model version")
+            # An old registry may have a name that MLflow no longer accepts. Only a search finds it.
+            return next((listed for listed in self._versions_of_model(name) if listed.version == version), None)
+        return rows.only(rows.model_version, row, "model version")
 
-    def _versions_of_one(self, name: str) -> list[ModelVersion]:
+    def _versions_of_model(self, name: str) -> list[ModelVersion]:
         versions, _, failures = self.versions_of([name])
         for failure in failures.values():
             raise failure
         return versions
 
     def versions_of(self, names: Sequence[str]) -> tuple[list[ModelVersion], int, dict[str, TowerError]]:
-        """All versions of some registered models, and of which they could not be read."""
+        """All versions of some registered models, the number of bad rows, and the models that could not be read."""
         search = self._connection.client().search_model_versions
         listed, failures = self._of_names(search, _VERSIONS_PATH, pages.VERSIONS, rows.VERSION_KEY, names)
         return *rows.readable(rows.model_version, listed, "model version"), failures
@@ -144,14 +145,14 @@ class Registry:
         key: Callable[[Any], Hashable],
         names: Sequence[str],
     ) -> tuple[list[Any], dict[str, TowerError]]:
-        """The rows of a search whose name is one of these, and the names for which it failed."""
+        """The rows of a search for these names, and the names for which the search failed."""
 
-        def read(some: Sequence[str]) -> list[Any]:
-            listed = ",".join(f"'{name}'" for name in some)
-            condition = f"name IN ({listed})" if len(some) > 1 else _name_filter(some[0])
-            found = self._all(search, size, key, filter_string=condition, order_by=["name ASC"])
-            # Compared again here: a pattern finds more than one name, and MySQL ignores case.
-            return [row for row in found if row.name in some]
+        def read(batch: Sequence[str]) -> list[Any]:
+            quoted = ",".join(f"'{name}'" for name in batch)
+            condition = f"name IN ({quoted})" if len(batch) > 1 else _name_filter(batch[0])
+            listed = self._all(search, size, key, filter_string=condition, order_by=["name ASC"])
+            # The names are compared again, since a pattern matches several names and MySQL ignores case.
+            return [row for row in listed if row.name in batch]
 
         plain = [name for name in names if _PLAIN.match(name)]
         fixed = [("filter", "name IN ()"), ("max_results", str(size)), ("order_by", "name ASC"), ("page_token", _TOKEN)]
@@ -164,68 +165,68 @@ class Registry:
         return [row for answer in answers for row in answer], failures
 
     def _is_gone(self, name: str) -> bool:
-        """Whether a model that a search did not find does not exist."""
+        """Whether a model that a search does not list is really gone."""
         try:
-            found = self._calls.call(self._connection.client().get_registered_model, name)
+            model = self._calls.call(self._connection.client().get_registered_model, name)
         except (MlflowMissing, MlflowRefused):
-            # A name that is refused, of an old registry, can only be searched for.
+            # A refused name, of an old registry, can only be searched for.
             return True
-        # A prompt is kept as a registered model that no search of models finds.
-        return bool(found.name == name and found._is_prompt())  # type: ignore[no-untyped-call]
+        # MLflow stores a prompt as a registered model, which no search for models lists.
+        return bool(model.name == name and model._is_prompt())  # type: ignore[no-untyped-call]
 
     def with_runs(self, versions: Sequence[ModelVersion], experiments: Sequence[str]) -> tuple[list[ModelVersion], int]:
         """The versions with the last metrics of their source runs, deleted runs included."""
         ids = [row.run_id for row in versions if row.run_id]
         if not ids:
             return list(versions), 0
-        found, bad = self.runs(ids, experiments)
-        return [_joined(row, found.get(row.run_id or "")) for row in versions], bad
+        runs, bad = self.runs(ids, experiments)
+        return [_joined(row, runs.get(row.run_id or "")) for row in versions], bad
 
     def with_few_runs(
         self, versions: Sequence[ModelVersion], experiments: Sequence[str]
     ) -> tuple[list[ModelVersion], int]:
-        """As `with_runs`, for versions that were read between two sweeps: a run may be in an experiment that is new."""
+        """As `with_runs`, for versions read between two sweeps, whose runs may be in new experiments."""
         ids = sorted({row.run_id for row in versions if row.run_id and _RUN_ID.match(row.run_id)})
-        found: dict[str, Run] = {}
+        runs: dict[str, Run] = {}
         bad = 0
         if len(ids) > 1 and experiments:
-            found, bad = self.runs(ids, experiments)
-        missing = [run_id for run_id in ids if run_id not in found]
+            runs, bad = self.runs(ids, experiments)
+        missing = [run_id for run_id in ids if run_id not in runs]
         if len(missing) == 1:
-            found.update(self._run(missing[0]))
+            runs.update(self._run(missing[0]))
         elif missing:
             others = sorted({*self.experiment_ids()} - {*experiments})
             if others:
                 more, unreadable = self.runs(missing, others)
-                found, bad = {**found, **more}, bad + unreadable
-        return [_joined(row, found.get(row.run_id or "")) for row in versions], bad
+                runs, bad = {**runs, **more}, bad + unreadable
+        return [_joined(row, runs.get(row.run_id or "")) for row in versions], bad
 
     def _run(self, run_id: str) -> dict[str, Run]:
         try:
-            found = self._calls.call(self._connection.client().get_run, run_id)
+            row = self._calls.call(self._connection.client().get_run, run_id)
         except (MlflowMissing, MlflowRefused, MlflowDenied):
-            # A search leaves such runs out as well.
+            # A search omits such runs as well.
             return {}
-        return {run.run_id: run for run in rows.readable(rows.run, [found], "run")[0]}
+        return {run.run_id: run for run in rows.readable(rows.run, [row], "run")[0]}
 
     def runs(self, ids: Iterable[str], experiments: Sequence[str]) -> tuple[dict[str, Run], int]:
-        """Runs by id, some thousands a call."""
+        """Runs by id, read with some thousands a call, and the number of bad rows."""
         wanted = sorted({run_id for run_id in ids if _RUN_ID.match(run_id)})
-        found: dict[str, Run] = {}
+        runs: dict[str, Run] = {}
         bad = 0
         for condition in _listed("attributes.run_id", wanted, pages.RUNS):
             good, unreadable = self._search_runs(condition, experiments, rows.run)
-            found.update((run.run_id, run) for run in good)
+            runs.update((run.run_id, run) for run in good)
             bad += unreadable
-        return found, bad
+        return runs, bad
 
     def dated_runs(self, ids: Iterable[str], experiments: Sequence[str]) -> dict[str, tuple[Run, LastLogged]]:
-        """As `runs`, with when the last point of each metric was logged."""
+        """As `runs`, with time and value of the last point of each metric."""
         wanted = sorted({run_id for run_id in ids if _RUN_ID.match(run_id)})
-        found: dict[str, tuple[Run, LastLogged]] = {}
+        dated: dict[str, tuple[Run, LastLogged]] = {}
         for condition in _listed("attributes.run_id", wanted, pages.RUNS):
-            found.update((run.run_id, (run, last)) for run, last in self._search_dated(condition, experiments))
-        return found
+            dated.update((run.run_id, (run, last)) for run, last in self._search_dated(condition, experiments))
+        return dated
 
     def _search_dated(
         self, condition: str, experiments: Sequence[str], view: int = _ALL
@@ -238,9 +239,9 @@ class Registry:
     def _search_runs(
         self, condition: str, experiments: Sequence[str], convert: Callable[[Any], T], view: int = _ALL
     ) -> tuple[list[T], int]:
-        # Without experiments MLflow silently finds nothing.
+        # Without experiments MLflow returns no runs, and no error.
         search = self._connection.client().search_runs
-        found = self._all(
+        listed = self._all(
             search,
             pages.RUNS,
             rows.RUN_KEY,
@@ -248,18 +249,18 @@ class Registry:
             filter_string=condition,
             run_view_type=view,
         )
-        return rows.readable(convert, found, "run")
+        return rows.readable(convert, listed, "run")
 
     def evaluation_runs(self, names: Iterable[str] | None, experiments: Sequence[str]) -> list[tuple[Run, LastLogged]]:
-        """Runs that say they evaluate a version of these models, or of any; the caller compares the tag's text."""
-        # Quotes and backslashes cannot be written in a filter: `_` stands for any character.
+        """Runs tagged as evaluations of these models, or of any model. The caller compares the tag's exact text."""
+        # Quotes and backslashes cannot be written in a filter, so `_` replaces them, which matches any character.
         patterns = ["%"] if names is None else [re.sub(r"['\"\\]", "_", name) + "/%" for name in names]
-        found: dict[str, tuple[Run, LastLogged]] = {}
+        by_id: dict[str, tuple[Run, LastLogged]] = {}
         for pattern in patterns:
-            # Who deletes an evaluation takes it back.
+            # Only active runs count: whoever deletes an evaluation withdraws it.
             dated = self._search_dated(f"tags.`{EVALUATES}` LIKE 'models:/{pattern}'", experiments, _ACTIVE)
-            found.update((run.run_id, (run, last)) for run, last in dated)
-        return list(found.values())
+            by_id.update((run.run_id, (run, last)) for run, last in dated)
+        return list(by_id.values())
 
     def logged_models(self, ids: Iterable[str], experiments: Sequence[str]) -> Iterator[Any]:
         """Logged models by id, each with every point of its metrics."""
@@ -275,9 +276,9 @@ class Registry:
 
 
 def _listed(attribute: str, values: Sequence[str], most: int) -> Iterator[str]:
-    """Conditions that find a few thousand rows each by an attribute."""
+    """Filters by the values of an attribute, each with at most `most` of them."""
     for start in range(0, len(values), most):
-        # A bare comma: with a blank after it the server's parser takes a third fewer.
+        # No blank follows the comma: with one, the server's parser accepts a third fewer values.
         quoted = ",".join(f"'{value}'" for value in values[start : start + most])
         yield f"{attribute} IN ({quoted})"
 
@@ -293,5 +294,5 @@ def _name_filter(name: str) -> str:
         return f"name = '{name}'"
     if "\\" not in name and '"' not in name:
         return f'name = "{name}"'
-    # Both quotes cannot be written in a filter, nor a backslash at the end: `_` stands for any character.
+    # A filter cannot hold both quotes, nor a backslash at its end, so `_` replaces them and matches any character.
     return "name LIKE '" + re.sub(r"['\\]", "_", name) + "'"

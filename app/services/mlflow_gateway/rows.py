@@ -1,4 +1,4 @@
-"""From MLflow's entities to the domain's. A row that cannot be understood is logged and left out."""
+"""Converts MLflow's entities to the domain's. A row that cannot be converted is logged and left out."""
 
 import logging
 import math
@@ -27,19 +27,19 @@ from app.domain.registry.stages import MODEL_TYPES, STAGES
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-# SQLite keeps infinity as the largest double; MLflow hands that back.
+# MLflow on SQLite stores infinity as the largest double, and returns that.
 _INFINITE = 1.797e308
-# What a column of MLflow's databases holds.
+# The largest integer that a column of MLflow's databases holds.
 _MOST = (1 << 63) - 1
 _TAG = "control_tower."
-# What tells one of MLflow's entities from the others of its kind.
+# The keys that identify MLflow's entities.
 MODEL_KEY, VERSION_KEY, RUN_KEY = attrgetter("name"), attrgetter("name", "version"), attrgetter("info.run_id")
 EXPERIMENT_KEY, LOGGED_MODEL_KEY, WEBHOOK_KEY = map(attrgetter, ("experiment_id", "model_id", "webhook_id"))
 _SETTINGS, _VERDICTS, _NOTIFIED = _TAG + "settings", _TAG + "verdicts", _TAG + "told."
 
 
 def readable(convert: Callable[[Any], T], rows: Iterable[Any], what: str) -> tuple[list[T], int]:
-    """The rows that could be converted, and how many could not."""
+    """The rows that could be converted, and the number of rows that could not."""
     good: list[T] = []
     bad: list[str] = []
     for row in rows:
@@ -48,21 +48,21 @@ def readable(convert: Callable[[Any], T], rows: Iterable[Any], what: str) -> tup
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             bad.append(f"{_which(row)}: {error!r}")
     if bad:
-        # One line a reading: polls read the same rows again and again.
+        # A reading logs one line, since polls read the same rows again and again.
         more = f" ({len(bad)} of them)" if len(bad) > 1 else ""
         log.warning("A %s of MLflow's cannot be read and is left out%s: %s", what, more, redact(bad[0]))
     return good, len(bad)
 
 
 def _which(row: Any) -> str:
-    """What to look for in MLflow, as far as an unreadable row tells."""
+    """The ids and names by which to find an unreadable row in MLflow, as far as it has them."""
     parts = (getattr(getattr(row, "info", row), part, None) for part in ("run_id", "experiment_id", "name", "version"))
-    # Cut after credentials were replaced: half an address would not be known as one.
+    # The text is cut after credentials were replaced, since half an address would not be recognized.
     return " ".join(redact(str(part))[:80] for part in parts if part) or "nameless"
 
 
 def only(convert: Callable[[Any], T], row: Any, what: str) -> T:
-    """The one that MLflow was asked about. Raises `MlflowUnavailable` where the answer cannot be understood."""
+    """The entity in MLflow's answer. Raises `MlflowUnavailable` where it cannot be converted."""
     good, _ = readable(convert, [row], what)
     if not good:
         raise MlflowUnavailable(
@@ -80,13 +80,13 @@ def number(value: Any) -> float | None:
 def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError(f"not text: {value!r:.80}")
-    # Half a character, which JSON can name, cannot be written anywhere.
+    # JSON can name half a surrogate pair, which cannot be encoded. This raises UnicodeEncodeError for it.
     value.encode()
     return value
 
 
 def identifier(value: Any) -> str:
-    """A name or an id; what stands in an empty answer is none."""
+    """A name or an id. Raises `ValueError` for the empty text that an empty answer has."""
     if not _text(value):
         raise ValueError("no name or id")
     return str(value)
@@ -164,23 +164,23 @@ def metric_point(run_id: str, row: Any, source: str) -> MetricPoint:
 
 
 def step_of(time: int) -> int:
-    """The step that the tower writes with a point of a time in milliseconds: the seconds since 1970.
+    """The step that the tower writes with a point: the seconds since 1970 of its time in milliseconds.
 
-    MLflow draws its charts by step, and takes the point of the highest step, then the latest, for the last one.
+    MLflow draws its charts by step. Its last point is that of the highest step, then of the latest time.
     """
     return time // 1000
 
 
 def own_step(step: int, time: int) -> int:
-    """The step of a point of a monitor run, 0 where it only repeats the time.
+    """The step of a point of a monitor run, or 0 where the step only repeats the time.
 
-    Older versions of the tower wrote no step: a point that was sent before an upgrade and again after it is one point.
+    Older versions of the tower wrote no step. A point sent before an upgrade and again after it stays one point.
     """
     return 0 if step == step_of(time) else step
 
 
 def registration(row: Any) -> Registration:
-    """A monitor run as a registration; a run without the tags is somebody else's."""
+    """The registration of a monitor run. A run without the tags is not the tower's, and raises `KeyError`."""
     tags = row.data.tags
     model_type = tags[_TAG + "model_type"]
     if model_type not in MODEL_TYPES:
@@ -201,16 +201,16 @@ def registration(row: Any) -> Registration:
 
 
 def _settings(text: str | None) -> dict[str, Any]:
-    """The settings of a registration; none where somebody made them unreadable by hand."""
+    """The settings of a registration; none where somebody edited the tag so that it cannot be read."""
     try:
-        found = orjson.loads(text or "{}")
+        settings = orjson.loads(text or "{}")
     except ValueError:
         return {}
-    return found if isinstance(found, dict) else {}
+    return settings if isinstance(settings, dict) else {}
 
 
 def monitor_state(row: Any) -> MonitorState:
-    """A monitor run with what it holds beside the registration."""
+    """A monitor run: its registration, verdicts, notifications, and its end if it has ended."""
     tags = row.data.tags
     ended = row.info.status != "RUNNING"
     return MonitorState(
@@ -224,7 +224,7 @@ def monitor_state(row: Any) -> MonitorState:
 
 
 def registration_tags(wanted: Registration) -> dict[str, str]:
-    """What a monitor run says of its registration; `registration` reads it back."""
+    """The tags of a monitor run for its registration; `registration` reads them back."""
     return {
         _TAG + "key": registration_key(wanted.name, wanted.version),
         _TAG + "model_name": wanted.name,
@@ -237,12 +237,12 @@ def registration_tags(wanted: Registration) -> dict[str, str]:
 
 
 def settings_tags(settings: Mapping[str, Any]) -> dict[str, str]:
-    """What a monitor run says of the settings of its registration."""
+    """The tags of a monitor run for the settings of its registration."""
     return {_SETTINGS: settings_text(settings)}
 
 
 def verdict_tags(verdicts: Sequence[Verdict], notified: Mapping[str, int]) -> dict[str, str]:
-    """What a monitor run says of its verdicts, and of who was notified up to when."""
+    """The tags of a monitor run for its verdicts, and for up to when receivers were notified."""
     return {
         _TAG + "verdict": verdicts[-1].verdict,
         _VERDICTS: verdicts_text(verdicts),
@@ -251,16 +251,16 @@ def verdict_tags(verdicts: Sequence[Verdict], notified: Mapping[str, int]) -> di
 
 
 def notified_tags(notified: Mapping[str, int]) -> dict[str, str]:
-    """Up to when receivers were notified."""
+    """The tags of a monitor run for up to when receivers were notified, in milliseconds."""
     return {_NOTIFIED + receiver: str(at) for receiver, at in notified.items()}
 
 
 def end_tags(by: str, reason: str) -> dict[str, str]:
-    """What a monitor run says of its end."""
+    """The tags of a monitor run for its end."""
     return {_TAG + "ended_by": by, _TAG + "ended_reason": reason}
 
 
 def subscription(row: Any) -> Subscription:
-    """A webhook. Its secret, which a database hands over with it, is left behind."""
+    """A webhook, without its secret, which a database returns with it."""
     events = tuple(sorted(str(event) for event in row.events))
     return Subscription(identifier(row.webhook_id), _text(row.name), redact(row.url), events, row.status.is_active())

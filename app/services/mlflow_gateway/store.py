@@ -1,4 +1,4 @@
-"""The embedded store: its schema is made once, by one process, before anybody opens it."""
+"""The embedded store: a single process makes its schema, before any process opens it."""
 
 import fcntl
 import os
@@ -9,11 +9,10 @@ _PREFIX = "sqlite:///"
 
 
 def ensure_store(uri: str) -> None:
-    """Make the SQLite store at `uri` (`sqlite:///PATH`) unless it is there.
+    """Make the SQLite store at `uri` (`sqlite:///PATH`) unless it exists. Other addresses are ignored.
 
-    Several processes that open a new store at once break it for good, so the schema is made in a
-    temporary file, under a lock, and renamed when it is complete. Raises OSError where the place
-    cannot be written. Any other address is left alone.
+    Several processes that open a new store at once would break it for good. So the schema is made in a temporary file,
+    under a lock, and renamed when it is complete. Raises OSError where the directory cannot be written.
     """
     if not uri.startswith(_PREFIX):
         return

@@ -1,4 +1,4 @@
-"""Webhooks: the subscriptions by which MLflow tells the tower of changes in its registry."""
+"""Webhooks: the subscriptions by which MLflow notifies the tower of changes in its registry."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -14,7 +14,7 @@ from app.services.mlflow_gateway.client import Connection
 
 T = TypeVar("T")
 
-# MLflow's own limit; it has rarely more than a few.
+# MLflow's own limit of a page. There are rarely more than a few webhooks.
 _PAGE = 1000
 _KEY = "MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY"
 _UNSUPPORTED = "This MLflow has no webhooks. They need MLflow 3.3 or newer, and a database as its backend store."
@@ -33,14 +33,14 @@ _REFUSED = (
 
 
 class Webhooks:
-    """The webhooks of one MLflow. The tower's own are known by their name."""
+    """The webhooks of an MLflow. The tower's own webhooks are recognized by their name."""
 
     def __init__(self, connection: Connection, calls: Calls) -> None:
         self._connection = connection
         self._calls = calls
 
     def register(self, url: str, secret: str) -> Subscription:
-        """Have MLflow deliver to the address. What is there for it already is brought up to date."""
+        """Have MLflow deliver to the address. A webhook that exists for it is brought up to date."""
         if not self._connection.is_http and not os.environ.get(_KEY):
             raise MlflowRefused(_NO_KEY)
         client = self._connection.client()
@@ -52,20 +52,20 @@ class Webhooks:
             made = self._call(client.update_webhook, known[0].webhook_id, **wanted)
         except MlflowRefused:
             raise MlflowRefused(_REFUSED) from None
-        # Two processes may have registered at once: MLflow would deliver everything twice.
+        # Two processes may have registered at once, and then MLflow would deliver everything twice.
         for row in known[1:]:
             self._call(client.delete_webhook, row.webhook_id)
         return rows.only(rows.subscription, made, "webhook")
 
     def list(self) -> Sequence[Subscription]:
-        """Every webhook, the tower's and others, the newest first."""
+        """Every webhook, the tower's and others, newest first."""
         return rows.readable(rows.subscription, self._rows(), "webhook")[0]
 
     def remove(self, subscription_id: str) -> None:
         self._call(self._connection.client().delete_webhook, self._own(subscription_id).id)
 
     def test(self, subscription_id: str) -> tuple[bool, str]:
-        """Have MLflow deliver an example; whether that went well, and what came of it."""
+        """Have MLflow deliver an example. Returns whether that succeeded, and a description of the result."""
         client = self._connection.client()
         result = self._call(client.test_webhook, self._own(subscription_id).id, EVENTS[0])
         if result.response_status:
@@ -73,23 +73,23 @@ class Webhooks:
         return bool(result.success), redact(result.error_message or "no answer")[:500]
 
     def _own(self, subscription_id: str) -> Subscription:
-        # Looked up rather than asked for: MLflow's client would put any text into the path of its request.
-        found = next((one for one in self.list() if one.id == subscription_id), None)
-        if found is None:
+        # The id is looked up in the list, since MLflow's client would put any text into the path of its request.
+        subscription = next((listed for listed in self.list() if listed.id == subscription_id), None)
+        if subscription is None:
             raise NotFound("MLflow has no webhook with this id. `flask webhooks list` shows those there are.")
-        if found.name != WEBHOOK_NAME:
+        if subscription.name != WEBHOOK_NAME:
             raise InvalidInput(f"This webhook is not the tower's, whose are named {WEBHOOK_NAME}. Change it in MLflow.")
-        return found
+        return subscription
 
     def _rows(self) -> Sequence[Any]:
-        """Every webhook as MLflow has it, so that addresses can be compared with what they hold."""
+        """Every webhook as MLflow has it, with its full address, so that addresses can be compared."""
         return list(pages.read_all(self._call, self._connection.client().list_webhooks, _PAGE, rows.WEBHOOK_KEY))
 
     def _call(self, function: Callable[..., T], /, *args: Any, **kwargs: Any) -> T:
         try:
             return self._calls.call(_supported(function), *args, **kwargs)
         except MlflowUnavailable as error:
-            # Where MLflow answers all the same, it is the webhooks that are missing or broken.
+            # If MLflow answers other calls, only its webhooks are missing or broken.
             if error.detail == NOT_THERE and self._answers():
                 raise MlflowRefused(_UNSUPPORTED) from None
             if error.detail == UNEXPLAINED and self._answers():
@@ -105,7 +105,7 @@ class Webhooks:
 
 
 def _supported(function: Callable[..., T]) -> Callable[..., T]:
-    """The call, which a store without webhooks refuses in a way of its own."""
+    """The call, raising `MlflowRefused` where the store has no webhooks."""
 
     def called(*args: Any, **kwargs: Any) -> T:
         try:
