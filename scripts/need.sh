@@ -26,6 +26,11 @@ nginx | prometheus)
     dpkg-deb -x ./*.deb unpacked
     install unpacked/usr/*bin/"$command" "/usr/local/bin/$command"
     ;;
+redis-server)
+    # The same binary is in the package of the tools, which starts no service; it acts by the name it is called by.
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq redis-tools
+    ln -sf /usr/bin/redis-check-rdb /usr/local/bin/redis-server
+    ;;
 *)
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "$package"
     ;;

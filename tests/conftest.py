@@ -8,7 +8,7 @@ import pytest
 from cryptography.fernet import Fernet
 
 from tests.seeding import seed
-from tests.servers import QUIET, Proxy, Tower, mlflow_server, tower, until
+from tests.servers import QUIET, Proxy, Redis, Tower, mlflow_server, redis_server, tower, until
 
 _ORDER = ("unit", "api", "demo", "contract", "integration", "browser", "long")
 
@@ -47,6 +47,13 @@ def delivering_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY=Fernet.generate_key().decode(),
     ) as url:
         yield url
+
+
+@pytest.fixture(scope="module")
+def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
+    """A real Redis; tests use prefixes of their own."""
+    with redis_server(tmp_path_factory.mktemp("redis")) as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

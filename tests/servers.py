@@ -4,6 +4,7 @@ import fcntl
 import http.client
 import os
 import random
+import shutil
 import signal
 import socket
 import subprocess
@@ -12,11 +13,12 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import IO, Any
 
+import redis
 import requests
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -121,6 +123,54 @@ def mlflow_server(folder: Path, **more: str) -> Iterator[str]:
     with process(command, folder / "mlflow.log", folder, env):
         until(lambda: answers(f"http://{HOST}:{port}/health"), "MLflow")
         yield f"http://{HOST}:{port}"
+
+
+class Redis:
+    """A real Redis of a test's own, which can be stopped and started at the same address."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder = folder
+        self.port = free_port()
+        self.url = f"redis://:secret@{HOST}:{self.port}/0"
+        self._running = ExitStack()
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it; nothing is kept from the last time."""
+        command = [
+            "redis-server", "--port", str(self.port), "--bind", HOST, "--save", "", "--requirepass", "secret",
+        ]  # fmt: skip
+        assert shutil.which(command[0]), "redis-server is not there. Install it (Debian: apt-get install redis-server)."
+        env = without_coverage(clean_environment())
+        self.process = self._running.enter_context(process(command, self._folder / "redis.log", self._folder, env))
+        until(self.answers, "Redis")
+
+    def stop(self) -> None:
+        """Kill it; what it held is lost."""
+        if self.process is not None:
+            kill_group(self.process)
+        self._running.close()
+
+    def answers(self) -> bool:
+        try:
+            return bool(self.client().ping())
+        except redis.RedisError:
+            return False
+
+    def client(self) -> redis.Redis:
+        return redis.Redis.from_url(self.url, socket_timeout=5, decode_responses=True)
+
+
+@contextmanager
+def redis_server(folder: Path) -> Iterator[Redis]:
+    """A real Redis with a password."""
+    running = Redis(folder)
+    running.start()
+    try:
+        yield running
+    finally:
+        running.stop()
 
 
 class Tower:

@@ -252,6 +252,18 @@ class HeldLock(Protocol):
 class StoredCache(SharedCache, Protocol):
     """A `SharedCache` that holds nothing itself: a value is either stored or refused."""
 
+    def set_many(self, values: Mapping[str, Any]) -> bool:
+        """Several values, stored in this order; where hosts share them, they count at once. As `set`."""
+        ...
+
+    def store(self, key: str, body: bytes) -> bool:
+        """As `set`, of a value that is JSON already."""
+        ...
+
+    def body(self, key: str) -> bytes | None:
+        """The stored value as JSON; None, a miss, also where it is damaged."""
+        ...
+
     def announce(self, key: str) -> None:
         """Change the mark of a key in every process without storing anything."""
         ...

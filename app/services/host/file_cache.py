@@ -7,6 +7,7 @@ import stat
 import struct
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -14,12 +15,11 @@ import orjson
 from cachelib import FileSystemCache
 
 from app.domain.held import Token
+from app.services.host.checked import packed, unpacked
 from app.services.host.marks import Marks
 
 log = logging.getLogger(__name__)
 
-_MAGIC = b"control-tower 3\n"
-_DIGEST = 16
 # cachelib begins each file with its time of expiry.
 _NEVER_EXPIRES = struct.pack("I", 0)
 # cachelib leaves these behind when a process dies while writing.
@@ -33,16 +33,13 @@ class CheckedJson:
     A file holds the format's name, a checksum and JSON. Anything else reads as None, a miss.
     """
 
-    def dump(self, value: Any, file: IO[bytes]) -> None:
-        body = orjson.dumps(value)
-        file.write(_MAGIC + hashlib.blake2b(body, digest_size=_DIGEST).digest() + body)
+    def dump(self, body: bytes, file: IO[bytes]) -> None:
+        """Write JSON."""
+        file.write(packed(body))
 
     def load(self, file: IO[bytes]) -> Any:
-        content = file.read()
-        start = len(_MAGIC) + _DIGEST
-        digest, body = content[len(_MAGIC) : start], content[start:]
-        if not content.startswith(_MAGIC) or hashlib.blake2b(body, digest_size=_DIGEST).digest() != digest:
-            log.warning("A file in the cache directory is damaged, foreign or of an old format: ignored")
+        body = unpacked(file.read(), "A file in the cache directory")
+        if body is None:
             return None
         try:
             return orjson.loads(body)
@@ -89,8 +86,20 @@ class FileCache(FileSystemCache):
             return None
         return super().get(key)
 
-    def set(self, key: str, value: Any, timeout: Any = 0, mgmt_element: bool = False) -> bool:  # noqa: ARG002
-        """Keep a value for good. cachelib's own method leaves partial files on a full disk, which then stays full."""
+    def set(self, key: str, value: Any, timeout: Any = 0, mgmt_element: bool = False) -> bool:  # noqa: ARG002 - cachelib's
+        try:
+            body = orjson.dumps(value)
+        except TypeError as error:
+            log.warning("A value for the cache is no JSON, and is not kept: %s", error)
+            return False
+        return self.store(key, body)
+
+    def set_many(self, values: Mapping[str, Any], timeout: Any = 0) -> bool:  # type: ignore[override]  # noqa: ARG002 - cachelib's
+        """Whether all of them are kept; they are stored in this order, up to the first that cannot be."""
+        return all(self.set(key, value) for key, value in values.items())
+
+    def store(self, key: str, body: bytes) -> bool:
+        """Keep JSON for good. cachelib's own way leaves a piece of the file on a full disk, which keeps it full."""
         try:
             # The directory may have been removed while the service runs.
             self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -98,12 +107,12 @@ class FileCache(FileSystemCache):
             try:
                 with os.fdopen(descriptor, "wb") as file:
                     file.write(_NEVER_EXPIRES)
-                    self.serializer.dump(value, file)
+                    self.serializer.dump(body, file)
                 os.replace(new, self._get_filename(key))
             except BaseException:
                 os.unlink(new)
                 raise
-        except (OSError, TypeError) as error:
+        except OSError as error:
             # The write is tried again every second; only the first failure is a warning.
             level = logging.DEBUG if self._is_failing else logging.WARNING
             log.log(level, "The cache directory %s cannot be written, nothing is kept: %s", self._directory, error)
@@ -114,6 +123,15 @@ class FileCache(FileSystemCache):
             self._is_failing = False
         self._changed(key)
         return True
+
+    def body(self, key: str) -> bytes | None:
+        """The stored value as JSON; None, a miss, also where it is damaged."""
+        try:
+            with open(self._get_filename(key), "rb") as file:
+                content = file.read()
+        except OSError:
+            return None
+        return unpacked(content[len(_NEVER_EXPIRES) :], "A file in the cache directory")
 
     def delete(self, key: str, mgmt_element: bool = False) -> bool:
         deleted = bool(super().delete(key, mgmt_element))

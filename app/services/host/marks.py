@@ -15,8 +15,10 @@ from functools import cache
 log = logging.getLogger(__name__)
 
 _SLOTS = 512
-_BYTES = _SLOTS * 8
+# One more, for the time until which workers may serve what this host has.
+_BYTES = (_SLOTS + 1) * 8
 _HASH = (1 << 32) - 1
+_FOR_EVER = (1 << 64) - 1
 
 
 @cache
@@ -54,6 +56,14 @@ class Marks:
     def is_last_change(self, key: str, token: object) -> bool:
         """Whether the last change of the mark was for the file with this token."""
         return self.of(key) & _HASH == _hash(token)
+
+    def serve_until(self, seconds: float | None) -> None:
+        """Until when workers may serve without asking what other hosts have, on the monotonic clock; None: for ever."""
+        self._numbers[_SLOTS] = _FOR_EVER if seconds is None else int(seconds * 1000)
+
+    def may_serve(self, now: float) -> bool:
+        """Whether that time is not over; `now` on the monotonic clock, which all processes of a host share."""
+        return now * 1000 <= self._numbers[_SLOTS]
 
 
 def _hash(token: object) -> int:

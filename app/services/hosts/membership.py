@@ -1,0 +1,92 @@
+"""Which hosts there are, and up to which change each of them has everything.
+
+A host says so by its beats. A writer answers its client when every host that beats has the change, or after
+`CONFIRM_SECONDS`. A host's workers serve what it has for as long after its last beat with nothing missing, and then
+ask first: so no host serves, after a write was answered, what was before it.
+"""
+
+import secrets
+import time
+
+from app.domain.errors import Busy
+from app.services.hosts.link import RedisLink
+
+BEAT_SECONDS = 0.2
+CONFIRM_SECONDS = 1.0
+# A host that has been silent for longer serves nothing without asking, so nobody waits for it.
+_ALIVE_MS = 1500
+_FORGOTTEN_MS = 60_000
+_POLL_SECONDS = 0.005
+
+# KEYS: alive, confirmed, changes, epoch. ARGV: the host, the last change that it has, an epoch to begin where there is
+# none, and after how many milliseconds a host is forgotten.
+_BEAT = """
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+redis.call('ZADD', KEYS[1], now, ARGV[1])
+redis.call('HSET', KEYS[2], ARGV[1], ARGV[2])
+for _, gone in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now - ARGV[4])) do
+    redis.call('ZREM', KEYS[1], gone)
+    redis.call('HDEL', KEYS[2], gone)
+end
+redis.call('SET', KEYS[4], ARGV[3], 'NX')
+return {tonumber(redis.call('GET', KEYS[3]) or '0'), redis.call('GET', KEYS[4])}
+"""
+# KEYS: alive, confirmed. ARGV: a change, and for how many milliseconds a silent host counts as alive.
+_LACKING = """
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local lacking = 0
+local alive = redis.call('ZRANGEBYSCORE', KEYS[1], now - ARGV[2], '+inf')
+for _, host in ipairs(alive) do
+    if tonumber(redis.call('HGET', KEYS[2], host) or '-1') < tonumber(ARGV[1]) then lacking = lacking + 1 end
+end
+return {lacking, #alive}
+"""
+_LEAVE = "redis.call('ZREM', KEYS[1], ARGV[1]) return redis.call('HDEL', KEYS[2], ARGV[1])"
+
+
+class Membership:
+    """This host's beats, and what is known of those of others. `host` is its name for people."""
+
+    def __init__(self, link: RedisLink, host: str) -> None:
+        self._link = link
+        self._id = f"{host}:{secrets.token_hex(4)}"
+        self._alive, self._confirmed = link.key("alive"), link.key("confirmed")
+        self._changes, self._epoch = link.key("changes"), link.key("epoch")
+        self.hosts = 0
+        self.round_trip = 0.0
+
+    def beat(self, confirmed: int) -> tuple[int, str]:
+        """Say up to which change this host has everything. The last change that there is, and the epoch.
+
+        Raises `Busy`.
+        """
+        keys = [self._alive, self._confirmed, self._changes, self._epoch]
+        answer, self.round_trip = self._link.beat(_BEAT, keys, self._id, confirmed, secrets.token_hex(8), _FORGOTTEN_MS)
+        return int(answer[0]), answer[1].decode(errors="replace")
+
+    def settle(self, change: int) -> bool:
+        """Wait until every host that beats has a change, `CONFIRM_SECONDS` at most; whether they do."""
+        until = time.monotonic() + CONFIRM_SECONDS
+        while time.monotonic() < until:
+            try:
+                lacking, self.hosts = self._link.run(_LACKING, [self._alive, self._confirmed], change, _ALIVE_MS)
+            except Busy:
+                return False
+            if not lacking:
+                return True
+            time.sleep(_POLL_SECONDS)
+        return False
+
+    def count(self) -> int:
+        """How many hosts beat. Raises `Busy`."""
+        self.hosts = int(self._link.run(_LACKING, [self._alive, self._confirmed], 0, _ALIVE_MS)[1])
+        return self.hosts
+
+    def leave(self) -> None:
+        """Before the process ends: nobody waits for this host any more."""
+        try:
+            self._link.run(_LEAVE, [self._alive, self._confirmed], self._id)
+        except Busy:
+            return

@@ -1,0 +1,145 @@
+"""Locks between all hosts. Each is a key with a time limit that its holder keeps renewing.
+
+A holder that is stopped for longer than that loses its lock without noticing. So no lock excludes by itself: what is
+stored under a lock is stored by a script that looks whether the lock is still this holder's (`fences`).
+"""
+
+import random
+import secrets
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+from app.domain.errors import Busy, LockTimeout
+from app.services.hosts.link import RedisLink
+
+# A host that died holds up who waits for its lock no longer than this.
+LEASE_SECONDS = 5.0
+_POLL_SECONDS = 0.02
+
+Fence = tuple[str, str]
+"""The key of a lock, and the token that its holder has put there."""
+
+_ACQUIRE = """
+if redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) then return 1 end
+return 0
+"""
+_RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
+_RENEW = """
+local kept = {}
+for i, key in ipairs(KEYS) do
+    local mine = redis.call('GET', key) == ARGV[i]
+    if mine then redis.call('PEXPIRE', key, ARGV[#KEYS + 1]) end
+    kept[i] = mine and 1 or 0
+end
+return kept
+"""
+
+_fences: ContextVar[tuple[Fence, ...]] = ContextVar("fences", default=())
+
+
+def fences() -> tuple[Fence, ...]:
+    """The locks that this work holds; what it stores counts only while all of them are its own."""
+    return _fences.get()
+
+
+@contextmanager
+def fenced_by(fence: Fence) -> Iterator[None]:
+    """Have what is stored in the block count only while a lock is this holder's."""
+    token = _fences.set((*_fences.get(), fence))
+    try:
+        yield
+    finally:
+        _fences.reset(token)
+
+
+class RedisHeldLock:
+    """One holder's lock."""
+
+    def __init__(self, fence: Fence, until: float) -> None:
+        self.fence = fence
+        self._until = until
+
+    def stands(self) -> bool:
+        """Whether it still excludes others, as far as this host can tell without asking."""
+        return time.monotonic() < self._until
+
+    def renewed(self, until: float) -> None:
+        """Note until when it is this holder's, on the monotonic clock; the past where it was lost."""
+        self._until = until
+
+    def remove(self) -> None:
+        """Nothing of it stays behind anyway."""
+
+
+class RedisLocks:
+    """Named locks; `scope` keeps those apart that have nothing to do with each other.
+
+    `catch_up` is called with each lock that was acquired: who changes a thing must have seen what others made of it.
+    """
+
+    def __init__(self, link: RedisLink, host: str, scope: str, catch_up: Callable[[], object]) -> None:
+        self._link = link
+        self._host = host
+        self._scope = scope
+        self._catch_up = catch_up
+        self._held: set[RedisHeldLock] = set()
+        # Threads of this process wait for each other here, and one of them asks Redis.
+        self._here: dict[str, threading.Lock] = defaultdict(threading.Lock)
+        self._changing = threading.Lock()
+
+    @contextmanager
+    def hold(self, name: str, timeout: float) -> Iterator[RedisHeldLock]:
+        """Hold the lock, or raise `LockTimeout` after `timeout` seconds. Raises `Busy` where Redis does not answer."""
+        until = time.monotonic() + timeout
+        with self._changing:
+            here = self._here[name]
+        if not here.acquire(timeout=max(0.0, timeout)):
+            raise LockTimeout(_TAKEN)
+        try:
+            held = self._acquired(self._link.common("lock", self._scope, name), until)
+            self._held.add(held)
+            try:
+                self._catch_up()
+                with fenced_by(held.fence):
+                    yield held
+            finally:
+                self._held.discard(held)
+                self._release(held)
+        finally:
+            here.release()
+
+    def renew(self) -> None:
+        """Renew what this process holds; called more often than a lease lasts. Raises `Busy`."""
+        held = list(self._held)
+        if not held:
+            return
+        began = time.monotonic()
+        keys, tokens = [one.fence[0] for one in held], [one.fence[1] for one in held]
+        kept = self._link.run(_RENEW, keys, *tokens, int(LEASE_SECONDS * 1000))
+        for one, is_kept in zip(held, kept, strict=True):
+            one.renewed(began + LEASE_SECONDS if is_kept else 0.0)
+
+    def _acquired(self, key: str, until: float) -> RedisHeldLock:
+        fence = (key, f"{self._host}:{secrets.token_hex(8)}")
+        while True:
+            began = time.monotonic()
+            if self._link.run(_ACQUIRE, [key], fence[1], int(LEASE_SECONDS * 1000)):
+                return RedisHeldLock(fence, began + LEASE_SECONDS)
+            if time.monotonic() >= until:
+                raise LockTimeout(_TAKEN)
+            # Not all at the same moment.
+            time.sleep(random.uniform(0.5, 1.5) * _POLL_SECONDS)  # noqa: S311 - nothing secret
+
+    def _release(self, held: RedisHeldLock) -> None:
+        try:
+            self._link.run(_RELEASE, [held.fence[0]], held.fence[1])
+        except Busy:
+            # It ends by itself.
+            return
+
+
+_TAKEN = "Another request is changing the same thing. Try again."

@@ -1,0 +1,165 @@
+"""Values in Redis: cachelib's RedisCache holds them, and a script says which of them count.
+
+A value lies under its key and a digest of its content; one hash names the digest that counts for each key, with a
+number that grows with every change. So a value is there before it counts, and several change at once. A writer names
+the locks that it holds, and its values count only if they are still its own.
+"""
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from cachelib import RedisCache
+
+from app.domain.errors import Busy
+from app.services.host.checked import digest_of, packed, unpacked
+from app.services.hosts.link import RedisLink
+from app.services.hosts.redis_locks import Fence
+
+log = logging.getLogger(__name__)
+
+_MANY = 16
+# A value that no change names in the end, since its writer died or was refused, ends by itself.
+_UNUSED_SECONDS = 600
+
+# KEYS: epoch, changes, revisions, then locks. ARGV: the epoch, how many locks, their tokens, the prefix of values, the
+# channel, then for each change its key, and its digest, which is empty where the value is deleted.
+_COMMIT = """
+local tokens = tonumber(ARGV[2])
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return {-1} end
+for i = 1, tokens do
+    if redis.call('GET', KEYS[3 + i]) ~= ARGV[2 + i] then return {-2} end
+end
+local values, channel = ARGV[3 + tokens], ARGV[4 + tokens]
+local numbers = {1}
+for i = 5 + tokens, #ARGV, 2 do
+    local key, digest = ARGV[i], ARGV[i + 1]
+    local known = redis.call('HGET', KEYS[3], key) or ''
+    local number, old = string.match(known, '^(%d+):(.*)$')
+    if digest ~= '' then redis.call('PERSIST', values .. key .. '@' .. digest) end
+    if old ~= digest then
+        number = redis.call('INCR', KEYS[2])
+        redis.call('HSET', KEYS[3], key, number .. ':' .. digest)
+        if old and old ~= '' then redis.call('UNLINK', values .. key .. '@' .. old) end
+    end
+    numbers[#numbers + 1] = tonumber(number)
+end
+redis.call('PUBLISH', channel, 'changed')
+return numbers
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """Which change of a key counts: its number, and the digest of the value, which is empty where it was deleted."""
+
+    number: int
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What counts at one moment. `epoch` is another one where Redis has lost everything since."""
+
+    epoch: str
+    changes: int
+    revisions: Mapping[str, Revision]
+
+
+class Fenced(Busy):
+    """Refused: a lock that the writer relied on is somebody else's by now."""
+
+
+class OtherEpoch(Busy):
+    """Refused: Redis has lost everything since the writer looked."""
+
+
+class CheckedBody:
+    """cachelib's serializer, by default pickle, replaced: a planted value must never run.
+
+    A value is the format's name, a checksum and JSON, as in the files. Anything else reads as None, a miss.
+    """
+
+    def dumps(self, body: bytes) -> bytes:
+        return packed(body)
+
+    def loads(self, content: bytes | None) -> bytes | None:
+        return None if content is None else unpacked(content, "A value in Redis")
+
+
+class RedisValues:
+    """JSON by key. All methods may raise `Busy`."""
+
+    def __init__(self, link: RedisLink) -> None:
+        self._link = link
+        self._prefix = link.key("value") + ":"
+        self._epoch, self._changes, self._revisions = link.key("epoch"), link.key("changes"), link.key("revisions")
+        self.channel = link.key("news")
+        self._values = RedisCache(link.client, default_timeout=0, key_prefix=self._prefix)
+        self._values.serializer = CheckedBody()  # type: ignore[assignment]
+
+    def contents(self) -> Contents | None:
+        """What counts now, of one moment; None where Redis has nothing, as after a loss, until the next beat."""
+
+        def read() -> tuple[bytes | None, bytes | None, dict[bytes, bytes]]:
+            with self._link.client.pipeline(transaction=True) as pipe:
+                pipe.get(self._epoch).get(self._changes).hgetall(self._revisions)
+                epoch, changes, revisions = pipe.execute()
+                return epoch, changes, revisions
+
+        epoch, changes, revisions = self._link.ask(read)
+        if epoch is None:
+            return None
+        found = {}
+        for key, value in revisions.items():
+            number, _, digest = value.decode(errors="replace").partition(":")
+            if number.isdecimal():
+                found[key.decode(errors="replace")] = Revision(int(number), digest)
+        return Contents(epoch.decode(errors="replace"), int(changes or 0), found)
+
+    def read(self, wanted: Sequence[tuple[str, str]]) -> list[bytes | None]:
+        """The values of some keys with these digests, as JSON; None where one is not there or is not what it says."""
+        bodies: list[bytes | None] = []
+        for start in range(0, len(wanted), _MANY):
+            some = wanted[start : start + _MANY]
+            names = [f"{key}@{digest}" for key, digest in some]
+            found: list[bytes | None] = self._link.ask(lambda names=names: self._values.get_many(*names))  # type: ignore[misc]
+            bodies += [
+                body if body is not None and digest_of(body) == digest else None
+                for (_, digest), body in zip(some, found, strict=True)
+            ]
+        return bodies
+
+    def commit(
+        self,
+        epoch: str,
+        bodies: Mapping[str, bytes | None],
+        known: Mapping[str, Revision],
+        fences: Iterable[Fence],
+    ) -> dict[str, Revision]:
+        """Have all these values count, or none; None deletes. What counts now of each.
+
+        `known`: what this host knows to count. Raises `Fenced` and `OtherEpoch`.
+        """
+        digests = {key: "" if body is None else digest_of(body) for key, body in bodies.items()}
+        for key, body in bodies.items():
+            if body is None:
+                continue
+            # Also where it counts already: that mends a value which somebody has damaged.
+            unchanged = key in known and known[key].digest == digests[key]
+            timeout = 0 if unchanged else _UNUSED_SECONDS
+            name = f"{key}@{digests[key]}"
+            self._link.ask(lambda name=name, body=body, timeout=timeout: self._values.set(name, body, timeout))  # type: ignore[misc]
+        held = list(fences)
+        changes = [part for key, digest in digests.items() for part in (key, digest)]
+        answer = self._link.run(
+            _COMMIT,
+            [self._epoch, self._changes, self._revisions, *(key for key, _ in held)],
+            epoch, len(held), *(token for _, token in held), self._prefix, self.channel, *changes,
+        )  # fmt: skip
+        if answer[0] == -1:
+            raise OtherEpoch("Redis has lost what it held a moment ago. Try again in some seconds.")
+        if answer[0] == -2:  # noqa: PLR2004
+            raise Fenced("This host was held up, and another one does this now. Try again.")
+        numbers = answer[1:]
+        return {key: Revision(number, digests[key]) for key, number in zip(digests, numbers, strict=True)}

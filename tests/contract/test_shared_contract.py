@@ -1,0 +1,317 @@
+"""What every back end of the shared cache and of the locks does: files on one host, Redis between hosts."""
+
+import pickle
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from app.domain.errors import Busy, LockTimeout
+from app.domain.ports import Locks, StoredCache
+from app.services.host.file_cache import FileCache
+from app.services.host.file_locks import FileLocks
+from app.services.hosts.inbox import Inbox
+from app.services.hosts.leadership import Leadership
+from app.services.hosts.link import RedisLink
+from app.services.hosts.membership import Membership
+from app.services.hosts.redis_locks import RedisLocks
+from app.services.hosts.redis_values import Fenced, RedisValues
+from app.services.hosts.replicated_cache import ReplicatedCache
+from tests.servers import HANGS_AFTER_SECONDS, Redis, redis_server, until
+
+
+@dataclass
+class Host:
+    """One host's objects, without the threads that keep them in step."""
+
+    link: RedisLink
+    membership: Membership
+    cache: ReplicatedCache
+    locks: RedisLocks
+    leadership: Leadership
+    inbox: Inbox
+
+    def beat(self) -> None:
+        self.membership.beat(self.cache.changes())
+        self.cache.catch_up()
+
+
+def host(redis: Redis, prefix: str, name: str, folder: Path) -> Host:
+    link = RedisLink(redis.url, prefix)
+    values = RedisValues(link)
+    cache = ReplicatedCache(FileCache(folder / name), values)
+    made = Host(
+        link,
+        Membership(link, name),
+        cache,
+        RedisLocks(link, name, "scope", cache.catch_up),
+        Leadership(link, name),
+        Inbox(link, values.channel),
+    )
+    made.beat()
+    return made
+
+
+def under_lock(here: Host, value: str) -> None:
+    with here.locks.hold("name", 0):
+        here.cache.set("key", value)
+
+
+def in_a_thread(work: Callable[[], None]) -> None:
+    """As another host does: what one holds is known in its own threads."""
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(work).result()
+
+
+@pytest.fixture
+def hosts(redis: Redis, tmp_path: Path) -> Callable[[str], Host]:
+    prefix = uuid4().hex
+    return lambda name: host(redis, prefix, name, tmp_path)
+
+
+@pytest.fixture(params=["files", "redis"])
+def cache(request: pytest.FixtureRequest, tmp_path: Path) -> StoredCache:
+    if request.param == "files":
+        return FileCache(tmp_path)
+    made: Host = request.getfixturevalue("hosts")("a")
+    return made.cache
+
+
+@pytest.fixture(params=["files", "redis"])
+def locks(request: pytest.FixtureRequest, tmp_path: Path) -> Locks:
+    if request.param == "files":
+        return FileLocks(tmp_path, "scope")
+    made: Host = request.getfixturevalue("hosts")("a")
+    return made.locks
+
+
+def test_a_cache_gives_what_it_was_given_and_nothing_once_that_is_deleted(cache: StoredCache) -> None:
+    assert cache.get("key") is None
+    assert cache.token("key") is None
+    assert cache.set("key", {"a": [1, None, "ü"], "ü": 0.5})
+    assert cache.get("key") == {"a": [1, None, "ü"], "ü": 0.5}
+    before = cache.token("key"), cache.mark("key")
+    assert cache.set("key", [])
+    assert cache.get("key") == []
+    assert (cache.token("key"), cache.mark("key")) != before
+    assert cache.delete("key")
+    assert cache.get("key") is None
+    assert cache.token("key") is None
+
+
+def test_several_values_are_all_stored(cache: StoredCache) -> None:
+    values = {f"key-{number}": number for number in range(100)}
+    assert cache.set_many(values)
+    assert {key: cache.get(key) for key in values} == values
+
+
+def test_one_holder_at_a_time_has_a_lock_and_the_time_to_wait_is_kept(locks: Locks) -> None:
+    with locks.hold("name", 0) as held:
+        assert held.stands()
+        for timeout in (0, 0.05):
+            with pytest.raises(LockTimeout), locks.hold("name", timeout):
+                pass
+        with locks.hold("other", 0):
+            pass
+    with locks.hold("name", 0):
+        pass
+
+
+def test_no_addition_under_a_lock_is_lost(locks: Locks, cache: StoredCache) -> None:
+    def add(_: int) -> None:
+        with locks.hold("sum", HANGS_AFTER_SECONDS):
+            cache.set("sum", (cache.get("sum") or 0) + 1)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(add, range(40)))
+    assert cache.get("sum") == 40
+
+
+# Between hosts.
+
+
+def test_no_addition_under_a_lock_is_lost_between_hosts(hosts: Callable[[str], Host]) -> None:
+    both = [hosts("a"), hosts("b")]
+
+    def add(number: int) -> None:
+        here = both[number % 2]
+        with here.locks.hold("sum", HANGS_AFTER_SECONDS):
+            here.cache.set("sum", (here.cache.get("sum") or 0) + 1)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(add, range(40)))
+    for here in both:
+        here.cache.catch_up()
+        assert here.cache.get("sum") == 40
+
+
+def test_a_host_has_what_others_changed_and_a_new_one_has_everything(hosts: Callable[[str], Host]) -> None:
+    a, b = hosts("a"), hosts("b")
+    a.cache.set_many({"one": 1, "two": 2})
+    b.beat()
+    b.cache.delete("one")
+    b.cache.set("three", {"3": 3})
+    a.beat()
+    new = hosts("new")
+    for here in (a, b, new):
+        assert [here.cache.get(key) for key in ("one", "two", "three")] == [None, 2, {"3": 3}]
+
+
+def test_a_host_that_restarts_stores_nothing_anew_that_it_has(hosts: Callable[[str], Host]) -> None:
+    a = hosts("a")
+    a.cache.set("key", 1)
+    token = a.cache.token("key")
+    again = hosts("a")
+    assert again.cache.get("key") == 1
+    assert again.cache.token("key") == token
+
+
+def test_what_a_cleaner_takes_from_a_host_comes_back(hosts: Callable[[str], Host], tmp_path: Path) -> None:
+    a, b = hosts("a"), hosts("b")
+    a.cache.set("key", 1)
+    b.beat()
+    FileCache(tmp_path / "b").delete("key")
+    b.cache.look()
+    b.beat()
+    assert b.cache.get("key") == 1
+
+
+def test_who_lost_a_lock_to_another_host_stores_nothing(hosts: Callable[[str], Host], redis: Redis) -> None:
+    a, b = hosts("a"), hosts("b")
+    with a.locks.hold("name", 0) as held:
+        a.cache.set("key", "while it held the lock")
+        redis.client().delete(held.fence[0])
+        in_a_thread(lambda: under_lock(b, "of the next holder"))
+        with pytest.raises(Fenced):
+            a.cache.set("key", "too late")
+        a.locks.renew()
+        assert not held.stands()
+    a.beat()
+    assert a.cache.get("key") == b.cache.get("key") == "of the next holder"
+
+
+def test_one_host_leads_and_another_does_as_soon_as_it_resigns(hosts: Callable[[str], Host]) -> None:
+    a, b = hosts("a"), hosts("b")
+    a.leadership.renew()
+    b.leadership.renew()
+    assert (a.leadership.leads(), b.leadership.leads()) == (True, False)
+    assert a.leadership.leader() == b.leadership.leader() == "a"
+    with pytest.raises(Busy), b.leadership.term():
+        pass
+    a.leadership.resign()
+    next_leader = hosts("c")
+    next_leader.leadership.renew()
+    assert next_leader.leadership.leads()
+    assert not a.leadership.leads()
+
+
+def test_a_former_leader_stores_nothing(hosts: Callable[[str], Host], redis: Redis) -> None:
+    a, b = hosts("a"), hosts("b")
+    a.leadership.renew()
+    with a.leadership.term():
+        a.cache.set("key", "of the leader")
+        # As when it was stopped for longer than its lease.
+        client = redis.client()
+        client.delete(*client.keys("*:leader"))
+        b.leadership.renew()
+        with pytest.raises(Fenced):
+            a.cache.set("key", "of the former leader")
+    assert b.leadership.leads()
+    b.beat()
+    assert b.cache.get("key") == "of the leader"
+
+
+def test_a_writer_waits_until_every_host_that_beats_has_the_change(hosts: Callable[[str], Host]) -> None:
+    a, b = hosts("a"), hosts("b")
+    a.cache.set("key", 1)
+    assert not a.membership.settle(a.cache.changes_made())
+    for here in (a, b):
+        here.beat()
+        here.beat()
+    assert a.membership.settle(a.cache.changes_made())
+    b.membership.leave()
+    a.cache.set("key", 2)
+    a.beat()
+    assert a.membership.settle(a.cache.changes_made())
+
+
+@pytest.mark.parametrize("planted", [b"", b"junk", b"control-tower 3\n", pickle.dumps(["planted"])])
+def test_a_value_in_redis_that_was_tampered_with_is_a_miss(
+    hosts: Callable[[str], Host], redis: Redis, planted: bytes
+) -> None:
+    a, b = hosts("a"), hosts("b")
+    b.cache.set("key", "old")
+    b.cache.set("key", "new")
+    client = redis.client()
+    (name,) = client.keys(f"{b.link.key('value')}:key@*")
+    client.set(name, planted)
+    b.cache.set("other", 1)
+    a.beat()
+    assert a.cache.get("key") is None
+    assert a.cache.get("other") == 1
+    assert a.cache.is_behind()
+    b.cache.set("key", "new")
+    a.cache.look()
+    until(lambda: a.cache.catch_up() or a.cache.get("key") == "new", "the mended value")
+
+
+def test_a_host_goes_on_with_what_it_has_while_redis_is_away_and_says_so(redis: Redis, tmp_path: Path) -> None:
+    with redis_server(tmp_path / "redis") as own:
+        a = host(own, "prefix", "a", tmp_path)
+        a.cache.set("key", 1)
+        own.stop()
+        assert a.cache.set("key", 2)
+        assert a.cache.get("key") == 2
+        assert a.link.why_down == "cannot be reached"
+        with pytest.raises(Busy, match="Redis cannot be reached"), a.locks.hold("name", 5):
+            pass
+        own.start()
+        a.membership.beat(a.cache.changes())
+        assert a.link.why_down is None
+        assert a.cache.is_behind()
+        assert a.cache.catch_up(), "Redis has lost everything, and the host notices"
+        a.cache.seed(["key"])
+        b = host(own, "prefix", "b", tmp_path)
+        assert b.cache.get("key") == 2
+
+
+def test_a_task_for_the_leader_stays_until_it_is_done_and_is_done_again_if_it_was_asked_for_again(
+    hosts: Callable[[str], Host],
+) -> None:
+    a, b = hosts("a"), hosts("b")
+    done: list[tuple[str, str]] = []
+
+    def do(kind: str, what: str) -> bool:
+        done.append((kind, what))
+        return kind != "sweep"
+
+    b.inbox.add("read", "a\nname")
+    b.inbox.add("read", "a\nname")
+    b.inbox.add("sweep")
+    number = a.inbox.number("sweep")
+    a.inbox.take(do)
+    a.inbox.take(do)
+    assert sorted(done) == [("read", "a\nname"), ("sweep", "")]
+    b.inbox.add("sweep")
+    a.inbox.done("sweep", "", number)
+    a.inbox.take(do)
+    assert done.count(("sweep", "")) == 2
+    a.inbox.done("sweep", "", a.inbox.number("sweep"))
+    a.inbox.take(do)
+    assert len(done) == 3
+
+
+def test_a_delivery_is_taken_by_one_host(hosts: Callable[[str], Host]) -> None:
+    both = [hosts("a"), hosts("b")]
+    start = threading.Barrier(8)
+
+    def deliver(number: int) -> bool:
+        start.wait(HANGS_AFTER_SECONDS)
+        return both[number % 2].inbox.is_first_delivery("msg_1")
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(deliver, range(8))) == 1
