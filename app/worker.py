@@ -26,6 +26,8 @@ _TAKING = struct.pack("ll", 30, 0)
 _REST_SECONDS = 10.0
 # After an answer with which the connection ends, for the client to read it and close.
 _CLOSING_SECONDS = 2.0
+# At the end of the worker, for a client that has only just connected to send its request.
+_FIRST_SECONDS = 2.0
 # Of all requests that are arriving in this process. Beyond, the one that has been at it longest is given up.
 _MOST_BUFFERED = 64 << 20
 # Files that a worker needs besides connections: to the agent, of the cache, of what it counts.
@@ -105,33 +107,60 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         super().set_accept_enabled(enabled)
         if self.alive:
             return
+        self.take_the_last()
         # What has come on them is still answered.
         self.wait_for_and_dispatch_events(timeout=0)
         for connection in (*self.keepalived_conns, *self.pending_conns):
             connection.timeout = 0
         self.murder_keepalived()
         super().murder_pending()
+        now = time.monotonic()
         for connection in [one for one in self.waiting if not one.arriving.data]:
-            self.drop(connection)
+            if connection.parser is None:
+                connection.timeout = min(connection.timeout, now + _FIRST_SECONDS)
+            else:
+                self.drop(connection)
+
+    def take_the_last(self) -> None:
+        """Take the connections that the kernel has made already, and let it make no more.
+
+        Whoever is in that queue when the last process closes the socket has sent its request to nobody.
+        """
+        for listener in self.sockets:
+            for _ in range(self.cfg.backlog if self.is_plain else 0):
+                if not self.take(listener):
+                    break
+            listener.close()
+
+    def wait_for_and_dispatch_events(self, timeout: float) -> None:
+        """As gunicorn's, for a second at most: connections whose time is over do not keep a stop waiting."""
+        super().wait_for_and_dispatch_events(min(timeout, 1.0))
 
     def accept(self, listener: socket.socket) -> None:
-        """Take a new connection; where there are too many, the one that has waited longest makes room."""
-        if not self.is_plain:
+        """Take a new connection."""
+        if self.is_plain:
+            self.take(listener)
+        else:
             super().accept(listener)
-            return
+
+    def take(self, listener: socket.socket) -> bool:
+        """Take a new connection, if there is one; of too many, the one that has waited longest makes room."""
         try:
             client, address = listener.accept()
-        except (BlockingIOError, ConnectionAbortedError):
-            return
+        except ConnectionAbortedError:
+            return True
+        except BlockingIOError:
+            return False
         except OSError as error:
             if error.errno not in (errno.EMFILE, errno.ENFILE):
                 raise
             self.make_room()
-            return
+            return False
         self.nr_conns += 1
         self.wait(Connection(self.cfg, client, address, listener.getsockname()), self.arriving_seconds)
         if self.nr_conns >= self.worker_connections:
             self.make_room()
+        return True
 
     def make_room(self) -> None:
         """End the connection that has waited longest."""

@@ -16,6 +16,8 @@ from app.services.agent.calls import BadCall, Method, answer, arguments_of, cras
 
 log = logging.getLogger(__name__)
 
+# At the end other workers may still answer requests that need the agent. It leaves when nobody has called for so long.
+_QUIET_SECONDS = 1.0
 # More than all worker threads of a usual host. Further calls wait to be accepted.
 _BACKLOG = 512
 
@@ -52,6 +54,7 @@ class Server:
             for name, method in methods_of(interface).items():
                 self._methods[interface.__name__, name] = (method, getattr(target, name))
         self._under_way = 0
+        self._called_at = time.monotonic()
         self._counting = threading.Lock()
         # The old socket is that of a killed agent, or of one that is about to end and shall get no more calls.
         Path(address).unlink(missing_ok=True)
@@ -72,9 +75,11 @@ class Server:
         return True
 
     def leave(self, seconds: float) -> None:
-        """End the process when the calls under way are done, at the latest after `seconds`."""
-        until = time.monotonic() + seconds
-        while self._under_way and time.monotonic() < until:
+        """End the process when the calls under way are done and no more come, at the latest after `seconds`."""
+        began = time.monotonic()
+        while (now := time.monotonic()) < began + seconds:
+            if not self._under_way and now > max(began, self._called_at) + _QUIET_SECONDS:
+                break
             time.sleep(0.02)
         # A normal exit would wait for threads that hang in MLflow.
         os._exit(0)
@@ -82,6 +87,7 @@ class Server:
     def _answer(self, connection: Connection) -> None:
         with self._counting:
             self._under_way += 1
+            self._called_at = time.monotonic()
         try:
             with connection, suppress(OSError, EOFError):
                 connection.send_bytes(self._outcome(connection.recv_bytes()))
