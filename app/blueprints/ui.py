@@ -24,11 +24,13 @@ CSP = (
 )
 _LONGEST_KEY = 200
 _SHARED = ("ui/js/shell.js", "ui/js/api.js", "ui/js/dom.js", "vendor/morphdom/morphdom-esm.js")
+_LISTS = ("list", "verdict", "monitor")
 _MODULES = {
-    "fleet": ("verdict", "monitor"),
-    "model": ("verdict", "monitor", "chart", "timeline"),
-    "monitored": ("verdict", "monitor"),
-    "findings": ("monitor",),
+    "fleet": _LISTS,
+    "model": (*_LISTS, "history", "chart", "timeline", "model/versions", "model/charts", "model/comparison"),
+    "monitored": (*_LISTS, "history"),
+    "experiments": ("list",),
+    "findings": ("list", "monitor"),
 }
 
 _WORDS = {INSUFFICIENT: "no data"}
@@ -50,7 +52,7 @@ _CHOICES = {
 }
 
 
-def _page(name: str, title: str, **told: str) -> Response:
+def _page(name: str, title: str, **data: str) -> Response:
     keys = tower().keys
     key = g.get("key")
     role = key.role if key else "" if keys else "admin"
@@ -65,7 +67,7 @@ def _page(name: str, title: str, **told: str) -> Response:
         # Not shown before sign-in.
         mlflow_ui=(tower().mlflow_ui_url) if role else "",
         cached=tower().mirror.cached,
-        told=told,
+        data=data,
         modules=(*_SHARED, *(f"ui/js/{module}.js" for module in _MODULES.get(name, ()))),
         choices=_CHOICES,
     )

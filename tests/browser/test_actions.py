@@ -151,7 +151,7 @@ def test_a_refresh_shows_its_progress_and_what_it_read(look: Look) -> None:
     page.get_by_role("button", name="Refresh").click()
     expect(page.get_by_role("progressbar", name="Refresh")).to_be_visible()
     expect(page.locator("#refresh")).to_contain_text("Refreshing, ")
-    expect(page.locator("#refresh-said")).to_contain_text("model versions read")
+    expect(page.locator("#refresh-result")).to_contain_text("model versions read")
     expect(page.locator("#refresh")).to_have_text("Refresh")
     expect(page.get_by_role("progressbar", name="Refresh")).to_be_hidden()
 

@@ -341,7 +341,7 @@ def test_with_mlflow_down_the_data_stays_with_a_banner_that_tells_its_age(
         expect(page.locator("#history")).to_contain_text("was no data")
         expect(page.locator("section", has=page.locator("#charts")).locator(".error")).to_contain_text("MLflow")
         page.get_by_role("button", name="Refresh").click()
-        expect(page.locator("#refresh-said .error")).to_contain_text("MLflow")
+        expect(page.locator("#refresh-result .error")).to_contain_text("MLflow")
         between.mode = "up"
         expect(page.locator("#banner")).to_be_empty()
         expect(page.locator(".error")).to_have_count(0)

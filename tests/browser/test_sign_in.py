@@ -94,7 +94,7 @@ def test_an_admin_may_refresh(look: Look, keyed: Tower) -> None:
     page = look(keyed.url).open("/ui/")
     sign_in(page, "ct_eve")
     page.get_by_role("button", name="Refresh").click()
-    expect(page.locator("#refresh-said")).to_contain_text("model versions read")
+    expect(page.locator("#refresh-result")).to_contain_text("model versions read")
 
 
 def test_a_key_that_is_revoked_sends_an_open_page_to_sign_in_and_back(

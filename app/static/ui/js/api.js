@@ -1,86 +1,89 @@
-// The service's JSON API: what was read is kept with its ETag, so that a poll that brings nothing new costs nothing.
+// The service's JSON API. Answers are kept with their ETags, so that a poll that brings nothing new costs a 304.
 
 const MOST_KEPT = 100;
 const kept = new Map();
 
-// An answer that is no success, in the words of the API; `status` 0 where there was none.
-class Refused extends Error {
+// The answer was an error, and the message is the API's own; `status` is 0 where there was no answer.
+class RequestFailed extends Error {
   constructor(message, status = 0) {
     super(message);
     this.status = status;
   }
 }
 
+// The answer to a GET: `{body, tag, pages, hasMore, asOf, stale, mock}`.
 export async function get(path, signal) {
   const known = kept.get(path);
-  const answer = await ask(path, { signal, headers: known ? { "If-None-Match": known.tag } : {} });
-  if (answer.status === 304) {
-    // What is neither in the body nor part of its tag may be another now.
-    return Object.assign(known, age(answer));
+  const response = await request(path, { signal, headers: known ? { "If-None-Match": known.tag } : {} });
+  if (response.status === 304) {
+    // The age may have changed: it is neither in the body nor part of its tag.
+    return Object.assign(known, ageOf(response));
   }
-  await complain(answer);
-  const pages = answer.headers.get("X-Pagination");
-  const found = {
-    body: await answer.json(),
-    tag: answer.headers.get("ETag") ?? "",
+  await throwIfFailed(response);
+  const pages = response.headers.get("X-Pagination");
+  const answer = {
+    body: await response.json(),
+    tag: response.headers.get("ETag") ?? "",
     pages: pages ? JSON.parse(pages) : null,
-    hasMore: answer.headers.has("X-Next-Page-Token"),
-    ...age(answer),
+    hasMore: response.headers.has("X-Next-Page-Token"),
+    ...ageOf(response),
   };
   kept.delete(path);
-  if (found.tag) kept.set(path, found);
+  if (answer.tag) kept.set(path, answer);
   if (kept.size > MOST_KEPT) kept.delete(kept.keys().next().value);
-  return found;
+  return answer;
 }
 
-const age = (answer) => ({
-  asOf: answer.headers.get("X-Data-As-Of"),
-  stale: answer.headers.get("X-Data-Stale") === "true",
-  mock: answer.headers.get("X-Data-Source") === "mock",
+const ageOf = ({ headers }) => ({
+  asOf: headers.get("X-Data-As-Of"),
+  stale: headers.get("X-Data-Stale") === "true",
+  mock: headers.get("X-Data-Source") === "mock",
 });
 
 export async function send(method, path, body) {
-  const answer = await ask(path, {
+  const response = await request(path, {
     method,
     headers: body === undefined ? {} : { "Content-Type": "application/json" },
     body: body === undefined ? undefined : JSON.stringify(body),
   });
-  await complain(answer);
-  return answer.json();
+  await throwIfFailed(response);
+  return response.json();
 }
 
-// How far this machine's clock is before the service's.
-let ahead = 0;
+// How many milliseconds this machine's clock is ahead of the service's. Ages are computed with the service's time,
+// because this machine's clock may be hours wrong.
+const clock = { aheadMs: 0 };
 
-// The service's time, in milliseconds: ages are told by it, and not by a clock that may be an hour wrong.
-export const now = () => Date.now() - ahead;
+// The service's time, in milliseconds.
+export const now = () => Date.now() - clock.aheadMs;
 
-async function ask(path, options) {
+async function request(path, options) {
   try {
-    // The cache is ours: the browser's would hide a 304 from us.
-    const answer = await fetch(path, { cache: "no-store", credentials: "same-origin", ...options });
-    const told = Date.parse(answer.headers.get("Date"));
-    if (told) ahead = Math.abs(Date.now() - told) < 2000 ? 0 : Date.now() - told;
-    return answer;
+    // The browser's own cache would hide a 304 from `get`.
+    const response = await fetch(path, { cache: "no-store", credentials: "same-origin", ...options });
+    const date = Date.parse(response.headers.get("Date"));
+    if (date) clock.aheadMs = Math.abs(Date.now() - date) < 2000 ? 0 : Date.now() - date;
+    return response;
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new Refused("The service does not answer. Check that it runs, and your connection to it.");
+    throw new RequestFailed("The service does not answer. Check that it runs, and your connection to it.");
   }
 }
 
-async function complain(answer) {
-  if (answer.ok) return;
-  let detail = `The service answered with the status ${answer.status}.`;
+async function throwIfFailed(response) {
+  if (response.ok) return;
+  let detail = `The service answered with the status ${response.status}.`;
   try {
-    detail = (await answer.json()).detail ?? detail;
-  } catch { /* what answered is something between us and the service */ }
-  if (answer.status === 401 && document.body.dataset.page !== "sign_in") {
+    detail = (await response.json()).detail ?? detail;
+  } catch { /* A proxy between this page and the service answered. */ }
+  if (response.status === 401 && document.body.dataset.page !== "sign_in") {
     location.assign(`/ui/sign-in?next=${encodeURIComponent(location.pathname + location.search)}`);
   }
-  throw new Refused(detail, answer.status);
+  throw new RequestFailed(detail, response.status);
 }
 
-// Draw now, and again every so often while somebody looks. Asked anew while it still reads, it ends that reading.
+// Draw now, and again every so many seconds while the page is visible. Returns a function that draws at once; it aborts
+// a reading that is under way.
 export function poll(draw, seconds) {
   let timer;
   let reading;
@@ -108,7 +111,9 @@ export const path = {
   of: (name, what) => `/model/${encodeURIComponent(name)}/${what}`,
 };
 
+// A query string of the values that are set; "" where there is none.
 export const query = (values) => {
-  const found = new URLSearchParams(Object.entries(values).filter(([, value]) => value !== "" && value !== null && value !== undefined));
-  return found.size ? `?${found}` : "";
+  const isSet = ([, value]) => value !== "" && value !== null && value !== undefined;
+  const parameters = new URLSearchParams(Object.entries(values).filter(isSet));
+  return parameters.size ? `?${parameters}` : "";
 };

@@ -1,17 +1,20 @@
-// A metric over time: a line a version, its baseline as a band, its limits, and the points where a rule fired.
+// A metric over time: a line for each version, its baseline as a band, its limits, and the points where a rule fired.
 
 import { h, number, show } from "./dom.js";
 
 const HEIGHT = 200;
+const LEAST_WIDTH = 240;
+const COLOURS = 5;
 const DASHES = [[], [8, 4], [2, 3], [10, 3, 2, 3], [4, 8]];
 const DAY = 86400;
 const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-// Whoever points at one chart sees the same moment in the others.
+// Charts with the same key show the same moment under the pointer.
 const CURSOR = "metrics";
 
-const drawn = new Map();
+// The charts by the elements that they are drawn into: `{plot, lines}`.
+const charts = new Map();
 
-// A custom property holds text; what it comes to in this scheme only an element can tell.
+// The style sheet has the colours of both schemes. Only an element tells which of them is in use.
 const probe = h("span", { hidden: true });
 
 function colour(name) {
@@ -20,84 +23,109 @@ function colour(name) {
   return getComputedStyle(probe).color;
 }
 
+const lineColour = (index) => colour(`line-${index % COLOURS}`);
+
+const secondsOf = (point) => Date.parse(point.time) / 1000;
+
+const widthOf = (place) => Math.max(LEAST_WIDTH, place.clientWidth);
+
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
-  for (const [place, lines] of [...drawn].map(([place, { lines }]) => [place, lines])) draw(place, lines);
+  for (const [place, { lines }] of [...charts]) plotLines(place, lines);
 });
 
 const sizes = new ResizeObserver((entries) => {
-  for (const { target } of entries) drawn.get(target)?.plot.setSize({ width: Math.max(240, target.clientWidth), height: HEIGHT });
+  for (const { target } of entries) charts.get(target)?.plot.setSize({ width: widthOf(target), height: HEIGHT });
 });
 
-// Draw the lines of one metric into a place, or draw them anew; a place that is gone is forgotten.
-export function draw(place, lines) {
-  for (const [other, { plot }] of drawn) {
-    if (other === place || !other.isConnected) {
-      plot.destroy();
-      sizes.unobserve(other);
-      drawn.delete(other);
-    }
+// Draw the lines of one metric into an element. A chart of the same lines stays as it is.
+export function drawChart(place, lines) {
+  if (JSON.stringify(charts.get(place)?.lines) !== JSON.stringify(lines)) plotLines(place, lines);
+}
+
+function forget(place) {
+  charts.get(place).plot.destroy();
+  sizes.unobserve(place);
+  charts.delete(place);
+}
+
+function plotLines(place, lines) {
+  for (const other of [...charts.keys()]) {
+    if (other === place || !other.isConnected) forget(other);
   }
   const readout = place.nextElementSibling;
-  const times = [...new Set(lines.flatMap((line) => line.points.map((point) => Date.parse(point.time) / 1000)))].sort((a, b) => a - b);
-  const at = new Map(times.map((time, index) => [time, index]));
+  const times = [...new Set(lines.flatMap((line) => line.points.map(secondsOf)))].sort((a, b) => a - b);
+  const indexes = new Map(times.map((time, index) => [time, index]));
   const columns = lines.map((line) => {
     const values = new Array(times.length).fill(undefined);
-    for (const point of line.points) values[at.get(Date.parse(point.time) / 1000)] = point.value;
+    for (const point of line.points) values[indexes.get(secondsOf(point))] = point.value;
     return values;
   });
-  const axis = { stroke: colour("quiet"), grid: { stroke: colour("rule"), width: 1 }, ticks: { stroke: colour("rule"), width: 1 } };
+  const rule = { stroke: colour("rule"), width: 1 };
+  const axis = { stroke: colour("quiet"), grid: rule, ticks: rule };
   const plot = new window.uPlot({
-    width: Math.max(240, place.clientWidth),
+    width: widthOf(place),
     height: HEIGHT,
     legend: { show: false },
-    // The service's times are in UTC, and so are its days.
+    // The service's times and days are in UTC.
     tzDate: (time) => window.uPlot.tzDate(new Date(time * 1000), "Etc/UTC"),
     cursor: { drag: { x: false, y: false }, sync: { key: CURSOR } },
-    scales: { y: { range: (_, low, high) => reach(lines, low, high) } },
-    axes: [{ ...axis, size: 30, values: (_, ticks, __, ___, step) => ticks.map((tick) => moment(tick, step)) }, { ...axis, size: 64, values: (_, ticks) => ticks.map(number) }],
+    scales: { y: { range: (_, low, high) => yRange(lines, low, high) } },
+    axes: [
+      { ...axis, size: 30, values: (_, ticks, __, ___, step) => ticks.map((tick) => tickLabel(tick, step)) },
+      { ...axis, size: 64, values: (_, ticks) => ticks.map(number) },
+    ],
     series: [{}, ...lines.map((line, index) => ({
-      label: `v${line.version}`, stroke: colour(`line-${index % 5}`), width: 2, dash: DASHES[index % 5], points: { show: times.length < 60, size: 5 },
+      label: `v${line.version}`,
+      stroke: lineColour(index),
+      width: 2,
+      dash: DASHES[index % DASHES.length],
+      points: { show: times.length < 60, size: 5 },
     }))],
     hooks: {
-      drawClear: [(plot) => beneath(plot, lines)],
-      draw: [(plot) => fired(plot, lines)],
-      setCursor: [({ cursor: { idx } }) => show(readout, ...said(times[idx], idx, columns, lines))],
+      drawClear: [(drawn) => drawBaselines(drawn, lines)],
+      draw: [(drawn) => drawFired(drawn, lines)],
+      setCursor: [({ cursor: { idx } }) => show(readout, readoutText(times[idx], idx, columns, lines))],
     },
   }, [times, ...columns], place);
-  drawn.set(place, { plot, lines });
+  charts.set(place, { plot, lines });
   sizes.observe(place);
 }
 
-function moment(tick, step) {
+function tickLabel(tick, step) {
   const time = new Date(tick * 1000);
   if (step < DAY) return time.toISOString().slice(11, 16);
   if (step < 28 * DAY) return `${time.getUTCDate()} ${MONTHS[time.getUTCMonth()]}`;
   return `${MONTHS[time.getUTCMonth()]} ${time.getUTCFullYear()}`;
 }
 
-// What stands under the pointer, in words.
-function said(time, index, columns, lines) {
-  if (time === undefined || index === null || index === undefined) return [" "];
+// The values under the pointer, in words.
+function readoutText(time, index, columns, lines) {
+  if (time === undefined || index === null || index === undefined) return " ";
   const values = lines.flatMap((line, at) => {
     const value = columns[at][index];
     if (value === undefined) return [];
-    const rules = line.points.find((point) => Date.parse(point.time) / 1000 === time)?.fired ?? [];
+    const rules = line.points.find((point) => secondsOf(point) === time)?.fired ?? [];
     return [`v${line.version} ${number(value)}${rules.length ? ` (${rules.join(", ")})` : ""}`];
   });
-  return [`${new Date(time * 1000).toISOString().slice(0, 16).replace("T", " ")} UTC: ${values.join(", ")}`];
+  return `${new Date(time * 1000).toISOString().slice(0, 16).replace("T", " ")} UTC: ${values.join(", ")}`;
 }
 
-// What a screen can show: the difference of two numbers beyond it is none.
-export const isDrawable = (lines) => lines.every((line) => line.points.every((point) => point.value === null || Math.abs(point.value) < 1e300));
+// Beyond this the difference of two values may exceed what a number can hold.
+const MOST_DRAWABLE = 1e300;
+
+export const isDrawable = (lines) =>
+  lines.every((line) => line.points.every(({ value }) => value === null || Math.abs(value) < MOST_DRAWABLE));
 
 export function summary(metric, lines) {
-  return `${metric}: ${lines.map((line) => `version ${line.version}, ${line.points.length} points, last ${number(line.last)}, ${line.verdict.replace("_", " ")}`).join("; ")}`;
+  const words = (line) => `version ${line.version}, ${line.points.length} points, last ${number(line.last)}, `
+    + line.verdict.replace("_", " ");
+  return `${metric}: ${lines.map(words).join("; ")}`;
 }
 
-// What is drawn beside the points must be in sight too.
-function reach(lines, low, high) {
-  const edges = lines.flatMap((line) => [
-    line.limits?.min, line.limits?.max, line.baseline && line.baseline.mean - line.reach, line.baseline && line.baseline.mean + line.reach,
+// The range of the vertical axis: the points, the baselines and the limits, with some room.
+function yRange(lines, low, high) {
+  const edges = lines.flatMap(({ limits, baseline, reach }) => [
+    limits?.min, limits?.max, baseline && baseline.mean - reach, baseline && baseline.mean + reach,
   ]).filter((edge) => Number.isFinite(edge));
   const least = Math.min(low ?? Infinity, ...edges);
   const most = Math.max(high ?? -Infinity, ...edges);
@@ -106,30 +134,34 @@ function reach(lines, low, high) {
   return [least - room, most + room];
 }
 
-function beneath(plot, lines) {
+// The baselines and limits, beneath the lines.
+function drawBaselines(plot, lines) {
   const { ctx } = plot;
   const { left, top, width, height } = plot.bbox;
+  const yOf = (value) => plot.valToPos(value, "y", true);
   ctx.save();
   ctx.beginPath();
   ctx.rect(left, top, width, height);
   ctx.clip();
-  lines.forEach((line, index) => {
-    if (line.baseline) {
-      const [upper, mean, lower] = [line.reach, 0, -line.reach].map((by) => plot.valToPos(line.baseline.mean + by, "y", true));
-      ctx.fillStyle = ctx.strokeStyle = colour(`line-${index % 5}`);
+  lines.forEach(({ baseline, reach, limits }, index) => {
+    if (baseline) {
+      const [upper, lower] = [yOf(baseline.mean + reach), yOf(baseline.mean - reach)];
+      ctx.fillStyle = ctx.strokeStyle = lineColour(index);
       ctx.globalAlpha = 0.12;
       ctx.fillRect(left, upper, width, Math.max(1, lower - upper));
       ctx.globalAlpha = 0.5;
-      across(ctx, left, width, mean, []);
+      drawAcross(ctx, left, width, yOf(baseline.mean), []);
       ctx.globalAlpha = 1;
     }
     ctx.strokeStyle = colour("drifting");
-    for (const edge of [line.limits?.min, line.limits?.max].filter(Number.isFinite)) across(ctx, left, width, plot.valToPos(edge, "y", true), [6, 6]);
+    for (const limit of [limits?.min, limits?.max].filter(Number.isFinite)) {
+      drawAcross(ctx, left, width, yOf(limit), [6, 6]);
+    }
   });
   ctx.restore();
 }
 
-function across(ctx, left, width, y, dash) {
+function drawAcross(ctx, left, width, y, dash) {
   ctx.setLineDash(dash);
   ctx.beginPath();
   ctx.moveTo(left, y);
@@ -138,7 +170,8 @@ function across(ctx, left, width, y, dash) {
   ctx.setLineDash([]);
 }
 
-function fired(plot, lines) {
+// A cross at each point where a rule fired.
+function drawFired(plot, lines) {
   const { ctx } = plot;
   const size = 5 * devicePixelRatio;
   ctx.save();
@@ -146,7 +179,7 @@ function fired(plot, lines) {
   ctx.lineWidth = 2 * devicePixelRatio;
   for (const point of lines.flatMap((line) => line.points)) {
     if (!point.fired.length || point.value === null) continue;
-    const x = plot.valToPos(Date.parse(point.time) / 1000, "x", true);
+    const x = plot.valToPos(secondsOf(point), "x", true);
     const y = plot.valToPos(point.value, "y", true);
     ctx.beginPath();
     ctx.moveTo(x - size, y - size);

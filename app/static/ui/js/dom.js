@@ -1,4 +1,4 @@
-// Elements made by hand: text is set as text, so nothing that MLflow holds is ever markup.
+// Elements are made by functions. Text is set as text, so nothing that MLflow holds becomes markup.
 
 import { now } from "./api.js";
 import morphdom from "../../vendor/morphdom/morphdom-esm.js";
@@ -18,26 +18,28 @@ function fill(element, attributes, children) {
   for (const [name, value] of Object.entries(attributes)) {
     if (name.startsWith("on")) element[name] = value;
     else if (value === true) element.setAttribute(name, "");
-    else if (value !== false && value !== null && value !== undefined) element.setAttribute(name, value);
+    else if (isPresent(value)) element.setAttribute(name, value);
   }
   element.append(...present(children));
   return element;
 }
 
-const present = (children) => children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false);
+const isPresent = (value) => value !== null && value !== undefined && value !== false;
 
-// Make the content of a place what is given. What is there already stays where it is, with the keyboard's focus, what
-// is selected or scrolled, and what was opened.
+const present = (children) => children.flat(Infinity).filter(isPresent);
+
+// Replace the content of an element. What is the same as before stays in place, and keeps the focus, the selection,
+// the scroll position and open details.
 export function show(place, ...children) {
-  const made = place.cloneNode(false);
-  made.append(...present(children));
+  const wanted = place.cloneNode(false);
+  wanted.append(...present(children));
   const focused = place.contains(document.activeElement) ? document.activeElement : null;
-  morphdom(place, made, {
+  morphdom(place, wanted, {
     childrenOnly: true,
     getNodeKey: (node) => node.dataset?.key,
     onBeforeElUpdated: (from, to) => {
       for (const name of HANDLERS) from[name] = to[name];
-      // What others draw into is theirs.
+      // Another library draws into it.
       if (from.dataset.kept !== undefined) {
         if (to.ariaLabel) from.ariaLabel = to.ariaLabel;
         return false;
@@ -50,7 +52,7 @@ export function show(place, ...children) {
   if (focused?.isConnected && document.activeElement !== focused) focused.focus({ preventScroll: true });
 }
 
-// What stands where there is nothing to say.
+// Stands for a missing value.
 export const none = () => h("span", { class: "none" }, "–");
 
 export function number(value) {
@@ -60,12 +62,12 @@ export function number(value) {
   return size >= 0.01 && size < 1000 ? value.toFixed(3) : value.toPrecision(3);
 }
 
-export const many = (count, one, more = `${one}s`) => `${count} ${count === 1 ? one : more}`;
+export const many = (count, singular, plural = `${singular}s`) => `${count} ${count === 1 ? singular : plural}`;
 
 const UNITS = [["year", 31557600], ["month", 2629800], ["day", 86400], ["hour", 3600], ["minute", 60]];
 const WORDS = new Intl.RelativeTimeFormat("en", { numeric: "always" });
 
-// How long ago that was; what MLflow dates into the future is so.
+// How long ago a time was. MLflow may hold a time in the future.
 function since(text) {
   const seconds = (new Date(text) - now()) / 1000;
   if (Math.abs(seconds) < 60) return seconds > -5 ? "just now" : `${Math.round(-seconds / 5) * 5} seconds ago`;
@@ -85,25 +87,30 @@ setInterval(() => {
   }
 }, 5000);
 
-// A table that becomes a list of cards where it is narrow; the roles say that it stays a table. Rows: `{key, cells}`.
+// A table of rows `{key, cells}`. On a narrow screen it becomes a list of cards; the roles keep it a table for screen
+// readers.
 export function table(caption, columns, rows) {
-  const cell = (content, at) => (at
-    ? h("td", { role: "cell", "data-label": columns[at] }, h("div", {}, content))
+  const head = (column) => h("th", { role: "columnheader", scope: "col" }, column);
+  const cell = (content, index) => (index
+    ? h("td", { role: "cell", "data-label": columns[index] }, h("div", {}, content))
     : h("th", { role: "rowheader", scope: "row" }, content));
   return h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": `Table: ${caption}` },
     h("table", { role: "table" },
       h("caption", { class: "unseen" }, caption),
-      h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, columns.map((column) => h("th", { role: "columnheader", scope: "col" }, column)))),
-      h("tbody", { role: "rowgroup" }, rows.map(({ key, cells }) => h("tr", { role: "row", "data-key": key }, cells.map(cell))))));
+      h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, columns.map(head))),
+      h("tbody", { role: "rowgroup" },
+        rows.map(({ key, cells }) => h("tr", { role: "row", "data-key": key }, cells.map(cell))))));
 }
 
-// A name keeps its direction of writing to itself.
+// The name of a model or experiment. Its direction of writing does not spread to the text around it.
 export const named = (name, more = "") => h("span", { class: "name" }, h("bdi", {}, name), more);
 
 export function note(...children) {
   return h("p", { class: "note" }, children);
 }
 
+// A list of terms and their values.
 export function pairs(values) {
-  return h("dl", {}, Object.entries(values).map(([name, value]) => [h("dt", {}, name), h("dd", {}, value instanceof Node || Array.isArray(value) ? value : String(value))]));
+  const content = (value) => (value instanceof Node || Array.isArray(value) ? value : String(value));
+  return h("dl", {}, Object.entries(values).map(([name, value]) => [h("dt", {}, name), h("dd", {}, content(value))]));
 }

@@ -1,82 +1,114 @@
-// Experiments, and the runs of one.
+// The experiments, and the runs of the chosen one.
 
 import { get, query } from "./api.js";
-import { ago, h, named, none, note, number, show, table } from "./dom.js";
-import { aged, ask, chosen, filters, hasMlflow, inMlflow, part } from "./shell.js";
+import { ago, h, named, none, number, table } from "./dom.js";
+import { list, moreButton } from "./list.js";
+import { addressValues, hasMlflow, inMlflow, onAddress, setAddress } from "./shell.js";
 
-const SIZE = 50;
+const STEP = 50;
 const MOST_PAIRS = 6;
-const list = document.getElementById("experiments");
-const runs = document.getElementById("runs");
 const section = document.getElementById("runs-section");
-let rows = SIZE;
+const title = document.getElementById("runs-title");
 
-filters(document.getElementById("filters"));
-const drawList = part(list, async (signal) => drawExperiments(await get(`/experiments${query({ lifecycle_stage: chosen().lifecycle_stage })}`, signal)));
-// Runs are read from MLflow, so they are not asked for as often.
-const drawRuns = part(runs, async (signal) => {
-  const { experiment, limit = SIZE } = chosen();
-  section.hidden = !experiment;
-  if (experiment) drawTable(experiment, Number(limit), await get(`/runs/${encodeURIComponent(experiment)}${query({ limit })}`, signal));
-}, { seconds: 60, of: () => query({ experiment: chosen().experiment }) });
-let asked = location.search;
-addEventListener("asked", () => {
-  drawList();
-  if (asked !== location.search) drawRuns();
-  asked = location.search;
+list(document.getElementById("experiments"), {
+  form: document.getElementById("filters"),
+  read: async (signal) => {
+    const answer = await get(`/experiments${query({ lifecycle_stage: addressValues().lifecycle_stage })}`, signal);
+    const { experiment } = addressValues();
+    const opened = answer.body.find((row) => row.experiment_id === experiment);
+    title.textContent = `Runs of ${opened?.name ?? `experiment ${experiment}`}`;
+    return answer;
+  },
+  select: (rows) => {
+    const { name = "" } = addressValues();
+    return rows.filter((row) => row.name.toLowerCase().includes(name.toLowerCase()));
+  },
+  content: (rows) => table("Experiments",
+    ["Name", "Id", "State", "Made", "Last changed", ...(hasMlflow ? ["MLflow"] : [])], rows.map(experimentRow)),
+  nothing: () => "There is no such experiment.",
+  step: STEP,
+  noun: "experiments",
 });
 
-function drawExperiments(found) {
-  const { name = "", experiment } = chosen();
-  const shown = found.body.filter((one) => one.name.toLowerCase().includes(name.toLowerCase()));
-  const opened = found.body.find((one) => one.experiment_id === experiment);
-  document.getElementById("runs-title").textContent = `Runs of ${opened?.name ?? `experiment ${experiment}`}`;
-  if (!shown.length) {
-    show(list, aged(found), note(found.body.length ? "Nothing matches the filters." : "There is no such experiment."));
-    return;
-  }
-  show(list, aged(found),
-    table("Experiments", ["Name", "Id", "State", "Made", "Last changed", ...(hasMlflow ? ["MLflow"] : [])], shown.slice(0, rows).map((one) => ({
-      key: one.experiment_id,
-      cells: [
-        h("a", { href: `/ui/experiments?experiment=${encodeURIComponent(one.experiment_id)}`, "aria-current": one.experiment_id === experiment ? "true" : null, onclick: (event) => open(event, one.experiment_id) }, named(one.name)), one.experiment_id, one.lifecycle_stage, ago(one.creation_time), ago(one.last_update_time),
-        ...(hasMlflow ? [inMlflow.experiment(one.experiment_id, one.name)] : []),
-      ],
-    }))),
-    shown.length > rows && h("button", { type: "button", class: "more", onclick: () => { rows += 4 * SIZE; drawExperiments(found); } }, `Show more of ${shown.length}`));
+// The runs that the address asks for.
+const runsQuery = () => {
+  const { experiment, limit = STEP } = addressValues();
+  return { experiment, limit: Number(limit) };
+};
+
+// Runs are read from MLflow, so they are read less often.
+const drawRuns = list(document.getElementById("runs"), {
+  read: async (signal) => {
+    const { experiment, limit } = runsQuery();
+    section.hidden = !experiment;
+    return experiment ? get(`/runs/${encodeURIComponent(experiment)}${query({ limit })}`, signal) : { body: [] };
+  },
+  content: (rows) => table("Runs", ["Run", "State", "Started", "Took", "Metrics", "Parameters"], rows.map(runRow)),
+  rest: ({ hasMore }) => hasMore
+    && moreButton("Show more", () => setAddress({ limit: String(runsQuery().limit + 2 * STEP) }, true)),
+  nothing: () => "No run in this experiment.",
+  seconds: 60,
+  of: () => query({ experiment: addressValues().experiment }),
+});
+onAddress(drawRuns);
+
+function experimentRow(row) {
+  const isOpen = row.experiment_id === addressValues().experiment;
+  return {
+    key: row.experiment_id,
+    cells: [
+      h("a", {
+        href: `/ui/experiments?experiment=${encodeURIComponent(row.experiment_id)}`,
+        "aria-current": isOpen ? "true" : null,
+        onclick: (event) => open(event, row.experiment_id),
+      }, named(row.name)),
+      row.experiment_id,
+      row.lifecycle_stage,
+      ago(row.creation_time),
+      ago(row.last_update_time),
+      ...(hasMlflow ? [inMlflow.experiment(row.experiment_id, row.name)] : []),
+    ],
+  };
 }
 
-// In its place, where the browser is not asked for another tab.
+// Open an experiment on this page, unless the click asks the browser for another tab.
 function open(event, experiment) {
   if (event.ctrlKey || event.metaKey || event.shiftKey) return;
   event.preventDefault();
-  ask({ experiment, limit: "" });
+  setAddress({ experiment, limit: "" });
   section.scrollIntoView({ block: "start" });
 }
 
-function drawTable(experiment, limit, { body, hasMore }) {
-  show(runs, body.length ? table("Runs", ["Run", "State", "Started", "Took", "Metrics", "Parameters"], body.map((run) => ({
+function runRow(run) {
+  const name = h("span", {}, run.tags["mlflow.runName"] ?? "", " ", h("code", {}, run.run_id.slice(0, 8)));
+  return {
     key: run.run_id,
     cells: [
-      inMlflow.run(experiment, run.run_id, title(run)) ?? title(run), run.status.toLowerCase(), ago(run.start_time), took(run), pairs(run.metrics, number), pairs(run.params, String),
+      inMlflow.run(run.experiment_id, run.run_id, name) ?? name,
+      run.status.toLowerCase(),
+      ago(run.start_time),
+      duration(run),
+      valuePairs(run.metrics, number),
+      valuePairs(run.params, String),
     ],
-  }))) : note("No run in this experiment."),
-  hasMore && h("button", { type: "button", class: "more", onclick: () => ask({ limit: String(limit + 2 * SIZE) }, true) }, "Show more"));
+  };
 }
 
-const title = (run) => h("span", {}, run.tags["mlflow.runName"] ?? "", " ", h("code", {}, run.run_id.slice(0, 8)));
-
-function took(run) {
+function duration(run) {
   if (!run.end_time || !run.start_time) return none();
   const seconds = (new Date(run.end_time) - new Date(run.start_time)) / 1000;
   if (seconds < 100) return `${number(Math.round(seconds * 10) / 10)} s`;
   return seconds < 6000 ? `${Math.round(seconds / 60)} min` : `${(seconds / 3600).toFixed(1)} h`;
 }
 
-// The first few; the others on demand.
-function pairs(values, words) {
-  const found = Object.entries(values).map(([name, value]) => h("span", { class: "pair" }, h("span", { class: "quiet" }, `${name} `), words(value)));
+// The first few names and values; the others can be opened.
+function valuePairs(values, format) {
+  const found = Object.entries(values).map(([name, value]) =>
+    h("span", { class: "pair" }, h("span", { class: "quiet" }, `${name} `), format(value)));
   if (!found.length) return none();
   const rest = found.slice(MOST_PAIRS);
-  return [found.slice(0, MOST_PAIRS), rest.length > 0 && h("details", {}, h("summary", {}, `and ${rest.length} more`), rest)];
+  return [
+    found.slice(0, MOST_PAIRS),
+    rest.length > 0 && h("details", {}, h("summary", {}, `and ${rest.length} more`), rest),
+  ];
 }

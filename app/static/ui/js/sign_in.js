@@ -1,19 +1,21 @@
-// Asks for an access key; the cookie that keeps it is out of every script's reach.
+// Asks for an access key. The service keeps it in a cookie that no script can read.
 
 import { send } from "./api.js";
 import { h, show } from "./dom.js";
 
 const form = document.getElementById("sign-in");
-const said = document.getElementById("said");
+const message = document.getElementById("message");
+const { key } = form.elements;
+
 form.addEventListener("submit", async (event) => {
   event.preventDefault();
-  show(said);
+  show(message);
   try {
-    await send("POST", "/ui/session", { key: form.elements.key.value.trim() });
+    await send("POST", "/ui/session", { key: key.value.trim() });
     location.assign(document.body.dataset.next);
   } catch (error) {
-    show(said, h("p", { class: "error", role: "alert" }, error.message));
-    form.elements.key.focus();
+    show(message, h("p", { class: "error", role: "alert" }, error.message));
+    key.focus();
   }
 });
-form.elements.key.focus();
+key.focus();

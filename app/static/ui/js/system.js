@@ -2,8 +2,9 @@
 
 import { get } from "./api.js";
 import { ago, h, none, pairs, show, table } from "./dom.js";
-import { part, role } from "./shell.js";
+import { always, part, role } from "./shell.js";
 
+// The name of each kind of update, and what it finds.
 const KINDS = {
   push: ["Push", "MLflow's webhooks: new models and versions, aliases, tags of versions, within a second"],
   poll: ["Poll", "the newest rows: new models and versions, stages, descriptions, renames, deleted versions"],
@@ -11,53 +12,74 @@ const KINDS = {
   sweep: ["Sweep", "everything: also tags of versions, metrics of runs, experiments; the button Refresh is one"],
   checks: ["Checks", "the verdicts on what is monitored"],
 };
-const yes = (value) => (value ? "yes" : "no");
+const SOURCES = {
+  cached: "from the snapshot", direct: "from MLflow at each request: the cache is off", mock: "sample data",
+};
+const COLUMNS = ["How", "What it finds", "On", "Last run", "Took", "MLflow requests", "Changed", "Last failure"];
 
-function freshness(body) {
-  return table("Freshness", ["How", "What it finds", "On", "Last run", "Took", "MLflow requests", "Changed", "Last failure"],
-    Object.entries(body.freshness).map(([kind, one]) => ({
+const yesOrNo = (value) => (value ? "yes" : "no");
+
+function freshnessTable({ freshness }) {
+  const tableRow = ([kind, state]) => {
+    const [name, finds] = KINDS[kind] ?? [kind, ""];
+    return {
       key: kind,
       cells: [
-        KINDS[kind]?.[0] ?? kind, h("span", { class: "quiet" }, KINDS[kind]?.[1] ?? ""), yes(one.enabled), ago(one.last_run),
-        one.duration_seconds === null ? none() : `${one.duration_seconds} s`, one.mlflow_requests ?? none(), one.models_changed ?? none(),
-        one.last_failure ? [ago(one.last_failure), h("div", { class: "quiet" }, one.last_error ?? "")] : "none",
+        name,
+        h("span", { class: "quiet" }, finds),
+        yesOrNo(state.enabled),
+        ago(state.last_run),
+        state.duration_seconds === null ? none() : `${state.duration_seconds} s`,
+        state.mlflow_requests ?? none(),
+        state.models_changed ?? none(),
+        state.last_failure ? [ago(state.last_failure), h("div", { class: "quiet" }, state.last_error ?? "")] : "none",
       ],
-    })));
+    };
+  };
+  return table("Freshness", COLUMNS, Object.entries(freshness).map(tableRow));
 }
 
-function cache({ cache_info: info, tracking_info: tracking, system_status: status }) {
-  const { persistence } = info;
+function cachePairs({ cache_info: cache, tracking_info: tracking, system_status: status }) {
+  const { persistence } = cache;
+  const kibibytes = Math.ceil((persistence.cache_file_size_bytes ?? 0) / 1024);
   return pairs({
-    "Model versions": info.total_models,
+    "Model versions": cache.total_models,
     "In Production": tracking.production_models,
     "In Staging": tracking.staging_models,
     "Monitored": tracking.monitored_models,
-    "Read": { cached: "from the snapshot", direct: "from MLflow at each request: the cache is off", mock: "sample data" }[status.tracking_method] ?? status.tracking_method,
-    "Last refresh": ago(info.last_refresh),
-    "Refreshing now": yes(info.is_refreshing),
-    "Stale": `${yes(info.is_stale)}, after ${persistence.max_age_hours} hours`,
-    "Rows of MLflow's that cannot be read": info.unreadable_rows,
-    "Kept over a restart": persistence.enabled ? `${Math.ceil((persistence.cache_file_size_bytes ?? 0) / 1024)} KiB in ${persistence.cache_directory}` : "no",
+    "Read": SOURCES[status.tracking_method] ?? status.tracking_method,
+    "Last refresh": ago(cache.last_refresh),
+    "Refreshing now": yesOrNo(cache.is_refreshing),
+    "Stale": `${yesOrNo(cache.is_stale)}, after ${persistence.max_age_hours} hours`,
+    "Rows of MLflow's that cannot be read": cache.unreadable_rows,
+    "Kept over a restart": persistence.enabled ? `${kibibytes} KiB in ${persistence.cache_directory}` : "no",
     "MLflow": status.mlflow_connected ? "connected" : "not reachable",
   });
 }
 
-function configuration(body) {
+function configurationPairs({ mlflow, api, features }) {
+  const words = (name) => name.charAt(0).toUpperCase() + name.slice(1).replaceAll("_", " ");
   return pairs({
-    "MLflow": body.mlflow.tracking_uri,
-    "Logs in to MLflow": yes(body.mlflow.authentication),
-    "Listens at": `${body.api.host}:${body.api.port}`,
-    "Version": body.api.version,
-    ...Object.fromEntries(Object.entries(body.features).map(([name, on]) => [name.charAt(0).toUpperCase() + name.slice(1).replaceAll("_", " "), yes(on)])),
+    "MLflow": mlflow.tracking_uri,
+    "Logs in to MLflow": yesOrNo(mlflow.authentication),
+    "Listens at": `${api.host}:${api.port}`,
+    "Version": api.version,
+    ...Object.fromEntries(Object.entries(features).map(([name, isOn]) => [words(name), yesOrNo(isOn)])),
   });
 }
 
-if (role === "admin") {
-  const place = Object.fromEntries(["freshness", "cache", "config"].map((id) => [id, document.getElementById(id)]));
-  part(place.freshness, async (signal) => {
+function drawSystem() {
+  const [freshness, cache, config] = ["freshness", "cache", "config"].map((id) => document.getElementById(id));
+  part(freshness, async (signal) => {
     const { body } = await get("/cache/info", signal);
-    show(place.freshness, freshness(body));
-    show(place.cache, cache(body));
-  }, { seconds: 5 });
-  part(place.config, async (signal) => show(place.config, configuration((await get("/config", signal)).body)), { seconds: 60 });
+    show(freshness, freshnessTable(body));
+    show(cache, cachePairs(body));
+  }, { seconds: 5, of: always });
+  part(config, async (signal) => {
+    const { body } = await get("/config", signal);
+    show(config, configurationPairs(body));
+  }, { seconds: 60, of: always });
 }
+
+// Other roles may not read these.
+if (role === "admin") drawSystem();

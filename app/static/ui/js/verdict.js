@@ -1,9 +1,11 @@
-// Verdicts: always a sign, a word and a colour. No data is never green.
+// Verdicts: always a sign, a word and a colour.
 
-import { ago, h, none, number, svg } from "./dom.js";
+import { h, none, number, svg } from "./dom.js";
 import { choices } from "./shell.js";
 
-const SIGNS = { drifting: "✕", degraded: "!", healthy: "✓", insufficient_data: "?" };
+// A verdict without a sign of its own has the one for "not known".
+const SIGNS = { drifting: "✕", degraded: "!", healthy: "✓" };
+const UNKNOWN = "?";
 const WORDS = new Map(choices.verdict);
 // The worst first.
 export const VERDICTS = [...WORDS.keys()];
@@ -12,54 +14,55 @@ export const word = (verdict) => WORDS.get(verdict) ?? verdict;
 
 export const isBad = (verdict) => verdict === "drifting" || verdict === "degraded";
 
-const sign = (verdict) => h("span", { "aria-hidden": "true" }, `${SIGNS[verdict] ?? "?"} `);
+const sign = (verdict) => h("span", { "aria-hidden": "true" }, `${SIGNS[verdict] ?? UNKNOWN} `);
 
 export function badge(verdict) {
-  return verdict ? h("span", { class: `word ${verdict}` }, sign(verdict), word(verdict)) : h("span", { class: "quiet" }, "not monitored");
+  if (!verdict) return h("span", { class: "quiet" }, "not monitored");
+  return h("span", { class: `word ${verdict}` }, sign(verdict), word(verdict));
 }
 
-// How far the last value is from the baseline, and whether that is to the worse side. It is a matter of alarm only where
-// a rule fired.
-export function change({ change: by, worse, verdict } = {}) {
-  if (by === null || by === undefined) return none();
+// How far the last value is from the baseline, and to which side. It has the colour of the verdict only where a rule
+// fired.
+export function change({ change: difference, worse, verdict } = {}) {
+  if (difference === null || difference === undefined) return none();
   const side = { true: "worse", false: "better" }[worse] ?? "";
-  return h("span", { class: "change" }, `${by >= 0 ? "+" : "−"}${number(Math.abs(by))} `, h("span", { class: isBad(verdict) ? `word ${verdict}` : "quiet" }, side));
+  return h("span", { class: "change" },
+    `${difference >= 0 ? "+" : "−"}${number(Math.abs(difference))} `,
+    h("span", { class: isBad(verdict) ? `word ${verdict}` : "quiet" }, side));
 }
 
-// The last values as a line; the number beside it says the same in words.
+const SPARK = { width: 110, height: 26, margin: 4 };
+
+// The last values as a small line. It is hidden from screen readers, which have the numbers beside it.
 export function spark(values, verdict) {
-  const width = 110;
-  const height = 26;
-  const found = (values ?? []).filter((value) => value !== null);
-  if (found.length < 2) return none();
-  // The difference of two numbers can be too large for a number.
-  const most = Math.max(...found.map(Math.abs)) || 1;
-  const least = Math.min(...found) / most;
-  const range = Math.max(...found) / most - least || 1;
-  const x = (at) => (4 + (at / (found.length - 1)) * (width - 8)).toFixed(1);
-  const y = (value) => (height - 4 - ((value / most - least) / range) * (height - 8)).toFixed(1);
-  const last = found.length - 1;
-  return svg("svg", { class: `spark ${isBad(verdict) ? verdict : ""}`, viewBox: `0 0 ${width} ${height}`, width, height, "aria-hidden": "true", focusable: "false" },
-    svg("polyline", { points: found.map((value, at) => `${x(at)},${y(value)}`).join(" ") }),
-    svg("circle", { cx: x(last), cy: y(found[last]), r: 2.5 }));
+  const { width, height, margin } = SPARK;
+  const finite = (values ?? []).filter((value) => value !== null);
+  if (finite.length < 2) return none();
+  // The values are scaled first, since the difference of two large numbers may exceed what a number can hold.
+  const scale = Math.max(...finite.map(Math.abs)) || 1;
+  const least = Math.min(...finite) / scale;
+  const range = Math.max(...finite) / scale - least || 1;
+  const last = finite.length - 1;
+  const x = (index) => (margin + (index / last) * (width - 2 * margin)).toFixed(1);
+  const y = (value) => (height - margin - ((value / scale - least) / range) * (height - 2 * margin)).toFixed(1);
+  return svg("svg", {
+    class: `spark ${isBad(verdict) ? verdict : ""}`, viewBox: `0 0 ${width} ${height}`, width, height,
+    "aria-hidden": "true", focusable: "false",
+  },
+  svg("polyline", { points: finite.map((value, index) => `${x(index)},${y(value)}`).join(" ") }),
+  svg("circle", { cx: x(last), cy: y(finite[last]), r: 2.5 }));
 }
 
-// Why: the worst first. Of what is well one line is enough to begin with.
+const MOST_REASONS = { bad: 3, other: 1 };
+
+// The reasons of a verdict, the worst first. Further reasons can be opened.
 export function reasons(list, verdict) {
   if (list.length < 2) return list[0] ?? none();
   const rows = (some) => h("ul", { class: "reasons" }, some.map((reason) => h("li", {}, reason)));
-  const shown = isBad(verdict) ? 3 : 1;
-  if (list.length <= shown) return rows(list);
-  return [rows(list.slice(0, shown)), h("details", {}, h("summary", {}, `and ${list.length - shown} more`), rows(list.slice(shown)))];
-}
-
-// What happened to registrations, newest first.
-export function events(list, link) {
-  return h("ul", { class: "events" }, list.map((event) => h("li", { "data-key": `${event.at} ${event.event} ${event.monitor_run_id}` },
-    h("span", { class: "when" }, ago(event.at)),
-    h("div", {},
-      h("span", {}, link(event), " ", event.event === "verdict"
-        ? [h("span", { class: "quiet" }, `was ${word(event.before)}, is `), badge(event.verdict)]
-        : [event.event, event.by ? h("span", { class: "quiet" }, " by ", h("bdi", {}, event.by)) : null]),
-      event.reasons.length ? h("div", { class: "quiet" }, reasons(event.reasons, event.verdict)) : null))));
+  const most = isBad(verdict) ? MOST_REASONS.bad : MOST_REASONS.other;
+  if (list.length <= most) return rows(list);
+  return [
+    rows(list.slice(0, most)),
+    h("details", {}, h("summary", {}, `and ${list.length - most} more`), rows(list.slice(most))),
+  ];
 }

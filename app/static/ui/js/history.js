@@ -1,0 +1,35 @@
+// The history of registrations: what was registered and removed, and the verdicts that changed.
+
+import { get, query } from "./api.js";
+import { ago, h } from "./dom.js";
+import { list } from "./list.js";
+import { always } from "./shell.js";
+import { badge, reasons, word } from "./verdict.js";
+
+// A list of events, newest first. `values` is the query, `link(event)` names the version of an event, and
+// `above(events)` makes what stands over the list; the other options are those of `list`.
+export function historyList(place, { values, link, above = () => null, rest, nothing, seconds }) {
+  return list(place, {
+    // A history is marked stale while old verdicts are still being read; that is no reason for a note about its age.
+    read: async (signal) => {
+      const { body, pages } = await get(`/monitoring/history${query(values)}`, signal);
+      return { body, pages };
+    },
+    content: (events) => [above(events), h("ul", { class: "events" }, events.map((event) => listItem(event, link)))],
+    rest,
+    nothing,
+    seconds,
+    of: always,
+  });
+}
+
+function listItem(event, link) {
+  const what = event.event === "verdict"
+    ? [h("span", { class: "quiet" }, `was ${word(event.before)}, is `), badge(event.verdict)]
+    : [event.event, event.by ? h("span", { class: "quiet" }, " by ", h("bdi", {}, event.by)) : null];
+  return h("li", { "data-key": `${event.at} ${event.event} ${event.monitor_run_id}` },
+    h("span", { class: "when" }, ago(event.at)),
+    h("div", {},
+      h("span", {}, link(event), " ", what),
+      event.reasons.length ? h("div", { class: "quiet" }, reasons(event.reasons, event.verdict)) : null));
+}

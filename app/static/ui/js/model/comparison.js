@@ -1,0 +1,95 @@
+// Two versions of a model compared: the form that chooses them, and the answer.
+
+import { get, path, query } from "../api.js";
+import { h, none, note, number, show, table } from "../dom.js";
+import { addressValues, filters, onAddress, part } from "../shell.js";
+
+const SECONDS = 120;
+const COLUMNS = ["Metric", "Baseline", "Candidate", "Difference", "Better", "Not worse", "Why"];
+
+// `offerVersions` fills the fields of the form with the versions and aliases of the model.
+export function comparison(model) {
+  const place = document.getElementById("comparison");
+  const section = document.getElementById("compare-section");
+  const form = document.getElementById("compare");
+  const { baseline, candidate } = form.elements;
+  // What was chosen last. The other field takes it where both fields would name the same version.
+  let last = {};
+  const remember = () => { last = { baseline: baseline.value, candidate: candidate.value }; };
+
+  // A field may name a version by its number or by an alias.
+  const versionOf = (choice) =>
+    model.versions.find((row) => row.version === choice || row.aliases.includes(choice))?.version;
+
+  // A version is not compared with itself: `field` takes what `fixed` had before, or any other version.
+  const keepApart = (field, fixed) => {
+    if (!fixed.value || versionOf(field.value) !== versionOf(fixed.value)) return;
+    const offered = [last[fixed.name], ...model.versions.map((row) => row.version)];
+    const other = offered.find((choice) => choice && versionOf(choice) !== versionOf(fixed.value));
+    if (other) field.value = other;
+  };
+
+  const offerVersions = () => {
+    const { versions } = model;
+    section.hidden = versions.length < 2;
+    const aliases = new Set(versions.flatMap((row) => row.aliases));
+    const names = [...aliases, ...versions.map((row) => row.version)];
+    const option = (name, chosen) =>
+      h("option", { value: name, selected: name === chosen }, /^\d+$/.test(name) ? `version ${name}` : name);
+    const fill = (field, alias, version) => {
+      if ([...field.options].map((each) => each.value).join() === names.join()) return;
+      const usual = names.includes(alias) ? alias : version?.version ?? names[0];
+      const chosen = addressValues()[field.name] || field.value || usual;
+      field.replaceChildren(...names.map((name) => option(name, chosen)));
+    };
+    fill(baseline, "champion", versions[1] ?? versions[0]);
+    fill(candidate, "challenger", versions[0]);
+    if (!addressValues().candidate) keepApart(candidate, baseline);
+    remember();
+  };
+
+  // Added before the form is bound to the address, so that the address gets two different versions.
+  form.addEventListener("input", ({ target }) => {
+    if (target === baseline) keepApart(candidate, baseline);
+    if (target === candidate) keepApart(baseline, candidate);
+    remember();
+  });
+  filters(form);
+
+  const asked = () => {
+    const values = addressValues();
+    return query({ baseline: values.baseline, candidate: values.candidate, margin: values.margin });
+  };
+  const draw = part(place, async (signal) => {
+    const values = addressValues();
+    if (!values.baseline || !values.candidate) {
+      show(place);
+      return;
+    }
+    const { body } = await get(path.of(model.name, "compare") + asked(), signal);
+    show(place, result(body));
+  }, { seconds: SECONDS, of: asked });
+  onAddress(draw);
+  return { offerVersions };
+}
+
+function result(body) {
+  const answer = { true: "not worse", false: "worse, or not shown to be as good" }[body.non_inferior]
+    ?? "cannot be told";
+  const yesOrNo = (value) => ({ true: "yes", false: "no" }[value] ?? none());
+  return [
+    h("p", {},
+      `Version ${body.candidate.version} against version ${body.baseline.version}: `,
+      h("strong", {}, answer),
+      ` (margin ${body.margin})`),
+    body.metrics.length
+      ? table("Comparison", COLUMNS, body.metrics.map((row) => ({
+        key: row.metric,
+        cells: [
+          row.metric, number(row.baseline), number(row.candidate), number(row.difference), yesOrNo(row.better),
+          yesOrNo(row.non_inferior), row.reason,
+        ],
+      })))
+      : note("Neither version has a metric."),
+  ];
+}
