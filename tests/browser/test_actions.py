@@ -33,18 +33,18 @@ def test_a_version_is_registered_with_settings_and_the_api_s_words_stand_in_the_
     form = free.get_by_role("dialog", name="Monitor free v1")
     form.get_by_label("Type").select_option("regressor")
     form.get_by_label("Registered by").fill("ada")
-    form.get_by_text("Settings (each has a default)").click()
+    form.get_by_text("Settings (optional)").click()
     form.get_by_label("Metric").fill("rmse")
-    form.get_by_label("Most").fill("three")
+    form.get_by_label("Maximum").fill("three")
     form.get_by_role("button", name="Monitor").click()
     expect(form.get_by_role("alert")).to_have_text("limits.rmse.max: Not a number.")
-    form.get_by_label("Most").fill("3")
-    form.get_by_label("at this many").fill("7")
-    form.get_by_label("of the last").fill("2")
+    form.get_by_label("Maximum").fill("3")
+    form.get_by_label("at this many points").fill("7")
+    form.get_by_label("of the last (points)").fill("2")
     form.get_by_role("button", name="Monitor").click()
     expect(form.get_by_role("alert")).to_have_text("alarm: m is more than n.")
-    form.get_by_label("at this many").fill("2")
-    form.get_by_label("of the last").fill("")
+    form.get_by_label("at this many points").fill("2")
+    form.get_by_label("of the last (points)").fill("")
     form.get_by_role("button", name="Monitor").click()
     expect(form).to_have_count(0)
     expect(free.locator("#versions")).to_contain_text("no data")
@@ -60,14 +60,14 @@ def test_settings_are_changed_and_what_is_emptied_goes_back_to_its_default(free:
     free.reload()
     free.get_by_role("button", name="Settings of version 1").click()
     form = free.get_by_role("dialog", name="Settings of free v1")
-    form.get_by_label("Least rmse").fill("")
-    form.get_by_label("Most mae").fill("")
+    form.get_by_label("Minimum rmse").fill("")
+    form.get_by_label("Maximum mae").fill("")
     form.get_by_label("Degraded when nothing was logged").fill("")
     form.get_by_label("Baseline").select_option("another version")
     form.get_by_role("textbox", name="Version").fill("x")
     form.get_by_role("button", name="Save").click()
     expect(form.get_by_role("alert")).to_contain_text("baseline.version: Not a version.")
-    form.get_by_label("Baseline").select_option("its first points")
+    form.get_by_label("Baseline").select_option("the first points")
     form.get_by_label("How many").fill("30")
     form.get_by_role("button", name="Save").click()
     expect(form).to_have_count(0)
@@ -141,7 +141,7 @@ def test_where_nothing_is_monitored_the_first_registration_is_a_click_away(
         page.locator("#attention").get_by_role("button", name="Monitor unwatched version 1").click()
         page.get_by_role("dialog").get_by_label("Type").select_option("regressor")
         page.get_by_role("button", name="Monitor", exact=True).click()
-        expect(page.locator("#attention")).to_contain_text("no monitored version is drifting or degraded")
+        expect(page.locator("#attention")).to_contain_text("No monitored version is drifting or degraded")
         assert running.get("/models/unwatched/1/monitor/status").json()["is_monitored"]
 
 
@@ -167,16 +167,16 @@ def test_without_a_cache_there_is_nothing_to_refresh(look: Look, tmp_path: Path,
     ("fields", "told"),
     [
         ({"Degraded when nothing was logged": "1e309"}, "silence_hours: Not a number."),
-        ({"Metric": "rmse", "Least": "Infinity"}, "limits.rmse.min: Not a number."),
+        ({"Metric": "rmse", "Minimum": "Infinity"}, "limits.rmse.min: Not a number."),
         ({"Metric": "rmse"}, "limits.rmse: needs min, max or both."),
-        ({"Least": "1"}, "limits: '' cannot be the name of a metric."),
-        ({"of the last": "0,5"}, "alarm.n: Not a whole number."),
+        ({"Minimum": "1"}, "limits: '' cannot be the name of a metric."),
+        ({"of the last (points)": "0,5"}, "alarm.n: Not a whole number."),
     ],
 )
 def test_nothing_that_was_typed_is_dropped_in_silence(free: Page, fields: dict[str, str], told: str) -> None:
     free.get_by_role("button", name="Monitor free version 1").click()
     form = free.get_by_role("dialog")
-    form.get_by_text("Settings (each has a default)").click()
+    form.get_by_text("Settings (optional)").click()
     for label, value in fields.items():
         form.get_by_label(label, exact=label == "Metric").fill(value)
     form.get_by_role("button", name="Monitor").click()
@@ -186,18 +186,18 @@ def test_nothing_that_was_typed_is_dropped_in_silence(free: Page, fields: dict[s
 def test_a_baseline_without_its_period_and_a_metric_named_twice_are_refused(free: Page) -> None:
     free.get_by_role("button", name="Monitor free version 1").click()
     form = free.get_by_role("dialog")
-    form.get_by_text("Settings (each has a default)").click()
-    form.get_by_label("Baseline").select_option("its points of a period")
+    form.get_by_text("Settings (optional)").click()
+    form.get_by_label("Baseline").select_option("the points of a period")
     form.get_by_role("button", name="Monitor").click()
     expect(form.get_by_role("alert")).to_contain_text("baseline.from")
-    form.get_by_label("Baseline").select_option("its first points")
+    form.get_by_label("Baseline").select_option("the first points")
     form.get_by_role("button", name="Add a metric").click()
     for row in (0, 1):
         form.get_by_label("Metric", exact=True).nth(row).fill("rmse")
-        form.get_by_label("Most").nth(row).fill("3")
+        form.get_by_label("Maximum").nth(row).fill("3")
     form.get_by_role("button", name="Monitor").click()
-    expect(form.get_by_role("alert")).to_have_text("limits: rmse stands there twice.")
-    form.get_by_role("button", name="Take this row out").first.click()
+    expect(form.get_by_role("alert")).to_have_text("limits: rmse is listed twice.")
+    form.get_by_role("button", name="Remove this row").first.click()
     form.get_by_role("button", name="Monitor").click()
     expect(form).to_have_count(0)
 

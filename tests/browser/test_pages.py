@@ -71,7 +71,7 @@ def test_a_model_of_any_name_is_text_everywhere_and_its_page_is_there(look: Look
     page.wait_for_load_state("networkidle")
     assert page.locator("h1").text_content() == name.replace("\r", "\n")
     expect(page.locator("#versions tbody tr")).to_have_count(1)
-    page.get_by_text("more", exact=True).click()
+    page.get_by_text("details", exact=True).click()
     expect(page.locator("#versions details")).to_contain_text(MARKUP)
     page.get_by_role("button", name="Monitor ").click()
     assert page.locator("dialog h2").text_content() == f"Monitor {name} v1"
@@ -147,7 +147,7 @@ def test_a_filter_that_the_api_refuses_says_so_and_shows_no_rows_of_other_filter
 
 def test_a_page_past_the_end_leads_back(look: Look) -> None:
     page = look().open("/ui/?page=99")
-    expect(page.locator("#versions")).to_contain_text("past its end")
+    expect(page.locator("#versions")).to_contain_text("no such page")
     page.get_by_role("button", name="Previous").click()
     expect(page.locator("#versions tbody tr").first).to_be_visible()
 
@@ -160,11 +160,11 @@ def test_what_is_drawn_and_compared_stands_in_the_address(look: Look) -> None:
     expect(page.locator(".legend").first).to_contain_text("v2")
     page.get_by_label("Candidate").select_option("challenger")
     page.get_by_role("button", name="Compare").click()
-    expect(page.locator("#comparison")).to_contain_text("Version 2 against version 1")
+    expect(page.locator("#comparison")).to_contain_text("Version 2 compared with version 1")
     page.get_by_label("Show as table").check()
     expect(page.locator(".figure table")).to_contain_text("monitor run")
     page.reload()
-    expect(page.locator("#comparison")).to_contain_text("Version 2 against version 1")
+    expect(page.locator("#comparison")).to_contain_text("Version 2 compared with version 1")
     expect(page.locator(".figure table")).to_contain_text("monitor run")
     expect(page.get_by_role("button", name="v2", exact=True)).to_have_attribute("aria-pressed", "true")
     page.get_by_label("Margin").fill("much")
@@ -182,10 +182,10 @@ def test_a_version_is_not_offered_to_be_compared_with_itself(look: Look) -> None
     baseline, candidate = page.get_by_label("Baseline"), page.get_by_label("Candidate")
     baseline.select_option("1")
     candidate.select_option("2")
-    expect(page.locator("#comparison")).to_contain_text("Version 2 against version 1")
+    expect(page.locator("#comparison")).to_contain_text("Version 2 compared with version 1")
     candidate.select_option("1")
     expect(baseline).to_have_value("2")
-    expect(page.locator("#comparison")).to_contain_text("Version 1 against version 2")
+    expect(page.locator("#comparison")).to_contain_text("Version 1 compared with version 2")
     page = look().open("/ui/model/digits?baseline=2&candidate=challenger")
     expect(page.locator("section", has=page.locator("#comparison")).locator(".error")).to_contain_text("both version 2")
 
@@ -203,7 +203,7 @@ def test_a_chart_has_band_limits_and_fired_points_and_tells_what_is_under_the_po
 
 def test_one_point_is_told_and_not_drawn(look: Look) -> None:
     page = look().open("/ui/model/unwatched")
-    expect(page.locator("#charts")).to_contain_text("Fewer than 2 points: nothing to draw yet")
+    expect(page.locator("#charts")).to_contain_text("Metrics with fewer than 2 points")
     expect(page.locator("#charts")).to_contain_text("1.500")
     assert page.locator(".chart").count() == 0
 
@@ -236,8 +236,8 @@ def test_a_table_of_points_says_where_the_rest_of_them_is(look: Look, served: To
         observe(served, "free", [0.5] * 120)
         page = look().open("/ui/model/free?table=yes&days=365")
         expect(page.locator("#charts tbody tr", has_text="monitor run")).to_have_count(100)
-        told = "The newest 100 points of a version. 20 more are in the API: /models/free/1/series?metric=accuracy"
-        expect(page.locator("#charts")).to_contain_text(told)
+        rest = "The table shows the newest 100 points of a version. The API has 20 more: "
+        expect(page.locator("#charts")).to_contain_text(f"{rest}/models/free/1/series?metric=accuracy")
     finally:
         served.delete("/models/free/1/monitor")
 
@@ -267,7 +267,7 @@ def test_an_unknown_model_and_an_unknown_experiment_say_so(look: Look) -> None:
 def test_a_poll_takes_neither_focus_nor_selection_nor_what_was_opened_away(look: Look) -> None:
     watch = look(clock=True)
     page = watch.open("/ui/model/digits")
-    page.get_by_text("more", exact=True).first.click()
+    page.get_by_text("details", exact=True).first.click()
     summary = page.locator("#versions details summary").first
     summary.focus()
     canvas = page.locator(".chart canvas").first.element_handle()
@@ -334,7 +334,9 @@ def test_with_mlflow_down_the_data_stays_with_a_banner_that_tells_its_age(
         between.mode = "refuse"
         until(lambda: running.get("/health").json()["status"] == "degraded")
         page = watch.open("/ui/")
-        expect(page.locator("#banner")).to_contain_text("MLflow does not answer. What you see was refreshed")
+        expect(page.locator("#banner")).to_contain_text(
+            "MLflow does not answer. This page shows data that was refreshed"
+        )
         expect(page.locator("#versions")).to_contain_text("unwatched")
         page.goto(f"{running.url}/ui/model/digits")
         expect(page.locator("#versions")).to_contain_text("champion")

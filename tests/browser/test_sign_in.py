@@ -74,7 +74,7 @@ def test_who_may_read_is_offered_nothing_to_do(look: Look, keyed: Tower) -> None
     acts = {"Monitor", "Settings", "Remove", "Refresh"}
     assert [one for one in page.get_by_role("button").all_inner_texts() if one.split(" ")[0] in acts] == []
     page.goto(f"{keyed.url}/ui/system")
-    expect(page.locator("main")).to_contain_text("shown to keys with the role admin")
+    expect(page.locator("main")).to_contain_text("Only access keys with the role admin")
 
 
 def test_who_may_write_registers_under_the_name_of_the_key_and_cannot_refresh(look: Look, keyed: Tower) -> None:

@@ -66,13 +66,13 @@ async function request(path, options) {
     return response;
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new RequestFailed("The service does not answer. Check that it runs, and your connection to it.");
+    throw new RequestFailed("The service does not answer. Check that it is running, and check your connection.");
   }
 }
 
 async function throwIfFailed(response) {
   if (response.ok) return;
-  let detail = `The service answered with the status ${response.status}.`;
+  let detail = `The service answered with status ${response.status}.`;
   try {
     detail = (await response.json()).detail ?? detail;
   } catch { /* A proxy between this page and the service answered. */ }

@@ -24,8 +24,8 @@ list(document.getElementById("experiments"), {
     return rows.filter((row) => row.name.toLowerCase().includes(name.toLowerCase()));
   },
   content: (rows) => table("Experiments",
-    ["Name", "Id", "State", "Made", "Last changed", ...(hasMlflow ? ["MLflow"] : [])], rows.map(experimentRow)),
-  nothing: () => "There is no such experiment.",
+    ["Name", "Id", "State", "Created", "Last changed", ...(hasMlflow ? ["MLflow"] : [])], rows.map(experimentRow)),
+  nothing: () => "There are no experiments in this state.",
   step: STEP,
   noun: "experiments",
 });
@@ -43,10 +43,10 @@ const drawRuns = list(document.getElementById("runs"), {
     section.hidden = !experiment;
     return experiment ? get(`/runs/${encodeURIComponent(experiment)}${query({ limit })}`, signal) : { body: [] };
   },
-  content: (rows) => table("Runs", ["Run", "State", "Started", "Took", "Metrics", "Parameters"], rows.map(runRow)),
+  content: (rows) => table("Runs", ["Run", "Status", "Started", "Duration", "Metrics", "Parameters"], rows.map(runRow)),
   rest: ({ hasMore }) => hasMore
     && moreButton("Show more", () => setAddress({ limit: String(runsQuery().limit + 2 * STEP) }, true)),
-  nothing: () => "No run in this experiment.",
+  nothing: () => "This experiment has no runs.",
   seconds: 60,
   of: () => query({ experiment: addressValues().experiment }),
 });

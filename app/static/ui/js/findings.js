@@ -25,7 +25,7 @@ const drawKinds = part(kinds, async (signal) => {
 list(document.getElementById("list"), {
   form: document.getElementById("filters"),
   read: (signal) => get(`/models/findings${query({ ...addressValues(), page_size: PAGE_SIZE })}`, signal),
-  content: (rows, { mock }) => table("Findings", ["Model", "Version", "Finding", "What was found", "What to do"],
+  content: (rows, { mock }) => table("Findings", ["Model", "Version", "Finding", "Details", "What to do"],
     rows.map((row) => tableRow(row, mock))),
   rest: pager,
   nothing: () => "Nothing is out of order.",

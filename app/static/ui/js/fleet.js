@@ -23,7 +23,7 @@ const TILES = [
   },
 ];
 const COLUMNS = [
-  "Model", "Version", "Stage", "Aliases", "Type", "Verdict", "Metric", "Against baseline", "Lately", "Last logged",
+  "Model", "Version", "Stage", "Aliases", "Type", "Verdict", "Metric", "Against baseline", "Recent", "Last logged",
   ...(hasMlflow ? ["MLflow"] : []),
 ];
 const tiles = document.getElementById("tiles");
@@ -36,7 +36,8 @@ list(document.getElementById("versions"), {
   read: (signal) => get(`/fleet${query({ ...addressValues(), page_size: PAGE_SIZE })}`, signal),
   content: (rows, { mock }) => table("Model versions", COLUMNS, rows.map((row) => tableRow(row, mock))),
   rest: pager,
-  nothing: () => "There is no model version in MLflow yet. Register one there, and it shows here within seconds.",
+  nothing: () => "There is no model version in MLflow yet. "
+    + "A version that you register there appears here within seconds.",
 });
 
 part(attention, async (signal) => {
@@ -68,7 +69,7 @@ const modelLink = (row) => h("a", { href: path.model(row.name) }, named(row.name
 function drawAttention(rows, total) {
   const bad = rows.filter((row) => isBad(row.verdict));
   if (!bad.length) {
-    show(attention, note("Nothing: no monitored version is drifting or degraded."));
+    show(attention, note("No monitored version is drifting or degraded."));
     return;
   }
   const card = (row) => h("li", { class: `card ${row.verdict}`, "data-key": keyOf(row) },
@@ -79,7 +80,8 @@ function drawAttention(rows, total) {
       spark(row.metric.recent, row.verdict), h("figcaption", { class: "quiet" }, row.metric.name)));
   show(attention,
     h("ul", { class: "cards" }, bad.map(card)),
-    total > bad.length && note(`and ${total - bad.length} more: the tiles above show them all.`));
+    total > bad.length
+      && note(`${total - bad.length} more need attention. The tiles above filter the list by verdict.`));
 }
 
 // Nothing is monitored: offer to monitor the versions in Production.
@@ -92,11 +94,11 @@ async function drawFirstSteps(summary, signal) {
   show(attention,
     ageNote(answer),
     !mock && note(summary.versions
-      ? "Nothing is monitored yet. A monitored version is checked for drift, and keeps a history."
-      : "Nothing is monitored yet, and MLflow has no model version."),
+      ? "Nothing is monitored yet. The service checks monitored versions for drift and keeps a history of verdicts."
+      : "Nothing is monitored yet. MLflow has no model version."),
     rows.length > 0 && h("ul", { class: "cards" }, rows.map(card)),
     rows.length === 0 && summary.versions > 0
-      && note("No version is in Production: open a model to monitor one of its versions."));
+      && note("No version is in Production. Open a model to monitor one of its versions."));
 }
 
 // The sample fleet is not in MLflow, so none of it can be registered.

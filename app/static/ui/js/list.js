@@ -1,6 +1,6 @@
 // What all lists of the pages have in common.
 
-import { h, many, note, show } from "./dom.js";
+import { h, note, show } from "./dom.js";
 import { addressValues, ageNote, filters, onAddress, part, setAddress } from "./shell.js";
 
 // Draw a list into an element, now and with each poll.
@@ -40,7 +40,7 @@ export const moreButton = (words, onclick) => h("button", { type: "button", clas
 
 // A list without rows: because of the page, because of the filters, or because there are none at all.
 function empty(answer, form, nothing) {
-  if (answer.pages?.total > 0) return [note("This page of the list is past its end."), pager(answer)];
+  if (answer.pages?.total > 0) return [note("The list has no such page."), pager(answer)];
   const { page: _, sort: __, ...asked } = addressValues();
   const isFiltered = form && (answer.body.length > 0 || Object.keys(asked).length > 0);
   return note(isFiltered ? "Nothing matches the filters." : nothing(answer));
@@ -55,8 +55,8 @@ export function pager({ pages }) {
   const button = (target, word) =>
     h("button", { type: "button", disabled: target < 1 || target > last, onclick: () => open(target) }, word);
   const position = page > last
-    ? `past the end of ${many(last, "page")}`
-    : `page ${page} of ${last}, ${pages.total} in all`;
+    ? `page ${page} of only ${last}`
+    : `page ${page} of ${last}, ${pages.total} in total`;
   return h("nav", { class: "pager", "aria-label": "Pages of the list" },
     button(Math.min(page - 1, last), "Previous"),
     h("span", {}, position),

@@ -30,8 +30,9 @@ const drawHistory = historyList(document.getElementById("history"), {
   values: { name: model.name, page_size: MOST_EVENTS },
   link: (event) => h("strong", {}, `v${event.version}`),
   above: timeline,
-  rest: ({ body, pages }) => pages.total > body.length && note(`and ${pages.total - body.length} before`),
-  nothing: () => "No version of this model was ever monitored.",
+  rest: ({ body, pages }) => pages.total > body.length
+    && note(`Earlier events that are not shown: ${pages.total - body.length}`),
+  nothing: () => "No version of this model has been monitored.",
   seconds: HISTORY_SECONDS,
 });
 

@@ -82,9 +82,9 @@ export function difference(old, wanted, depth = 0) {
 }
 
 const BASELINES = [
-  ["points", "its first points"], ["period", "its points of a period"], ["version", "another version"],
+  ["points", "the first points"], ["period", "the points of a period"], ["version", "another version"],
 ];
-const LIMIT_COLUMNS = ["Metric", "Least", "Most", "Better", ""];
+const LIMIT_COLUMNS = ["Metric", "Minimum", "Maximum", "Better", ""];
 
 function baselineFields(baseline) {
   const kind = "version" in baseline ? "version" : "from" in baseline ? "period" : "points";
@@ -108,12 +108,12 @@ function limitFields({ limits = {}, direction = {} }, metrics) {
     h("td", {}, textField(name, value, { inputmode: "decimal", "aria-label": label, size: 6 }));
   const add = (metric = "") => rows.append(h("tr", {},
     h("td", {}, textField("metric", metric, { list: "metrics", "aria-label": "Metric", placeholder: "metric" })),
-    bound("min", own(limits, metric)?.min, `Least ${metric}`),
-    bound("max", own(limits, metric)?.max, `Most ${metric}`),
-    h("td", {}, selectField("better", own(direction, metric) ?? "", [["", "by its name"], ...choices.direction],
-      { "aria-label": `Which ${metric} is better` })),
+    bound("min", own(limits, metric)?.min, `Minimum ${metric}`),
+    bound("max", own(limits, metric)?.max, `Maximum ${metric}`),
+    h("td", {}, selectField("better", own(direction, metric) ?? "", [["", "by name"], ...choices.direction],
+      { "aria-label": `Better direction ${metric}` })),
     h("td", {}, h("button", {
-      type: "button", "aria-label": `Take ${metric || "this row"} out`,
+      type: "button", "aria-label": `Remove ${metric || "this row"}`,
       onclick: (event) => event.target.closest("tr").remove(),
     }, "✕"))));
   const addAndFocus = () => {
@@ -135,10 +135,10 @@ function settingsFields(settings, metrics) {
   const { alarm = {}, baseline = {}, silence_hours: silence } = settings;
   const count = (name, placeholder) => textField(name, alarm[name], { inputmode: "numeric", placeholder, size: 4 });
   return [
-    h("fieldset", {}, h("legend", {}, "Held against"), baselineFields(baseline)),
+    h("fieldset", {}, h("legend", {}, "Compare with"), baselineFields(baseline)),
     h("fieldset", {}, h("legend", {}, "Drifting when a rule fired"), h("div", { class: "row" },
-      labelled("at this many", count("m", "3")),
-      labelled("of the last", count("n", "5")))),
+      labelled("at this many points", count("m", "3")),
+      labelled("of the last (points)", count("n", "5")))),
     labelled("Degraded when nothing was logged for more than (hours)",
       textField("silence_hours", silence, { inputmode: "decimal", placeholder: "never" })),
     h("fieldset", {}, h("legend", {}, "Limits"), limitFields(settings, metrics)),
@@ -153,7 +153,7 @@ function settingsOf(form) {
     .map((row) => [...row.querySelectorAll("input, select")].map((field) => field.value.trim()))
     .filter(([metric, min, max]) => metric || min || max);
   const twice = rows.map(([metric]) => metric).find((metric, index, all) => all.indexOf(metric) < index);
-  if (twice !== undefined) throw new Error(`limits: ${twice} stands there twice.`);
+  if (twice !== undefined) throw new Error(`limits: ${twice} is listed twice.`);
   // A metric without limits and direction is sent, so that the API refuses it: something was forgotten.
   const limits = rows.filter(([, min, max, better]) => min || max || !better)
     .map(([metric, min, max]) => [metric, withoutEmpty({ min: parsed(min), max: parsed(max) })]);
@@ -188,7 +188,7 @@ function register(name, row, done) {
       labelled("Type", selectField("model_type", row.model_type, choices.model_type)),
       labelled("Registered by", by),
       h("details", {},
-        h("summary", {}, "Settings (each has a default)"),
+        h("summary", {}, "Settings (optional)"),
         h("div", { class: "panel" }, settingsFields({}, knownMetrics(row)))),
     ],
     verb: "Monitor",
@@ -223,11 +223,11 @@ function changeSettings(name, row, registration, done) {
 function remove(name, row, done) {
   dialog({
     title: ["Remove ", named(name, ` v${row.version}`), " from monitoring?"],
-    content: h("p", {}, "It is checked no more. What was found of it stays in MLflow."),
+    content: h("p", {}, "The service will no longer check this version. Its history stays in MLflow."),
     verb: "Remove",
     act: async () => {
       await send("DELETE", path.version(name, row.version, "monitor"));
-      return `${name} version ${row.version} is not monitored any more.`;
+      return `${name} version ${row.version} is no longer monitored.`;
     },
     done,
   });

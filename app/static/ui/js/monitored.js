@@ -11,8 +11,8 @@ import { badge, change, reasons, spark } from "./verdict.js";
 const PAGE_SIZE = 50;
 const MOST_EVENTS = 30;
 const COLUMNS = [
-  "Model version", "Verdict", "Why", "Metric", "Against baseline", "Lately", "Checked", "Registered",
-  ...(mayWrite ? ["Change"] : []),
+  "Model version", "Verdict", "Why", "Metric", "Against baseline", "Recent", "Checked", "Registered",
+  ...(mayWrite ? ["Actions"] : []),
 ];
 
 const versionLink = (name, version) => h("a", { href: path.model(name) }, named(name, ` v${version}`));
@@ -24,14 +24,14 @@ list(document.getElementById("list"), {
   rest: pager,
   nothing: () => [
     "Nothing is monitored yet. ", h("a", { href: "/ui/?stage=Production" }, "Open a model in Production"),
-    ", and monitor one of its versions.",
+    " and monitor one of its versions.",
   ],
 });
 
 historyList(document.getElementById("history"), {
   values: { page_size: MOST_EVENTS },
   link: (event) => versionLink(event.name, event.version),
-  nothing: () => "Nothing yet.",
+  nothing: () => "Nothing has happened yet.",
   seconds: 60,
 });
 

@@ -47,7 +47,7 @@ export function part(place, draw, { seconds = 10, of = () => location.search } =
   const turn = poll(async (signal) => {
     const wanted = of();
     if (shown !== wanted) place.setAttribute("aria-busy", "true");
-    const waiting = setTimeout(() => { if (shown !== wanted) show(message, note("Reading …")); }, PATIENCE_MS);
+    const waiting = setTimeout(() => { if (shown !== wanted) show(message, note("Loading …")); }, PATIENCE_MS);
     try {
       await draw(signal);
       shown = wanted;
@@ -76,9 +76,10 @@ export function announce(words) {
 
 // A note where an answer is sample data, or older than it should be.
 export function ageNote({ stale, mock }) {
-  if (mock) return note("This is sample data: MLflow cannot be reached, and nothing was ever read from it.");
+  if (mock) return note("This is sample data. MLflow cannot be reached, and nothing has been read from it yet.");
   if (!stale) return null;
-  return note("This is older than it should be: refreshes fail. See ", h("a", { href: "/ui/system" }, "System"), ".");
+  const system = h("a", { href: "/ui/system" }, "System");
+  return note("This data is older than it should be, because refreshes fail. See ", system, ".");
 }
 
 const parameters = () => new URLSearchParams(location.search);
@@ -184,13 +185,13 @@ function connectionState(place) {
         h("span", { class: "quiet" },
           isRefreshing ? " refreshing …" : lastRefresh && [" refreshed ", ago(lastRefresh)]));
       show(banner, isDown && h("p", {}, lastRefresh
-        ? ["MLflow does not answer. What you see was refreshed ", ago(lastRefresh), "."]
-        : "MLflow does not answer, and nothing was read from it yet."));
+        ? ["MLflow does not answer. This page shows data that was refreshed ", ago(lastRefresh), "."]
+        : "MLflow does not answer. Nothing has been read from it yet."));
     } catch (error) {
       wasDown = true;
-      show(place, h("span", { class: "word drifting" }, "✕ No answer"));
+      show(place, h("span", { class: "word drifting" }, "✕ Service unreachable"));
       show(banner,
-        h("p", {}, error.message, lastRefresh && [" What you see was refreshed ", ago(lastRefresh), "."]));
+        h("p", {}, error.message, lastRefresh && [" This page shows data that was refreshed ", ago(lastRefresh), "."]));
     }
   };
   return poll(draw, 10);

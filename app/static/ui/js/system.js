@@ -6,16 +6,18 @@ import { always, part, role } from "./shell.js";
 
 // The name of each kind of update, and what it finds.
 const KINDS = {
-  push: ["Push", "MLflow's webhooks: new models and versions, aliases, tags of versions, within a second"],
-  poll: ["Poll", "the newest rows: new models and versions, stages, descriptions, renames, deleted versions"],
-  alias_poll: ["Alias poll", "all models: aliases, tags of models, deleted models"],
-  sweep: ["Sweep", "everything: also tags of versions, metrics of runs, experiments; the button Refresh is one"],
-  checks: ["Checks", "the verdicts on what is monitored"],
+  push: ["Push", "reported by MLflow's webhooks within a second: new models and versions, aliases, tags of versions"],
+  poll: ["Poll", "in the newest rows: new models and versions, stages, descriptions, renames, deleted versions"],
+  alias_poll: ["Alias poll", "in all models: aliases, tags of models, deleted models"],
+  sweep: ["Sweep", "everything, also tags of versions, metrics of runs, experiments; the button Refresh starts it"],
+  checks: ["Checks", "verdicts on the monitored versions"],
 };
 const SOURCES = {
-  cached: "from the snapshot", direct: "from MLflow at each request: the cache is off", mock: "sample data",
+  cached: "the snapshot", direct: "MLflow at each request, because the cache is off", mock: "sample data",
 };
-const COLUMNS = ["How", "What it finds", "On", "Last run", "Took", "MLflow requests", "Changed", "Last failure"];
+const COLUMNS = [
+  "Update", "What it finds", "Enabled", "Last run", "Duration", "MLflow requests", "Changed", "Last failure",
+];
 
 const yesOrNo = (value) => (value ? "yes" : "no");
 
@@ -47,13 +49,13 @@ function cachePairs({ cache_info: cache, tracking_info: tracking, system_status:
     "In Production": tracking.production_models,
     "In Staging": tracking.staging_models,
     "Monitored": tracking.monitored_models,
-    "Read": SOURCES[status.tracking_method] ?? status.tracking_method,
+    "Source of the data": SOURCES[status.tracking_method] ?? status.tracking_method,
     "Last refresh": ago(cache.last_refresh),
     "Refreshing now": yesOrNo(cache.is_refreshing),
-    "Stale": `${yesOrNo(cache.is_stale)}, after ${persistence.max_age_hours} hours`,
-    "Rows of MLflow's that cannot be read": cache.unreadable_rows,
-    "Kept over a restart": persistence.enabled ? `${kibibytes} KiB in ${persistence.cache_directory}` : "no",
-    "MLflow": status.mlflow_connected ? "connected" : "not reachable",
+    "Stale": `${yesOrNo(cache.is_stale)} (the limit is ${persistence.max_age_hours} hours)`,
+    "Rows in MLflow that cannot be read": cache.unreadable_rows,
+    "Kept across restarts": persistence.enabled ? `${kibibytes} KiB in ${persistence.cache_directory}` : "no",
+    "MLflow": status.mlflow_connected ? "connected" : "unreachable",
   });
 }
 
@@ -61,8 +63,8 @@ function configurationPairs({ mlflow, api, features }) {
   const words = (name) => name.charAt(0).toUpperCase() + name.slice(1).replaceAll("_", " ");
   return pairs({
     "MLflow": mlflow.tracking_uri,
-    "Logs in to MLflow": yesOrNo(mlflow.authentication),
-    "Listens at": `${api.host}:${api.port}`,
+    "Authentication at MLflow": yesOrNo(mlflow.authentication),
+    "Address": `${api.host}:${api.port}`,
     "Version": api.version,
     ...Object.fromEntries(Object.entries(features).map(([name, isOn]) => [words(name), yesOrNo(isOn)])),
   });

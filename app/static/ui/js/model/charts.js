@@ -41,7 +41,7 @@ export function metricCharts(model) {
     }, `v${version}`);
     show(chips,
       offeredVersions(model, drawn).map(chip),
-      drawn.length === MOST_LINES && h("span", { class: "quiet" }, `${MOST_LINES} at most are drawn`));
+      drawn.length === MOST_LINES && h("span", { class: "quiet" }, `The charts show at most ${MOST_LINES} versions.`));
   };
 
   const draw = part(place, async (signal) => {
@@ -137,12 +137,12 @@ function drawMetrics(place, model, { series, total }, most, showMore) {
   const isChart = (metric) => addressValues().table !== "yes" && isDrawable(lines.get(metric));
   const count = total || drawable.length;
   show(place,
-    !names.length && note("No metric was logged in these days."),
-    shown.some(isChart) && note("The band is the baseline and what is in line with it, a dashed line is a limit, "
-      + "and ✕ is a point where a rule fired. Times are in UTC."),
+    !names.length && note("No metric was logged in this period."),
+    shown.some(isChart) && note("The band shows the baseline and the values in line with it. A dashed line is a limit. "
+      + "✕ marks a point where a rule fired. Times are in UTC."),
     shown.map((metric) => figure(model, metric, lines.get(metric), isChart(metric))),
     single.length > 0
-      && [h("h3", {}, "Fewer than 2 points: nothing to draw yet"), pointTable(model.name, "Single values", single)],
+      && [h("h3", {}, "Metrics with fewer than 2 points"), pointTable(model.name, "Single values", single)],
     count > most && moreButton(`Show more of ${count} metrics`, showMore));
   for (const metric of shown.filter(isChart)) {
     drawChart(place.querySelector(`[data-metric="${CSS.escape(metric)}"]`), lines.get(metric));
@@ -202,7 +202,7 @@ function pointTable(name, title, lines) {
   const address = `${path.version(name, lines[0].version, "series")}${query({ metric: lines[0].metric })}`;
   return [
     table(title, ["Metric", "Version", "Time", "Value", "Source", "Rules that fired"], rows),
-    left > 0 && note(`The newest ${MOST_POINTS} points of a version. ${left} more are in the API: `,
+    left > 0 && note(`The table shows the newest ${MOST_POINTS} points of a version. The API has ${left} more: `,
       h("code", {}, address)),
   ];
 }

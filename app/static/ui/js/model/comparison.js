@@ -75,11 +75,11 @@ export function comparison(model) {
 
 function result(body) {
   const answer = { true: "not worse", false: "worse, or not shown to be as good" }[body.non_inferior]
-    ?? "cannot be told";
+    ?? "cannot be decided";
   const yesOrNo = (value) => ({ true: "yes", false: "no" }[value] ?? none());
   return [
     h("p", {},
-      `Version ${body.candidate.version} against version ${body.baseline.version}: `,
+      `Version ${body.candidate.version} compared with version ${body.baseline.version}: `,
       h("strong", {}, answer),
       ` (margin ${body.margin})`),
     body.metrics.length

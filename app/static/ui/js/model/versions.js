@@ -8,7 +8,7 @@ import { badge, reasons } from "../verdict.js";
 
 const STEP = 20;
 const COLUMNS = [
-  "Version", "Stage", "Aliases", "Type", "Made", "Verdict", "Why", "More", ...(mayWrite ? ["Monitoring"] : []),
+  "Version", "Stage", "Aliases", "Type", "Created", "Verdict", "Why", "Details", ...(mayWrite ? ["Monitoring"] : []),
 ];
 
 // `read(signal)` reads versions and registrations into `model`; `changed()` draws what follows from a registration.
@@ -60,11 +60,11 @@ function tableRow(row, model, mock, changed) {
 function details(row, name, registration) {
   const lines = (values, line) => Object.entries(values).map(([key, value]) => h("div", {}, line(key, value)));
   const hasAny = (values) => Object.keys(values).length > 0;
-  return h("details", {}, h("summary", { "aria-label": `More of version ${row.version}` }, "more"), pairs({
+  return h("details", {}, h("summary", { "aria-label": `Details of version ${row.version}` }, "details"), pairs({
     ...(row.description ? { "Description": row.description } : {}),
     "Last changed": ago(row.last_updated_timestamp),
     "Source run": row.run_id ?? "none",
-    ...(row.stage === "None" ? {} : { "Stage by": row.stage_source }),
+    ...(row.stage === "None" ? {} : { "Stage set by": row.stage_source }),
     ...(hasAny(row.metrics)
       ? { "Metrics of the source run": lines(row.metrics, (metric, value) => `${metric} ${number(value)}`) }
       : {}),
