@@ -24,8 +24,8 @@ OTHERS_SAY = (
     "Invalid Host header",
     "ProxyError",
 )
-# Files that a running service makes, or that belong to another program.
-MADE_AT_RUNTIME = {"mlflow.db", "var", "artifacts"}
+# Files that a running service or `make` makes, or that belong to another program.
+MADE_AT_RUNTIME = {"mlflow.db", "var", "artifacts", "sbom.cdx.json"}
 A_FILE = re.compile(r"(?:[\w.-]+/)*[\w-]*\.?[\w.-]+\.(?:py|md|toml|txt|sh|js|json|ya?ml|lock|png|example)")
 A_FOLDER = re.compile(r"(?:app|bench|demo|deploy|docs|scripts|tests|var)(?:/[\w-]+)*/?")
 A_LOG_LINE = re.compile(r"(?:DEBUG|INFO|WARNING|ERROR) \d+ ([\w.]+) \[[^]]*\] (.+)")
