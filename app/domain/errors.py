@@ -2,6 +2,9 @@
 
 # A real MLflow always has an experiment, be it deleted; an empty 200 from something in between has none.
 NOTHING_AT_ALL = "MLflow's answer is empty, though every MLflow has an experiment. Check what answers at its address."
+NOTHING_SHOWN = (
+    "MLflow shows this service's user no experiment and no registered model. Give it the right to read them."
+)
 
 
 class TowerError(Exception):

@@ -25,6 +25,7 @@ from app.domain.registry.models import (
     Subscription,
     VersionKey,
 )
+from app.domain.registry.server import Server
 
 Clock = Callable[[], int]
 """The time in milliseconds since 1970: for people, for MLflow, and for the age of stored values."""
@@ -193,6 +194,10 @@ class OwnGateway(Gateway, Protocol):
 
     def warm(self) -> None:
         """Prepare what the first call needs, which may take a second."""
+        ...
+
+    def server(self) -> Server:
+        """What the MLflow server is: its version and its workspaces."""
         ...
 
     def gives_sign(self, seconds: float) -> bool:

@@ -135,6 +135,23 @@ class SystemStatusSchema(Schema):
     cache_enabled = flag("`ENABLE_CACHE`", True, required=True)
 
 
+class MlflowServerSchema(Schema):
+    """The MLflow server, which is asked every half hour."""
+
+    version = text("Its version; null where it does not say", "3.17.2", required=True, allow_none=True)
+    lacks = fields.List(
+        fields.String(),
+        required=True,
+        metadata=doc("Features that its version does not have, so they are left out here", ["webhooks"]),
+    )
+    workspace = text("`MLFLOW_WORKSPACE`; null for the default one", "fraud", required=True, allow_none=True)
+    other_workspaces = fields.List(
+        fields.String(),
+        required=True,
+        metadata=doc("Workspaces of the server that are not shown here", ["default"]),
+    )
+
+
 class RefreshStateSchema(Schema):
     """The last refresh, in whichever process."""
 
@@ -182,6 +199,7 @@ class CacheInfoSchema(Schema):
     cache_info = fields.Nested(CacheStatsSchema, required=True)
     tracking_info = fields.Nested(TrackingSchema, required=True)
     system_status = fields.Nested(SystemStatusSchema, required=True)
+    mlflow_server = fields.Nested(MlflowServerSchema, required=True)
     refresh = fields.Nested(RefreshStateSchema, required=True)
     freshness = fields.Nested(FreshnessSchema, required=True)
 

@@ -133,6 +133,7 @@ def build_agent(settings: Settings, world: World) -> Agent:
         coordinator.tick: TICK_SECONDS,
         historian.tick: TICK_SECONDS if cached else 0,
         coordinator.count: TICK_SECONDS,
+        lambda: shared.server.update(world.gateway): TICK_SECONDS,
         detector.poll_changes: settings.change_poll_seconds if cached else 0,
         detector.poll_aliases: settings.alias_poll_seconds if cached else 0,
     }

@@ -9,6 +9,7 @@ from app.services.host.holding_cache import HoldingCache
 from app.services.mirror.journal import Journal
 from app.services.mirror.model_tracker import ModelTracker, TrackerOptions
 from app.services.mirror.run_counter import RunCounter
+from app.services.mirror.server_record import ServerRecord
 from app.services.mirror.snapshots import Snapshots
 from app.services.monitoring.checks import Checks
 from app.services.monitoring.histories import Histories
@@ -42,6 +43,7 @@ class Stores:
     journal: Journal
     checks: Checks
     histories: Histories
+    server: ServerRecord
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,7 @@ def stores(settings: Settings, world: World, holder: Holder | None = None) -> St
         checks=Checks(cache, world.monitoring_locks, source),
         # Instances with different cache directories keep separate histories.
         histories=Histories(world.cache, world.refresh_locks, source),
+        server=ServerRecord(cache, source, world.monotonic),
     )
 
 

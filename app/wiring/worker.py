@@ -167,7 +167,14 @@ def build_worker(settings: Settings, world: World, agent: AgentApi | None = None
         deliveries=DeliveryDesk(secret.get_secret_value() if secret else None, agent.refresh_trigger, world.clock),
         health_report=HealthReport(health, tracker, shared.journal, registrations, catalogue),
         cache_report=CacheReport(
-            shared.snapshots, shared.journal, tracker, catalogue, health, world.clock, _report_options(settings)
+            shared.snapshots,
+            shared.journal,
+            tracker,
+            catalogue,
+            health,
+            shared.server,
+            world.clock,
+            _report_options(settings),
         ),
         exposition=_exposition(world, shared.interval, tracker, registrations, shared.checks, shared.journal, health),
         keys=KeyRing(settings.api_tokens_file) if settings.api_tokens_file else None,
@@ -244,6 +251,7 @@ def _report_options(settings: Settings) -> ReportOptions:
         settings.enable_cache_persistence,
         str(settings.cache_directory),
         settings.cache_max_age_hours,
+        settings.mlflow_workspace,
         {
             PUSH: settings.mlflow_webhook_secret is not None,
             CHANGES: cached and settings.change_poll_seconds > 0,

@@ -9,6 +9,7 @@ import pytest
 from app.domain.errors import MlflowUnavailable
 from app.domain.registry.codec import INDEX, part_keys
 from app.domain.registry.models import Inventory
+from app.domain.registry.server import Server
 from app.services.host.file_cache import FileCache
 from tests.api.service import Service
 from tests.fakes.memory_mlflow import MemoryGateway, MemoryWorld
@@ -61,6 +62,24 @@ def test_every_figure_of_the_cache_is_true(fleet: Service, tmp_path: Path) -> No
         "monitored_models": 2,
     }
     assert found["system_status"] == {"mlflow_connected": True, "tracking_method": "cached", "cache_enabled": True}
+
+
+def test_what_the_server_lacks_and_which_workspaces_are_not_shown_can_be_read(
+    start: Start, gateway: MemoryGateway
+) -> None:
+    gateway.mlflow = Server("2.22.1", ("default", "fraud", "sales"))
+    service = start(mlflow_tracking_uri="http://mlflow:5000", mlflow_workspace="fraud")
+    assert service.json("/cache/info")["mlflow_server"]["version"] is None
+    service.agent.stores.server.update(gateway)
+    assert service.json("/cache/info")["mlflow_server"] == {
+        "version": "2.22.1",
+        "lacks": ["logged models", "webhooks", "workspaces"],
+        "workspace": "fraud",
+        "other_workspaces": ["default", "sales"],
+    }
+    # Of another MLflow nothing is known yet.
+    other = start(mlflow_tracking_uri="http://elsewhere:5000").json("/cache/info")["mlflow_server"]
+    assert (other["version"], other["other_workspaces"]) == (None, [])
 
 
 def test_the_age_of_the_file_on_disk_is_told_in_hours(fleet: Service, tmp_path: Path) -> None:

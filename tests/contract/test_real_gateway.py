@@ -4,7 +4,9 @@ import base64
 import json
 import uuid
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from mlflow.store.tracking.dbmodels.models import SqlRun, SqlTag
 from app.domain.errors import MlflowAddressRefused, MlflowDenied, MlflowTooSlow, MlflowUnavailable
 from app.domain.registry.models import Registration
 from app.domain.registry.names import EVALUATES
+from app.domain.registry.server import Server
 from app.services.mlflow_gateway.calls import AT_ONCE
 from app.services.mlflow_gateway.gateway import MlflowGateway
 from app.wiring.agent import Agent, build_agent
@@ -325,3 +328,40 @@ def test_where_a_proxy_lets_only_the_documented_api_through_histories_are_read_a
     for _ in range(2):
         assert {(p.metric, p.value) for p in reader.evidence([row], {})[name, 1]} == expected
     assert sum("/ajax-api/" in path for path in faulty.paths) <= 2 + 2
+
+
+class OldServer(Proxy):
+    """Answers as MLflow 2.20 does: it knows no prompts, no lists of names, no logged models and no server-info."""
+
+    def misbehave(self, request: BaseHTTPRequestHandler, body: bytes) -> None:
+        path = request.path
+        if "is_prompt" in path:
+            self.answer(request, 200, b"{}")
+        elif "name+IN+" in path:
+            text = "Only the 'run_id' attribute supports comparison with a list of quoted string values."
+            refusal = {"error_code": "INVALID_PARAMETER_VALUE", "message": text}
+            self.answer(request, 400, json.dumps(refusal).encode())
+        elif "/logged-models/" in path or "/server-info" in path:
+            self.answer(request, 404, b"<!doctype html><title>404 Not Found</title>", "text/html")
+        elif path == "/version":
+            self.answer(request, 200, b"2.20.4", "text/plain")
+        else:
+            super().misbehave(request, body)
+
+
+def test_an_old_server_is_read_whole_and_says_what_it_lacks(mlflow_url: str) -> None:
+    world, names = RealWorld(mlflow_url), [f"old-{uuid.uuid4().hex[:8]}" for _ in range(2)]
+    for name in names:
+        world.add_version(name, {"accuracy": 0.9})
+        world.set_alias(name, "champion", 1)
+    with closing(OldServer(mlflow_url)) as old:
+        reader = gateway(old.url, timeout=60)
+        listed = {model.name: model.aliases for model in reader.registered_models()}
+        assert all(listed[name] == {"champion": 1} for name in names)
+        # Where it refuses the list once, each name is asked for by itself.
+        for _ in range(2):
+            readings = reader.read_models(names, ["0"])
+            assert [len(readings[name].versions or ()) for name in names] == [1, 1]
+        assert old.count("registered-models/search") == 1 + (1 + 2) + 2
+        assert reader.server() == Server("2.20.4")
+        assert reader.server().lacks() == ["logged models", "webhooks", "workspaces"]

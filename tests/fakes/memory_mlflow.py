@@ -8,7 +8,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from app.domain.errors import InvalidInput, MlflowMissing, MlflowRefused, MlflowUnavailable, NotFound, TowerError
+from app.domain.errors import (
+    NOTHING_AT_ALL,
+    InvalidInput,
+    MlflowMissing,
+    MlflowRefused,
+    MlflowUnavailable,
+    NotFound,
+    TowerError,
+)
 from app.domain.monitoring.evidence import EVALUATION_RUN, LOGGED_MODEL, MONITOR_RUN, SOURCE_RUN
 from app.domain.monitoring.monitor_history import all_changes
 from app.domain.monitoring.monitor_runs import MonitorState, Verdict, verdicts_from, verdicts_text
@@ -30,6 +38,7 @@ from app.domain.registry.models import (
 )
 from app.domain.registry.names import EVALUATES, is_metric_name
 from app.domain.registry.page_token import page_token_offset
+from app.domain.registry.server import Server
 from app.domain.registry.webhook import EVENTS, WEBHOOK_NAME
 
 _REFUSED = "MLflow refused the request (INVALID_PARAMETER_VALUE). Check the names and values in it."
@@ -229,6 +238,7 @@ class MemoryGateway:
         self.failure: MlflowUnavailable | None = None
         # As for a store that only MLflow's own client can ask.
         self.signs = False
+        self.mlflow = Server("3.17.2")
         self.calls: list[str] = []
         self.unreadable = 0
         self.stopped = False
@@ -261,6 +271,11 @@ class MemoryGateway:
         self._called("ping")
         return sum(e.lifecycle_stage == "active" for e in self.world.experiments.values())
 
+    def server(self) -> Server:
+        if self.failure:
+            raise self.failure
+        return self.mlflow
+
     def gives_sign(self, seconds: float) -> bool:
         return self.signs and self.failure is None
 
@@ -268,6 +283,9 @@ class MemoryGateway:
         read_at = self.clock()
         self._called("read_inventory")
         world = self.world
+        if not world.experiments:
+            # As the real gateway does where the answers are empty.
+            raise MlflowUnavailable(NOTHING_AT_ALL)
         return Inventory(
             read_at,
             tuple(world.models.values()),

@@ -11,6 +11,7 @@ from app.services.answers.catalogue import Catalogue
 from app.services.mirror.health import Health
 from app.services.mirror.journal import Journal
 from app.services.mirror.model_tracker import ModelTracker
+from app.services.mirror.server_record import ServerRecord
 from app.services.mirror.snapshots import Snapshots
 
 _HOUR_MS = 3_600_000
@@ -18,11 +19,12 @@ _HOUR_MS = 3_600_000
 
 @dataclass(frozen=True, slots=True)
 class ReportOptions:
-    """How the snapshot is kept over a restart, and which kinds of update are on."""
+    """How the snapshot is kept over a restart, which workspace is shown, and which kinds of update are on."""
 
     persistent: bool
     directory: str
     max_age_hours: float
+    workspace: str | None
     enabled: Mapping[str, bool]
 
 
@@ -36,6 +38,7 @@ class CacheReport:
         mirror: ModelTracker,
         catalogue: Catalogue,
         health: Health,
+        server: ServerRecord,
         clock: Clock,
         options: ReportOptions,
     ) -> None:
@@ -44,6 +47,7 @@ class CacheReport:
         self._mirror = mirror
         self._catalogue = catalogue
         self._health = health
+        self._server = server
         self._clock = clock
         self._options = options
 
@@ -68,6 +72,7 @@ class CacheReport:
                 "tracking_method": self._method(),
                 "cache_enabled": self._mirror.cached,
             },
+            "mlflow_server": self._mlflow_server(),
             "refresh": self._refresh(),
             "freshness": self._freshness(),
         }
@@ -100,6 +105,15 @@ class CacheReport:
             "cache_file_age_hours": round(age / _HOUR_MS, 2) if age is not None else None,
             "cache_file_size_bytes": facts[0] if facts else None,
             "max_age_hours": self._options.max_age_hours,
+        }
+
+    def _mlflow_server(self) -> dict[str, Any]:
+        server = self._server.last()
+        return {
+            "version": server.version,
+            "lacks": server.lacks(),
+            "workspace": self._options.workspace,
+            "other_workspaces": server.other_workspaces(self._options.workspace),
         }
 
     def _refresh(self) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from app.domain.errors import NOTHING_AT_ALL, LockTimeout, MlflowDenied, MlflowUnavailable, TowerError
+from app.domain.errors import LockTimeout, MlflowDenied, MlflowUnavailable, TowerError
 from app.domain.messages import NOTHING_READ
 from app.domain.ports import Clock, Gateway, Locks, Monotonic
 from app.domain.registry.changes import completed, lacking
@@ -195,8 +195,6 @@ class SnapshotPublisher:
     def _inventory(self) -> Inventory:
         """Read everything, and read it again where the first reading says that everything is gone."""
         inventory = self._gateway.read_inventory()
-        if not inventory.experiments:
-            raise MlflowUnavailable(NOTHING_AT_ALL)
         before = self._snapshots.newest()
         if before and before.by_name and not inventory.versions:
             log.warning("MLflow says that all %d model versions are gone: asking again", len(before.models))

@@ -185,10 +185,12 @@ _MISSING = ("RESOURCE_DOES_NOT_EXIST", "NOT_FOUND")
 _REFUSED = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST", "RESOURCE_ALREADY_EXISTS", "INVALID_STATE")
 _LOGIN = "MLflow does not accept the credentials. Check MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD."
 NOT_THERE = "There is no MLflow at MLFLOW_TRACKING_URI. Check the address."
+_NO_WORKSPACES = "This MLflow has no workspaces. Take MLFLOW_WORKSPACE away, or start MLflow with --enable-workspaces."
 _UNAVAILABLE = {
     "UNAUTHENTICATED": _LOGIN,
     "CUSTOMER_UNAUTHORIZED": _LOGIN,
     "ENDPOINT_NOT_FOUND": NOT_THERE,
+    "FEATURE_DISABLED": _NO_WORKSPACES,
 }
 UNEXPLAINED = "MLflow cannot be reached or failed. Check that it runs and that MLFLOW_TRACKING_URI is right."
 
@@ -209,6 +211,9 @@ def in_our_words(error: BaseException) -> TowerError:
         return error
     code = getattr(error, "error_code", None)
     unread = _UNREAD.match(str(error))
+    if str(error).startswith("Active workspace"):
+        # MLflow's client says so before it asks a server that has no workspaces, whatever the error's code.
+        return MlflowUnavailable(_NO_WORKSPACES)
     if code in _MISSING:
         return MlflowMissing("MLflow does not know what was asked for.")
     if code in _REFUSED and not unread:

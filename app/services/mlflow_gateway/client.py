@@ -90,6 +90,15 @@ class Connection:
                 self._pid = os.getpid()
             return self._client
 
+    def search_registered_models(self, **how: Any) -> Any:
+        """MLflow's search, without the filter that its client adds to leave out prompts.
+
+        A server leaves them out by itself, if it knows prompts; one before 2.21 does not, and with that filter it finds
+        no registered model at all.
+        """
+        registry = self.client()._get_registry_client()  # type: ignore[no-untyped-call]
+        return registry.store.search_registered_models(**how)
+
     def store(self) -> Any:
         """MLflow's tracking store behind the client, for the one read the client does not offer."""
         return self.client()._tracking_client.store

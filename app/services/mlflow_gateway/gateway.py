@@ -7,7 +7,15 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any
 
-from app.domain.errors import InvalidInput, MlflowMissing, MlflowRefused, MlflowUnavailable, TowerError
+from app.domain.errors import (
+    NOTHING_SHOWN,
+    InvalidInput,
+    MlflowDenied,
+    MlflowMissing,
+    MlflowRefused,
+    MlflowUnavailable,
+    TowerError,
+)
 from app.domain.monitoring.monitor_history import all_changes
 from app.domain.monitoring.monitor_runs import CODES, VERDICT_METRIC, VERDICTS_BY_CODE, MonitorState, Verdict
 from app.domain.monitoring.observations import Observation
@@ -26,6 +34,7 @@ from app.domain.registry.models import (
     VersionKey,
 )
 from app.domain.registry.page_token import page_token_offset
+from app.domain.registry.server import Server
 from app.services.mlflow_gateway import pages, rows
 from app.services.mlflow_gateway.calls import Budget, Calls
 from app.services.mlflow_gateway.client import Connection
@@ -34,6 +43,7 @@ from app.services.mlflow_gateway.history import History
 from app.services.mlflow_gateway.metric_points import MetricPoints
 from app.services.mlflow_gateway.monitor_runs import MonitorRuns
 from app.services.mlflow_gateway.registry import Registry
+from app.services.mlflow_gateway.server import ServerFacts
 from app.services.mlflow_gateway.webhooks import Webhooks
 
 log = logging.getLogger(__name__)
@@ -53,6 +63,7 @@ class MlflowGateway:
         self._history = History(calls, self._registry, MetricPoints(connection, calls))
         self._monitor_runs = MonitorRuns(connection, calls, monitoring_experiment)
         self._webhooks = Webhooks(connection, calls)
+        self._server = ServerFacts(connection, calls)
         self.patience = calls.patience
 
     @classmethod
@@ -97,11 +108,16 @@ class MlflowGateway:
         except TowerError:
             return False
 
+    def server(self) -> Server:
+        return self._server.read()
+
     def read_inventory(self) -> Inventory:
         read_at = self._clock()
         experiments, bad = self._registry.experiments()
         models, bad_models = self._registry.models()
         versions, bad_versions = self._registry.versions()
+        if not (experiments or models or versions or self._connection.workspace):
+            raise MlflowDenied(NOTHING_SHOWN)
         versions, bad_runs = self._registry.with_runs(versions, [e.experiment_id for e in experiments])
         unreadable = bad + bad_models + bad_versions + bad_runs
         return Inventory(read_at, tuple(models), tuple(versions), tuple(experiments), unreadable)

@@ -29,6 +29,7 @@ LastLogged = Mapping[str, tuple[int, float | None]]
 
 # mlflow.entities.ViewType.ACTIVE_ONLY and ALL.
 _ACTIVE, _ALL = 1, 3
+_NO_SUCH_WORKSPACE = "MLflow has no workspace {}. Check MLFLOW_WORKSPACE."
 # Names that can be written in a filter's list without quoting.
 _PLAIN = re.compile(r"[\w .-]+\Z", re.ASCII)
 _NAMES_A_CALL = 200
@@ -48,22 +49,39 @@ class Registry:
     def __init__(self, connection: Connection, calls: Calls) -> None:
         self._connection = connection
         self._calls = calls
+        # Servers before MLflow 3 refuse a list of names in a filter.
+        self._takes_lists = True
 
     def experiments(self) -> tuple[list[Experiment], int]:
         # This is the first read of a sweep and a sign of life, so it is not tried again with smaller pages.
         search = self._connection.client().search_experiments
-        listed = self._all(search, pages.EXPERIMENTS, rows.EXPERIMENT_KEY, shrink=False, view_type=_ALL)
+        try:
+            listed = list(self._all(search, pages.EXPERIMENTS, rows.EXPERIMENT_KEY, shrink=False, view_type=_ALL))
+        except MlflowMissing:
+            # A search finds nothing or something; only the workspace can be missing.
+            raise MlflowUnavailable(_NO_SUCH_WORKSPACE.format(self._connection.workspace)) from None
+        if not listed:
+            self._ensure_answer()
         return rows.readable(rows.experiment, listed, "experiment")
 
-    def experiment_ids(self) -> list[str]:
-        """The experiments to search for runs. Raises `MlflowUnavailable` where there are none."""
-        experiments, _ = self.experiments()
-        if not experiments:
+    def _ensure_answer(self) -> None:
+        """Raise `MlflowUnavailable` unless it is MLflow itself that lists no experiment.
+
+        It does so to a user who may read none, and in a new workspace.
+        """
+        try:
+            found = self._calls.call(self._connection.client().get_experiment_by_name, "Default")
+        except MlflowDenied:
+            return
+        if found is not None and not found.experiment_id:
             raise MlflowUnavailable(NOTHING_AT_ALL)
-        return [experiment.experiment_id for experiment in experiments]
+
+    def experiment_ids(self) -> list[str]:
+        """The experiments to search for runs."""
+        return [experiment.experiment_id for experiment in self.experiments()[0]]
 
     def models(self) -> tuple[list[RegisteredModel], int]:
-        search = self._connection.client().search_registered_models
+        search = self._connection.search_registered_models
         listed = self._all(search, pages.MODELS, rows.MODEL_KEY, order_by=["name ASC"])
         return rows.readable(rows.registered_model, listed, "registered model")
 
@@ -74,10 +92,9 @@ class Registry:
 
     def newest(self, limit: int) -> tuple[list[RegisteredModel], list[ModelVersion]]:
         """A page of models and a page of versions, the last updated first."""
-        client = self._connection.client()
         order = {"max_results": limit, "order_by": ["last_updated_timestamp DESC"]}
-        models = self._calls.call(client.search_registered_models, **order)
-        versions = self._calls.call(client.search_model_versions, **order)
+        models = self._calls.call(self._connection.search_registered_models, **order)
+        versions = self._calls.call(self._connection.client().search_model_versions, **order)
         return (
             rows.readable(rows.registered_model, models, "registered model")[0],
             rows.readable(rows.model_version, versions, "model version")[0],
@@ -90,7 +107,7 @@ class Registry:
         omits models that this user may not read, so each missing name is looked up by itself. Raises
         `MlflowUnavailable` where that leaves out every name.
         """
-        search = self._connection.client().search_registered_models
+        search = self._connection.search_registered_models
         listed, failures = self._of_names(search, _MODELS_PATH, pages.MODELS, rows.MODEL_KEY, names)
         models = {model.name: model for model in rows.readable(rows.registered_model, listed, "registered model")[0]}
         absent = [name for name in names if name not in models and name not in failures]
@@ -148,17 +165,24 @@ class Registry:
         """The rows of a search for these names, and the names for which the search failed."""
 
         def read(batch: Sequence[str]) -> list[Any]:
-            quoted = ",".join(f"'{name}'" for name in batch)
-            condition = f"name IN ({quoted})" if len(batch) > 1 else _name_filter(batch[0])
+            if len(batch) > 1:
+                quoted = ",".join(f"'{name}'" for name in batch)
+                try:
+                    return read_where(f"name IN ({quoted})", batch)
+                except MlflowRefused:
+                    self._takes_lists = False
+            return [row for name in batch for row in read_where(_name_filter(name), [name])]
+
+        def read_where(condition: str, batch: Sequence[str]) -> list[Any]:
             listed = self._all(search, size, key, filter_string=condition, order_by=["name ASC"])
             # The names are compared again, since a pattern matches several names and MySQL ignores case.
             return [row for row in listed if row.name in batch]
 
-        plain = [name for name in names if _PLAIN.match(name)]
+        plain = [name for name in names if self._takes_lists and _PLAIN.match(name)]
         fixed = [("filter", "name IN ()"), ("max_results", str(size)), ("order_by", "name ASC"), ("page_token", _TOKEN)]
         room = room_for(self._connection.uri, path, fixed)
         parts = [
-            *([name] for name in names if not _PLAIN.match(name)),
+            *([name] for name in names if not (self._takes_lists and _PLAIN.match(name))),
             *batches(plain, _NAMES_A_CALL, room, lambda name: len(quote_plus(f"'{name}',"))),
         ]
         answers, failures = read_each(self._calls, [(read, part) for part in parts])

@@ -41,7 +41,7 @@ function freshnessTable({ freshness }) {
   return table("Freshness", COLUMNS, Object.entries(freshness).map(tableRow));
 }
 
-function cachePairs({ cache_info: cache, tracking_info: tracking, system_status: status }) {
+function cachePairs({ cache_info: cache, tracking_info: tracking, system_status: status, mlflow_server: server }) {
   const { persistence } = cache;
   const kibibytes = Math.ceil((persistence.cache_file_size_bytes ?? 0) / 1024);
   return pairs({
@@ -56,6 +56,9 @@ function cachePairs({ cache_info: cache, tracking_info: tracking, system_status:
     "Rows in MLflow that cannot be read": cache.unreadable_rows,
     "Kept across restarts": persistence.enabled ? `${kibibytes} KiB in ${persistence.cache_directory}` : "no",
     "MLflow": status.mlflow_connected ? "connected" : "unreachable",
+    "MLflow's version": server.version ?? "unknown",
+    ...(server.lacks.length ? { "Not in this version of MLflow": server.lacks.join(", ") } : {}),
+    ...(server.other_workspaces.length ? { "Workspaces not shown here": server.other_workspaces.join(", ") } : {}),
   });
 }
 
@@ -63,6 +66,7 @@ function configurationPairs({ mlflow, api, features }) {
   const words = (name) => name.charAt(0).toUpperCase() + name.slice(1).replaceAll("_", " ");
   return pairs({
     "MLflow": mlflow.tracking_uri,
+    ...(mlflow.workspace ? { "Workspace": mlflow.workspace } : {}),
     "Authentication at MLflow": yesOrNo(mlflow.authentication),
     "Address": `${api.host}:${api.port}`,
     "Version": api.version,

@@ -1,0 +1,55 @@
+"""The server record: what the MLflow server said of itself, asked by the agent and shared with the workers."""
+
+import logging
+from typing import Any
+
+from app.domain.errors import TowerError
+from app.domain.ports import Monotonic, OwnGateway, SharedCache
+from app.domain.registry.server import Server
+
+log = logging.getLogger(__name__)
+
+_KEY = "server"
+# Servers are upgraded, and workspaces are made, while the service runs.
+_EVERY_SECONDS = 1800.0
+_RETRY_SECONDS = 15.0
+_WAIT_SECONDS = 10.0
+
+
+class ServerRecord:
+    """The last answer, in the shared cache, with the id of the MLflow that gave it."""
+
+    def __init__(self, cache: SharedCache, source: str, monotonic: Monotonic) -> None:
+        self._cache = cache
+        self._source = source
+        self._monotonic = monotonic
+        self._due: float | None = None
+
+    def last(self) -> Server:
+        """The server as it was last known; without a version and workspaces before it was asked."""
+        found = self._cache.get(_KEY)
+        if not isinstance(found, dict) or found.get("source") != self._source:
+            return Server(None)
+        return Server(found["version"], tuple(found["workspaces"]))
+
+    def update(self, gateway: OwnGateway) -> None:
+        """The agent's tick: ask the server every half hour. A failure is logged, and the last answer stays."""
+        now = self._monotonic()
+        if self._due is not None and now < self._due:
+            return
+        self._due = now + _RETRY_SECONDS
+        try:
+            with gateway.within(_WAIT_SECONDS):
+                server = gateway.server()
+        except TowerError as error:
+            log.debug("MLflow's version could not be read: %s", error.detail)
+            return
+        self._due = now + _EVERY_SECONDS
+        told: dict[str, Any] = {
+            "source": self._source,
+            "version": server.version,
+            "workspaces": list(server.workspaces),
+        }
+        if self._cache.get(_KEY) != told:
+            self._cache.set(_KEY, told)
+            log.info("MLflow's version is %s", server.version or "unknown")
