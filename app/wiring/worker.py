@@ -26,7 +26,7 @@ from app.services.mirror.deliveries import DeliveryDesk
 from app.services.mirror.health import Health
 from app.services.mirror.journal import Journal
 from app.services.mirror.model_tracker import ModelTracker
-from app.services.mlflow_gateway.store import ensure_store
+from app.services.mlflow_gateway.store import ensure_store, missing_driver
 from app.services.monitoring.checks import Checks
 from app.services.monitoring.comparison import Comparison
 from app.services.monitoring.drift import Drift
@@ -86,6 +86,7 @@ class Worker:
     def prepare(self) -> None:
         """Make the embedded store; check the access keys and the alert URLs. Called before any worker is forked."""
         check_alert_urls(self.settings)
+        check_driver(self.settings.tracking_uri)
         if self.tower.keys:
             log.info("Access keys: %d", self.tower.keys.check())
         ensure_store(self.settings.tracking_uri)
@@ -231,6 +232,19 @@ def public_config(settings: Settings) -> dict[str, Any]:
         # The service does not start with an invalid value, so all are valid.
         "validation": {"mlflow_configured": True, "api_port_valid": True, "log_level_valid": True},
     }
+
+
+def check_driver(uri: str) -> None:
+    """See to it that the database of `MLFLOW_TRACKING_URI` can be opened. Raises `BadSetting`, without the address."""
+    try:
+        package = missing_driver(uri)
+    except ValueError as error:
+        raise BadSetting(f"MLFLOW_TRACKING_URI=(hidden): {error}") from None
+    if package is not None:
+        raise BadSetting(
+            f"MLFLOW_TRACKING_URI=(hidden): the database's driver is not installed. Install the package {package} "
+            "beside the service, or name the address of an MLflow server."
+        )
 
 
 def check_alert_urls(settings: Settings) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from app.wiring.worker import check_alert_urls, public_config
+from app.wiring.worker import check_alert_urls, check_driver, public_config
 from config import EMBEDDED_STORE, BadSetting, Settings, as_json, from_json, load_settings, secret_settings
 
 
@@ -200,6 +200,30 @@ def test_an_url_that_apprise_does_not_understand_stops_the_start_and_is_not_show
     with pytest.raises(BadSetting) as stopped:
         check_alert_urls(load_settings(alert_urls="json://h/ nobody://hunter2"))
     assert str(stopped.value.code) == "ALERT_URLS=(hidden): Apprise does not understand number 2 of them"
+
+
+@pytest.mark.parametrize(
+    ("uri", "named"),
+    [
+        ("postgresql://ada:hunter2@h/mlflow", "package psycopg[binary]"),
+        ("postgresql+psycopg2://ada:hunter2@h/mlflow", "package psycopg2-binary"),
+        ("mysql://ada:hunter2@h/mlflow", "package mysqlclient"),
+        ("mysql+pymysql://ada:hunter2@h/mlflow", "package pymysql"),
+        ("mysql+nobody://ada:hunter2@h/mlflow", "no such database"),
+    ],
+)
+def test_a_database_without_its_driver_stops_the_start_with_what_to_install(uri: str, named: str) -> None:
+    with pytest.raises(BadSetting) as stopped:
+        check_driver(load_settings(mlflow_tracking_uri=uri).tracking_uri)
+    line = str(stopped.value.code)
+    assert line.startswith("MLFLOW_TRACKING_URI=(hidden): ")
+    assert named in line
+    assert "hunter2" not in line
+
+
+@pytest.mark.parametrize("uri", ["http://mlflow", "https://mlflow", "sqlite:///mlflow.db"])
+def test_servers_and_sqlite_need_no_driver(uri: str) -> None:
+    check_driver(uri)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,28 @@ import tempfile
 from pathlib import Path
 
 _PREFIX = "sqlite:///"
+# Where a module is installed by another name.
+_PACKAGES = {"psycopg": "psycopg[binary]", "psycopg2": "psycopg2-binary", "MySQLdb": "mysqlclient"}
+
+
+def missing_driver(uri: str) -> str | None:
+    """The package that the database at `uri` needs and that is not installed, by the name to install it by.
+
+    None where nothing is missing, and for a server. Raises ValueError where SQLAlchemy knows no such database.
+    """
+    if uri.startswith(("http://", "https://", "databricks", _PREFIX)):
+        return None
+    # A third of a second, which no other address costs.
+    from sqlalchemy.engine import make_url  # noqa: PLC0415
+    from sqlalchemy.exc import ArgumentError  # noqa: PLC0415
+
+    try:
+        make_url(uri).get_dialect().import_dbapi()
+    except ImportError as error:
+        return _PACKAGES.get(error.name or "", error.name)
+    except ArgumentError:
+        raise ValueError("SQLAlchemy has no such database, or cannot read the address") from None
+    return None
 
 
 def ensure_store(uri: str) -> None:
