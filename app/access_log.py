@@ -10,5 +10,6 @@ class AccessLog(Logger):  # type: ignore[misc]
 
     def atoms(self, resp: Any, req: Any, environ: dict[str, Any], request_time: Any) -> dict[str, Any]:
         told: dict[str, Any] = super().atoms(resp, req, environ, request_time)
-        told["U"] = environ["PATH_INFO"].encode("latin-1").decode("utf-8", "backslashreplace")
+        # A request that gunicorn refuses has no path yet, only what stands in its first line.
+        told["U"] = environ.get("PATH_INFO", environ["RAW_URI"]).encode("latin-1").decode("utf-8", "backslashreplace")
         return told

@@ -10,7 +10,8 @@ from pythonjsonlogger.json import JsonFormatter
 
 from app.domain.redact import redact
 
-request_id: ContextVar[str] = ContextVar("request_id", default="-")
+NO_REQUEST = "-"
+request_id: ContextVar[str] = ContextVar("request_id", default=NO_REQUEST)
 
 _TEXT = "%(asctime)s %(levelname)s %(process)d %(name)s [%(request_id)s] %(message)s"
 

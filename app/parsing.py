@@ -24,6 +24,7 @@ _TOO_LARGE = "The request body is too large: at most 1 MiB."
 _INFLATES_TOO_LARGE = "The request body is too large after inflating: at most 1 MiB."
 _DAMAGED = "The body is not what its Content-Encoding says: it is no gzip, is damaged, or is cut short."
 _PLAIN = ("", "identity")
+_ESCAPED_NUL = b"\\u0000"
 # zlib's number for gzip with its header and checksum.
 _GZIP = 31
 _PIECE = 4096
@@ -40,12 +41,23 @@ class Parser(FlaskParser):
         if not req.is_json:
             raise InvalidInput("Send a JSON object, with the header Content-Type: application/json.")
         try:
-            body = orjson.loads(req.get_data())
+            data = req.get_data()
+            body = orjson.loads(data)
         except orjson.JSONDecodeError as error:
             raise InvalidInput(f"The body is not valid JSON: {error}.") from None
         if not isinstance(body, dict):
             raise InvalidInput("The body must be a JSON object.")
+        if _ESCAPED_NUL in data and _has_nul(body):
+            raise InvalidInput("The body has the character U+0000 in a text, which no database takes: leave it out.")
         return body
+
+
+def _has_nul(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any(_has_nul(part) for pair in value.items() for part in pair)
+    if isinstance(value, list):
+        return any(map(_has_nul, value))
+    return isinstance(value, str) and "\0" in value
 
 
 class TowerBlueprint(Blueprint):  # type: ignore[misc]

@@ -19,6 +19,7 @@ from gunicorn.http.unreader import SocketUnreader
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from app.arriving import Arriving
+from app.logs import NO_REQUEST, request_id
 
 # For a client to take anything at all of what is sent to it. The kernel's: one of Python's costs calls at each request.
 _TAKING = struct.pack("ll", 30, 0)
@@ -47,6 +48,8 @@ class Connection(TConn):  # type: ignore[misc]
     def init(self) -> None:
         """In the thread, before each request."""
         super().init()
+        # One that gunicorn refuses has none, and the thread's last request is not it.
+        request_id.set(NO_REQUEST)
         if not isinstance(self.parser.unreader, _Bounded):
             self.parser.unreader = _Bounded(self.sock)
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _TAKING)

@@ -165,6 +165,18 @@ def test_a_body_that_is_no_object_is_a_400(shared: Service, body: bytes) -> None
     assert (response.status_code, response.json) == (400, {"detail": "The body must be a JSON object."})
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        '{"model_type": "classifier", "registered_by": "\\u0000"}',
+        '{"model_type": "classifier", "settings": {"limits": {"a\\u0000": {"min": 1}}}}',
+    ],
+)
+def test_a_text_that_no_database_takes_is_a_400(shared: Service, body: str) -> None:
+    response = shared.post(monitor("m"), data=body, content_type="application/json")
+    assert (response.status_code, "U+0000" in response.json["detail"]) == (400, True)
+
+
 @pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded", "text/json", None])
 def test_a_body_under_another_content_type_is_a_400(shared: Service, content_type: str | None) -> None:
     response = shared.post(monitor("m"), data=b'{"model_type": "classifier"}', content_type=content_type)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -185,6 +186,25 @@ def test_a_request_that_is_refused_does_not_hold_up_the_next_one_on_its_connecti
                 timeout=HANGS_AFTER_SECONDS,
             )
             assert answer.status_code == (405 if method == "PUT" else 400)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    ["Content-Length: -1", "Content-Length: abc", "Content-Length: 1\r\nTransfer-Encoding: chunked", "a b: c"],
+)
+def test_a_request_that_no_server_can_read_is_a_400_and_is_logged_under_no_other_requests_id(
+    tmp_path: Path, seeded_url: str, headers: str
+) -> None:
+    with (
+        tower(tmp_path, seeded_url, workers=1, ready=False) as running,
+        socket.create_connection((HOST, int(running.url.rpartition(":")[2])), HANGS_AFTER_SECONDS) as client,
+    ):
+        client.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\nX-Request-ID: the-one-before\r\n\r\n")
+        assert client.recv(100).startswith(b"HTTP/1.1 200 ")
+        client.sendall(f"GET /livez HTTP/1.1\r\nHost: x\r\n{headers}\r\n\r\n0\r\n\r\n".encode())
+        until(lambda: b"HTTP/1.1 400 " in client.recv(1000), "the refusal")
+        refused = until(lambda: [line for line in running.text().splitlines() if "Invalid request" in line])
+    assert not [line for line in refused if "the-one-before" in line]
 
 
 def test_a_body_that_is_too_large_is_answered(shared_tower: Tower) -> None:
