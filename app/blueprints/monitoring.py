@@ -92,7 +92,7 @@ def status(model_name: str, model_version: str) -> Response:
 @blp.response(200, MonitoredVersionSchema, headers=AGE_HEADERS)
 def registration(model_name: str, model_version: str) -> Response:
     """A registration: its settings, and the verdict on its version with the reasons."""
-    return live(tower().monitoring.one(model_name, model_version))
+    return live(tower().monitoring.of(model_name, model_version))
 
 
 @blp.route(_PATH, methods=["PATCH"])
@@ -103,7 +103,7 @@ def registration(model_name: str, model_version: str) -> Response:
 def change(body: dict[str, Any], model_name: str, model_version: str) -> Response:
     """Change the settings of a registration. Settings that are not named stay; null restores a default."""
     tower().registrations.change_settings(model_name, model_version, body["settings"])
-    return live(tower().monitoring.one(model_name, model_version))
+    return live(tower().monitoring.of(model_name, model_version))
 
 
 @blp.route("/models/<string:model_name>/<string:model_version>/observations", methods=["POST"])

@@ -1,4 +1,4 @@
-"""Alerts: tells receivers of changes of verdict, each on a thread of its own."""
+"""Alerts: notifies receivers of changes of verdict, each on a thread of its own."""
 
 from app.services.alerts.announcer import Announcer
 from app.services.alerts.apprise_receiver import AppriseReceiver, kind_of, not_understood

@@ -1,4 +1,4 @@
-"""The announcer: tells every receiver of the changes of verdict that it is owed."""
+"""The announcer notifies every receiver of the changes of verdict that it has not yet received."""
 
 from collections.abc import Sequence
 
@@ -7,29 +7,29 @@ from app.services.alerts.outbox import Delivered, Outbox, Pace, Receiver
 
 
 class Announcer:
-    """One thread for each receiver, so that one that hangs or fails delays nobody else.
+    """A thread for each receiver, so that a receiver that hangs or fails does not delay the others.
 
-    `delivered` is called with a receiver's id and what arrived there, and again later where it fails. A message is
-    tried until it arrives; after a restart it is for the caller to say again what is owed.
+    `delivered` is called with a receiver's id and the changes that arrived there, and called again after a failure. A
+    message is tried until it arrives. After a restart the caller must call `owe` again.
     """
 
     def __init__(self, receivers: Sequence[Receiver], delivered: Delivered, pace: Pace | None = None) -> None:
-        # The same URL twice is one receiver.
+        # A URL that is given twice is a single receiver.
         self._outboxes = {receiver.id: Outbox(receiver, delivered, pace or Pace()) for receiver in receivers}
 
     @property
     def receiver_ids(self) -> Sequence[str]:
-        """Who is told, by the ids that stand in MLflow."""
+        """The ids of the receivers, as they are written to MLflow."""
         return tuple(self._outboxes)
 
     def owe(self, receiver_id: str, changes: Sequence[VerdictChange]) -> None:
-        """Tell the receiver of these soon, each once; one that is not known any more is told nothing. Threads may."""
+        """Notify a receiver of these changes soon, once of each. An unknown receiver is ignored. Thread-safe."""
         outbox = self._outboxes.get(receiver_id)
         if outbox is not None:
             outbox.owe(changes)
 
     def start(self) -> None:
-        """In the process that delivers, once."""
+        """Start to deliver. Called once, and only in the agent."""
         for outbox in self._outboxes.values():
             outbox.start()
 

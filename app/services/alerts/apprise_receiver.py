@@ -1,4 +1,4 @@
-"""Receivers that Apprise knows: Slack, Teams, Mattermost, PagerDuty, mail and a hundred others."""
+"""Receivers by way of Apprise: Slack, Teams, Mattermost, PagerDuty, mail and a hundred others."""
 
 import json
 import re
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 _PROGRAM = Path(__file__).with_name("understood.py")
 _PROGRAM_SECONDS = 60
-# One URL may stand for many targets, which Apprise serves one after the other, with pauses.
+# A URL may have many targets, which Apprise serves in turn, with pauses. In seconds: base, per target, the most.
 _SECONDS, _SECONDS_EACH, _MOST_SECONDS = 20.0, 8.0, 600.0
 _KINDS = {DRIFTING: "failure", DEGRADED: "warning", HEALTHY: "success"}
 _STATUS = re.compile(r"\berror=(\d{3})\b")
 
 
 class AppriseReceiver:
-    """Whatever stands behind one Apprise URL. Apprise is imported where it delivers: it takes 26 MB."""
+    """The receiver behind an Apprise URL. Apprise takes 26 MB, so it is only imported to deliver."""
 
     def __init__(self, url: str, name: str | None = None, seconds: float = _SECONDS) -> None:
         self.id = receiver_id(url)
@@ -38,10 +38,10 @@ class AppriseReceiver:
         self._service: NotifyBase | None = None
 
     def deliver(self, changes: Sequence[VerdictChange]) -> None:
-        """Send one text that tells of all of them. Raises `DeliveryFailed`."""
+        """Send a single text about all changes. Raises `DeliveryFailed`."""
         service = self._service or self._made()
         each = service.request_rate_per_sec + _SECONDS_EACH
-        # What hangs goes on using the service that it has; another attempt makes another.
+        # An attempt that hangs goes on using its service, so the next attempt makes a new one.
         self._service = None
         self._attempts.run(lambda: _notify(service, changes), min(self._seconds + len(service) * each, _MOST_SECONDS))
         self._service = service
@@ -52,29 +52,29 @@ class AppriseReceiver:
         asset = AppriseAsset(
             app_id="Control Tower",
             app_desc="MLOps Control Tower",
-            # Its logo lies on GitHub, and those who read would fetch it from there.
+            # Apprise's logo is on GitHub, and readers of the message would fetch it from there.
             image_url_mask="",
             image_url_logo="",
             http_redirects=False,
             storage_mode="memory",
             pgp_autogen=False,
             pem_autogen=False,
-            # Its own pool of threads would hold up the end of the process.
+            # Apprise's own thread pool would delay the end of the process.
             async_mode=False,
             service_timeout=0,
         )
         service = Apprise.instantiate(self._url, asset=asset)
         if service is None:
             raise DeliveryFailed("Apprise does not understand the URL")
-        # A service that refuses long texts would refuse this one for ever.
+        # A service that refuses a long text would refuse it at every retry.
         service.overflow_mode = OverflowMode.TRUNCATE
-        # Of an optional one Apprise says that it succeeded, also where it did not.
+        # Apprise reports success for an optional service even if it failed.
         service.optional = False
         return service
 
 
 def kind_of(url: str) -> str:
-    """What may be shown of an Apprise URL: its scheme, or the host where it is the service's own https address."""
+    """The public part of an Apprise URL: its scheme, or the host of an http or https address."""
     scheme = url.partition("://")[0].lower()
     try:
         host = urlsplit(url).hostname
@@ -84,12 +84,12 @@ def kind_of(url: str) -> str:
 
 
 def not_understood(urls: Sequence[str]) -> list[int]:
-    """The places, from 1, of the URLs that Apprise cannot use, found by a process that ends: no memory stays here.
+    """The places, from 1, of the URLs that Apprise cannot use. Another process checks them, which saves memory here.
 
     Raises `OSError` where the process fails.
     """
     done = subprocess.run(
-        # The settings do not go into arguments, which others may read.
+        # The URLs go to the process's input, since other users may read arguments.
         [sys.executable, "-P", str(_PROGRAM)],
         input=json.dumps(list(urls)).encode(),
         stdout=subprocess.PIPE,
@@ -111,6 +111,6 @@ def _notify(service: "NotifyBase", changes: Sequence[VerdictChange]) -> None:
         text, title=title, notify_type=kind, body_format=NotifyFormat.TEXT
     )
     if not result:
-        # Of Apprise's own words the status alone: the others may repeat the URL.
-        found = _STATUS.search(" ".join(entry.message for entry in result.logs()))
-        raise DeliveryFailed(f"HTTP {found[1]}" if found else "Apprise could not deliver it")
+        # Only the status is taken from Apprise's log, whose text may repeat the URL.
+        status = _STATUS.search(" ".join(entry.message for entry in result.logs()))
+        raise DeliveryFailed(f"HTTP {status[1]}" if status else "Apprise could not deliver it")

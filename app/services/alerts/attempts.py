@@ -1,4 +1,4 @@
-"""Attempts: work that may hang, done within a time."""
+"""Attempts: work that may hang, with a time limit."""
 
 import threading
 from collections.abc import Callable
@@ -9,12 +9,12 @@ from app.domain.errors import DeliveryFailed
 
 T = TypeVar("T")
 
-# As many of a receiver's attempts may hang in their sockets before no other is made.
+# After this many attempts that still hang, a receiver makes no other.
 _MOST_LEFT_BEHIND = 4
 
 
 class Attempts:
-    """Runs each attempt on a thread of its own, so that a time-out holds whatever the socket does.
+    """Runs each attempt on a thread of its own, so that a time-out works whatever the socket does.
 
     Time-outs of HTTP libraries are per read: a server that drips bytes, or a name server that is silent, would
     hold the caller for ever. A thread left behind is a daemon and ends with its socket.
@@ -25,8 +25,8 @@ class Attempts:
         self._left_behind: list[threading.Thread] = []
 
     def run(self, work: Callable[[], T], seconds: float) -> T:
-        """What the work gives, or raises. Raises `DeliveryFailed` when the time is over."""
-        self._left_behind = [one for one in self._left_behind if one.is_alive()]
+        """Return or raise what the work returns or raises. Raises `DeliveryFailed` when the time is over."""
+        self._left_behind = [thread for thread in self._left_behind if thread.is_alive()]
         if len(self._left_behind) >= _MOST_LEFT_BEHIND:
             raise DeliveryFailed("earlier attempts still hang")
         outcome: Future[T] = Future()

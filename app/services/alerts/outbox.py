@@ -1,4 +1,4 @@
-"""The outbox of one receiver: what it is owed, told by a thread of its own."""
+"""The outbox of a receiver: the changes that it is owed, and the thread that sends them."""
 
 import logging
 import random
@@ -16,15 +16,15 @@ log = logging.getLogger(__name__)
 
 Delivered = Callable[[str, Sequence[VerdictChange]], None]
 
-# Of a receiver that takes nothing the newest changes are kept; what is let go is still owed in MLflow.
+# How many changes are kept for a receiver that takes none. The older ones are still owed in MLflow.
 MOST_OWED = 1000
 _MOST_REMEMBERED = 10_000
 
 
 class Receiver(Protocol):
-    """Somebody who is told of changes of verdict.
+    """A receiver of changes of verdict.
 
-    `id` may stand in MLflow, `name` in the log: neither holds a secret.
+    `id` is written to MLflow and `name` to the log, so neither may hold a secret.
     """
 
     @property
@@ -34,13 +34,13 @@ class Receiver(Protocol):
     def name(self) -> str: ...
 
     def deliver(self, changes: Sequence[VerdictChange]) -> None:
-        """Tell of them in bounded time. Raises `DeliveryFailed`, in words that hold no secret."""
+        """Send the changes in bounded time. Raises `DeliveryFailed` with a text that holds no secret."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """Seconds: to gather changes before a message, between two messages, and before the next try after a failure."""
+    """In seconds: the time to gather changes before a message, between messages, and before the next try."""
 
     gather: float = 1.0
     between: float = 10.0
@@ -48,17 +48,17 @@ class Pace:
     last_retry: float = 600.0
 
     def retry(self, failures: int) -> float:
-        """Twice as long after each failure, and not at the same moment as everybody else."""
+        """The pause after this many failures in a row, with jitter, so that not all receivers retry at once."""
         return self.last_of(failures) * random.uniform(0.8, 1.2)  # noqa: S311 - it decides nothing secret
 
     def last_of(self, failures: int) -> float:
-        """The time to the next try after so many failures in a row, without jitter."""
-        # Beyond 2^30 it is the longest pause in any case, and a float has an end.
+        """The pause after this many failures in a row, without jitter. It doubles with each failure."""
+        # From 2^30 on the pause is the longest in any case, and larger powers would overflow a float.
         return float(min(self.first_retry * 2 ** min(failures - 1, 30), self.last_retry))
 
 
 class Outbox:
-    """All that is owed goes out as one message. What arrived is told to `delivered`, until that succeeds."""
+    """Sends all owed changes as a single message. Then it calls `delivered`, until that succeeds."""
 
     def __init__(self, receiver: Receiver, delivered: Delivered, pace: Pace) -> None:
         self._receiver = receiver
@@ -68,18 +68,18 @@ class Outbox:
         self._stopping = False
         self._owed: dict[ChangeKey, VerdictChange] = {}
         self._unconfirmed: dict[ChangeKey, VerdictChange] = {}
-        # By this process: MLflow may be read before it knows.
+        # The changes that this process delivered, since MLflow may be read before it has the note of that.
         self._arrived: dict[ChangeKey, None] = {}
         self._send_at = self._confirm_at = 0.0
         self._failures = self._unheard = 0
         self._overflowed = False
 
     def owe(self, changes: Sequence[VerdictChange]) -> None:
-        """Have it told of these, but for those that it is about to be told of, or was told of by this process."""
+        """Queue these changes, except those that are queued already, or were delivered by this process."""
         with self._changed:
             fresh = {
                 change.key: change
-                for change in sorted(changes, key=lambda one: one.at)
+                for change in sorted(changes, key=lambda change: change.at)
                 if change.key not in self._owed and change.key not in self._arrived
             }
             if not fresh:
@@ -94,7 +94,7 @@ class Outbox:
         threading.Thread(target=self._serve, name=f"alerts-{self._receiver.id}", daemon=True).start()
 
     def stop(self) -> None:
-        """Begin nothing more. What is owed still is so in MLflow."""
+        """Start no further step. Changes that were not delivered are still owed in MLflow."""
         with self._changed:
             self._stopping = True
             self._changed.notify()
@@ -104,7 +104,7 @@ class Outbox:
             step()
 
     def _next_step(self) -> Callable[[], None] | None:
-        """What is to be done, as soon as it is; None at the end."""
+        """Wait until a step is due, and return it; None at the end."""
         with self._changed:
             while not self._stopping:
                 steps = []
@@ -112,7 +112,7 @@ class Outbox:
                     steps.append((self._send_at, self._send))
                 if self._unconfirmed:
                     steps.append((self._confirm_at, self._confirm))
-                at, step = min(steps, key=lambda one: one[0], default=(None, None))
+                at, step = min(steps, key=lambda due: due[0], default=(None, None))
                 left = None if at is None else at - time.monotonic()
                 if left is not None and left <= 0:
                     return step
@@ -173,7 +173,7 @@ class Outbox:
 
 
 def _cut(kept: dict[ChangeKey, Any], most: int) -> bool:
-    """Take out the oldest beyond `most`; whether there were any."""
+    """Remove the oldest entries beyond `most`. Returns whether there were any."""
     beyond = list(islice(kept, max(len(kept) - most, 0)))
     for key in beyond:
         del kept[key]
@@ -181,7 +181,7 @@ def _cut(kept: dict[ChangeKey, Any], most: int) -> bool:
 
 
 def _failure_of(work: Callable[[], None]) -> str | None:
-    """Do it; None, or why it failed, in words of ours: those of libraries repeat URLs with their tokens."""
+    """Do the work. Returns None, or why it failed, without the texts of libraries, which may repeat tokens."""
     try:
         work()
     except TowerError as error:

@@ -1,4 +1,4 @@
-"""A program: reads a JSON list of Apprise URLs, and writes the places, from 1, of those that cannot be used."""
+"""A program that reads a JSON list of Apprise URLs, and writes the places, from 1, of those that cannot be used."""
 
 import json
 import logging
@@ -8,7 +8,7 @@ from apprise import Apprise
 
 
 def main() -> None:
-    # Apprise would write what it can make of a bad URL.
+    # Apprise would log parts of a bad URL.
     logging.disable()
     urls = json.load(sys.stdin)
     bad = [place for place, url in enumerate(urls, 1) if Apprise.instantiate(url) is None]

@@ -1,4 +1,4 @@
-"""The webhook: JSON, signed as the Standard Webhooks have it."""
+"""The webhook receiver: JSON, signed as Standard Webhooks specifies."""
 
 import json
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ _REDIRECTS = range(HTTPStatus.MULTIPLE_CHOICES, HTTPStatus.BAD_REQUEST)
 
 
 class WebhookReceiver:
-    """Posts to one address; any 2xx is an arrival. Each message has `seconds` in all, whatever the server does."""
+    """Posts to an address. Any 2xx counts as arrival. A message may take `seconds`, whatever the server does."""
 
     def __init__(self, url: str, secret: str | None, clock: Clock, seconds: float = _SECONDS) -> None:
         self.id = receiver_id(url)
@@ -27,7 +27,7 @@ class WebhookReceiver:
         self._attempts = Attempts(f"alert-{self.id}")
 
     def deliver(self, changes: Sequence[VerdictChange]) -> None:
-        """Post them, at most `MOST_CHANGES` a message. Raises `DeliveryFailed`."""
+        """Post the changes, at most `MOST_CHANGES` in a message. Raises `DeliveryFailed`."""
         for start in range(0, len(changes), MOST_CHANGES):
             self._send(changes[start:])
 
@@ -51,7 +51,7 @@ class WebhookReceiver:
                 headers={"Content-Type": "application/json", "User-Agent": "control-tower", **headers},
                 timeout=self._seconds,
                 allow_redirects=False,
-                # The status says it all: what else is sent is not read.
+                # Only the status matters, so the body is not read.
                 stream=True,
             ) as answer:
                 return answer.status_code

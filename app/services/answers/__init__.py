@@ -1,1 +1,1 @@
-"""Answers: what clients read, as bytes that are made once."""
+"""Answers: the bodies that clients read, as bytes that are made once."""

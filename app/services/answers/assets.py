@@ -1,4 +1,4 @@
-"""The files of the pages: under an address that changes with their content, so that a browser asks for each once."""
+"""The files of the pages. Their addresses change with their content, so that a browser requests each file once."""
 
 import hashlib
 import mimetypes
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from app.services.answers.prepared import Prepared
 
-# Modules import each other by relative addresses: with the digest in the folder, all of them have it.
+# Modules import each other by relative addresses, so a digest in the folder's name applies to all of them.
 _PATTERNS = ("ui/**/*.css", "ui/**/*.js", "vendor/uplot/*", "vendor/morphdom/*.js", "icon.svg")
 
 
@@ -21,11 +21,11 @@ class Asset:
 
 
 class Assets:
-    """Reads the files once. `digest` is of all of them together."""
+    """Reads the files once. `digest` is that of all files together."""
 
     def __init__(self, folder: Path) -> None:
-        found = {path.relative_to(folder).as_posix(): path for pattern in _PATTERNS for path in folder.glob(pattern)}
-        self._files: Mapping[str, Asset] = {name: _asset(path) for name, path in sorted(found.items())}
+        paths = {path.relative_to(folder).as_posix(): path for pattern in _PATTERNS for path in folder.glob(pattern)}
+        self._files: Mapping[str, Asset] = {name: _asset(path) for name, path in sorted(paths.items())}
         whole = hashlib.blake2b(digest_size=8)
         for name, asset in self._files.items():
             whole.update(f"{name}\0{asset.prepared.digest}\0".encode())

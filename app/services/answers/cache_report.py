@@ -1,4 +1,4 @@
-"""What `/cache/info` tells: the snapshot, its persistence, the last refresh."""
+"""The report of `/cache/info`: the snapshot, its persistence, the last refresh."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ _HOUR_MS = 3_600_000
 
 @dataclass(frozen=True, slots=True)
 class ReportOptions:
-    """How the snapshot is kept over a restart, which workspace is shown, and which kinds of update are on."""
+    """How the snapshot survives a restart, which workspace is shown, and which kinds of update are enabled."""
 
     persistent: bool
     directory: str
@@ -29,7 +29,7 @@ class ReportOptions:
 
 
 class CacheReport:
-    """Asks nobody but the cache, and MLflow for the sign of life that `/health` shares."""
+    """Reports from the cache alone, except for MLflow's sign of life, which `/health` shares."""
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class CacheReport:
         self._options = options
 
     def clear(self) -> bool:
-        """Remove the persisted snapshot; whether it is gone. Every worker goes on serving what it has."""
+        """Remove the stored snapshot. Returns whether there was one. Every worker goes on serving its own copy."""
         return self._snapshots.forget()
 
     def info(self) -> dict[str, Any]:
@@ -78,7 +78,7 @@ class CacheReport:
         }
 
     def stats(self) -> dict[str, Any]:
-        """`cache_info`: the snapshot's size and age. Ages are in minutes and hours, as their names say."""
+        """The field `cache_info`: the snapshot's size and age."""
         return self._stats(self._catalogue.figures())
 
     def _stats(self, figures: dict[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The catalogue: lists made of the fleet, the registrations and the checks, as bytes kept until one changes."""
+"""The catalogue: lists of the fleet, the registrations and the checks, as bytes that are kept until those change."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -26,14 +26,14 @@ from app.services.monitoring.registration_list import RegistrationList
 
 @dataclass(frozen=True, slots=True)
 class CatalogueOptions:
-    """`most`: rows of one answer; `max_age` of a snapshot, in milliseconds, before it counts as stale."""
+    """`most` is the limit of rows in an answer; `max_age` the age at which a snapshot is stale, in milliseconds."""
 
     most: int
     max_age: int
 
 
 class Catalogue:
-    """Answers the cached reads. One instance a worker; threads share it."""
+    """Answers the cached reads. The threads of a worker share an instance."""
 
     def __init__(
         self,
@@ -58,7 +58,7 @@ class Catalogue:
         return self._listed(stage, query, lambda now: now.index.find(query, now.index.of_stage(stage)))
 
     def monitored(self, query: ListQuery, model_type: str | None = None) -> Answer:
-        """Monitored versions, of one type where it is named."""
+        """The monitored versions, or those of a model type."""
         stale = self._registrations_are_stale()
         answer = self._listed(
             f"monitored {model_type}", query, lambda now: now.index.find(query, now.index.registered(model_type))
@@ -66,37 +66,37 @@ class Catalogue:
         return answer._replace(stale=True) if stale else answer
 
     def fleet(self, query: FleetQuery) -> Answer:
-        """Every version with its verdict, the metric to look at first, and what was found of it."""
+        """Every version with its verdict, its key metric and its findings."""
         now = self._generations.checked()
 
         def make(of: Generation) -> Made:
-            found = now.index.find(query)
-            page = page_of(query, len(found), self._options.most)
-            return _list_of(_with(of.row(model), now.standing(model)) for model in found[page.rows]), pagination(page)
+            models = now.index.find(query)
+            page = page_of(query, len(models), self._options.most)
+            return _list_of(_with(of.row(model), now.standing(model)) for model in models[page.rows]), pagination(page)
 
         return self._of_checks(now, now.page(("fleet", query), make))
 
     def fleet_summary(self) -> Answer:
-        """How many versions there are, of each verdict, finding and stage."""
+        """The number of versions in all, and by verdict, finding and stage."""
         now = self._generations.checked()
         prepared = now.page("fleet summary", lambda _: (orjson.dumps(_fleet_summary(now)), None))
         return self._of_checks(now, prepared)
 
     def findings(self, query: FindingsQuery) -> Answer:
-        """What is out of order in the registry, as of the snapshot."""
+        """The findings: what is out of order in the registry, as of the snapshot."""
         stale = self._registrations_are_stale()
 
         def make(now: Generation) -> Made:
-            found = matching(now.findings, query)
-            page = page_of(query, len(found), self._options.most)
-            return orjson.dumps([finding_info(one) for one in found[page.rows]]), pagination(page)
+            findings = matching(now.findings, query)
+            page = page_of(query, len(findings), self._options.most)
+            return orjson.dumps([finding_info(finding) for finding in findings[page.rows]]), pagination(page)
 
         now = self._generations.current()
         answer = self._answer(now, now.page(("findings", query), make))
         return answer._replace(stale=True) if stale else answer
 
     def _registrations_are_stale(self) -> bool:
-        """Whether they may be others; where none are known, MLflow is asked."""
+        """Whether the registrations may be out of date. MLflow is asked where none are known."""
         return not self._mirror.shows_mock() and self._register.monitored().stale
 
     def versions(self, name: str) -> Answer:
@@ -104,7 +104,7 @@ class Catalogue:
         models = self._mirror.versions(name)
 
         def make(now: Generation) -> Made:
-            # A refresh may have come between: what is kept for a generation is made of its own fleet.
+            # The fleet may be newer than `models` by now, and a generation keeps only answers from its own fleet.
             rows = now.fleet.by_name.get(name, models)
             return orjson.dumps([version_info(model, now.registrations.get(model.key)) for model in rows]), None
 
@@ -112,7 +112,7 @@ class Catalogue:
         return self._answer(now, now.page(("versions", name), make))
 
     def experiments(self, lifecycle_stage: str) -> Answer:
-        """Experiments that are `active`, `deleted`, or `all`."""
+        """The experiments with a lifecycle stage: `active`, `deleted` or `all`."""
 
         def make(now: Generation) -> Made:
             wanted = [e for e in now.fleet.experiments if lifecycle_stage in ("all", e.lifecycle_stage)]
@@ -132,7 +132,7 @@ class Catalogue:
         return self._answer(now, now.page(("summary", counted), make))
 
     def figures(self) -> dict[str, Any]:
-        """Counts for `/cache/info`, of the snapshot there is; without a cache, of what MLflow says now."""
+        """The counts for `/cache/info`, from the snapshot or, where the cache is disabled, from MLflow."""
         fleet = self._mirror.peek() if self._mirror.cached else self._read()
         if fleet is None:
             by_stage, total, monitored = dict.fromkeys(STAGES, 0), 0, len(self._register.peek().by_key)
@@ -149,7 +149,7 @@ class Catalogue:
         return None if fleet.mock else fleet
 
     def monitored_details(self) -> list[dict[str, Any]]:
-        """ModelInfo of every monitored version."""
+        """The ModelInfo of every monitored version."""
         self._register.monitored()
         now = self._generations.current()
         return [
@@ -159,7 +159,7 @@ class Catalogue:
         ]
 
     def is_stale(self, as_of: int | None) -> bool:
-        """Whether it is older than it should be, or nobody knows how old."""
+        """Whether a snapshot of this time, in milliseconds, is too old, or of unknown age."""
         age = age_ms(as_of, self._clock())
         return age is None or age > self._options.max_age
 
@@ -169,9 +169,9 @@ class Catalogue:
             return self._answer(now, kept)
 
         def make(now: Generation) -> Made:
-            found = rows(now)
-            page = page_of(query, len(found), self._options.most)
-            return _list_of(now.row(model) for model in found[page.rows]), pagination(page)
+            models = rows(now)
+            page = page_of(query, len(models), self._options.most)
+            return _list_of(now.row(model) for model in models[page.rows]), pagination(page)
 
         if query is EVERYTHING:
             return self._answer(now, now.list(kind, make))
@@ -196,7 +196,7 @@ def _with(row: bytes, more: dict[str, Any]) -> bytes:
 
 
 def _fleet_summary(now: CheckedGeneration) -> dict[str, Any]:
-    fleet, kinds = now.of.fleet, Counter(one.finding for one in now.of.findings)
+    fleet, kinds = now.of.fleet, Counter(finding.finding for finding in now.of.findings)
     return {
         "versions": len(fleet.models),
         "models": len(fleet.registered),

@@ -1,4 +1,4 @@
-"""Generations: what is known at one moment, and the bytes made of it, kept until it changes."""
+"""Generations: a consistent state of fleet and registrations, with the bytes made of it, kept until it changes."""
 
 import threading
 from collections import OrderedDict
@@ -23,9 +23,9 @@ from app.services.mirror.model_tracker import ModelTracker
 from app.services.monitoring.checks import Checks
 from app.services.monitoring.registration_list import RegistrationList
 
-# Answers to queries kept in one worker, beside the unfiltered lists: the pages that a few dashboards ask for.
+# How many answers to queries a worker keeps beside the unfiltered lists: enough for a few dashboards.
 _KEPT_PAGES = 64
-# Rows kept as JSON from one snapshot to the next; what a fleet usually shows.
+# How many rows are kept as JSON from a snapshot to the next. Most fleets have fewer.
 _KEPT_ROWS = 10_000
 
 # The sample fleet has no registrations.
@@ -36,14 +36,14 @@ Made = tuple[bytes, dict[str, int] | None]
 
 
 class Pages:
-    """The last answers to queries; of many who ask for one at once, one makes it."""
+    """The last answers to queries. An answer is made once, even if many threads ask for it at the same time."""
 
     def __init__(self) -> None:
         self._kept: OrderedDict[Any, Prepared] = OrderedDict()
         self._making = threading.Lock()
 
     def get(self, key: Any, make: Callable[[], Prepared]) -> Prepared:
-        """The answer kept under a key, made where there is none."""
+        """The answer kept under a key. It is made where there is none."""
         kept = self._kept.get(key)
         if kept is None:
             with self._making:
@@ -56,9 +56,9 @@ class Pages:
 
 
 class Generation:
-    """One fleet with its registrations, and the bytes made of them so far.
+    """A fleet with its registrations, and the bytes made of them so far.
 
-    `find` tells what is out of order in them.
+    `find` returns their findings. Rows and bytes that did not change are taken over from the generation `before`.
     """
 
     def __init__(
@@ -89,11 +89,11 @@ class Generation:
         return kinds_by_version(self.findings)
 
     def kept(self, key: Any) -> Prepared | None:
-        """The body of an unfiltered list, where it is made already."""
+        """The body of an unfiltered list; None where it was not made yet."""
         return self._lists.get(key)
 
     def list(self, key: Any, make: Callable[["Generation"], Made]) -> Prepared:
-        """The body of one of the few unfiltered lists; of many who ask at once, one makes it."""
+        """The body of an unfiltered list. It is made once, even if many threads ask for it at the same time."""
         kept = self._lists.get(key)
         if kept is None:
             with self._making:
@@ -106,15 +106,15 @@ class Generation:
         return kept
 
     def page(self, key: Any, make: Callable[["Generation"], Made]) -> Prepared:
-        """The body of the answer to a query; of those only the last ones asked for are kept."""
+        """The body of the answer to a query. Only the newest of these are kept."""
         return self._pages.get(key, lambda: self.prepared(make))
 
     def prepared(self, make: Callable[["Generation"], Made]) -> Prepared:
-        body, told = make(self)
-        return Prepared(body, self.fleet.as_of, told)
+        body, pagination = make(self)
+        return Prepared(body, self.fleet.as_of, pagination)
 
     def row(self, model: TrackedModel) -> bytes:
-        """ModelInfo as JSON."""
+        """The ModelInfo of a version, as JSON."""
         registration = self.registrations.get(model.key)
         kept = self._rows.get(model.key)
         if kept is None or kept[0] is not model or kept[1] != registration:
@@ -124,7 +124,7 @@ class Generation:
         return kept[2]
 
     def _kept(self, rows: dict[VersionKey, _Row]) -> dict[VersionKey, _Row]:
-        """Rows of the snapshot before that are of this one too."""
+        """The rows of the previous snapshot whose versions did not change."""
         return {key: row for key, row in list(rows.items()) if self.fleet.find(*key) is row[0]}
 
 
@@ -138,11 +138,11 @@ class CheckedGeneration:
         self.pages = Pages()
 
     def page(self, key: Any, make: Callable[[Generation], Made]) -> Prepared:
-        """The body of the answer to a query, as old as the fleet."""
+        """The body of the answer to a query, with the age of the fleet."""
         return self.pages.get(key, lambda: self.of.prepared(make))
 
     def standing(self, model: TrackedModel) -> dict[str, Any]:
-        """What is known of a version beside its ModelInfo."""
+        """The fields of a version beside its ModelInfo: its verdict and its findings."""
         registration = self.of.registrations.get(model.key)
         return standing_info(model, registration, self.index.check(model), self.index.findings(model))
 
@@ -153,9 +153,9 @@ class CheckedGeneration:
 
 
 class Generations:
-    """Hands out the newest generation: the same one until fleet, registrations or checks are others.
+    """Returns the newest generation. The object stays the same until fleet, registrations or checks change.
 
-    `stale_days` is how long a version in Production may stay as it is before that is a finding, 0 for ever.
+    `stale_days` is how long a version may stay in Production unchanged before that is a finding; 0 is for ever.
     """
 
     def __init__(
@@ -179,12 +179,12 @@ class Generations:
         now = self._current
         if now is None or now.fleet is not fleet or now.monitored is not monitored:
             now = self._current = Generation(fleet, monitored, self._find, now)
-            # Nobody may ask for it for long, and it holds the fleet before.
+            # It would keep the previous fleet in memory until the next request for checks.
             self._checked = None
         return now
 
     def checked(self) -> CheckedGeneration:
-        """The same with the last checks."""
+        """The newest generation with the last checks."""
         of, checks = self.current(), self._checks.all()
         now = self._checked
         if now is None or now.of is not of or now.checks is not checks:
@@ -193,5 +193,5 @@ class Generations:
 
     def _find(self, of: Generation) -> Sequence[Finding]:
         as_of = of.fleet.as_of
-        # Without a present nothing is too old.
+        # Without the time of the fleet nothing counts as too old.
         return findings(of.fleet, of.registrations, self._rules, self._stale_days if as_of else 0, as_of or 0)

@@ -1,4 +1,4 @@
-"""What `/health`, `/readyz` and `/debug/monitored` tell."""
+"""The reports of `/health`, `/readyz` and `/debug/monitored`."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from app.services.monitoring.registration_list import RegistrationList
 
 
 class HealthReport:
-    """Puts together what the probe and the mirror know."""
+    """Combines MLflow's last sign of life with the state of the mirror."""
 
     def __init__(
         self, health: Health, mirror: ModelTracker, journal: Journal, register: RegistrationList, catalogue: Catalogue
@@ -24,7 +24,7 @@ class HealthReport:
         self._catalogue = catalogue
 
     def is_ready(self) -> bool:
-        """Whether there is something to serve; without a cache, whether MLflow answers."""
+        """Whether there is a snapshot to serve or, where the cache is disabled, whether MLflow answers."""
         if self._mirror.cached:
             return self._mirror.peek() is not None or self._mirror.shows_mock()
         return self._health.mlflow()[0]
@@ -48,7 +48,7 @@ class HealthReport:
         }
 
     def debug(self) -> dict[str, Any]:
-        """The body of `/debug/monitored`, which answers also while MLflow does not."""
+        """The body of `/debug/monitored`, which works even while MLflow does not answer."""
         listed = sorted(self._register.peek().by_key.values(), key=lambda r: r.key)
         try:
             details = self._catalogue.monitored_details()

@@ -1,4 +1,4 @@
-"""Answers from the history of the registrations: a page of its events costs a page, however many there are."""
+"""Answers from the history of the registrations. The cost of a page does not grow with the number of events."""
 
 import logging
 import threading
@@ -20,9 +20,9 @@ log = logging.getLogger(__name__)
 
 
 class HistoryReport:
-    """What happened to the registrations, also to past ones, from what this process knows of it.
+    """The events of current and past registrations, from this process's copy of the history.
 
-    `most` rows of one answer; `max_age` of a history, in milliseconds, before it counts as stale.
+    `most` is the limit of rows in an answer; `max_age` the age at which a history is stale, in milliseconds.
     """
 
     def __init__(
@@ -46,10 +46,7 @@ class HistoryReport:
         self._indexing = threading.Lock()
 
     def listed(self, query: ListQuery, name: str | None, version: str | None) -> Answer:
-        """Registrations, changes of verdict and removals, newest first; one page of them.
-
-        To the sample fleet nothing happened.
-        """
+        """A page of the registrations, changes of verdict and removals, newest first. The sample fleet has none."""
         if self._mirror.shows_mock():
             return Answer(self._nothing(query), mock=True)
         number = version_number(version) if version is not None else None
@@ -62,7 +59,7 @@ class HistoryReport:
         return Answer(prepared, self._is_stale(index.history))
 
     def catch_up(self) -> None:
-        """The scheduler's tick in a worker: make ready what is new, also where the cache directory cannot be used."""
+        """The scheduler's tick in a worker: index new events before a request needs them."""
         if not self._mirror.cached:
             return
         try:
@@ -85,7 +82,7 @@ class HistoryReport:
         return known
 
     def _held(self, known: MonitorHistory | None) -> MonitorHistory | None:
-        """What the agent knows, where it could not store that."""
+        """The history of the agent, where it could not be stored."""
         with self._gateway.within(self._gateway.patience):
             value = self._history_source.held(known.seal if known else "")
         if value is not None:
@@ -104,7 +101,7 @@ class HistoryReport:
         return current
 
     def _read(self, name: str | None, version: int | None) -> HistoryIndex:
-        """What MLflow says now."""
+        """The history as MLflow has it now."""
         read_at = self._clock()
         with self._gateway.within(self._gateway.patience):
             states = self._gateway.monitor_history(name, version)
@@ -112,9 +109,9 @@ class HistoryReport:
         return HistoryIndex(MonitorHistory().after(runs, (), read_at))
 
     def _page(self, index: HistoryIndex, query: ListQuery, name: str | None, version: int | None) -> Prepared:
-        found = index.find(name, version)
-        page = page_of(query, len(found), self._most)
-        return Prepared(orjson.dumps(index.rows(found[page.rows])), index.history.read_at or 0, pagination(page))
+        events = index.find(name, version)
+        page = page_of(query, len(events), self._most)
+        return Prepared(orjson.dumps(index.rows(events[page.rows])), index.history.read_at or 0, pagination(page))
 
     def _nothing(self, query: ListQuery) -> Prepared:
         return Prepared(b"[]", self._clock(), pagination(page_of(query, 0, self._most)))

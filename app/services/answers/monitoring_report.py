@@ -1,4 +1,4 @@
-"""What there is to say of the registrations: settings, verdicts, reasons."""
+"""The report of the registrations: settings, verdicts, reasons."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -17,7 +17,7 @@ from app.services.monitoring.registration_list import RegistrationList
 
 
 class MonitoringReport:
-    """Answers from what the workers share."""
+    """Answers from the registrations and checks that the workers share."""
 
     def __init__(
         self,
@@ -35,16 +35,16 @@ class MonitoringReport:
         self._clock = clock
         self._most = most
 
-    def one(self, name: str, version: str) -> dict[str, Any]:
-        """One registration. Raises `NotFound`."""
+    def of(self, name: str, version: str) -> dict[str, Any]:
+        """The registration of a version. Raises `NotFound`."""
         registration = self._register.find(name, version)
         return registration_info(registration, self._checks.of(registration), self._stage(registration))
 
     def listed(self, query: FleetQuery) -> Answer:
-        """The registrations that a query matches, one page of them. The sample fleet has none."""
+        """A page of the registrations that match a query. The sample fleet has none."""
         if self._mirror.shows_mock():
             return Answer(self._prepared([], query), mock=True)
-        # MLflow is asked where none are known.
+        # This asks MLflow where no registrations are known.
         stale = self._register.monitored().stale
         now = self._generations.checked()
 
@@ -53,9 +53,9 @@ class MonitoringReport:
 
         return Answer(now.pages.get(("monitoring", query), make), stale)
 
-    def _prepared(self, rows: Sequence[Any], query: FleetQuery, told: Callable[[Any], Any] | None = None) -> Prepared:
+    def _prepared(self, rows: Sequence[Any], query: FleetQuery, info: Callable[[Any], Any] | None = None) -> Prepared:
         page = page_of(query, len(rows), self._most)
-        shown = [told(row) if told else row for row in rows[page.rows]]
+        shown = [info(row) if info else row for row in rows[page.rows]]
         return Prepared(orjson.dumps(shown), self._clock(), pagination(page))
 
     def _stage(self, registration: Registration) -> str | None:

@@ -1,4 +1,4 @@
-"""Prepared bodies: the bytes of an answer, plain and compressed, made once and kept."""
+"""Prepared bodies: the bytes of an answer, plain and compressed, which are made once and kept."""
 
 import gzip
 import hashlib
@@ -9,17 +9,14 @@ import zstandard
 
 from app.domain.exact import exact
 
-# The better first: where a client takes both alike, it gets the first.
+# In order of preference for a client that accepts both alike.
 CODINGS = ("zstd", "gzip")
-# Below, the headers weigh more than what is saved.
+# For shorter bodies, compression saves less than its headers take.
 _LEAST_BYTES = 1024
 
 
 class Prepared:
-    """One body of one snapshot. `as_of` in milliseconds, None where it is not known.
-
-    `pagination` where the body is a page of a list.
-    """
+    """A body. `as_of` is the time of its data in milliseconds, None if unknown; `pagination` is that of a list."""
 
     def __init__(self, body: bytes, as_of: int | None, pagination: dict[str, int] | None = None) -> None:
         self.body = exact(body)
@@ -27,37 +24,37 @@ class Prepared:
         self.pagination = pagination
         self.digest = hashlib.blake2b(body, digest_size=12).hexdigest()
         self.tags = frozenset(self.tag(coding) for coding in (None, *CODINGS))
-        # What whoever sends it has made of it: its headers.
+        # The headers that the sender made for this body, kept for the next request.
         self.heads: dict[Any, Any] = {}
         self._coded: dict[str, bytes] = {}
         self._making = threading.Lock()
 
     def coded(self, coding: str) -> bytes:
         """The body in one of `CODINGS`, compressed when it is first asked for."""
-        found = self._coded.get(coding)
-        if found is None:
+        coded = self._coded.get(coding)
+        if coded is None:
             with self._making:
-                found = self._coded.get(coding)
-                if found is None:
-                    found = self._coded[coding] = _encoded(self.body, coding)
-        return found
+                coded = self._coded.get(coding)
+                if coded is None:
+                    coded = self._coded[coding] = _encoded(self.body, coding)
+        return coded
 
     def tag(self, coding: str | None) -> str:
-        """The ETag. Other bytes, another tag (RFC 9110, 8.8.3): a cache must not mix them."""
+        """The ETag. Each coding has its own (RFC 9110, 8.8.3), so that no cache mixes them."""
         return f'"{self.digest}-{coding}"' if coding else f'"{self.digest}"'
 
     def is_long(self) -> bool:
-        """Whether it is worth to be compressed."""
+        """Whether the body is worth compressing."""
         return len(self.body) >= _LEAST_BYTES
 
     def take_over(self, older: "Prepared") -> None:
-        """Spare the compressing where an older snapshot had the same body."""
+        """Take over the compressed bodies of an older snapshot if its plain body is the same."""
         if older.digest == self.digest:
             self._coded = older._coded
 
 
 class Answer(NamedTuple):
-    """A body ready to be sent. `stale`: it is older than it should be; `mock`: it is of the sample fleet."""
+    """A body to be sent. `stale`: its data are too old; `mock`: they are of the sample fleet."""
 
     prepared: Prepared
     stale: bool = False
@@ -66,6 +63,6 @@ class Answer(NamedTuple):
 
 def _encoded(body: bytes, coding: str) -> bytes:
     if coding == "gzip":
-        # Without the time of day: the same bytes for the same ETag.
+        # Without a time, so that the same ETag has the same bytes.
         return gzip.compress(body, compresslevel=6, mtime=0)
     return zstandard.ZstdCompressor(level=3).compress(body)

@@ -1,4 +1,4 @@
-"""Runs of an experiment, read live: there are too many to mirror."""
+"""The runs of an experiment, read live, since there are too many to mirror."""
 
 from typing import Any
 
@@ -19,6 +19,6 @@ class Runs:
         """Runs, newest first, and the token of the next page. Raises `NotFound` and `InvalidInput`."""
         if not is_experiment_id(experiment_id) or self._gateway.find_experiment(experiment_id) is None:
             raise NotFound(EXPERIMENT_NOT_FOUND)
-        # No budget over all pages: 50,000 runs take MLflow a minute. Each page has its own.
+        # Each page has its own time budget, since 50,000 runs take MLflow a minute.
         runs, token = self._gateway.list_runs(experiment_id, limit, page_token)
         return [run_info(run) for run in runs], token

@@ -1,7 +1,7 @@
 """Telemetry: what Prometheus reads at `/metrics`.
 
-`instruments` count what happens, in every process; `state` tells what the workers share, at the scrape.
-prometheus_client looks at the environment once, when it is imported: so nothing here does that by itself.
+`instruments` count events in every process; `state` reports at the scrape what the workers share.
+prometheus_client reads the environment only when it is imported, so this package does not import it.
 """
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"

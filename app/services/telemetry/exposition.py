@@ -8,7 +8,7 @@ from prometheus_client.registry import Collector
 
 
 class Exposition:
-    """What a scrape gets."""
+    """The answer to a scrape."""
 
     def __init__(self, *collectors: Collector) -> None:
         self._collectors = collectors

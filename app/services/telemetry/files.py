@@ -1,6 +1,7 @@
-"""The files in which each process counts, where several do: their place, and room in them.
+"""The files in which the processes of a gunicorn count: their directory and their size.
 
-prometheus_client maps them into memory and makes them longer without writing: on a full disk that kills who counts.
+prometheus_client maps the files into memory and extends them without writing. On a full disk that would kill the
+process, so the files are written in full length beforehand.
 """
 
 import errno
@@ -11,25 +12,25 @@ from pathlib import Path
 log = logging.getLogger(__name__)
 
 VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
-# More than is ever counted: see `_MOST_SETS` of the instruments.
+# More bytes than are ever needed: see `_MOST_SETS` of the instruments.
 SIZES = {"counter": 1 << 16, "histogram": 1 << 20}
-# What processes that have ended counted stands in the files of this one, which there is not.
+# The counts of ended processes are in the files with this number, which no process has.
 NOBODY = 0
 
 
 def shared_place() -> Path | None:
     """The directory of the files; None where each process counts for itself."""
-    found = os.environ.get(VARIABLE)
-    return Path(found) if found else None
+    place = os.environ.get(VARIABLE)
+    return Path(place) if place else None
 
 
 def reserve(place: Path, process: int) -> None:
-    """Make a process's files as large as they ever get. Raises OSError where there is no room."""
+    """Make the files of a process in full length. Raises OSError where there is no room."""
     place.mkdir(mode=0o700, parents=True, exist_ok=True)
     for kind, size in SIZES.items():
         file = place / f"{kind}_{process}.db"
         if not _is_whole(file, size):
-            # Whole at once, or not there: a scrape may read it at any time.
+            # The file appears complete, since a scrape may read it at any time.
             new = file.with_suffix(".new")
             try:
                 _fill(new, size)
@@ -39,12 +40,12 @@ def reserve(place: Path, process: int) -> None:
 
 
 def are_whole(place: Path, process: int) -> bool:
-    """Whether a process's files are there in full length: to count in what was cut off kills the process."""
+    """Whether the files of a process have their full length. Counting in a truncated file kills the process."""
     return all(_is_whole(place / f"{kind}_{process}.db", size) for kind, size in SIZES.items())
 
 
 def remove_cut(place: Path) -> None:
-    """Remove what was cut by somebody: to read one of them would fail the reading of all."""
+    """Remove truncated files, since one of them would make the reading of all files fail."""
     for kind, size in SIZES.items():
         for file in place.glob(f"{kind}_*.db"):
             if not _is_whole(file, size):

@@ -1,4 +1,4 @@
-"""Folding: what processes that have ended counted goes into one file, so that there are not ever more of them."""
+"""Folding: the counts of ended processes are added up in a single file, so that the number of files is bounded."""
 
 import logging
 import os
@@ -13,13 +13,13 @@ from app.services.telemetry.files import NOBODY, SIZES, remove_cut
 
 log = logging.getLogger(__name__)
 
-# Held while files are read or folded: a reader that came between would count twice, or not at all.
+# Held while files are read or folded. A reader in between would count values twice, or not at all.
 LOCK = "files"
 _WAIT_SECONDS = 1.0
 
 
 def fold(place: Path, locks: Locks) -> None:
-    """Fold the files of all processes that have ended; a failure is logged, the next end of a process tries again."""
+    """Fold the files of all ended processes. A failure is logged, and the next end of a process tries again."""
     try:
         with locks.hold(LOCK, _WAIT_SECONDS):
             fold_held(place)
@@ -28,13 +28,13 @@ def fold(place: Path, locks: Locks) -> None:
 
 
 def fold_held(place: Path) -> None:
-    """The same for who holds the lock. Raises OSError where a file cannot be written."""
+    """As `fold`, for a caller that holds the lock. Raises OSError where a file cannot be written."""
     remove_cut(place)
     for kind in SIZES:
         ended = [file for file in sorted(place.glob(f"{kind}_*.db")) if _is_of_the_dead(file)]
         folded = place / f"{kind}_{NOBODY}.db"
         if ended and not folded.exists():
-            # Needs no room, where there may be none.
+            # Renaming needs no room on a disk that may be full.
             ended.pop(0).rename(folded)
         if ended:
             _add(ended, folded)
@@ -61,6 +61,6 @@ def _is_of_the_dead(file: Path) -> bool:
     except ProcessLookupError:
         return True
     except OSError:
-        # Another user's: the number was given anew.
+        # The number now belongs to a process of another user.
         return False
     return False

@@ -1,4 +1,4 @@
-"""The instruments: requests, MLflow calls and refreshes, counted where they happen."""
+"""The instruments count requests, MLflow calls and refreshes where they happen."""
 
 import logging
 import os
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 _PARAMETER = re.compile(r"<(?:\w+:)?(\w+)>", re.ASCII)
 UNMATCHED, OTHER = "unmatched", "other"
 _METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE")
-# Sets of route, method and class in one process; each takes less than 3 KB of the 1 MiB that is reserved.
+# The most sets of route, method and status class in a process. Each takes less than 3 KB of the reserved 1 MiB.
 _MOST_SETS = 300
 _SCRAPE_SECONDS = 5.0
 
@@ -29,9 +29,9 @@ Observe = Callable[[float], None]
 
 
 class Instruments:
-    """What this process counts and times. `place` holds the files of all that count together; None: it is alone.
+    """The counters and timers of this process, of which there is one instance, shared by its threads.
 
-    There is one in a process of the service. Threads share it.
+    `place` is the directory of the files of all processes whose counts are added up; None: this process counts alone.
     """
 
     def __init__(self, place: Path | None, locks: Locks | None) -> None:
@@ -43,7 +43,7 @@ class Instruments:
         self._measures = Measures(self._registry)
 
     def begin(self) -> None:
-        """In each process, before it counts: without room for its files it does not."""
+        """Prepare this process to count. Without room for its files it counts nothing."""
         if self._place is not None:
             try:
                 reserve(self._place, os.getpid())
@@ -52,25 +52,25 @@ class Instruments:
                 log.warning("This process counts nothing for Prometheus, for want of room: %s", error)
 
     def look(self) -> None:
-        """Begin anew where somebody removed the files of this process, or cut them; once a second."""
+        """Start over where the files of this process were removed or truncated. Called every second."""
         if self._place is None or not self._counting or are_whole(self._place, os.getpid()):
             return
         log.warning("The files in which this process counts for Prometheus were removed: it begins anew")
         self.begin()
         if self._counting:
-            # The library's way to other files: metrics that are made from now on count in these.
+            # With a new `ValueClass`, metrics that are made from now on count in the new files.
             values.ValueClass = values.MultiProcessValue()  # type: ignore[no-untyped-call]
             self._registry = CollectorRegistry()
             self._measures = Measures(self._registry)
             self._requests_by = {}
 
     def fold(self) -> None:
-        """Take over what processes that have ended counted."""
+        """Add up the counts of ended processes."""
         if self._place is not None and self._locks is not None:
             fold(self._place, self._locks)
 
     def request_ended(self, route: str | None, method: str, status: int, seconds: float) -> None:
-        """Time a request by its route, as Flask writes it (None: there is no such address)."""
+        """Time a request by its route, as Flask writes it; None for an address without a route."""
         observe = self._requests_by.get((route, method, status // 100))
         if observe is None:
             observe = self._observer(route, method, status // 100)
@@ -84,7 +84,7 @@ class Instruments:
                 self._measures.mlflow_failures.inc()
 
     def refreshed(self, kind: str, seconds: float, failed: bool) -> None:
-        """Time a reading of MLflow, and count it where it failed."""
+        """Time a reading of MLflow, and count a failure."""
         if self._counting:
             self._measures.refreshes.labels(kind).observe(seconds)
             if failed:
@@ -99,11 +99,11 @@ class Instruments:
             with suppress(OSError):
                 fold_held(self._place)
             together = MultiProcessCollector(None, str(self._place))  # type: ignore[no-untyped-call]
-            found = list(together.collect())  # type: ignore[no-untyped-call]
-        yield from found
+            metrics = list(together.collect())  # type: ignore[no-untyped-call]
+        yield from metrics
 
     def _observer(self, route: str | None, method: str, status: int) -> Observe:
-        """The function to call for such requests. What a client makes up gets no series of its own."""
+        """The function that times such requests. Methods that a client invents get no series of their own."""
         if not self._counting:
             return _nothing
         if method not in _METHODS or len(self._requests_by) >= _MOST_SETS:

@@ -1,4 +1,4 @@
-"""The measures that are counted: their names, labels and buckets."""
+"""The measures: the names, labels and buckets of all counters and histograms."""
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics
 
@@ -8,7 +8,7 @@ from app.services.telemetry import PREFIX
 _REQUEST_BUCKETS = (0.001, 0.0025, 0.01, 0.025, 0.1, 0.25, 1, 2.5, 10, 30)
 _REFRESH_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 
-# When each series began is of no use here, and adds a third of them again.
+# The times at which series began are of no use here, and would add a third to the number of series.
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
@@ -40,6 +40,6 @@ class Measures:
             registry=registry,
         )
         for kind in KINDS:
-            # A series that begins with its first failure shows no increase then.
+            # A series that began with its first failure would not show that failure as an increase.
             self.refreshes.labels(kind)
             self.failed_refreshes.labels(kind)

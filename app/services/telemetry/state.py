@@ -1,4 +1,4 @@
-"""The state: what the workers know of the registry and of MLflow, told at the scrape without asking MLflow."""
+"""The state of the registry and of MLflow as workers know it, reported at the scrape without asking MLflow."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from math import isnan
@@ -23,7 +23,7 @@ _VERSION = ("name", "version")
 
 
 class Mirror(Protocol):
-    """The snapshot there is."""
+    """The newest snapshot."""
 
     @property
     def cached(self) -> bool: ...
@@ -32,7 +32,7 @@ class Mirror(Protocol):
 
 
 class Register(Protocol):
-    """The registrations that are known."""
+    """The known registrations."""
 
     def known(self) -> Monitored: ...
 
@@ -50,7 +50,7 @@ class Sign(Protocol):
 
 
 class State:
-    """Gauges. `interval` between two sweeps in seconds."""
+    """The gauges. `interval` is the time between sweeps, in seconds."""
 
     def __init__(
         self,
@@ -71,7 +71,7 @@ class State:
         self._interval = interval
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        """Every gauge; those of which nothing is known have no value."""
+        """Every gauge. A gauge without a known value has none."""
         fleet, known, now = self._mirror.peek(), self._register.known(), self._clock()
         registrations = (known.of(fleet) if fleet else known.by_key).values()
         yield from self._of_the_snapshot(fleet, now)
@@ -105,12 +105,12 @@ class State:
             check = last_check(checks, registration)
             version = _label(registration.name), str(registration.version)
             _add_verdict(verdicts, (*version, _label(registration.model_type)), check)
-            for metric, told in check.metrics.items():
-                _add_point(values, ages, (*version, _label(metric)), told, now)
+            for metric, figures in check.metrics.items():
+                _add_point(values, ages, (*version, _label(metric)), figures, now)
         yield from (verdicts, values, ages)
 
     def _reachable(self) -> int | None:
-        """1 or 0, by the newest of all signs; None before the first."""
+        """1 or 0 by the newest sign of life or failure of MLflow; None before the first."""
         last = [(kind, self._journal.last(kind)) for kind in KINDS]
         signs = [(entry.get("succeeded_at") or 0, True) for _, entry in last]
         signs += [(entry.get("failed_at") or 0, False) for _, entry in last]
@@ -118,11 +118,11 @@ class State:
         return int(answered) if at else None
 
 
-def _gauge(name: str, told: str, labels: tuple[str, ...] = (), value: float | None = None) -> GaugeMetricFamily:
-    made = GaugeMetricFamily(PREFIX + name, told, labels=labels)
+def _gauge(name: str, text: str, labels: tuple[str, ...] = (), value: float | None = None) -> GaugeMetricFamily:
+    gauge = GaugeMetricFamily(PREFIX + name, text, labels=labels)
     if value is not None:
-        made.add_metric((), value)
-    return made
+        gauge.add_metric((), value)
+    return gauge
 
 
 def _add_verdict(verdicts: GaugeMetricFamily, labels: tuple[str, ...], check: Check) -> None:
@@ -131,20 +131,20 @@ def _add_verdict(verdicts: GaugeMetricFamily, labels: tuple[str, ...], check: Ch
 
 
 def _add_point(
-    values: GaugeMetricFamily, ages: GaugeMetricFamily, labels: tuple[str, ...], told: Mapping[str, Any], now: int
+    values: GaugeMetricFamily, ages: GaugeMetricFamily, labels: tuple[str, ...], figures: Mapping[str, Any], now: int
 ) -> None:
-    value = told.get("last")
+    value = figures.get("last")
     if value is not None and not isnan(value):
         values.add_metric(labels, value)
     try:
-        age = age_ms(parse_rfc3339(told.get("last_at"), "last_at"), now)
+        age = age_ms(parse_rfc3339(figures.get("last_at"), "last_at"), now)
     except InvalidInput:
-        # No point yet.
+        # The metric has no point yet.
         return
     if age is not None:
         ages.add_metric(labels, age / 1000)
 
 
 def _label(text: str) -> str:
-    """A name as text that can be sent: half a surrogate pair is written as `\\ud800`."""
+    """A name as text that can be encoded: half a surrogate pair becomes `\\ud800`."""
     return text.encode("utf-8", "backslashreplace").decode()
