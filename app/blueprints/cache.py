@@ -49,7 +49,7 @@ def refresh_cache() -> Response:
 @blp.response(200, ClearedSchema, headers=AGE_HEADERS)
 def clear_cache() -> Response:
     """Remove the persisted snapshot. Every worker goes on serving the snapshot that it has in memory."""
-    if not tower().cache_report.clear():
+    if not tower().mirror.clear():
         raise TowerError("The persisted snapshot could not be removed. Check the rights on CACHE_DIRECTORY.")
     result = {
         "message": "Persistent cache cleared successfully",

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from app.domain.errors import TowerError
 from app.domain.held import News, Token
 from app.domain.monitoring.monitor_runs import MonitorState, Verdict
+from app.domain.monitoring.monitored import Monitored
 from app.domain.monitoring.observations import Observation
 from app.domain.registry.fleet import Edition, Fleet
 from app.domain.registry.models import (
@@ -126,12 +127,11 @@ class Gateway(TimeBounds, Protocol):
         """The open monitor runs of one version; the first one counts."""
         ...
 
-    def open_monitor_run(self, wanted: Registration) -> Registration:
-        """Open a monitor run; the registration that is returned has its id."""
-        ...
+    def look_up_registrations(self, name: str, version: int | None) -> Sequence[Registration]:
+        """The open monitor runs of a version, or of a model, the one that counts first; mostly in one request.
 
-    def end_monitor_run(self, run_id: str, by: str, reason: str) -> int:
-        """End a monitor run; returns the time of its end, in milliseconds."""
+        Those of a deleted experiment are not found, and it is not restored.
+        """
         ...
 
     def monitor_states(self) -> Sequence[MonitorState] | None:
@@ -148,6 +148,34 @@ class Gateway(TimeBounds, Protocol):
 
     def verdict_changes(self, run_ids: Sequence[str]) -> Mapping[str, Sequence[tuple[int, str]]]:
         """Every change of verdict (time in milliseconds, verdict) of some monitor runs, by run id."""
+        ...
+
+    def register_webhook(self, url: str, secret: str) -> Subscription:
+        """Make MLflow deliver its registry's events to an address. Repeated calls leave one webhook."""
+        ...
+
+    def list_webhooks(self) -> Sequence[Subscription]:
+        """Every webhook of MLflow, not only the tower's."""
+        ...
+
+    def remove_webhook(self, subscription_id: str) -> None:
+        """Remove a webhook of the tower. `NotFound` if there is none, `InvalidInput` if it is not the tower's."""
+        ...
+
+    def test_webhook(self, subscription_id: str) -> tuple[bool, str]:
+        """Make MLflow deliver an example to a webhook of the tower; returns whether that succeeded, and the result."""
+        ...
+
+
+class WritingGateway(Gateway, Protocol):
+    """A gateway that also writes to monitor runs. Workers do not have it."""
+
+    def open_monitor_run(self, wanted: Registration) -> Registration:
+        """Open a monitor run; the registration that is returned has its id."""
+        ...
+
+    def end_monitor_run(self, run_id: str, by: str, reason: str) -> int:
+        """End a monitor run; returns the time of its end, in milliseconds."""
         ...
 
     def log_observations(self, run_id: str, observations: Sequence[Observation]) -> None:
@@ -172,24 +200,8 @@ class Gateway(TimeBounds, Protocol):
         """Write up to when receivers were notified: a time in milliseconds by the id of the receiver."""
         ...
 
-    def register_webhook(self, url: str, secret: str) -> Subscription:
-        """Make MLflow deliver its registry's events to an address. Repeated calls leave one webhook."""
-        ...
 
-    def list_webhooks(self) -> Sequence[Subscription]:
-        """Every webhook of MLflow, not only the tower's."""
-        ...
-
-    def remove_webhook(self, subscription_id: str) -> None:
-        """Remove a webhook of the tower. `NotFound` if there is none, `InvalidInput` if it is not the tower's."""
-        ...
-
-    def test_webhook(self, subscription_id: str) -> tuple[bool, str]:
-        """Make MLflow deliver an example to a webhook of the tower; returns whether that succeeded, and the result."""
-        ...
-
-
-class OwnGateway(Gateway, Protocol):
+class OwnGateway(WritingGateway, Protocol):
     """A gateway that talks to MLflow from this process."""
 
     def warm(self) -> None:
@@ -212,15 +224,9 @@ class OwnGateway(Gateway, Protocol):
 
 
 class SharedCache(Protocol):
-    """The cache that the workers share. Values are JSON-shaped; a value that cannot be read is a miss."""
+    """The values that the processes of a host share, for reading. They are JSON-shaped; an unreadable one is a miss."""
 
     def get(self, key: str) -> Any: ...
-
-    def set(self, key: str, value: Any) -> bool:
-        """Store a value; returns whether others can see it. A full or read-only disk is False, never an exception."""
-        ...
-
-    def delete(self, key: str) -> bool: ...
 
     def token(self, key: str) -> Token | None:
         """Changes whenever the value is written; None if there is no value."""
@@ -242,6 +248,16 @@ class SharedCache(Protocol):
         ...
 
 
+class WritableCache(SharedCache, Protocol):
+    """A `SharedCache` that can be written. Workers do not have it."""
+
+    def set(self, key: str, value: Any) -> bool:
+        """Whether the others can see the value: False, never an exception, where a disk is full or read-only."""
+        ...
+
+    def delete(self, key: str) -> bool: ...
+
+
 class HeldLock(Protocol):
     """A lock that is held."""
 
@@ -254,7 +270,7 @@ class HeldLock(Protocol):
         ...
 
 
-class StoredCache(SharedCache, Protocol):
+class StoredCache(WritableCache, Protocol):
     """A `SharedCache` that holds nothing itself: a value is either stored or refused."""
 
     def set_many(self, values: Mapping[str, Any]) -> bool:
@@ -284,12 +300,6 @@ class Holder(Protocol):
     def news(self, holder: str, serial: int) -> News:
         """The keys that are held, and the values after a serial of this holder."""
         ...
-
-    def put(self, key: str, body: bytes) -> None:
-        """Store or hold a value, as JSON, that a worker could not store."""
-        ...
-
-    def delete(self, key: str) -> bool: ...
 
 
 class Locks(Protocol):
@@ -327,6 +337,10 @@ class SnapshotSource(Protocol):
         """Read some registered models again; returns how many of them had changed."""
         ...
 
+    def forget(self) -> bool:
+        """Remove the shared snapshot; returns whether it is gone. Every process keeps its own."""
+        ...
+
 
 class HistorySource(Protocol):
     """Provides a worker with the history of the registrations, from this process or from the agent."""
@@ -352,11 +366,66 @@ class RefreshTrigger(Protocol):
         ...
 
 
-class CheckTrigger(Protocol):
-    """Starts what a change to a registration needs, in this process or in the agent."""
+class RegistrationWrites(Protocol):
+    """Writes what clients change about registrations to MLflow, in this process or in the agent.
 
-    def check_soon(self, name: str, version: int) -> None:
-        """Have one version checked within seconds."""
+    Settings are what a client sent as JSON, whatever that is.
+
+    Every method may raise `MlflowUnavailable`, and `LockTimeout` where others change the same thing for too long.
+    """
+
+    def register(self, name: str, version: str, model_type: str, registered_by: str, settings: Any) -> Registration:
+        """Open a monitor run. Raises `NotFound`, and `InvalidInput` where one is open or the settings are bad."""
+        ...
+
+    def change_settings(self, name: str, version: str, patch: Any) -> Registration:
+        """Apply a change to the settings; None restores all defaults. Raises `NotFound` and `InvalidInput`."""
+        ...
+
+    def observe(self, name: str, version: str, observations: Sequence[Observation]) -> Registration:
+        """Write all observations to the monitor run, or none. Raises `NotFound`."""
+        ...
+
+    def remove(self, name: str, version: str, removed_by: str) -> int:
+        """End the monitor run and return the time of that, in milliseconds. Raises `NotFound` where none is open."""
+        ...
+
+
+class RegistrationSource(Protocol):
+    """Provides registrations that a process does not know, from this process or from the agent.
+
+    Every method may raise `MlflowUnavailable` or `LockTimeout`.
+    """
+
+    def within(self, seconds: float) -> AbstractContextManager[Any]:
+        """Bound the time of all calls in the block together."""
+        ...
+
+    def read(self) -> Monitored:
+        """All registrations. MLflow is asked where no list is shared, and always where the cache is disabled."""
+        ...
+
+    def look_up(self, name: str, version: int | None) -> bool:
+        """Ask MLflow for registrations of a version or of a model that the list lacks; whether some were added.
+
+        MLflow is not asked where it was asked for the same less than two seconds ago.
+        """
+        ...
+
+
+class MlflowFacts(Protocol):
+    """Provides figures of MLflow that the processes share, from this process or from the agent."""
+
+    def within(self, seconds: float) -> AbstractContextManager[Any]:
+        """Bound the time of all calls in the block together."""
+        ...
+
+    def signs_of_life(self) -> tuple[bool, int | None]:
+        """Whether MLflow answers, and its number of active experiments (None: it never said). Asked within 1.5 s."""
+        ...
+
+    def count_of_runs(self) -> tuple[int, int] | None:
+        """The number of runs and the time of the count, in milliseconds. Counted now where there is no count yet."""
         ...
 
 

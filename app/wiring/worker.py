@@ -6,7 +6,17 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from app.domain.ports import CheckTrigger, Clock, Gateway, HistorySource, Holder, RefreshTrigger, SnapshotSource
+from app.domain.ports import (
+    Clock,
+    Gateway,
+    HistorySource,
+    Holder,
+    MlflowFacts,
+    RefreshTrigger,
+    RegistrationSource,
+    RegistrationWrites,
+    SnapshotSource,
+)
 from app.domain.redact import without_userinfo
 from app.domain.updates import ALIASES, CHANGES, CHECKS, PUSH, SWEEP
 from app.services.agent import AgentLink, Keeper, remote
@@ -19,6 +29,7 @@ from app.services.answers.health_report import HealthReport
 from app.services.answers.history_report import HistoryReport
 from app.services.answers.monitoring_report import MonitoringReport
 from app.services.answers.runs import Runs
+from app.services.host.holding_cache import ReadingCache
 from app.services.host.keys import KeyRing
 from app.services.host.scheduler import TICK_SECONDS, Jobs, Scheduler
 from app.services.host.temporary_directory import keep_directories
@@ -26,14 +37,18 @@ from app.services.mirror.deliveries import DeliveryDesk
 from app.services.mirror.health import Health
 from app.services.mirror.journal import Journal
 from app.services.mirror.model_tracker import ModelTracker
+from app.services.mirror.run_counter import RunCount
+from app.services.mirror.server_record import ServerRecord
+from app.services.mirror.snapshots import Snapshots
 from app.services.mlflow_gateway.store import ensure_store, missing_driver
 from app.services.monitoring.checks import Checks
 from app.services.monitoring.comparison import Comparison
 from app.services.monitoring.drift import Drift
-from app.services.monitoring.registration_desk import RegistrationDesk
+from app.services.monitoring.histories import Histories
 from app.services.monitoring.registration_list import RegistrationList
-from app.wiring.shared import AgentApi, services, stores
-from app.wiring.world import Host, World, agent_locks, patience_of
+from app.services.monitoring.registration_requests import RegistrationRequests
+from app.wiring.shared import AgentApi, interval_of, rules_of, snapshot_source_of, tracker_options
+from app.wiring.world import Host, World, agent_locks, patience_of, source_of
 from config import API_VERSION, RELEASE, ROOT, BadSetting, Settings, as_json
 
 if TYPE_CHECKING:
@@ -49,7 +64,7 @@ class Tower:
     """Everything that a view may call. `config` is the body of `GET /config`."""
 
     catalogue: Catalogue
-    registrations: RegistrationDesk
+    registrations: RegistrationRequests
     monitoring: MonitoringReport
     history: HistoryReport
     drift: Drift
@@ -128,56 +143,61 @@ def build_worker(settings: Settings, world: World, agent: AgentApi | None = None
             raise ValueError("a worker needs an agent, or a host where one can be kept")
         link, keeper = AgentLink(patience_of(settings)), _keeper(settings, world.host)
         agent = remote_agent(link)
-    shared = stores(settings, world, agent.holder)
-    own = services(settings, world, shared, agent.gateway, agent.snapshot_source)
-    tracker, registrations = own.tracker, own.registrations
-    generations = Generations(tracker, registrations, shared.checks, shared.rules, settings.stale_after_days)
+    source, rules, cached = source_of(settings), rules_of(settings), settings.enable_cache
+    cache = ReadingCache(world.cache, agent.holder)
+    snapshots = Snapshots(cache, snapshot_source_of(settings))
+    journal = Journal(cache, world.clock, settings.cache_timeout_seconds)
+    checks = Checks(cache, source)
+    # Instances with different cache directories keep separate histories.
+    histories = Histories(world.cache, source)
+    tracker = ModelTracker(snapshots, agent.snapshot_source, rules, world.clock, tracker_options(settings))
+    registrations = RegistrationList(cache, agent.registration_source, world.monotonic, source, cached, tracker)
+    runs = RunCount(cache, agent.mlflow_facts, world.monotonic, source, cached)
+    generations = Generations(tracker, registrations, checks, rules, settings.stale_after_days)
     max_age = int(settings.cache_max_age_hours * _HOUR_MS)
     lists = CatalogueOptions(settings.max_models_returned, max_age)
-    catalogue = Catalogue(tracker, registrations, generations, own.counter, world.clock, lists)
+    catalogue = Catalogue(tracker, registrations, generations, runs, world.clock, lists)
     history = HistoryReport(
         agent.gateway,
         tracker,
-        shared.histories,
+        histories,
         agent.history_source,
         world.clock,
         settings.max_models_returned,
         max_age,
     )
-    health = Health(
-        agent.gateway, shared.cache, world.refresh_locks, world.clock, world.monotonic, world.gateway.gives_sign
-    )
+    health = Health(cache, agent.mlflow_facts, world.clock, world.monotonic, world.gateway.gives_sign)
     secret = settings.mlflow_webhook_secret
     views = Tower(
         catalogue=catalogue,
-        registrations=RegistrationDesk(registrations, own.writer, agent.check_trigger),
+        registrations=RegistrationRequests(agent.registration_writes, registrations),
         monitoring=MonitoringReport(
             tracker,
             registrations,
-            shared.checks,
+            checks,
             generations,
             world.clock,
             settings.max_models_returned,
         ),
         history=history,
         drift=Drift(agent.gateway, tracker, registrations, world.clock),
-        comparison=Comparison(agent.gateway, shared.rules, world.clock),
+        comparison=Comparison(agent.gateway, rules, world.clock),
         runs=Runs(agent.gateway),
         mirror=tracker,
         refresh_trigger=agent.refresh_trigger,
         deliveries=DeliveryDesk(secret.get_secret_value() if secret else None, agent.refresh_trigger, world.clock),
-        health_report=HealthReport(health, tracker, shared.journal, registrations, catalogue),
+        health_report=HealthReport(health, tracker, journal, registrations, catalogue),
         cache_report=CacheReport(
-            shared.snapshots,
-            shared.journal,
+            snapshots,
+            journal,
             tracker,
             catalogue,
             health,
-            shared.server,
+            ServerRecord(cache, source),
             world.clock,
             _report_options(settings),
         ),
-        exposition=_exposition(world, shared.interval, tracker, registrations, shared.checks, shared.journal, health),
+        exposition=_exposition(world, interval_of(settings), tracker, registrations, checks, journal, health),
         keys=KeyRing(settings.api_tokens_file) if settings.api_tokens_file else None,
         assets=Assets(ROOT / "app" / "static"),
         config=public_config(settings),
@@ -185,7 +205,7 @@ def build_worker(settings: Settings, world: World, agent: AgentApi | None = None
         clock=world.clock,
     )
     jobs: dict[Any, float] = {
-        shared.cache.look: 1,
+        cache.look: 1,
         world.instruments.look: 1,
         keep_directories: 1,
         tracker.catch_up: TICK_SECONDS,
@@ -204,7 +224,9 @@ def remote_agent(link: AgentLink) -> AgentApi:
         remote(Gateway, link),
         remote(SnapshotSource, link),
         remote(RefreshTrigger, link),
-        remote(CheckTrigger, link),
+        remote(RegistrationWrites, link),
+        remote(RegistrationSource, link),
+        remote(MlflowFacts, link),
         remote(HistorySource, link),
         remote(Holder, link),
     )

@@ -648,3 +648,20 @@ def test_a_run_that_is_deleted_is_there_and_one_that_was_collected_is_gone(case:
     live, deleted = case.world.add_run(), case.world.add_run()
     case.world.delete_run(deleted)
     assert case.gateway.gone_runs([live, deleted, "0" * 32]) == {"0" * 32}
+
+
+@pytest.mark.parametrize("like", ["model", 'Ada\'s "best" \\ model'])
+def test_open_runs_are_looked_up_by_version_and_by_model_without_restoring_a_deleted_experiment(
+    case: Case, like: str
+) -> None:
+    name, other = case.name(like), case.name()
+    for model in (name, name, other):
+        case.world.add_version(model)
+    assert list(case.gateway.look_up_registrations(name, 1)) == []
+    made = [case.register(name, version) for version in (1, 2)]
+    case.register(other, 1)
+    assert list(case.gateway.look_up_registrations(name, 2)) == made[1:]
+    assert sorted(case.gateway.look_up_registrations(name, None), key=lambda run: run.version) == made
+    case.world.delete_experiment(case.experiment)
+    assert list(case.gateway.look_up_registrations(name, None)) == []
+    assert case.gateway.open_registrations() is None

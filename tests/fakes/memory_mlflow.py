@@ -468,6 +468,14 @@ class MemoryGateway:
         self._restore()
         return sorted((r for r in self.world.registrations.values() if r.key == (name, version)), key=precedence)
 
+    def look_up_registrations(self, name: str, version: int | None) -> Sequence[Registration]:
+        self._called("look_up_registrations", (name, version))
+        experiment = self.world.experiments.get(self._experiment)
+        if experiment is None or experiment.lifecycle_stage != "active":
+            return []
+        open_runs = (r for r in self.world.registrations.values() if r.name == name and version in (None, r.version))
+        return sorted(open_runs, key=precedence)
+
     def open_monitor_run(self, wanted: Registration) -> Registration:
         self._called("open_monitor_run")
         if self._experiment not in self.world.experiments:

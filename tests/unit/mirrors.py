@@ -5,10 +5,10 @@ from app.domain.registry.stages import stage_rules
 from app.services.host.file_locks import FileLocks
 from app.services.host.holding_cache import HoldingCache
 from app.services.mirror.change_detector import ChangeDetector
-from app.services.mirror.journal import Journal
+from app.services.mirror.journal import JournalWriter
 from app.services.mirror.model_tracker import ModelTracker, TrackerOptions
 from app.services.mirror.snapshot_publisher import PublisherOptions, SnapshotPublisher
-from app.services.mirror.snapshots import Snapshots
+from app.services.mirror.snapshots import SnapshotStore
 from tests.fakes.memory_mlflow import MemoryGateway
 
 RULES = stage_rules([], [])
@@ -24,8 +24,8 @@ class MirrorProcess:
         clock, seconds = gateway.world.tick, gateway.world.seconds
         self.gateway = gateway
         self.cache = cache
-        self.journal = Journal(cache, clock, options.timeout)
-        self.snapshots = Snapshots(cache, locks, Source("here", RULES))
+        self.journal = JournalWriter(cache, clock, options.timeout)
+        self.snapshots = SnapshotStore(cache, locks, Source("here", RULES))
         self.publisher = SnapshotPublisher(gateway, self.snapshots, self.journal, locks, RULES, clock, seconds, options)
         self.detector = ChangeDetector(gateway, self.snapshots, self.publisher, self.journal, options.timeout)
         self.tracker = ModelTracker(self.snapshots, self.publisher, RULES, clock, TrackerOptions(options.cached))

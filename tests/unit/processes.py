@@ -7,7 +7,7 @@ from typing import Any
 from app.domain.errors import MlflowUnavailable
 from app.domain.held import News
 from app.services.host.file_cache import FileCache
-from app.services.host.holding_cache import HoldingCache
+from app.services.host.holding_cache import HoldingCache, ReadingCache
 from app.services.host.marks import Marks
 
 
@@ -28,12 +28,6 @@ class Link:
     def news(self, holder: str, serial: int) -> News:
         return self.agent.news(holder, serial)
 
-    def put(self, key: str, body: bytes) -> None:
-        self.agent.put(key, body)
-
-    def delete(self, key: str) -> bool:
-        return self.agent.delete(key)
-
 
 class Processes:
     """An agent and two workers over one directory, where a file may stand in the way."""
@@ -42,7 +36,7 @@ class Processes:
         self.directory = directory
         self.agent = HoldingCache(FileCache(directory, marks))
         self.link = Link(self.agent)
-        self.one, self.two = (HoldingCache(FileCache(directory, marks), self.link) for _ in range(2))
+        self.one, self.two = (ReadingCache(FileCache(directory, marks), self.link) for _ in range(2))
 
     def block(self) -> None:
         if self.directory.exists():

@@ -14,7 +14,7 @@ from app.services.host.file_locks import FileLocks
 from app.services.host.holding_cache import HoldingCache
 from app.services.host.marks import shared_marks
 from app.services.monitoring.historian import Historian
-from app.services.monitoring.histories import Histories
+from app.services.monitoring.histories import Histories, HistoryStore
 from tests.fakes.memory_mlflow import MemoryGateway
 from tests.fakes.memory_world import Clock
 from tests.unit.mirrors import MirrorProcess
@@ -37,13 +37,13 @@ class Pair:
     ) -> None:
         self.gateway = gateway or MemoryGateway()
         clock, locks = Clock(self.gateway), FileLocks(directory / "locks", "x")
-        self.store = Histories(agents, locks, "x")
+        self.store = HistoryStore(agents, locks, "x")
         mirror = MirrorProcess(self.gateway, HoldingCache(agents), locks)
         self.historian = Historian(self.gateway, self.store, mirror.snapshots, clock, 60)
         self.report = HistoryReport(
             self.gateway,
             mirror.tracker,
-            Histories(workers, locks, "x"),
+            Histories(workers, "x"),
             self.historian,
             clock,
             1000,
@@ -74,7 +74,7 @@ def test_where_nothing_can_be_stored_a_worker_asks_the_process_that_reads_mlflow
     disk.full = False
     pair.open("n")
     assert pair.total() == 5
-    assert Histories(disk, FileLocks(tmp_path / "locks", "x"), "x").newest() is not None
+    assert Histories(disk, "x").newest() is not None
 
 
 def test_a_worker_that_sees_other_files_is_up_to_date_after_its_tick(tmp_path: Path) -> None:
@@ -98,7 +98,7 @@ def test_what_somebody_damaged_is_read_from_mlflow_again_and_written_anew(tmp_pa
             path.write_bytes(content[:-9])
     again = Pair(FileCache(tmp_path / "cache"), FileCache(tmp_path / "cache"), tmp_path, pair.gateway)
     assert again.total() == 20
-    assert Histories(disk, FileLocks(tmp_path / "locks", "x"), "x").newest() is not None
+    assert Histories(disk, "x").newest() is not None
 
 
 def test_after_the_loss_of_the_cache_directory_the_next_event_stores_the_whole_history_again(tmp_path: Path) -> None:
@@ -108,7 +108,7 @@ def test_after_the_loss_of_the_cache_directory_the_next_event_stores_the_whole_h
         pair.open(f"m{number}")
     shutil.rmtree(tmp_path / "cache")
     pair.open("n")
-    stored = Histories(FileCache(tmp_path / "cache"), FileLocks(tmp_path / "locks", "x"), "x").newest()
+    stored = Histories(FileCache(tmp_path / "cache"), "x").newest()
     assert stored is not None
     assert sum(len(segment.runs) for segment in stored.segments) == 21
 

@@ -1,6 +1,5 @@
 """Where nothing can be stored: what one process writes, the others have from the agent; the disk has it later."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,36 +15,30 @@ def processes(tmp_path: Path) -> Processes:
     return Processes(tmp_path / "cache")
 
 
-@pytest.mark.parametrize("writer", [lambda p: p.agent, lambda p: p.one])
-def test_what_cannot_be_stored_is_seen_by_every_process(
-    processes: Processes, writer: Callable[[Processes], HoldingCache]
-) -> None:
-    writer(processes).set("k", "old")
+def test_what_cannot_be_stored_is_seen_by_every_process(processes: Processes) -> None:
+    processes.agent.set("k", "old")
     processes.block()
     marks = [process.mark("k") for process in (processes.agent, processes.one, processes.two)]
-    assert writer(processes).set("k", {"new": 1})
+    assert processes.agent.set("k", {"new": 1})
     assert processes.values() == [{"new": 1}] * 3
     after = [process.mark("k") for process in (processes.agent, processes.one, processes.two)]
     assert all(new != old for new, old in zip(after, marks, strict=True))
-    writer(processes).set("k", {"newer": 2})
+    processes.agent.set("k", {"newer": 2})
     assert processes.values() == [{"newer": 2}] * 3
 
 
-@pytest.mark.parametrize("writer", [lambda p: p.agent, lambda p: p.one])
-def test_with_marks_every_process_sees_it_at_once_without_a_look(
-    tmp_path: Path, writer: Callable[[Processes], HoldingCache]
-) -> None:
+def test_with_marks_every_process_sees_it_at_once_without_a_look(tmp_path: Path) -> None:
     processes = Processes(tmp_path / "cache", shared_marks())
     everybody = (processes.agent, processes.one, processes.two)
-    writer(processes).set("k", "old")
+    processes.agent.set("k", "old")
     processes.block()
     marks = [process.mark("k") for process in everybody]
     for value in ("new", "newer"):
-        assert writer(processes).set("k", value)
+        assert processes.agent.set("k", value)
         before, marks = marks, [process.mark("k") for process in everybody]
         assert [process.get("k") for process in everybody] == [value] * 3
         assert all(new != old for new, old in zip(marks, before, strict=True))
-    writer(processes).delete("k")
+    processes.agent.delete("k")
     assert all(process.mark("k") != old for process, old in zip(everybody, marks, strict=True))
     assert [process.get("k") for process in everybody] == [None] * 3
 
@@ -67,39 +60,28 @@ def test_an_agent_that_does_not_answer_is_asked_once_and_again_with_the_next_loo
 
 def test_it_is_stored_as_soon_as_that_goes_again_and_then_held_by_nobody(processes: Processes) -> None:
     processes.block()
-    processes.one.set("k", 1)
+    processes.agent.set("k", 1)
     processes.free()
     assert processes.values() == [1] * 3
     assert FileCache(processes.directory).get("k") == 1
-    processes.two.set("k", 2)
+    processes.agent.set("k", 2)
     assert processes.values() == [2] * 3
     assert FileCache(processes.directory).get("k") == 2
 
 
 def test_an_old_directory_that_is_put_back_brings_nothing_old_back(processes: Processes) -> None:
-    processes.one.set("k", "old")
+    processes.agent.set("k", "old")
     processes.block()
-    processes.one.set("k", "new")
+    processes.agent.set("k", "new")
     processes.free()
     processes.directory.with_name("moved").rename(processes.directory)
     assert processes.values() == ["new"] * 3
     assert FileCache(processes.directory).get("k") == "new"
 
 
-def test_a_worker_without_an_agent_keeps_what_it_wrote_and_says_that_nobody_else_has_it(processes: Processes) -> None:
-    processes.block()
-    processes.link.is_cut = True
-    assert processes.one.set("k", 1) is False
-    assert processes.one.get("k") == 1
-    assert processes.two.get("k") is None
-    processes.link.is_cut = False
-    assert processes.one.set("k", 2) is True
-    assert processes.values() == [2] * 3
-
-
 def test_a_new_agent_is_believed_and_what_the_old_one_held_is_gone(processes: Processes) -> None:
     processes.block()
-    processes.one.set("k", 1)
+    processes.agent.set("k", 1)
     processes.link.agent = HoldingCache(FileCache(processes.directory))
     assert processes.values()[1:] == [None, None]
     processes.link.agent.set("k", 2)
@@ -108,7 +90,7 @@ def test_a_new_agent_is_believed_and_what_the_old_one_held_is_gone(processes: Pr
 
 def test_what_is_deleted_is_gone_everywhere(processes: Processes) -> None:
     processes.block()
-    processes.one.set("k", 1)
+    processes.agent.set("k", 1)
     processes.two.look()
-    assert processes.two.delete("k")
+    assert processes.agent.delete("k")
     assert processes.values() == [None] * 3

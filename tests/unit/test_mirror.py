@@ -13,7 +13,7 @@ from app.domain.registry.codec import INDEX, Source
 from app.domain.registry.models import Inventory
 from app.services.host.file_cache import FileCache
 from app.services.host.file_locks import FileLocks
-from app.services.host.holding_cache import HoldingCache
+from app.services.host.holding_cache import HoldingCache, ReadingCache
 from app.services.mirror.model_tracker import ModelTracker, TrackerOptions
 from app.services.mirror.snapshot_publisher import PublisherOptions
 from app.services.mirror.snapshots import Snapshots
@@ -242,8 +242,8 @@ def test_a_version_that_the_mirror_has_is_not_looked_up(make: Make, gateway: Slo
 
 def worker_of(agent: MirrorProcess, directory: Path, locks: FileLocks, gateway: SlowGateway) -> ModelTracker:
     """A worker's mirror: it asks the agent."""
-    cache = HoldingCache(FileCache(directory), Link(agent.cache))
-    snapshots = Snapshots(cache, locks, Source("here", RULES))
+    cache = ReadingCache(FileCache(directory), Link(agent.cache))
+    snapshots = Snapshots(cache, Source("here", RULES))
     return ModelTracker(snapshots, agent.publisher, RULES, gateway.world.tick, TrackerOptions())
 
 

@@ -19,10 +19,10 @@ from app.domain.registry.fleet import Fleet, swept
 from app.domain.registry.models import Inventory, Registration
 from app.services.host.file_cache import FileCache
 from app.services.host.file_locks import FileLocks
-from app.services.host.holding_cache import HoldingCache
+from app.services.host.holding_cache import HeldCache, HoldingCache
 from app.services.monitoring.monitor_run_writer import MonitorRunWriter
 from app.services.monitoring.reconciler import Reconciler
-from app.services.monitoring.registration_list import RegistrationList
+from app.services.monitoring.registration_list import RegistrationList, RegistrationStore
 from tests.fakes.memory_mlflow import MemoryGateway
 from tests.unit.mirrors import RULES, MirrorProcess
 from tests.unit.processes import Processes
@@ -51,8 +51,8 @@ class Process:
     def __init__(self, cache: HoldingCache, gateway: MemoryGateway, locks: FileLocks) -> None:
         world, nowhere = gateway.world, HoldingCache(FileCache(Path("/dev/null/cache")))
         # A mirror that has read nothing, and keeps nothing.
-        mirror = MirrorProcess(gateway, nowhere, locks).tracker
-        self.registrations = RegistrationList(gateway, cache, locks, world.seconds, "here", True, mirror)
+        mirror = self.mirror = MirrorProcess(gateway, nowhere, locks).tracker
+        self.registrations = RegistrationStore(gateway, cache, locks, world.seconds, "here", True, mirror)
         self.writer = MonitorRunWriter(gateway, self.registrations, mirror, locks, world.tick)
         self.reconciler = Reconciler(gateway, self.registrations, self.writer)
 
@@ -67,6 +67,11 @@ def process(tmp_path: Path, gateway: MemoryGateway, locks: FileLocks) -> Process
 
 def process_over(directory: Path, gateway: MemoryGateway, locks: FileLocks) -> Process:
     return Process(HoldingCache(FileCache(directory / "cache")), gateway, locks)
+
+
+def worker_of(agent: Process, cache: HeldCache, gateway: MemoryGateway) -> RegistrationList:
+    """A worker's list: it asks the agent for what it does not know."""
+    return RegistrationList(cache, agent.registrations, gateway.world.seconds, "here", True, agent.mirror)
 
 
 def fleet_of(gateway: MemoryGateway) -> Fleet:
@@ -239,17 +244,16 @@ def test_a_version_that_mlflow_says_nothing_of_is_not_gone_and_holds_up_no_other
 def test_a_registration_that_cannot_be_stored_is_known_to_every_worker_at_once(
     gateway: MemoryGateway, locks: FileLocks, tmp_path: Path
 ) -> None:
-    """Of two workers, each makes one while a file stands where the directory of the cache was."""
+    """The agent makes two while a file stands where the directory of the cache was."""
     processes = Processes(tmp_path / "cache")
-    one, two = (Process(cache, gateway, locks) for cache in (processes.one, processes.two))
-    assert one.listed() == two.listed() == []
+    agent = Process(processes.agent, gateway, locks)
+    workers = [worker_of(agent, cache, gateway) for cache in (processes.one, processes.two)]
+    assert [worker.peek().by_key for worker in workers] == [{}, {}]
     processes.block()
-    one.writer.register("m", "1", "classifier", "ada")
-    assert two.registrations.is_monitored("m", "1")
-    two.writer.register("m", "2", "classifier", "ada")
-    assert one.registrations.is_monitored("m", "2")
-    processes.one.look()
-    assert one.listed() == two.listed() == [1, 2]
+    for version in ("1", "2"):
+        agent.writer.register("m", version, "classifier", "ada")
+        assert all(worker.is_monitored("m", version) for worker in workers)
+    assert [len(worker.peek().by_key) for worker in workers] == [2, 2]
     processes.free()
     processes.values()
     assert process_over(tmp_path, gateway, locks).listed() == [1, 2]

@@ -17,7 +17,7 @@ from app.domain.registry.fleet import Fleet
 from app.domain.registry.models import Registration
 from app.domain.times import rfc3339
 from app.services.host.file_cache import FileCache
-from app.services.mirror.journal import Journal
+from app.services.mirror.journal import Journal, JournalWriter
 from app.services.mlflow_gateway.calls import Calls
 from app.services.telemetry.exposition import Exposition
 from app.services.telemetry.files import SIZES
@@ -124,7 +124,7 @@ def test_whether_mlflow_answers_is_told_by_the_newest_sign_there_is(tmp_path: Pa
     assert ("control_tower_mlflow_up", ()) not in told(known, tmp_path)
     known.last_sign = NOW - 60_000, False
     assert figure(told(known, tmp_path), "mlflow_up") == 0
-    with Journal(FileCache(tmp_path), lambda: NOW - 1000, 300).entry("changes"):
+    with JournalWriter(FileCache(tmp_path), lambda: NOW - 1000, 300).entry("changes"):
         pass
     assert figure(told(known, tmp_path), "mlflow_up") == 1
     known.last_sign = NOW, False
@@ -179,7 +179,7 @@ def test_a_request_to_mlflow_fails_where_mlflow_gives_no_answer_not_where_it_say
 
 def test_refreshes_are_timed_by_kind_and_counted_where_they_fail(tmp_path: Path) -> None:
     counted = alone()
-    journal = Journal(FileCache(tmp_path), lambda: NOW, 300, counted)
+    journal = JournalWriter(FileCache(tmp_path), lambda: NOW, 300, counted)
     with journal.entry("sweep"):
         pass
     with pytest.raises(MlflowUnavailable), journal.entry("push"):

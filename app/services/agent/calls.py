@@ -13,7 +13,7 @@ from typing import Any, TypeVar, get_type_hints
 import msgspec
 
 from app.domain import errors
-from app.domain.errors import Busy, MlflowUnavailable, TowerError
+from app.domain.errors import Busy, InvalidInput, MlflowUnavailable, TowerError
 from app.domain.ports import TimeBounds
 
 T = TypeVar("T")
@@ -76,7 +76,11 @@ class Method:
         """A call as bytes. Raises `TypeError` where the arguments do not fit the method."""
         bound = self.signature.bind(*args, **kwargs)
         bound.apply_defaults()
-        return _Pack(Request(self.interface, self.name, msgspec.Raw(_Pack(bound.args)), seconds))
+        try:
+            packed = _Pack(bound.args)
+        except RecursionError:
+            raise InvalidInput("The request is nested too deeply.") from None
+        return _Pack(Request(self.interface, self.name, msgspec.Raw(packed), seconds))
 
     def outcome(self, content: bytes) -> Any:
         """The value of an answer. Raises the error that the answer carries."""

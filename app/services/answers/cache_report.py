@@ -51,10 +51,6 @@ class CacheReport:
         self._clock = clock
         self._options = options
 
-    def clear(self) -> bool:
-        """Remove the stored snapshot. Returns whether there was one. Every worker goes on serving its own copy."""
-        return self._snapshots.forget()
-
     def info(self) -> dict[str, Any]:
         """The body of `/cache/info`."""
         figures = self._catalogue.figures()

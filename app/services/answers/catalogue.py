@@ -20,7 +20,7 @@ from app.domain.views import experiment_info, model_info, version_info
 from app.services.answers.generations import CheckedGeneration, Generation, Generations, Made
 from app.services.answers.prepared import Answer, Prepared
 from app.services.mirror.model_tracker import ModelTracker
-from app.services.mirror.run_counter import RunCounter
+from app.services.mirror.run_counter import RunCount
 from app.services.monitoring.registration_list import RegistrationList
 
 
@@ -40,7 +40,7 @@ class Catalogue:
         mirror: ModelTracker,
         register: RegistrationList,
         generations: Generations,
-        runs: RunCounter,
+        runs: RunCount,
         clock: Clock,
         options: CatalogueOptions,
     ) -> None:

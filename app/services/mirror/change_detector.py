@@ -11,9 +11,9 @@ from app.domain.registry.fleet import Fleet
 from app.domain.registry.models import ModelReading
 from app.domain.updates import ALIASES, CHANGES, PUSH
 from app.services.host.gatherer import Gatherer
-from app.services.mirror.journal import Journal
+from app.services.mirror.journal import JournalWriter
 from app.services.mirror.snapshot_publisher import SnapshotPublisher
-from app.services.mirror.snapshots import Snapshots
+from app.services.mirror.snapshots import SnapshotStore
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -31,9 +31,9 @@ class ChangeDetector:
     def __init__(
         self,
         gateway: Gateway,
-        snapshots: Snapshots,
+        snapshots: SnapshotStore,
         publisher: SnapshotPublisher,
-        journal: Journal,
+        journal: JournalWriter,
         timeout: float,
     ) -> None:
         self._gateway = gateway

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from app.domain.errors import TowerError
-from app.domain.ports import Clock, SharedCache, Telemetry
+from app.domain.ports import Clock, SharedCache, Telemetry, WritableCache
 from app.domain.times import age_ms
 from app.domain.updates import SWEEP
 
@@ -18,31 +18,10 @@ _TIMES = ("started_at", "finished_at", "succeeded_at", "failed_at")
 class Journal:
     """A shared entry for each kind of update. The journal only reports: no update depends on it."""
 
-    def __init__(self, cache: SharedCache, clock: Clock, timeout: float, telemetry: Telemetry | None = None) -> None:
+    def __init__(self, cache: SharedCache, clock: Clock, timeout: float) -> None:
         self._cache = cache
         self._clock = clock
         self._timeout_ms = timeout * 1000
-        self._telemetry = telemetry
-
-    @contextmanager
-    def entry(self, kind: str) -> Iterator[dict[str, Any]]:
-        """Note the start and the end or failure of the block, with the fields that it adds to the dictionary."""
-        entry = {**self.last(kind), "started_at": self._clock(), "process": f"{socket.gethostname()}:{os.getpid()}"}
-        if kind == SWEEP:
-            # The other kinds are too short for anybody to see them running.
-            self._cache.set(_key(kind), {**entry, "is_running": True})
-        began = time.monotonic()
-        added: dict[str, Any] = {}
-        try:
-            yield added
-        except Exception as error:
-            self._time(kind, began, failed=True)
-            detail = error.detail if isinstance(error, TowerError) else "Internal error"
-            self._cache.set(_key(kind), {**entry, **self._ended("failed_at"), "error": detail})
-            raise
-        added["duration_seconds"] = round(time.monotonic() - began, 3)
-        self._time(kind, began, failed=False)
-        self._cache.set(_key(kind), {**entry, **added, **self._ended("succeeded_at")})
 
     def last(self, kind: str) -> dict[str, Any]:
         """The last entry. Its times are in milliseconds; a time in the future, of a wrong clock, is None."""
@@ -57,6 +36,35 @@ class Journal:
         age = age_ms(entry.get("started_at"), self._clock())
         # A killed process leaves its entry behind, but no refresh lasts longer than its time-out.
         return bool(entry.get("is_running")) and age is not None and age < self._timeout_ms
+
+
+class JournalWriter(Journal):
+    """The agent's journal: it writes the entries."""
+
+    def __init__(self, cache: WritableCache, clock: Clock, timeout: float, telemetry: Telemetry | None = None) -> None:
+        super().__init__(cache, clock, timeout)
+        self._writable = cache
+        self._telemetry = telemetry
+
+    @contextmanager
+    def entry(self, kind: str) -> Iterator[dict[str, Any]]:
+        """Note the start and the end or failure of the block, with the fields that it adds to the dictionary."""
+        entry = {**self.last(kind), "started_at": self._clock(), "process": f"{socket.gethostname()}:{os.getpid()}"}
+        if kind == SWEEP:
+            # The other kinds are too short for anybody to see them running.
+            self._writable.set(_key(kind), {**entry, "is_running": True})
+        began = time.monotonic()
+        added: dict[str, Any] = {}
+        try:
+            yield added
+        except Exception as error:
+            self._time(kind, began, failed=True)
+            detail = error.detail if isinstance(error, TowerError) else "Internal error"
+            self._writable.set(_key(kind), {**entry, **self._ended("failed_at"), "error": detail})
+            raise
+        added["duration_seconds"] = round(time.monotonic() - began, 3)
+        self._time(kind, began, failed=False)
+        self._writable.set(_key(kind), {**entry, **added, **self._ended("succeeded_at")})
 
     def _time(self, kind: str, began: float, *, failed: bool) -> None:
         if self._telemetry is not None:

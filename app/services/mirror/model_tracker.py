@@ -110,6 +110,11 @@ class ModelTracker:
         except TowerError as error:
             log.debug("No newer snapshot: %s", error.detail)
 
+    def clear(self) -> bool:
+        """Have the shared snapshot removed; returns whether it is gone. Every process keeps its own."""
+        self.peek()
+        return self._source.forget()
+
     def _after_removal(self) -> Fleet | None:
         """The newest fleet after the stored snapshot was removed: the agent may have a newer one than this process."""
         with self._asking:

@@ -4,7 +4,7 @@ import logging
 from typing import Any
 
 from app.domain.errors import TowerError
-from app.domain.ports import Clock, Gateway, Monotonic, SharedCache
+from app.domain.ports import Clock, Gateway, MlflowFacts, Monotonic, SharedCache, WritableCache
 from app.domain.times import DAY_MS
 
 log = logging.getLogger(__name__)
@@ -17,28 +17,78 @@ _WAIT_SECONDS = 2.0
 _RETRY_SECONDS = 15.0
 
 
-class RunCounter:
-    """Counts all runs once a day, and in between only the runs that started since the last count."""
+class SharedCount:
+    """This process's view of the count that the agent shares."""
 
-    def __init__(
-        self, gateway: Gateway, cache: SharedCache, clock: Clock, monotonic: Monotonic, source: str, cached: bool
-    ) -> None:
-        self._gateway = gateway
+    def __init__(self, cache: SharedCache, source: str) -> None:
         self._cache = cache
-        self._clock = clock
-        self._monotonic = monotonic
         self._source = source
-        self._cached = cached
         self._own: dict[str, Any] | None = None
         self._mark: object | None = None
+
+    def known(self) -> tuple[int, int] | None:
+        """The number of runs, and the time of the count in milliseconds; None where there is none yet."""
+        last = self._last()
+        return (last["count"], last["counted_at"]) if last else None
+
+    def _last(self) -> dict[str, Any] | None:
+        mark = self._cache.mark(_COUNT)
+        if mark != self._mark:
+            shared = self._cache.get(_COUNT)
+            if isinstance(shared, dict) and shared.get("source") == self._source:
+                self._own = shared
+            self._mark = mark
+        return self._own
+
+
+class RunCount(SharedCount):
+    """A worker's count: the agent makes one where there is none yet, and always where the cache is disabled."""
+
+    def __init__(self, cache: SharedCache, facts: MlflowFacts, monotonic: Monotonic, source: str, cached: bool) -> None:
+        super().__init__(cache, source)
+        self._facts = facts
+        self._monotonic = monotonic
+        self._cached = cached
+        self._failed_at: float | None = None
+
+    def counted(self) -> tuple[int, int] | None:
+        """The number of runs, and the time of the count in milliseconds; None where MLflow could not be asked."""
+        known = self.known() if self._cached else None
+        if known is not None or self._has_just_failed():
+            return known
+        made = None
+        try:
+            with self._facts.within(_WAIT_SECONDS):
+                made = self._facts.count_of_runs()
+        except TowerError as error:
+            log.warning("The runs are not counted: %s", error.detail)
+        if made is None:
+            self._failed_at = self._monotonic()
+        return made
+
+    def _has_just_failed(self) -> bool:
+        return self._failed_at is not None and self._monotonic() - self._failed_at < _RETRY_SECONDS
+
+
+class RunCounter(SharedCount):
+    """The agent's count: in full once a day, in between only the runs started since."""
+
+    def __init__(
+        self, gateway: Gateway, cache: WritableCache, clock: Clock, monotonic: Monotonic, source: str, cached: bool
+    ) -> None:
+        super().__init__(cache, source)
+        self._writable = cache
+        self._gateway = gateway
+        self._clock = clock
+        self._monotonic = monotonic
+        self._cached = cached
         self._failed_at: float | None = None
 
     def counted(self) -> tuple[int, int] | None:
         """The count and its time in milliseconds. Counts now where there is no count yet, or the cache is disabled."""
         if (not self._cached or self._last() is None) and not self._has_just_failed():
             self.update(_WAIT_SECONDS)
-        last = self._last()
-        return (last["count"], last["counted_at"]) if last else None
+        return self.known()
 
     def update(self, seconds: float) -> None:
         """Bring the count up to date within `seconds`. A failure is logged, and then the old count stays."""
@@ -57,16 +107,7 @@ class RunCounter:
             return
         full_at = now if in_full else last["full_at"]
         self._own = {"count": count, "counted_at": now, "full_at": full_at, "source": self._source}
-        self._cache.set(_COUNT, self._own)
+        self._writable.set(_COUNT, self._own)
 
     def _has_just_failed(self) -> bool:
         return self._failed_at is not None and self._monotonic() - self._failed_at < _RETRY_SECONDS
-
-    def _last(self) -> dict[str, Any] | None:
-        mark = self._cache.mark(_COUNT)
-        if mark != self._mark:
-            shared = self._cache.get(_COUNT)
-            if isinstance(shared, dict) and shared.get("source") == self._source:
-                self._own = shared
-            self._mark = mark
-        return self._own

@@ -4,7 +4,7 @@ import logging
 from typing import Any
 
 from app.domain.errors import TowerError
-from app.domain.ports import Monotonic, OwnGateway, SharedCache
+from app.domain.ports import Monotonic, OwnGateway, SharedCache, WritableCache
 from app.domain.registry.server import Server
 
 log = logging.getLogger(__name__)
@@ -19,11 +19,9 @@ _WAIT_SECONDS = 10.0
 class ServerRecord:
     """The last answer, in the shared cache, with the id of the MLflow that gave it."""
 
-    def __init__(self, cache: SharedCache, source: str, monotonic: Monotonic) -> None:
+    def __init__(self, cache: SharedCache, source: str) -> None:
         self._cache = cache
         self._source = source
-        self._monotonic = monotonic
-        self._due: float | None = None
 
     def last(self) -> Server:
         """The server as it was last known; without a version and workspaces before it was asked."""
@@ -31,6 +29,16 @@ class ServerRecord:
         if not isinstance(found, dict) or found.get("source") != self._source:
             return Server(None)
         return Server(found["version"], tuple(found["workspaces"]))
+
+
+class ServerRecorder(ServerRecord):
+    """The agent's record: it asks the server, and writes the answer."""
+
+    def __init__(self, cache: WritableCache, source: str, monotonic: Monotonic) -> None:
+        super().__init__(cache, source)
+        self._writable = cache
+        self._monotonic = monotonic
+        self._due: float | None = None
 
     def update(self, gateway: OwnGateway) -> None:
         """The agent's tick: ask the server every half hour. A failure is logged, and the last answer stays."""
@@ -51,5 +59,5 @@ class ServerRecord:
             "workspaces": list(server.workspaces),
         }
         if self._cache.get(_KEY) != told:
-            self._cache.set(_KEY, told)
+            self._writable.set(_KEY, told)
             log.info("MLflow's version is %s", server.version or "unknown")

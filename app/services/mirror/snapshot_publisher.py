@@ -13,8 +13,8 @@ from app.domain.registry.models import Inventory, ModelReading
 from app.domain.registry.stages import StageRules
 from app.domain.times import age_ms
 from app.domain.updates import SWEEP
-from app.services.mirror.journal import Journal
-from app.services.mirror.snapshots import Snapshots
+from app.services.mirror.journal import JournalWriter
+from app.services.mirror.snapshots import SnapshotStore
 
 log = logging.getLogger(__name__)
 
@@ -47,8 +47,8 @@ class SnapshotPublisher:
     def __init__(
         self,
         gateway: Gateway,
-        snapshots: Snapshots,
-        journal: Journal,
+        snapshots: SnapshotStore,
+        journal: JournalWriter,
         locks: Locks,
         rules: StageRules,
         clock: Clock,
@@ -120,6 +120,10 @@ class SnapshotPublisher:
         """The newest snapshot as JSON; None where it does not replace this edition."""
         fleet = self._snapshots.newest()
         return self._snapshots.body() if fleet is not None and fleet.edition.replaces(edition) else None
+
+    def forget(self) -> bool:
+        """Remove the shared snapshot; returns whether it is gone. Every process keeps its own."""
+        return self._snapshots.forget()
 
     def look_up(self, names: Sequence[str]) -> int:
         """Read some registered models again. Returns how many had changed. Raises `MlflowUnavailable`."""

@@ -12,7 +12,7 @@ from app.domain.errors import LockTimeout, MlflowUnavailable
 from app.domain.ports import Locks
 from app.domain.registry.codec import INDEX, Source, edition_from, fleet_from, index_value, part_keys, parts_value
 from app.domain.registry.fleet import Edition, Fleet
-from app.services.host.holding_cache import HoldingCache
+from app.services.host.holding_cache import HeldCache, HoldingCache
 
 log = logging.getLogger(__name__)
 
@@ -22,14 +22,12 @@ _TICKETS = "tickets"
 class Snapshots:
     """This process's copy of the shared fleet. A new fleet replaces the old one; none is changed in place."""
 
-    def __init__(self, cache: HoldingCache, locks: Locks, source: Source) -> None:
+    def __init__(self, cache: HeldCache, source: Source) -> None:
         self._cache = cache
-        self._locks = locks
         self._source = source
         self._fleet: Fleet | None = None
         # Whether this process has published since its start, or has seen another process publish.
         self._in_series = False
-        self._ticket = 0
         self._mark: object | None = None
         # Whether the stored snapshot was removed. It may have been newer than the fleet of this process.
         self._is_removed = False
@@ -42,33 +40,6 @@ class Snapshots:
             with self._adopting:
                 self._adopt(mark)
         return self._fleet
-
-    def publish(self, change: Callable[[Fleet | None], Fleet], patience: float, *, whole: bool = False) -> Fleet:
-        """Make a new fleet from the current one, and share it.
-
-        `whole` also writes the parts that did not change, which repairs damaged files. Raises `MlflowUnavailable`
-        where others publish for longer than `patience`, in seconds.
-        """
-        try:
-            with self._locks.hold("publish", patience):
-                return self._publish(change, whole)
-        except LockTimeout:
-            raise MlflowUnavailable("Another process writes the snapshot and takes too long. Try again.") from None
-
-    def ticket(self, patience: float) -> int:
-        """The number of a reading that begins now. It is greater than that of any earlier reading of any process.
-
-        Raises `MlflowUnavailable` where others hold the counter for longer than `patience`, in seconds.
-        """
-        try:
-            with self._locks.hold(_TICKETS, patience):
-                stored, fleet = self._cache.get(_TICKETS), self.newest()
-                last = stored if isinstance(stored, int) else 0
-                self._ticket = max(last, self._ticket, fleet.last_ticket if fleet else 0) + 1
-                self._cache.set(_TICKETS, self._ticket)
-                return self._ticket
-        except LockTimeout:
-            raise MlflowUnavailable("Another process holds the count of readings. Try again.") from None
 
     def catch_up(self) -> None:
         """In a worker: get what the agent could not store."""
@@ -94,13 +65,6 @@ class Snapshots:
             if fleet is not None and (self._fleet is None or fleet.edition.replaces(self._fleet.edition)):
                 self._fleet, self._in_series = fleet, True
 
-    def forget(self) -> bool:
-        """Remove the shared snapshot. Returns whether there was one. Every process goes on with its own copy."""
-        self.newest()
-        for key in part_keys():
-            self._cache.delete(key)
-        return self._cache.delete(INDEX)
-
     def facts(self) -> tuple[int, float] | None:
         """Size in bytes and time of writing (seconds since 1970) of the shared snapshot."""
         index = self._cache.facts(INDEX)
@@ -108,28 +72,6 @@ class Snapshots:
             return None
         parts = [part for key in part_keys() if (part := self._cache.facts(key))]
         return index[0] + sum(size for size, _ in parts), index[1]
-
-    def _publish(self, change: Callable[[Fleet | None], Fleet], whole: bool) -> Fleet:
-        current = self.newest()
-        with self._adopting:
-            stored = edition_from(self._cache.get(INDEX))
-            # Another process may have published before this one got the lock, and cannot do so now.
-            fleet = replace(change(current), edition=self._next(current, stored))
-            # Unchanged parts may be left out only where the stored snapshot is that of this process.
-            known = current if current is not None and stored == current.edition and not whole else None
-            for key, value in parts_value(fleet, known, self._source.name).items():
-                self._cache.set(key, value)
-            # The index is written last, so that it never names a part that is not stored.
-            self._cache.set(INDEX, index_value(fleet, self._source.name))
-            self._mark = self._cache.mark(INDEX)
-            self._fleet = fleet
-            return fleet
-
-    def _next(self, current: Fleet | None, stored: Edition | None) -> Edition:
-        own = current.edition if current is not None and self._in_series else Edition(secrets.token_hex(8))
-        self._in_series = True
-        last = max(edition.number for edition in (own, stored, current and current.edition) if edition)
-        return Edition(own.series, last + 1)
 
     def _adopt(self, mark: object) -> None:
         if mark == self._mark:
@@ -145,3 +87,69 @@ class Snapshots:
         elif fleet.edition.replaces(self._fleet.edition):
             self._fleet, self._in_series = fleet, True
         self._mark = mark
+
+
+class SnapshotStore(Snapshots):
+    """The agent's snapshots: it publishes them, and removes them."""
+
+    def __init__(self, cache: HoldingCache, locks: Locks, source: Source) -> None:
+        super().__init__(cache, source)
+        self._writable = cache
+        self._locks = locks
+        self._ticket = 0
+
+    def publish(self, change: Callable[[Fleet | None], Fleet], patience: float, *, whole: bool = False) -> Fleet:
+        """Make a new fleet from the current one, and share it.
+
+        `whole` also writes the parts that did not change, which repairs damaged files. Raises `MlflowUnavailable`
+        where others publish for longer than `patience`, in seconds.
+        """
+        try:
+            with self._locks.hold("publish", patience):
+                return self._publish(change, whole)
+        except LockTimeout:
+            raise MlflowUnavailable("Another process writes the snapshot and takes too long. Try again.") from None
+
+    def ticket(self, patience: float) -> int:
+        """The number of a reading that begins now. It is greater than that of any earlier reading of any process.
+
+        Raises `MlflowUnavailable` where others hold the counter for longer than `patience`, in seconds.
+        """
+        try:
+            with self._locks.hold(_TICKETS, patience):
+                stored, fleet = self._cache.get(_TICKETS), self.newest()
+                last = stored if isinstance(stored, int) else 0
+                self._ticket = max(last, self._ticket, fleet.last_ticket if fleet else 0) + 1
+                self._writable.set(_TICKETS, self._ticket)
+                return self._ticket
+        except LockTimeout:
+            raise MlflowUnavailable("Another process holds the count of readings. Try again.") from None
+
+    def forget(self) -> bool:
+        """Remove the shared snapshot. Returns whether there was one. Every process goes on with its own copy."""
+        self.newest()
+        for key in part_keys():
+            self._writable.delete(key)
+        return self._writable.delete(INDEX)
+
+    def _publish(self, change: Callable[[Fleet | None], Fleet], whole: bool) -> Fleet:
+        current = self.newest()
+        with self._adopting:
+            stored = edition_from(self._cache.get(INDEX))
+            # Another process may have published before this one got the lock, and cannot do so now.
+            fleet = replace(change(current), edition=self._next(current, stored))
+            # Unchanged parts may be left out only where the stored snapshot is that of this process.
+            known = current if current is not None and stored == current.edition and not whole else None
+            for key, value in parts_value(fleet, known, self._source.name).items():
+                self._writable.set(key, value)
+            # The index is written last, so that it never names a part that is not stored.
+            self._writable.set(INDEX, index_value(fleet, self._source.name))
+            self._mark = self._cache.mark(INDEX)
+            self._fleet = fleet
+            return fleet
+
+    def _next(self, current: Fleet | None, stored: Edition | None) -> Edition:
+        own = current.edition if current is not None and self._in_series else Edition(secrets.token_hex(8))
+        self._in_series = True
+        last = max(edition.number for edition in (own, stored, current and current.edition) if edition)
+        return Edition(own.series, last + 1)

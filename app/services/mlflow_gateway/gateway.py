@@ -271,6 +271,9 @@ class MlflowGateway:
     def find_registrations(self, name: str, version: int) -> Sequence[Registration]:
         return self._monitor_runs.of(name, version)
 
+    def look_up_registrations(self, name: str, version: int | None) -> Sequence[Registration]:
+        return self._monitor_runs.look_up(name, version)
+
     def open_monitor_run(self, wanted: Registration) -> Registration:
         return self._monitor_runs.open(wanted)
 

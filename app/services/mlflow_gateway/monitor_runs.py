@@ -25,6 +25,8 @@ class MonitorRuns:
         self._connection = connection
         self._calls = calls
         self._name = experiment
+        # The id that the experiment had when it was last read.
+        self._experiment_id: str | None = None
 
     def all_open(self) -> Sequence[MonitorState] | None:
         experiment = self._experiment()
@@ -75,6 +77,26 @@ class MonitorRuns:
         open_runs = [state.registration for state in states if state.registration.key == (name, version)]
         return sorted(open_runs, key=precedence)
 
+    def look_up(self, name: str, version: int | None) -> Sequence[Registration]:
+        """As `of`, or of all versions of a model; in one request once the experiment's id is known.
+
+        A deleted experiment is not restored, and none of its runs is found.
+        """
+        experiment_id = self._experiment_id or (self._experiment() and self._experiment_id)
+        if not experiment_id:
+            return []
+        if version is not None:
+            condition = f" and tags.`control_tower.key` = '{registration_key(name, version)}'"
+        elif "'" not in name and "\\" not in name:
+            condition = f" and tags.`control_tower.model_name` = '{name}'"
+        else:
+            # No quotation of such a name is read alike by every store: all are read.
+            condition = ""
+        found = self._search(experiment_id, f"attributes.status = 'RUNNING'{condition}")
+        open_runs = [state.registration for state in found]
+        wanted = [run for run in open_runs if run.name == name and version in (None, run.version)]
+        return sorted(wanted, key=precedence)
+
     def open(self, wanted: Registration) -> Registration:
         client = self._connection.client()
         run = self._calls.call(
@@ -105,7 +127,9 @@ class MonitorRuns:
 
     def _experiment(self) -> Experiment | None:
         row = self._calls.call(self._connection.client().get_experiment_by_name, self._name)
-        return None if row is None else rows.only(rows.experiment, row, "experiment")
+        experiment = None if row is None else rows.only(rows.experiment, row, "experiment")
+        self._experiment_id = experiment.experiment_id if experiment else None
+        return experiment
 
     def _writable_experiment(self) -> str:
         """The id of the tower's experiment, made or restored where needed."""

@@ -16,9 +16,9 @@ from app.domain.registry.models import ModelVersion, VersionKey
 from app.domain.updates import CHECKS
 from app.services.alerts import Announcer
 from app.services.host.gatherer import Gatherer
-from app.services.mirror.journal import Journal
+from app.services.mirror.journal import JournalWriter
 from app.services.mirror.model_tracker import ModelTracker
-from app.services.monitoring.checks import Checks
+from app.services.monitoring.checks import CheckStore
 from app.services.monitoring.verdict_record import Judged, VerdictRecord
 
 log = logging.getLogger(__name__)
@@ -57,11 +57,11 @@ class Checker:
         self,
         gateway: OwnGateway,
         mirror: ModelTracker,
-        checks: Checks,
+        checks: CheckStore,
         record: VerdictRecord,
         announcer: Announcer,
         locks: Locks,
-        journal: Journal,
+        journal: JournalWriter,
         clock: Clock,
         timeout: float,
         ticket: Callable[[float], int],

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from app.domain.errors import LockTimeout
 from app.domain.monitoring.checks import Check, OpenRuns, checks_from, checks_value, last_check
-from app.domain.ports import Locks, SharedCache
+from app.domain.ports import Locks, SharedCache, WritableCache
 from app.domain.registry.models import Registration
 
 log = logging.getLogger(__name__)
@@ -18,9 +18,8 @@ _PATIENCE_SECONDS = 5.0
 class Checks:
     """The agent writes the checks, the workers read them. Lost checks come back with the next round."""
 
-    def __init__(self, cache: SharedCache, locks: Locks, source: str) -> None:
+    def __init__(self, cache: SharedCache, source: str) -> None:
         self._cache = cache
-        self._locks = locks
         self._source = source
         self._known: Mapping[str, Check] = {}
         self._mark: object | None = None
@@ -39,6 +38,15 @@ class Checks:
     def of(self, registration: Registration) -> Check:
         return last_check(self.all(), registration)
 
+
+class CheckStore(Checks):
+    """The agent's outcomes of checks: it writes them."""
+
+    def __init__(self, cache: WritableCache, locks: Locks, source: str) -> None:
+        super().__init__(cache, source)
+        self._writable = cache
+        self._locks = locks
+
     def put(self, new: Iterable[Check], listed: OpenRuns | None = None) -> None:
         """Share new checks, each unless a newer check of its run is known. `listed` removes those of other runs."""
         try:
@@ -54,6 +62,6 @@ class Checks:
             if known is None or check.ticket >= known.ticket:
                 checks[check.monitor_run_id] = check
         with self._adopting:
-            if self._cache.set(_KEY, checks_value(checks, self._source)):
+            if self._writable.set(_KEY, checks_value(checks, self._source)):
                 self._mark = self._cache.mark(_KEY)
             self._known = checks

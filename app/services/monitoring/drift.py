@@ -30,6 +30,7 @@ class Drift:
         Raises `NotFound`.
         """
         models = self._mirror.versions(name)
+        self._registrations.look_up_unlisted(name, [model.row.version for model in models])
         now = self._clock()
         judged = self._judged(models, models, now, metrics)
         entries = (drift_info(model, judged[model.key], now - days * DAY_MS, now) for model in models)
@@ -42,6 +43,7 @@ class Drift:
         model = next((model for model in models if model.row.version == number), None)
         if model is None:
             raise NotFound(MODEL_NOT_FOUND)
+        self._registrations.look_up_unlisted(name, [model.row.version])
         now = self._clock()
         judged = self._judged([model], models, now, metrics)[model.key]
         return series_info(model, judged, now - days * DAY_MS)

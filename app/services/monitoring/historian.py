@@ -13,7 +13,7 @@ from app.domain.monitoring.monitor_runs import MonitorState, Verdict, verdicts_f
 from app.domain.ports import Clock, Gateway
 from app.domain.registry.models import Registration
 from app.services.mirror.snapshots import Snapshots
-from app.services.monitoring.histories import Histories
+from app.services.monitoring.histories import HistoryStore
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +29,9 @@ class Historian:
     undoes what was noted after it began. `timeout` is the time for a reading of all runs, in seconds.
     """
 
-    def __init__(self, gateway: Gateway, store: Histories, snapshots: Snapshots, clock: Clock, timeout: float) -> None:
+    def __init__(
+        self, gateway: Gateway, store: HistoryStore, snapshots: Snapshots, clock: Clock, timeout: float
+    ) -> None:
         self._gateway = gateway
         self._store = store
         self._snapshots = snapshots

@@ -13,11 +13,11 @@ from app.domain.monitoring.alerts import VerdictChange
 from app.domain.monitoring.check_settings import check_settings, merged
 from app.domain.monitoring.monitor_runs import Verdict
 from app.domain.monitoring.observations import Observation
-from app.domain.ports import Clock, Gateway, Locks
+from app.domain.ports import Clock, Locks, WritingGateway
 from app.domain.registry.models import ModelVersion, Registration
 from app.domain.registry.names import version_number
 from app.services.mirror.model_tracker import ModelTracker
-from app.services.monitoring.registration_list import RegistrationList
+from app.services.monitoring.registration_list import RegistrationStore
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +34,12 @@ class MonitorRunWriter:
     """
 
     def __init__(
-        self, gateway: Gateway, registrations: RegistrationList, mirror: ModelTracker, locks: Locks, clock: Clock
+        self,
+        gateway: WritingGateway,
+        registrations: RegistrationStore,
+        mirror: ModelTracker,
+        locks: Locks,
+        clock: Clock,
     ) -> None:
         self._gateway = gateway
         self._registrations = registrations
@@ -136,18 +141,13 @@ class MonitorRunWriter:
 
     def _find(self, name: str, version: str) -> Registration:
         """The registration. MLflow is asked before `NotFound` is raised, since the observations would be lost."""
-        try:
-            return self._registrations.find(name, version)
-        except NotFound:
-            number = version_number(version)
-            if number is None:
-                raise
-        with self._gateway.within(self._gateway.patience):
-            open_runs = self._gateway.find_registrations(name, number)
-        registration = next(filter(self._registrations.is_current, open_runs), None)
+        number = version_number(version)
+        if number is None:
+            raise NotFound(NOT_MONITORED)
+        listed = self._registrations.listed(name, number)
+        registration = listed or next(iter(self._registrations.find_in_mlflow(name, number)), None)
         if registration is None:
             raise NotFound(NOT_MONITORED)
-        self._registrations.add(registration)
         return registration
 
     def _open_run_of(self, known: Registration) -> Registration:
@@ -176,10 +176,7 @@ class MonitorRunWriter:
             raise InvalidInput(f"baseline.version: the registered model has no version {number}.")
 
     def _refuse_if_monitored(self, row: ModelVersion) -> None:
-        self._registrations.catch_up()
-        known = self._registrations.known().by_key.get((row.name, row.version))
-        if known and known.version_created == row.created:
-            raise InvalidInput(ALREADY_MONITORED)
+        # The list may have a registration that another host has ended, and lack one that another host has made.
         for registration in self._gateway.find_registrations(row.name, row.version):
             if registration.version_created == row.created:
                 self._registrations.add(registration)

@@ -12,7 +12,7 @@ from app.domain.ports import Gateway
 from app.domain.registry.fleet import Fleet
 from app.domain.registry.models import Registration
 from app.services.monitoring.monitor_run_writer import MonitorRunWriter
-from app.services.monitoring.registration_list import RegistrationList
+from app.services.monitoring.registration_list import RegistrationStore
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +23,7 @@ _CHECKED_AT_ONCE = 20
 class Reconciler:
     """Looks up a version in MLflow before it ends the version's run, since a list may be incomplete."""
 
-    def __init__(self, gateway: Gateway, registrations: RegistrationList, writer: MonitorRunWriter) -> None:
+    def __init__(self, gateway: Gateway, registrations: RegistrationStore, writer: MonitorRunWriter) -> None:
         self._gateway = gateway
         self._registrations = registrations
         self._writer = writer

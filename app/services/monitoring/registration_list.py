@@ -2,17 +2,17 @@
 
 import logging
 import threading
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 
 from app.domain.errors import NotFound, TowerError
 from app.domain.messages import NOT_MONITORED
 from app.domain.monitoring.monitored import Monitored, Registrations, first_of_each
-from app.domain.ports import Gateway, Locks, Monotonic
+from app.domain.ports import Gateway, Locks, Monotonic, RegistrationSource
 from app.domain.registry.codec import registrations_from, registrations_value
 from app.domain.registry.models import Registration, VersionKey
 from app.domain.registry.names import version_number
-from app.services.host.holding_cache import HoldingCache
+from app.services.host.holding_cache import HeldCache, HoldingCache
 from app.services.mirror.model_tracker import ModelTracker
 
 log = logging.getLogger(__name__)
@@ -21,26 +21,29 @@ _LIST = "monitored"
 # How many registrations missing from MLflow's list are looked up one by one.
 _CHECKED_AT_ONCE = 20
 _RETRY_SECONDS = 15.0
+# How long a read waits for MLflow to say whether there is a registration that the list lacks.
+_LOOK_UP_SECONDS = 2.0
+# MLflow is not asked again so soon for what it did not have.
+_ASKED_AGAIN_SECONDS = 2.0
+_MOST_REMEMBERED = 10_000
 
 
 class RegistrationList:
-    """This process's view of the list that all processes share. It owns the lock `monitored`, and writes to no run."""
+    """This process's view of the list that all processes share. `source` provides what is not known here."""
 
     def __init__(
         self,
-        gateway: Gateway,
-        cache: HoldingCache,
-        locks: Locks,
+        cache: HeldCache,
+        source: RegistrationSource,
         monotonic: Monotonic,
-        source: str,
+        mlflow: str,
         cached: bool,
         mirror: ModelTracker,
     ) -> None:
-        self._gateway = gateway
         self._cache = cache
-        self._locks = locks
-        self._monotonic = monotonic
         self._source = source
+        self._monotonic = monotonic
+        self._mlflow = mlflow
         self._cached = cached
         self._mirror = mirror
         self._known: Monitored | None = None
@@ -65,13 +68,15 @@ class RegistrationList:
 
     def monitored(self) -> Monitored:
         """The registrations. MLflow is asked where none are known yet, and always where the cache is disabled."""
-        if not self._cached:
-            return self._read()
-        known = self._latest()
+        known = self._latest() if self._cached else None
         if known is not None:
             return known
-        with self._changing():
-            return self._latest() or self._share(self._read())
+        read = self._source.read()
+        if not self._cached:
+            return read
+        with self._adopting:
+            self._known = self._known or read
+        return self._latest() or read
 
     def is_monitored(self, name: str, version: str) -> bool:
         try:
@@ -81,18 +86,31 @@ class RegistrationList:
         return True
 
     def find(self, name: str, version: str) -> Registration:
-        """The registration of a version. Raises `NotFound`."""
+        """The registration of a version. MLflow is asked for one that is not listed. Raises `NotFound`."""
         number = version_number(version)
         if number is None:
             raise NotFound(NOT_MONITORED)
-        registration = self._listed(name, number)
+        registration = self.listed(name, number)
         if registration is None:
-            # Another worker may just have made the registration, and could not store it.
+            # Another worker may just have had the registration made, and it could not be stored.
             self.catch_up()
-            registration = self._listed(name, number)
+            registration = self.listed(name, number)
+        if registration is None and self._looked_up(name, number):
+            registration = self.listed(name, number)
         if registration is None:
             raise NotFound(NOT_MONITORED)
         return registration
+
+    def look_up_unlisted(self, name: str, versions: Iterable[int]) -> None:
+        """Have MLflow asked for the registrations of a model where the list lacks any of these versions."""
+        known = self.peek().by_key
+        if any((name, version) not in known for version in versions):
+            self._looked_up(name, None)
+
+    def listed(self, name: str, version: int) -> Registration | None:
+        """The registration of a version as the list has it."""
+        registration = self.monitored().by_key.get((name, version))
+        return registration if registration is not None and self.is_current(registration) else None
 
     def is_current(self, registration: Registration) -> bool:
         """Whether it was made for the version in the mirror, and not for a deleted version of the same number."""
@@ -103,6 +121,96 @@ class RegistrationList:
     def catch_up(self) -> None:
         """Get the list from the agent where it could not be stored."""
         self._cache.catch_up()
+
+    def _looked_up(self, name: str, version: int | None) -> bool:
+        """Have MLflow asked; a failure leaves the list as it is, and MLflow alone for a while."""
+        if not self._cached or self._has_just_failed():
+            return False
+        try:
+            with self._source.within(_LOOK_UP_SECONDS):
+                found = self._source.look_up(name, version)
+        except TowerError as error:
+            self._failed_at = self._monotonic()
+            log.warning("Whether %s is monitored elsewhere is not known: %s", name, error.detail)
+            return False
+        if found:
+            self.catch_up()
+        return found
+
+    def _has_just_failed(self) -> bool:
+        return self._failed_at is not None and self._monotonic() - self._failed_at < _RETRY_SECONDS
+
+    def _latest(self) -> Monitored | None:
+        mark = self._cache.mark(_LIST)
+        if mark != self._mark:
+            with self._adopting:
+                self._adopt(mark)
+        return self._known
+
+    def _adopt(self, mark: object) -> None:
+        if mark == self._mark:
+            return
+        stored = registrations_from(self._cache.get(_LIST), self._mlflow)
+        if stored is not None:
+            listed, stale = stored
+            self._known = Monitored({registration.key: registration for registration in listed}, stale)
+        self._mark = mark
+
+
+class RegistrationStore(RegistrationList):
+    """The agent's list: it reads it from MLflow and writes it. It owns the lock `monitored`, and writes to no run."""
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        cache: HoldingCache,
+        locks: Locks,
+        monotonic: Monotonic,
+        mlflow: str,
+        cached: bool,
+        mirror: ModelTracker,
+    ) -> None:
+        super().__init__(cache, self, monotonic, mlflow, cached, mirror)
+        self._gateway = gateway
+        self._writable = cache
+        self._locks = locks
+        self.within = gateway.within
+        # When MLflow was last asked in vain for a version or a model, in seconds; the oldest first.
+        self._asked_in_vain: dict[tuple[str, int | None], float] = {}
+
+    def read(self) -> Monitored:
+        """All registrations. MLflow is asked where no list is shared, and always where the cache is disabled."""
+        if not self._cached:
+            return self._read()
+        with self._changing():
+            return self._latest() or self._share(self._read())
+
+    def look_up(self, name: str, version: int | None) -> bool:
+        """Ask MLflow for registrations that the list lacks, unless it was asked a moment ago; whether some were added.
+
+        Raises `MlflowUnavailable`.
+        """
+        now, key = self._monotonic(), (name, version)
+        if now - self._asked_in_vain.get(key, -_ASKED_AGAIN_SECONDS) < _ASKED_AGAIN_SECONDS:
+            return False
+        added = self.find_in_mlflow(name, version)
+        self._asked_in_vain.pop(key, None)
+        if not added:
+            self._asked_in_vain[key] = now
+            for oldest in list(self._asked_in_vain)[:-_MOST_REMEMBERED]:
+                self._asked_in_vain.pop(oldest, None)
+        return bool(added)
+
+    def find_in_mlflow(self, name: str, version: int | None) -> list[Registration]:
+        """Ask MLflow for the registrations of a version or of a model, and add them. Raises `MlflowUnavailable`."""
+        with self._gateway.within(self._gateway.patience):
+            open_runs = self._gateway.look_up_registrations(name, version)
+        current = first_of_each([run for run in open_runs if self.is_current(run)])[0]
+        known = self.known().by_key
+        for key, registration in current.items():
+            if key not in known or known[key] != registration:
+                self.add(registration)
+        return list(current.values())
 
     def add(self, registration: Registration) -> None:
         """Add a registration that was written to MLflow. It replaces an older one of the same version."""
@@ -132,13 +240,6 @@ class RegistrationList:
             kept |= self._overlooked(kept)
             self._share(Monitored(kept))
         return kept, duplicates
-
-    def _listed(self, name: str, version: int) -> Registration | None:
-        registration = self.monitored().by_key.get((name, version))
-        return registration if registration is not None and self.is_current(registration) else None
-
-    def _has_just_failed(self) -> bool:
-        return self._failed_at is not None and self._monotonic() - self._failed_at < _RETRY_SECONDS
 
     def _overlooked(self, listed: Registrations) -> Registrations:
         """The known registrations that MLflow's list lacks, unless MLflow no longer has them when each is looked up."""
@@ -189,25 +290,9 @@ class RegistrationList:
         return Monitored(first_of_each(listed)[0])
 
     def _share(self, monitored: Monitored) -> Monitored:
-        value = registrations_value(list(monitored.by_key.values()), monitored.stale, self._source)
+        value = registrations_value(list(monitored.by_key.values()), monitored.stale, self._mlflow)
         with self._adopting:
-            if self._cache.set(_LIST, value):
+            if self._writable.set(_LIST, value):
                 self._mark = self._cache.mark(_LIST)
             self._known = monitored
             return monitored
-
-    def _latest(self) -> Monitored | None:
-        mark = self._cache.mark(_LIST)
-        if mark != self._mark:
-            with self._adopting:
-                self._adopt(mark)
-        return self._known
-
-    def _adopt(self, mark: object) -> None:
-        if mark == self._mark:
-            return
-        stored = registrations_from(self._cache.get(_LIST), self._source)
-        if stored is not None:
-            listed, stale = stored
-            self._known = Monitored({registration.key: registration for registration in listed}, stale)
-        self._mark = mark
