@@ -134,6 +134,10 @@ class Gateway(TimeBounds, Protocol):
         """
         ...
 
+    def is_open(self, run_id: str) -> bool:
+        """Whether a monitor run is neither ended nor deleted. Raises `MlflowMissing` where there is no such run."""
+        ...
+
     def monitor_states(self) -> Sequence[MonitorState] | None:
         """As `open_registrations`, with what the monitor runs hold beside the registration."""
         ...

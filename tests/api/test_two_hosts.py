@@ -76,3 +76,27 @@ def test_a_version_that_is_not_registered_costs_one_request_and_none_soon_after(
 def test_while_mlflow_is_down_the_known_answer_is_given(hosts: tuple[Service, Service], gateway: MemoryGateway) -> None:
     gateway.failure = MlflowUnavailable("MLflow is down.")
     assert not hosts[0].is_monitored("m")
+
+
+def test_observations_of_a_version_that_the_other_host_removed_are_refused(
+    hosts: tuple[Service, Service], gateway: MemoryGateway
+) -> None:
+    one, two = hosts
+    one.register("m")
+    assert two.post(f"{PATH}/observations", json=ACCURACY).status_code == 201
+    one.remove("m")
+    assert two.post(f"{PATH}/observations", json=ACCURACY).status_code == 404
+    assert not two.is_monitored("m")
+
+
+def test_observations_follow_a_version_that_the_other_host_registered_anew(
+    hosts: tuple[Service, Service], gateway: MemoryGateway
+) -> None:
+    one, two = hosts
+    one.register("m")
+    assert two.is_monitored("m")
+    one.remove("m")
+    one.register("m")
+    assert two.post(f"{PATH}/observations", json=ACCURACY).status_code == 201
+    (run,) = gateway.world.registrations
+    assert [point.value for point in gateway.world.monitor_points[run]] == [0.9]

@@ -665,3 +665,15 @@ def test_open_runs_are_looked_up_by_version_and_by_model_without_restoring_a_del
     case.world.delete_experiment(case.experiment)
     assert list(case.gateway.look_up_registrations(name, None)) == []
     assert case.gateway.open_registrations() is None
+
+
+def test_a_monitor_run_is_open_until_it_is_ended(case: Case) -> None:
+    name = case.name()
+    case.world.add_version(name)
+    run_id = case.register(name, 1).monitor_run_id
+    assert case.gateway.is_open(run_id)
+    case.gateway.end_monitor_run(run_id, "ada", "removed from monitoring")
+    assert not case.gateway.is_open(run_id)
+    case.gateway.log_observations(run_id, [Observation(metric="accuracy", value=0.9, time=now_ms())])
+    with pytest.raises(MlflowMissing):
+        case.gateway.is_open("0" * 32)

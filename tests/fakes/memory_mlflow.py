@@ -476,6 +476,12 @@ class MemoryGateway:
         open_runs = (r for r in self.world.registrations.values() if r.name == name and version in (None, r.version))
         return sorted(open_runs, key=precedence)
 
+    def is_open(self, run_id: str) -> bool:
+        self._called("is_open")
+        if run_id not in self.world.registrations and run_id not in self.world.past:
+            raise MlflowMissing("MLflow does not know what was asked for.")
+        return run_id in self.world.registrations
+
     def open_monitor_run(self, wanted: Registration) -> Registration:
         self._called("open_monitor_run")
         if self._experiment not in self.world.experiments:

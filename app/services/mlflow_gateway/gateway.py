@@ -274,6 +274,9 @@ class MlflowGateway:
     def look_up_registrations(self, name: str, version: int | None) -> Sequence[Registration]:
         return self._monitor_runs.look_up(name, version)
 
+    def is_open(self, run_id: str) -> bool:
+        return self._monitor_runs.is_open(run_id)
+
     def open_monitor_run(self, wanted: Registration) -> Registration:
         return self._monitor_runs.open(wanted)
 

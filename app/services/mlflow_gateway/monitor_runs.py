@@ -97,6 +97,10 @@ class MonitorRuns:
         wanted = [run for run in open_runs if run.name == name and version in (None, run.version)]
         return sorted(wanted, key=precedence)
 
+    def is_open(self, run_id: str) -> bool:
+        run = self._calls.call(self._connection.client().get_run, run_id)
+        return bool(run.info.status == "RUNNING" and run.info.lifecycle_stage == "active")
+
     def open(self, wanted: Registration) -> Registration:
         client = self._connection.client()
         run = self._calls.call(

@@ -81,17 +81,16 @@ class MonitorRunWriter:
         return changed
 
     def observe(self, name: str, version: str, observations: Sequence[Observation]) -> Registration:
-        """Write all observations to the monitor run, or none. Raises `NotFound`."""
+        """Write all observations to the open monitor run, or none. Raises `NotFound`."""
         registration = self._find(name, version)
         with self._gateway.within(self._gateway.patience):
-            try:
-                with self._writing():
-                    self._gateway.log_observations(registration.monitor_run_id, observations)
-            except (MlflowRefused, MlflowMissing):
-                # Either the experiment is deleted, and the search restores it, or another host has just ended the run.
-                registration = self._open_run_of(registration)
-                with self._writing():
-                    self._gateway.log_observations(registration.monitor_run_id, observations)
+            if not self._is_logged(registration, observations):
+                # Another host has ended the run, and may have opened another one. Or the experiment is deleted, and
+                # the search restores it.
+                registration = self._replacement_of(registration)
+                if not self._is_logged(registration, observations):
+                    self._registrations.remove(registration.key, {registration.monitor_run_id})
+                    raise NotFound(NOT_MONITORED)
         return registration
 
     def remove(self, name: str, version: str, removed_by: str) -> int:
@@ -148,6 +147,30 @@ class MonitorRunWriter:
         registration = listed or next(iter(self._registrations.find_in_mlflow(name, number)), None)
         if registration is None:
             raise NotFound(NOT_MONITORED)
+        return registration
+
+    def _is_logged(self, registration: Registration, observations: Sequence[Observation]) -> bool:
+        """Write observations; whether the monitor run was still open afterwards.
+
+        MLflow writes to an ended run as to an open one, and nobody reads it there. A look before the write would miss
+        a run that is ended in between.
+        """
+        run_id = registration.monitor_run_id
+        try:
+            with self._writing():
+                self._gateway.log_observations(run_id, observations)
+            return self._gateway.is_open(run_id)
+        except (MlflowRefused, MlflowMissing):
+            return False
+
+    def _replacement_of(self, ended: Registration) -> Registration:
+        """The open monitor run of the same version. Raises `NotFound`, and takes the ended one from the list."""
+        try:
+            registration = self._open_run_of(ended)
+        except NotFound:
+            self._registrations.remove(ended.key, {ended.monitor_run_id})
+            raise
+        self._registrations.add(registration)
         return registration
 
     def _open_run_of(self, known: Registration) -> Registration:
