@@ -173,6 +173,7 @@ def build_agent(settings: Settings, world: World) -> Agent:
         clock,
         timeout,
         shared.snapshots.ticket,
+        own.registrations,
     )
     jobs: Jobs = {
         checker.round: settings.check_interval_minutes * 60,

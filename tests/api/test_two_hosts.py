@@ -100,3 +100,33 @@ def test_observations_follow_a_version_that_the_other_host_registered_anew(
     assert two.post(f"{PATH}/observations", json=ACCURACY).status_code == 201
     (run,) = gateway.world.registrations
     assert [point.value for point in gateway.world.monitor_points[run]] == [0.9]
+
+
+def test_a_round_of_checks_brings_the_list_in_line_with_the_other_host(hosts: tuple[Service, Service]) -> None:
+    one, two = hosts
+    one.register("m")
+    two.agent.checker.round()
+    assert two.keys("/models/monitored") == [("m", "1")]
+    one.remove("m")
+    two.agent.checker.round()
+    assert two.keys("/models/monitored") == []
+
+
+def test_what_is_written_here_while_a_round_reads_mlflow_stays(
+    hosts: tuple[Service, Service], gateway: MemoryGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, _ = hosts
+    gateway.world.add_version("m")
+    one.register("m", 1)
+    read = gateway.open_registrations
+
+    def meanwhile() -> object:
+        found = read()
+        one.register("m", 2)
+        one.remove("m", 1)
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(gateway, "open_registrations", meanwhile)
+        one.agent.checker.round()
+    assert one.keys("/models/monitored") == [("m", "2")]

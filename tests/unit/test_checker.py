@@ -67,6 +67,7 @@ class Place:
         checker = Checker(
             self.gateway, own.tracker, shared.checks, VerdictRecord(own.writer, own.registrations, receivers),
             announcer, self.locks, shared.journal, self.provided.clock, 60, shared.snapshots.ticket,
+            own.registrations,
         )  # fmt: skip
         return checker, announcer
 

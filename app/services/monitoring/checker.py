@@ -19,6 +19,7 @@ from app.services.host.gatherer import Gatherer
 from app.services.mirror.journal import JournalWriter
 from app.services.mirror.model_tracker import ModelTracker
 from app.services.monitoring.checks import CheckStore
+from app.services.monitoring.registration_list import RegistrationStore
 from app.services.monitoring.verdict_record import Judged, VerdictRecord
 
 log = logging.getLogger(__name__)
@@ -65,6 +66,7 @@ class Checker:
         clock: Clock,
         timeout: float,
         ticket: Callable[[float], int],
+        registrations: RegistrationStore,
     ) -> None:
         self._gateway = gateway
         self._mirror = mirror
@@ -76,6 +78,7 @@ class Checker:
         self._clock = clock
         self._timeout = timeout
         self._ticket = ticket
+        self._registrations = registrations
         self._observed = Gatherer[VersionKey]("observed", self._check_observed, _TRIES_AFTER_SECONDS)
 
     def round(self) -> None:
@@ -106,11 +109,13 @@ class Checker:
 
     def _check_all(self) -> Outcome:
         total = Outcome()
-        # Both are taken before the list is read: it may lack what is registered and checked from now on.
+        # All are taken before the list is read: it may lack what is registered and checked from now on.
         ticket, written = self._ticket(self._gateway.patience), self._record.run_ids()
+        began = self._registrations.revision()
         states = self._gateway.monitor_states()
         if states is None:
             return total
+        self._registrations.take([state.registration for state in states], began)
         listed = OpenRuns({state.registration.monitor_run_id for state in states}, ticket)
         for run_id in written:
             if run_id not in listed.run_ids:

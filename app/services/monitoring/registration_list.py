@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from app.domain.errors import NotFound, TowerError
@@ -175,6 +175,9 @@ class RegistrationStore(RegistrationList):
         self._writable = cache
         self._locks = locks
         self.within = gateway.within
+        # The number of changes so far, and for each version changed since the last reading the number of its change.
+        self._revision = 0
+        self._changed: dict[VersionKey, int] = {}
         # When MLflow was last asked in vain for a version or a model, in seconds; the oldest first.
         self._asked_in_vain: dict[tuple[str, int | None], float] = {}
 
@@ -214,7 +217,7 @@ class RegistrationStore(RegistrationList):
 
     def add(self, registration: Registration) -> None:
         """Add a registration that was written to MLflow. It replaces an older one of the same version."""
-        self._change(lambda by_key: by_key.update({registration.key: registration}))
+        self._change(registration.key, lambda by_key: by_key.update({registration.key: registration}))
 
     def remove(self, key: VersionKey, ended: Collection[str]) -> None:
         """Remove the registration of a version if its monitor run is among those that ended."""
@@ -223,7 +226,31 @@ class RegistrationStore(RegistrationList):
             if key in by_key and by_key[key].monitor_run_id in ended:
                 del by_key[key]
 
-        self._change(change)
+        self._change(key, change)
+
+    def revision(self) -> int:
+        """The number of changes to the list so far. A reading of MLflow that begins now has all of them."""
+        return self._revision
+
+    def take(self, listed: Sequence[Registration], began: int) -> None:
+        """Bring the list in line with the open monitor runs, as they were read since the revision `began`.
+
+        What was changed here meanwhile stays. A registration that the reading lacks is looked up before it goes. A
+        failure is logged: the next reading follows.
+        """
+        if not self._cached:
+            return
+        try:
+            with self._changing():
+                known = (self._latest() or Monitored({})).by_key
+                self._changed = {key: revision for key, revision in self._changed.items() if revision > began}
+                kept = {key: run for key, run in first_of_each(listed)[0].items() if key not in self._changed}
+                kept |= {key: known[key] for key in self._changed if key in known}
+                kept |= self._overlooked(kept)
+                if kept != known or self.known().stale:
+                    self._share(Monitored(kept))
+        except TowerError as error:
+            log.warning("The list of registrations is behind until the next refresh: %s", error.detail)
 
     def read_again(self) -> tuple[Registrations, list[Registration]]:
         """Bring the list in line with MLflow. Returns the registrations, and the duplicate runs for a version.
@@ -264,12 +291,14 @@ class RegistrationStore(RegistrationList):
         with self._locks.hold(_LIST, self._gateway.patience), self._gateway.within(self._gateway.patience):
             yield
 
-    def _change(self, change: Callable[[Registrations], None]) -> None:
+    def _change(self, key: VersionKey, change: Callable[[Registrations], None]) -> None:
         """Change the list. MLflow has the change already, so the next reconcile mends a failure here."""
         if not self._cached:
             return
         try:
             with self._changing():
+                self._revision += 1
+                self._changed[key] = self._revision
                 by_key = dict(self._for_change().by_key)
                 change(by_key)
                 self._share(Monitored(by_key))
