@@ -1,4 +1,4 @@
-"""Settings: every one there is, read from the environment and `.env` in this one place."""
+"""All settings. Only this module reads the environment and `.env`."""
 
 import base64
 import binascii
@@ -21,62 +21,62 @@ from pydantic_settings import (
 
 ROOT = Path(__file__).resolve().parent
 EMBEDDED_STORE = ROOT / "var" / "mlflow.db"
-# The version of the API that clients rely on, as the old service told it.
+# The version of the API that clients rely on, as in the old service.
 API_VERSION = "1.0.0"
 # The version of the package, raised with each release.
 RELEASE: str = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
 
 Names = Annotated[tuple[str, ...], NoDecode]
 _URI_SCHEMES = ("http://", "https://", "sqlite:///", "postgresql", "mysql", "mssql", "databricks")
-# What the webhook's secret may be, and how to come by one.
+# The least and the most characters of a webhook's secret.
 _SHORTEST, _LONGEST = 16, 256
-# The rest of such a secret is base64: the Standard Webhooks write theirs so.
+# The prefix of secrets in base64, as the Standard Webhooks specify.
 _ENCODED = "whsec_"
-# A comma may stand within an Apprise URL, a blank may not.
+# An Apprise URL may contain a comma, but no blank.
 _BETWEEN_URLS = re.compile(r"\s*,\s*(?=[A-Za-z][A-Za-z0-9]*://)|,?\s+,?\s*")
 _APPRISE_URL = re.compile(r"[A-Za-z][A-Za-z0-9]*://.+")
-# As MLflow names them.
+# MLflow's rule for names of workspaces.
 _WORKSPACE = re.compile(r"[a-z0-9][a-z0-9-]{0,61}[a-z0-9]")
 HOW_TO_MAKE_ONE = "`python3 -c 'import secrets; print(secrets.token_urlsafe(32))'`"
 
 
 class BadSetting(SystemExit):
-    """Stops the start, with one line that names the variable, the value and what is allowed."""
+    """Stops the start with one line that names the variable, the value and what is allowed."""
 
 
 class _SecretsInFiles(PydanticBaseSettingsSource):
-    """Of each secret setting that a source gives as `NAME_FILE`, the content of that file."""
+    """Secret settings whose source has the variable `NAME_FILE`: the content of that file."""
 
     def __init__(self, settings_cls: type[BaseSettings], source: EnvSettingsSource) -> None:
         super().__init__(settings_cls)
         self._given = source.env_vars
 
     def __call__(self) -> dict[str, Any]:
-        """The settings found. Raises `BadSetting`: for a file that cannot be read, and where there are two values."""
-        found = {}
-        # What an argument gives needs no file: the agent has its secrets from the worker that started it.
+        """The secrets by setting. Raises `BadSetting` if a file cannot be read, or if a secret is given twice."""
+        secrets = {}
+        # Arguments win, so their files are not read: the agent gets its secrets from the worker that starts it.
         for name in secret_settings() - self.current_state.keys():
             path = self._given.get(f"{name}_file")
             if path and self._given.get(name):
                 raise BadSetting(f"{name.upper()} and {name.upper()}_FILE are both set: keep one of them.")
             if path:
-                found[name] = _content_of(name, path)
-        return found
+                secrets[name] = _content_of(name, path)
+        return secrets
 
     def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
-        """Pydantic's interface asks for it; `__call__` gives all values at once."""
+        """Required by pydantic's interface, and never called: `__call__` returns all values at once."""
         raise NotImplementedError
 
 
 def secret_settings() -> frozenset[str]:
-    """The settings that may hold a secret, so each may be given as a file."""
+    """The names of settings that may hold a secret, each of which may be given as a file."""
     hidden = {name for name, field in Settings.model_fields.items() if SecretStr in get_args(field.annotation)}
-    # The address of an MLflow may have a password in it, and is shown without.
+    # The address of MLflow may contain a password. It is shown without it, so its type is not `SecretStr`.
     return frozenset(hidden | {"mlflow_tracking_uri"})
 
 
 def _content_of(name: str, path: str) -> str:
-    """The secret that a file holds. Editors and `echo` end it with a line break, which is not part of it."""
+    """The secret in a file, without the line breaks that editors and `echo` add at its end."""
     variable = f"{name.upper()}_FILE"
     try:
         text = Path(path).read_text(encoding="utf-8").rstrip("\r\n")
@@ -90,7 +90,7 @@ def _content_of(name: str, path: str) -> str:
 
 
 class Settings(BaseSettings):
-    """The settings, checked. Names are those of the environment, in any case."""
+    """The checked settings. Each is named like its environment variable, whose case does not matter."""
 
     model_config = SettingsConfigDict(
         env_file=".env", env_file_encoding="utf-8", env_ignore_empty=True, extra="ignore", frozen=True
@@ -101,7 +101,7 @@ class Settings(BaseSettings):
     mlflow_tracking_password: SecretStr | None = Field(None, description="Password for MLflow.")
     mlflow_tracking_token: SecretStr | None = Field(None, description="Bearer token for MLflow, instead of a password.")
     mlflow_workspace: str | None = Field(
-        None, description="Workspace of the MLflow server to show; without, the server's default one."
+        None, description="Workspace of the MLflow server to show; without it, the server's default workspace."
     )
     mlflow_request_timeout_seconds: int = Field(10, ge=1, le=600, description="Time-out of one MLflow request.")
     mlflow_request_max_retries: int = Field(1, ge=0, le=10, description="How often a failed MLflow request is retried.")
@@ -113,16 +113,16 @@ class Settings(BaseSettings):
         min(4, (os.cpu_count() or 1) + 1),
         ge=1,
         le=256,
-        description="Worker processes: the cores and one, at most 4.",
+        description="Worker processes; by default the number of cores plus one, at most 4.",
     )
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least level that is logged.")
-    log_format: Literal["text", "json"] = Field("text", description="One line an event, for people or for machines.")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Lowest level that is logged.")
+    log_format: Literal["text", "json"] = Field("text", description="One line per event, for people or for machines.")
     mlflow_ui_url: str | None = Field(None, description="Where people open MLflow's own pages: http or https.")
     cors_origins: Names = Field((), description="Origins whose pages may call the API, separated by commas.")
     api_tokens_file: Path | None = Field(None, description="File of access keys; without it the service is open.")
 
-    enable_cache: bool = Field(True, description="Mirror MLflow; without, every request reads MLflow.")
-    cache_refresh_interval_minutes: float = Field(30, gt=0, le=10080, description="How often everything is read anew.")
+    enable_cache: bool = Field(True, description="Mirror MLflow; if false, every request reads MLflow.")
+    cache_refresh_interval_minutes: float = Field(30, gt=0, le=10080, description="How often everything is read again.")
     change_poll_seconds: float = Field(
         15, ge=0, le=86400, description="How often to look for new and updated models and versions; 0 is never."
     )
@@ -130,12 +130,12 @@ class Settings(BaseSettings):
         60, ge=0, le=86400, description="How often to look for changes of aliases, tags and deletions; 0 is never."
     )
     check_interval_minutes: float = Field(
-        15, ge=0, le=10080, description="How often the monitored versions are checked; 0 is after observations only."
+        15, ge=0, le=10080, description="How often all monitored versions are checked; 0 is after observations only."
     )
     cache_timeout_seconds: float = Field(
-        300, gt=0, le=86400, description="Bounds one refresh, all its MLflow calls together."
+        300, gt=0, le=86400, description="Time limit of one refresh, all its MLflow calls together."
     )
-    max_models_returned: int = Field(1000, ge=1, le=1_000_000, description="Rows of one answer at most.")
+    max_models_returned: int = Field(1000, ge=1, le=1_000_000, description="Most rows in one answer.")
     enable_cache_persistence: bool = Field(True, description="Keep the snapshot over a restart.")
     cache_directory: Path = Field(Path("./cache"), description="Where the workers share and keep the snapshot.")
     cache_max_age_hours: float = Field(24, gt=0, le=87600, description="An older snapshot is served marked stale.")
@@ -150,12 +150,12 @@ class Settings(BaseSettings):
         180,
         ge=0,
         le=36500,
-        description="How long a version in Production may stay as it is, unreported; 0 is for ever.",
+        description="Days after which an unchanged version in Production is a finding; 0 is never.",
     )
     monitoring_experiment: str = Field(
         "control-tower", min_length=1, max_length=250, description="MLflow experiment of the monitor runs."
     )
-    enable_mock_data: bool = Field(False, description="Show a small sample fleet while there is nothing else to show.")
+    enable_mock_data: bool = Field(False, description="Show a small sample fleet while there is no data to show.")
     enable_debug_endpoints: bool = Field(True, description="Serve /debug/monitored.")
 
     @classmethod
@@ -167,7 +167,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic hands it over by this name
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Arguments win over the environment, and that over `.env`; in both, a secret may be in a file of its own."""
+        """Arguments win over the environment, and the environment over `.env`. In both a secret may be in a file."""
         sources: list[PydanticBaseSettingsSource] = [init_settings]
         for source in (env_settings, dotenv_settings):
             if isinstance(source, EnvSettingsSource):
@@ -195,7 +195,7 @@ class Settings(BaseSettings):
     @field_validator("mlflow_ui_url")
     @classmethod
     def _is_for_people(cls, value: str | None) -> str | None:
-        # It stands in links of the pages: nothing but the web, and no password for everybody to read.
+        # The pages link to this address: only http(s) is safe there, and a password would be visible to everybody.
         if value is not None and (not _is_http(value) or "@" in value):
             raise ValueError("must be an http:// or https:// address without a user name")
         return value.rstrip("/") if value else value
@@ -204,7 +204,7 @@ class Settings(BaseSettings):
     @classmethod
     def _hard_to_guess(cls, value: SecretStr | None) -> SecretStr | None:
         text = value.get_secret_value() if value else None
-        # MLflow keeps 1000 characters of it encrypted, which is longer.
+        # MLflow stores secrets encrypted in 1000 characters, and encryption lengthens them.
         if text is not None and not (_SHORTEST <= len(text) <= _LONGEST and text.isascii() and text.isprintable()):
             raise ValueError(f"must be {_SHORTEST} to {_LONGEST} ASCII characters. {HOW_TO_MAKE_ONE} makes one")
         return value
@@ -244,7 +244,7 @@ class Settings(BaseSettings):
         if value is not None and not value.startswith(_URI_SCHEMES):
             raise ValueError("must start with http://, https:// or sqlite:///, or be another database URI")
         if value is not None and value.startswith(("http://", "https://")) and not _is_http(value):
-            # A password with a bare `/`, `?` or `#` ends the address early: its rest would be shown as a path.
+            # An unescaped `/`, `?` or `#` in a password ends the host early: the rest would be shown as a path.
             raise ValueError("must be an address; percent-encode / ? # [ ] in the user name and the password")
         return value
 
@@ -259,7 +259,7 @@ class Settings(BaseSettings):
 
     @property
     def tracking_uri(self) -> str:
-        """The address to use: the one set, else the embedded store's."""
+        """The address of MLflow: the setting, or else the embedded store."""
         return self.mlflow_tracking_uri or f"sqlite:///{EMBEDDED_STORE}"
 
     @property
@@ -269,7 +269,7 @@ class Settings(BaseSettings):
 
 
 def as_json(settings: Settings) -> str:
-    """The settings with their secrets, for another process of this service; `from_json` reads them back."""
+    """The settings with their secrets, to hand to another process of this service, which calls `from_json`."""
 
     def plain(value: Any) -> Any:
         return value.get_secret_value() if isinstance(value, SecretStr) else value
@@ -278,7 +278,7 @@ def as_json(settings: Settings) -> str:
 
 
 def from_json(text: str) -> Settings:
-    """The settings that another process of this service has, whatever this one's environment says."""
+    """The settings from `as_json`; the environment of this process is ignored."""
     return Settings(_env_file=None, **json.loads(text))
 
 
@@ -288,7 +288,7 @@ def _urls_in(value: SecretStr | None) -> tuple[str, ...]:
 
 
 def load_settings(**overrides: Any) -> Settings:
-    """The settings; `overrides` win. Raises `BadSetting`."""
+    """Read the settings; `overrides` win. Raises `BadSetting`."""
     try:
         return Settings(**overrides)
     except ValidationError as error:

@@ -15,13 +15,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="MLOps Control Tower")
     parser.add_argument("--host", help="address to listen on (API_HOST)")
     parser.add_argument("--port", type=int, help="port to listen on (API_PORT)")
-    parser.add_argument("--reload", action="store_true", help="start anew when the code changes")
-    parser.add_argument("--config", action="store_true", help="show the configuration and stop")
+    parser.add_argument("--reload", action="store_true", help="restart when the code changes")
+    parser.add_argument("--config", action="store_true", help="show the configuration and exit")
     parser.add_argument(
         "--version",
         action="version",
         version=f"MLOps Control Tower {RELEASE} (API {API_VERSION})",
-        help="show the version of the service and of its API, and stop",
+        help="show the version of the service and of its API, and exit",
     )
     given = parser.parse_args()
     overrides = {"api_host": given.host, "api_port": given.port}

@@ -69,7 +69,7 @@ class OrJson(JSONProvider):
 def create_app(
     settings: Settings | None = None, world: World | None = None, agent: AgentApi | None = None
 ) -> ControlTower:
-    """The application. Tests hand in a `world` of fakes, and the objects of an `agent` in this process."""
+    """Build the application. Tests pass a `world` of fakes, and the objects of an `agent` in this process."""
     settings = settings or load_settings()
     world = world or real_world(settings, shared_marks())
     worker = build_worker(settings, world, agent)
@@ -77,7 +77,7 @@ def create_app(
     app = ControlTower(__name__)
     app.json = OrJson(app)
     app.config.update(_OPENAPI, MAX_CONTENT_LENGTH=MOST_BODY_BYTES)
-    # A name may hold what looks like an empty part; and `/models/` is `/models`.
+    # A model's name may contain what looks like an empty path segment; and `/models/` is `/models`.
     app.url_map.merge_slashes = False
     app.url_map.strict_slashes = False
     app.extensions["control_tower"] = worker
@@ -91,9 +91,9 @@ def create_app(
     _register_api(app, settings)
     app.register_blueprint(ui.blp)
     if not settings.cors_origins:
-        # Flask-CORS adds its headers in Flask.
+        # With CORS every request goes through Flask, since Flask-CORS adds its headers there.
         app.prepared_lists = PreparedLists(app, admits)
-    # Commands run in a process of their own, which asks MLflow itself.
+    # Commands run in a process of their own, which asks MLflow directly.
     register_commands(
         app, keys, world.gateway, settings.mlflow_webhook_secret, receivers(settings, world.clock), world.clock
     )

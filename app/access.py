@@ -1,4 +1,4 @@
-"""Access: every route declares the role it needs; Flask-HTTPAuth does the protocol."""
+"""Access control: every route declares the role it needs; Flask-HTTPAuth implements the protocol."""
 
 from collections.abc import Callable, Collection
 from http import HTTPStatus
@@ -24,8 +24,8 @@ _WRITES = ("POST", "PUT", "PATCH", "DELETE")
 
 OPEN = "open"
 
-# Routes that Flask and flask-smorest make themselves.
-_MADE_FOR_US = {
+# Routes that Flask and flask-smorest create, which therefore carry no `requires`.
+_ROLES_OF_LIBRARY_ROUTES = {
     "static": OPEN,
     "api-docs.openapi_json": "read",
     "api-docs.openapi_redoc": "read",
@@ -34,7 +34,7 @@ _MADE_FOR_US = {
 
 
 def requires(role: str) -> Callable[[F], F]:
-    """Declare the role that a view needs, in the code and in OpenAPI; `open` for everybody."""
+    """Declare the role that a view needs, in the code and in OpenAPI; `open` admits everybody."""
     if role not in (OPEN, *ROLES):
         raise ValueError(role)
 
@@ -50,22 +50,22 @@ def requires(role: str) -> Callable[[F], F]:
 
 def role_of(app: Flask, endpoint: str) -> str | None:
     """The role that an endpoint declares; None where it declares none."""
-    return _MADE_FOR_US.get(endpoint) or getattr(app.view_functions[endpoint], "required_role", None)
+    return _ROLES_OF_LIBRARY_ROUTES.get(endpoint) or getattr(app.view_functions[endpoint], "required_role", None)
 
 
 def who() -> str | None:
-    """The name of the key that this request came with."""
+    """The name of the access key that this request carries; None without one."""
     key: AccessKey | None = g.get("key")
     return key.name if key else None
 
 
 def needed_role(app: Flask, endpoint: str) -> str:
-    """The role that an endpoint needs. A route that declares none is closed to all but administrators."""
+    """The role that an endpoint needs. A route that declares none is open to administrators only."""
     return role_of(app, endpoint) or "admin"
 
 
 def guard(app: Flask, ring: KeyRing) -> Admits:
-    """Let requests in by their key. Gives what tells whether a request is let in where a role is needed."""
+    """Check the access key of every request. Returns the check of one request (environ) against a role."""
     auth = _HeaderOrCookie(scheme="Bearer", realm="MLOps Control Tower")
 
     @auth.verify_token
@@ -104,13 +104,13 @@ def guard(app: Flask, ring: KeyRing) -> Admits:
     return admits
 
 
-def everybody(environ: "WSGIEnvironment", role: str) -> bool:  # noqa: ARG001 - as `guard` gives it
-    """Without keys the service is open."""
+def everybody(environ: "WSGIEnvironment", role: str) -> bool:  # noqa: ARG001 - the signature of `Admits`
+    """Admit every request: without access keys the service is open."""
     return True
 
 
 def refuse_other_origins(app: Flask, allowed: Collection[str]) -> None:
-    """A page of another origin, which the user's browser has a way in from, may not act."""
+    """Refuse writes from pages of other origins: the user's browser would send its cookie along."""
 
     @app.before_request
     def check() -> tuple[Response, int] | None:
@@ -120,23 +120,23 @@ def refuse_other_origins(app: Flask, allowed: Collection[str]) -> None:
 
 
 def _is_foreign(headers: Headers, host: str, allowed: Collection[str]) -> bool:
-    """Whether a browser says so; programs say nothing of the kind."""
+    """Whether a browser reports a page of another origin; programs send neither header."""
     origin, site = headers.get("Origin"), headers.get("Sec-Fetch-Site")
     if origin in allowed:
         return False
     if site is not None:
         return site not in ("same-origin", "none")
-    # An origin is `scheme://host:port` and no more, so nothing has to be parsed that could fail.
+    # An origin is exactly `scheme://host:port`, so no parser is needed that could fail.
     return origin is not None and origin.partition("://")[2] != host
 
 
 def wants_page() -> bool:
-    """Whether a browser asks, which names HTML; programs take anything or name JSON."""
+    """Whether the client is a browser: those name HTML in `Accept`; programs accept anything or name JSON."""
     return "text/html" in request.headers.get("Accept", "")
 
 
 def token_of(environ: "WSGIEnvironment") -> str | None:
-    """The access key that a request brings: in the header of programs, else in the cookie that the sign-in page set."""
+    """The access key of a request: from the `Authorization` header, else from the cookie of the sign-in page."""
     header = Authorization.from_header(environ.get("HTTP_AUTHORIZATION"))
     if header is not None and header.type == "bearer":
         return header.token
@@ -144,7 +144,7 @@ def token_of(environ: "WSGIEnvironment") -> str | None:
 
 
 class _HeaderOrCookie(HTTPTokenAuth):  # type: ignore[misc]
-    """Flask-HTTPAuth with the access key of `token_of`."""
+    """Flask-HTTPAuth that takes the access key from `token_of`."""
 
     def get_auth(self) -> Authorization | None:
         token = token_of(request.environ)
@@ -152,5 +152,5 @@ class _HeaderOrCookie(HTTPTokenAuth):  # type: ignore[misc]
 
 
 def default_registrant() -> str:
-    """Who registers when the request does not say: the key's name, where there are keys."""
+    """`registered_by` where the request does not name anybody: the key's name, or `anonymous` without keys."""
     return who() or "anonymous"

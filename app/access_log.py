@@ -1,4 +1,4 @@
-"""gunicorn's log of the requests, with paths as clients mean them."""
+"""gunicorn's access log, with paths decoded as UTF-8."""
 
 from typing import Any
 
@@ -6,10 +6,10 @@ from gunicorn.glogging import Logger
 
 
 class AccessLog(Logger):  # type: ignore[misc]
-    """gunicorn's own shows each byte of a path as a character of its own."""
+    """gunicorn's own logger shows each byte of a path as a character of its own."""
 
     def atoms(self, resp: Any, req: Any, environ: dict[str, Any], request_time: Any) -> dict[str, Any]:
-        told: dict[str, Any] = super().atoms(resp, req, environ, request_time)
-        # A request that gunicorn refuses has no path yet, only what stands in its first line.
-        told["U"] = environ.get("PATH_INFO", environ["RAW_URI"]).encode("latin-1").decode("utf-8", "backslashreplace")
-        return told
+        atoms: dict[str, Any] = super().atoms(resp, req, environ, request_time)
+        # A request that gunicorn refuses has no parsed path, only its request line.
+        atoms["U"] = environ.get("PATH_INFO", environ["RAW_URI"]).encode("latin-1").decode("utf-8", "backslashreplace")
+        return atoms

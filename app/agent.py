@@ -15,15 +15,15 @@ from app.wiring.agent import build_agent
 from app.wiring.world import real_world
 from config import from_json
 
-# As long as gunicorn lets its workers end what they are at.
+# As long as gunicorn's `graceful_timeout` gives workers to finish their requests.
 _LEAVING_SECONDS = 10.0
 
 
 def main() -> None:
-    """Serve the workers until the keeper is gone."""
+    """Serve the workers until the keeper, which holds the other end of stdin, is gone."""
     handover = msgspec.json.decode(sys.stdin.buffer.readline(), type=Handover)
     settings = from_json(handover.settings)
-    # Ctrl-C reaches the whole group; the workers first end what they are at.
+    # Ctrl-C reaches the whole process group; the workers still need the agent to finish their requests.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     logging.config.dictConfig(logging_config(settings.log_level, settings.log_format))
     marks = None if handover.marks is None else Marks(handover.marks)
@@ -33,7 +33,7 @@ def main() -> None:
     def leave_with_the_keeper() -> None:
         while os.read(sys.stdin.fileno(), 1 << 16):
             pass
-        # Other workers may still end what they are at: their calls are answered.
+        # Other workers may still be finishing requests: their calls are answered.
         server.leave(_LEAVING_SECONDS)
 
     threading.Thread(target=leave_with_the_keeper, name="lifeline", daemon=True).start()

@@ -1,8 +1,8 @@
-"""What has come of a request so far, and whether that is all of it: asked before a thread is given to it."""
+"""The received part of a request, and whether it is complete: only then a thread is given to it."""
 
 import re
 
-# The most that is kept of one request. Of a body that is too large the thread reads on, to answer that.
+# The most bytes kept of one request. The thread that refuses a larger body reads the rest of it.
 MOST_BYTES = (1 << 20) + (1 << 16)
 _END = b"\r\n\r\n"
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,15})[ \t]*(?:\r\n|\Z)")
@@ -11,18 +11,18 @@ _EXPECTS = re.compile(rb"\r\nexpect:[ \t]*100-continue")
 
 
 class Arriving:
-    """The bytes of a request. gunicorn parses them anew and has the last word: what is odd counts as complete."""
+    """The bytes of a request. gunicorn parses them again and decides, so a malformed request counts as complete."""
 
     def __init__(self, data: bytes = b"") -> None:
         self.data = bytearray(data)
         self.expects_continue = False
-        # Where to look on: for the end of the headers, then for the next chunk; or where the body ends.
+        # Where the search for the end of the headers, or for the next chunk, goes on; or where the body ends.
         self._place = 0
         self._in_headers = True
         self._in_chunks = False
 
     def is_complete(self) -> bool:
-        """Whether nothing more is to be waited for."""
+        """Whether there is nothing more to wait for."""
         if len(self.data) > MOST_BYTES:
             return True
         if self._in_headers and not self._read_headers():
@@ -45,7 +45,7 @@ class Arriving:
         return True
 
     def _read_chunks(self) -> bool:
-        """Go from chunk to chunk; the last one has the size 0, and lines after it, up to an empty one."""
+        """Step through the chunks. The last chunk has the size 0 and is followed by lines up to an empty line."""
         while (end := self.data.find(b"\r\n", self._place)) >= 0:
             try:
                 size = int(bytes(self.data[self._place : end]).partition(b";")[0], 16)

@@ -55,15 +55,15 @@ def _tokens(keys: KeyRing | None) -> AppGroup:
 
 
 def _webhooks(gateway: Gateway, secret: SecretStr | None) -> AppGroup:
-    group = AppGroup("webhooks", help="What MLflow tells this service of its own accord.")
+    group = AppGroup("webhooks", help="MLflow's webhooks, which push changes to this service.")
 
     @group.command("register")
     @click.option("--url", required=True, help=f"This service as MLflow reaches it: https://…{RECEIVER_PATH}.")
     @click.option("--test", is_flag=True, help="Have MLflow deliver an example at once.")
     def register(url: str, test: bool) -> None:
-        """Have MLflow deliver what changes in its registry, signed with MLFLOW_WEBHOOK_SECRET.
+        """Have MLflow deliver changes in its registry, signed with MLFLOW_WEBHOOK_SECRET.
 
-        Again with the same URL, it tells MLflow the present secret.
+        If the URL is already registered, this updates the secret that MLflow signs with.
         """
         if secret is None:
             raise click.ClickException(
@@ -85,12 +85,12 @@ def _webhooks(gateway: Gateway, secret: SecretStr | None) -> AppGroup:
     def show() -> None:
         """Show MLflow's webhooks: this service's, and others."""
         try:
-            found = gateway.list_webhooks()
+            webhooks = gateway.list_webhooks()
         except TowerError as error:
             raise click.ClickException(error.detail) from None
-        for one in found:
-            click.echo(_line(one))
-        if not any(one.name == WEBHOOK_NAME for one in found):
+        for webhook in webhooks:
+            click.echo(_line(webhook))
+        if not any(webhook.name == WEBHOOK_NAME for webhook in webhooks):
             click.echo("MLflow has no webhook of this service's. `flask webhooks register` makes one.")
 
     @group.command("remove")
@@ -101,19 +101,19 @@ def _webhooks(gateway: Gateway, secret: SecretStr | None) -> AppGroup:
             gateway.remove_webhook(webhook_id)
         except TowerError as error:
             raise click.ClickException(error.detail) from None
-        click.echo(f"Removed {webhook_id}. MLflow ceases to deliver within a minute.")
+        click.echo(f"Removed {webhook_id}. MLflow stops delivering within a minute.")
 
     return group
 
 
 def _alerts(receivers: Sequence[Receiver], clock: Clock) -> AppGroup:
-    group = AppGroup("alerts", help="Who is told when a verdict changes.")
+    group = AppGroup("alerts", help="Receivers that are notified when a verdict changes.")
 
     @group.command("test")
     def test() -> None:
         """Send an example to each receiver, and say whether it arrived."""
         if not receivers:
-            raise click.ClickException("Set ALERT_WEBHOOK_URL or ALERT_URLS to who is to be told.")
+            raise click.ClickException("Set ALERT_WEBHOOK_URL or ALERT_URLS to the receivers to notify.")
         failed = [receiver.name for receiver in receivers if not _arrives(receiver, clock())]
         if failed:
             raise click.ClickException(f"The example did not arrive at {', '.join(failed)}.")
@@ -153,7 +153,7 @@ def _try_out(gateway: Gateway, made: Subscription) -> None:
     click.echo(f"MLflow's test delivery arrived: {outcome}.")
 
 
-def _line(one: Subscription) -> str:
-    state = "" if one.active else "  (disabled)"
-    owner = "" if one.name == WEBHOOK_NAME else f"  (not this service's: {one.name})"
-    return f"{one.id}  {one.url}{state}{owner}"
+def _line(webhook: Subscription) -> str:
+    state = "" if webhook.active else "  (disabled)"
+    owner = "" if webhook.name == WEBHOOK_NAME else f"  (not this service's: {webhook.name})"
+    return f"{webhook.id}  {webhook.url}{state}{owner}"

@@ -15,7 +15,7 @@ from app.logs import request_id
 
 log = logging.getLogger(__name__)
 
-# What is neither named here nor a kind of what is, is MLflow's or this service's fault: 500.
+# Subclasses have the status of their base. All other errors are MLflow's or this service's fault: 500.
 _STATUS: dict[type[TowerError], int] = {
     InvalidInput: 400,
     Unauthorized: 401,
@@ -47,11 +47,11 @@ class TowerApi(Api):  # type: ignore[misc]
     """flask-smorest with the contract's errors."""
 
     ERROR_SCHEMA = ErrorSchema
-    # Every operation documents its own errors; a default response would hide those that are not.
+    # Every operation documents its own errors; a default response would hide a missing one.
     DEFAULT_ERROR_RESPONSE_NAME = None
 
     def handle_http_exception(self, error: HTTPException) -> Response:
-        """What Flask, werkzeug and webargs raise, and any crash, which Flask makes a 500."""
+        """Answer what Flask, werkzeug and webargs raise, and any crash, which Flask turns into a 500."""
         status = error.code or 500
         response: Response = jsonify(detail=_detail(error, status))
         # A body that is too large or malformed is bad input like any other.
@@ -63,7 +63,7 @@ class TowerApi(Api):  # type: ignore[misc]
 
 
 def register_errors(app: Flask) -> None:
-    """Domain errors, whatever view they come out of."""
+    """Have domain errors of all views answered."""
 
     @app.errorhandler(TowerError)
     def tower_error(error: TowerError) -> Response:
@@ -90,10 +90,10 @@ def _detail(error: HTTPException, status: int) -> str:
 def _flat(messages: Any, field: str = "") -> list[str]:
     """webargs nests messages by place and field: `{"query": {"page": ["..."]}}`."""
     if isinstance(messages, dict):
-        told: list[str] = []
+        flat: list[str] = []
         for key, value in messages.items():
             inside = field if key in ("json", "query", "_schema") or isinstance(key, int) else str(key)
-            told += _flat(value, inside)
-        return told
+            flat += _flat(value, inside)
+        return flat
     lines = messages if isinstance(messages, list) else [messages]
     return [str(line) if not field or line in WHOLE else f"{field}: {line}" for line in lines]

@@ -1,4 +1,4 @@
-"""Flask, without what it does at every request for applications that are not like this one."""
+"""Flask without the work per request that this application does not need."""
 
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
@@ -19,7 +19,7 @@ _STATUS_LINES = {status.value: f"{status.value} {status.phrase.upper()}" for sta
 
 
 class NoSession(SessionInterface):
-    """There is no session, and none is made."""
+    """No sessions: opening one does nothing."""
 
     _none = NullSession()
 
@@ -31,9 +31,9 @@ class NoSession(SessionInterface):
 
 
 class ControlTower(Flask):
-    """All views are plain functions, no route depends on the host, there is no session.
+    """A Flask application whose views are plain functions, whose routes ignore the host, and that has no session.
 
-    `prepared_lists` answers before Flask dispatches; where it is None, Flask answers everything.
+    `prepared_lists` answers before Flask dispatches; if it is None, Flask answers everything.
     """
 
     session_interface = NoSession()
@@ -41,7 +41,7 @@ class ControlTower(Flask):
     prepared_lists: PreparedLists | None = None
 
     def wsgi_app(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
-        """One request: begun and counted alike, whoever answers it."""
+        """Serve one request. It is timed and counted in the same way whether or not Flask answers it."""
         self.around.begin(environ)
         prepared = self.prepared_lists.reply(environ) if self.prepared_lists else None
         if prepared is None:
@@ -52,11 +52,11 @@ class ControlTower(Flask):
         return body
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
-        """Flask asks of each function at each request whether it is a coroutine; here none is."""
+        """Skip Flask's check, at each request, whether a view is a coroutine: here none is."""
         return func
 
     def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
-        """As Flask's, which also takes the host apart to match it; a seventh of a request's time."""
+        """Like Flask's, but without parsing the host to match it, which takes a seventh of a request's time."""
         if request is None:
             return super().create_url_adapter(request)
         environ = request.environ

@@ -1,4 +1,4 @@
-"""The command `flask gate`: whether a candidate may take the baseline's place, as an exit code for CI."""
+"""The command `flask gate`: whether a candidate may replace the baseline, as an exit code for CI."""
 
 import math
 from collections.abc import Sequence
@@ -16,12 +16,12 @@ _ANSWERS = {True: "yes", False: "no", None: "-"}
 
 
 def gate_command(comparison: Comparison) -> click.Command:
-    """The command; it reads MLflow in its own process, whether or not the service runs."""
+    """Build the command. It reads MLflow in its own process, whether or not the service runs."""
 
     @click.command("gate")
     @click.argument("name", callback=_sendable)
-    @click.option("--baseline", required=True, callback=_sendable, help="Version or alias to hold it against.")
-    @click.option("--candidate", required=True, callback=_sendable, help="Version or alias that may take its place.")
+    @click.option("--baseline", required=True, callback=_sendable, help="Version or alias to compare against.")
+    @click.option("--candidate", required=True, callback=_sendable, help="Version or alias that may replace it.")
     @click.option(
         "--margin",
         type=click.FloatRange(0, MOST_MARGIN),
@@ -35,16 +35,16 @@ def gate_command(comparison: Comparison) -> click.Command:
         "metrics",
         multiple=True,
         callback=_metrics,
-        help="Compare this one; may be repeated.  [default: all]",
+        help="Compare this metric; may be repeated.  [default: all]",
     )
     def gate(name: str, baseline: str, candidate: str, margin: float, metrics: tuple[str, ...]) -> None:
         """Compare two versions of the registered model NAME. Exits 0 when the candidate is not worse, else 1."""
         try:
-            found = comparison.of(name, baseline, candidate, margin, metrics)
+            result = comparison.of(name, baseline, candidate, margin, metrics)
         except TowerError as error:
             raise click.ClickException(_printable(error.detail)) from None
-        _show(found)
-        click.get_current_context().exit(0 if found["non_inferior"] else 1)
+        _show(result)
+        click.get_current_context().exit(0 if result["non_inferior"] else 1)
 
     return gate
 
@@ -60,7 +60,7 @@ def _sendable(_: click.Context, __: click.Parameter, value: str) -> str:
 def _metrics(_: click.Context, __: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
     for name in value:
         if not is_metric_name(name):
-            raise click.BadParameter(f"{_printable(name)} is no name of a metric.")
+            raise click.BadParameter(f"{_printable(name)} is not a name of a metric.")
     return value
 
 
@@ -70,21 +70,21 @@ def _number(_: click.Context, __: click.Parameter, value: float) -> float:
     return value
 
 
-def _show(found: dict[str, Any]) -> None:
-    named = [_version(found[one]) for one in ("candidate", "baseline")]
-    click.echo(f"{_printable(found['name'])}: {named[0]} against {named[1]}, margin {found['margin']:g}\n")
-    for line in _table([_COLUMNS, *([_cell(row[name]) for name in _COLUMNS] for row in found["metrics"])]):
+def _show(result: dict[str, Any]) -> None:
+    candidate, baseline = _version(result["candidate"]), _version(result["baseline"])
+    click.echo(f"{_printable(result['name'])}: {candidate} against {baseline}, margin {result['margin']:g}\n")
+    for line in _table([_COLUMNS, *([_cell(row[name]) for name in _COLUMNS] for row in result["metrics"])]):
         click.echo(line)
     click.echo()
-    for row in found["metrics"]:
+    for row in result["metrics"]:
         click.echo(f"{_printable(row['metric'])}: {row['reason']}.")
-    if found["non_inferior"] is None:
+    if result["non_inferior"] is None:
         click.echo("No answer: no metric counts, or one that counts cannot be compared.")
-    click.echo("pass" if found["non_inferior"] else "fail")
+    click.echo("pass" if result["non_inferior"] else "fail")
 
 
-def _version(one: dict[str, Any]) -> str:
-    return f"version {one['version']}" + (f" ({_printable(one['alias'])})" if one["alias"] else "")
+def _version(side: dict[str, Any]) -> str:
+    return f"version {side['version']}" + (f" ({_printable(side['alias'])})" if side["alias"] else "")
 
 
 def _cell(value: Any) -> str:
@@ -99,5 +99,5 @@ def _table(rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _printable(text: str) -> str:
-    """Names are whatever somebody wrote: what would steer a terminal is shown as Python writes it."""
+    """Names may hold any characters: those that would control a terminal are escaped as in Python."""
     return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)

@@ -1,4 +1,4 @@
-"""What happens around every request: its id, its duration, its body read, security headers, the record of writes."""
+"""Work around every request: its id, its duration, reading its body, security headers, the audit log of writes."""
 
 import logging
 import re
@@ -22,7 +22,7 @@ audit = logging.getLogger("app.audit")
 _ID = re.compile(r"[A-Za-z0-9._-]{1,64}\Z", re.ASCII)
 _BEGAN = "control_tower.began"
 _WRITES = ("POST", "PUT", "PATCH", "DELETE")
-# Nothing is loaded from another host; Swagger UI and ReDoc style themselves inline.
+# Pages load nothing from another host; Swagger UI and ReDoc need inline styles.
 _CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
     "font-src 'self' data:; worker-src 'self' blob:; connect-src 'self'; base-uri 'none'; form-action 'self'; "
@@ -31,26 +31,26 @@ _CSP = (
 
 
 class Around:
-    """What happens before and after every request, whether Flask dispatches it or not. Kept cheap."""
+    """Runs before and after every request, whether or not Flask dispatches it. Kept cheap."""
 
     def __init__(self, worker: Worker) -> None:
         self._tower = worker.tower
         self._request_ended = worker.world.instruments.request_ended
 
     def begin(self, environ: "WSGIEnvironment") -> None:
-        """Before anything else: the clock starts, the request has its id, and its view what it may call."""
+        """Before anything else: start the clock, set the request's id, and give views what they may call."""
         environ[_BEGAN] = perf_counter()
         given = environ.get("HTTP_X_REQUEST_ID")
         request_id.set(given if given and _ID.match(given) else f"{getrandbits(64):016x}")
         serve_with(self._tower)
 
     def end(self, environ: "WSGIEnvironment", route: str | None, status: int) -> None:
-        """Before the response is sent: the request is counted by its route, as Flask writes it."""
+        """Before the response is sent: count the request under its route in Flask's notation; None is no route."""
         self._request_ended(route, environ["REQUEST_METHOD"], status, perf_counter() - environ[_BEGAN])
 
 
 def register_hooks(app: Flask, around: Around) -> None:
-    """What Flask does beside that: it takes bodies and odd paths, and completes headers that are not complete yet."""
+    """Register Flask's part: it reads bodies, refuses malformed paths, and completes headers of uncached answers."""
 
     @app.before_request
     def take() -> None:
@@ -65,7 +65,7 @@ def register_hooks(app: Flask, around: Around) -> None:
         rule = request.url_rule
         around.end(request.environ, rule.rule if rule else None, response.status_code)
         if isinstance(response, Ready):
-            # A cached GET: its headers are complete.
+            # The answer of a cached GET has all its headers.
             return response
         headers = response.headers
         headers.add("X-Request-ID", request_id.get())

@@ -1,4 +1,4 @@
-"""Logs: to stderr, one line an event, with the request's id and without credentials."""
+"""Logs: to stderr, one line per event, with the request's id and without credentials."""
 
 import logging
 import time
@@ -17,7 +17,7 @@ _TEXT = "%(asctime)s %(levelname)s %(process)d %(name)s [%(request_id)s] %(messa
 
 
 class RequestId(logging.Filter):
-    """Puts the id of the request being served on each record; adds nothing to what has one."""
+    """Puts the id of the request being served on each record."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         record.request_id = request_id.get()
@@ -30,7 +30,7 @@ def _second(seconds: int) -> str:
 
 
 class _Utc(logging.Formatter):
-    """Times as the API writes them."""
+    """Writes times as the API does."""
 
     default_time_format = "%Y-%m-%dT%H:%M:%S"
     default_msec_format = "%s.%03dZ"
@@ -40,7 +40,7 @@ class _Utc(logging.Formatter):
 
 
 class OneLine(_Utc):
-    """Text for people: a traceback too is on the event's own line."""
+    """Text for people. A traceback is on the line of its event."""
 
     def format(self, record: logging.LogRecord) -> str:
         line = redact(super().format(record))
@@ -48,14 +48,14 @@ class OneLine(_Utc):
 
 
 def _spelled(char: str) -> str:
-    """A character that is not shown as itself, spelled out: it could break a line, colour or turn it, or hide in it."""
+    """Escape a character that is not printable: it could break, colour or reverse a line, or hide in it."""
     if char == "\t":
         return " "
     return char if char.isprintable() else char.encode("unicode_escape").decode()
 
 
 class OneJsonLine(_Utc, JsonFormatter):
-    """The same as JSON, for machines."""
+    """One JSON object per event, for machines."""
 
     def format(self, record: logging.LogRecord) -> str:
         return redact(super().format(record))
@@ -90,11 +90,11 @@ def logging_config(level: str, log_format: str) -> dict[str, Any]:
         "loggers": {
             "gunicorn.error": to_stderr,
             "gunicorn.access": to_stderr,
-            # It logs each run of each job, and warns where one is left out since the one before is not over.
+            # APScheduler logs each run of each job, and warns when it skips a run because the last is not over.
             "apscheduler": {"level": "ERROR"},
             "alembic": quiet,
             "mlflow": quiet,
-            # What they warn of repeats the URLs of alerts, whose paths are secrets.
+            # Their warnings repeat the URLs of alert receivers, whose paths are secrets.
             "urllib3": {"level": "ERROR"},
             "apprise": {"handlers": ["nowhere"], "propagate": False, "level": "WARNING"},
             "requests_oauthlib": quiet,

@@ -1,4 +1,4 @@
-"""Taking requests apart: the contract's 400 for everything that cannot be used."""
+"""Parsing requests: whatever cannot be used is answered with the contract's 400."""
 
 import zlib
 from collections.abc import Callable
@@ -18,23 +18,23 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
 MOST_BODY_BYTES = 1 << 20
-# Read and thrown away, so that the client reads the answer instead of a reset connection.
+# How much of a body that is too large is read and discarded, so that the client gets the answer, not a reset.
 _MOST_DRAINED_BYTES = 8 << 20
 _TOO_LARGE = "The request body is too large: at most 1 MiB."
 _INFLATES_TOO_LARGE = "The request body is too large after inflating: at most 1 MiB."
 _DAMAGED = "The body is not what its Content-Encoding says: it is no gzip, is damaged, or is cut short."
 _PLAIN = ("", "identity")
 _ESCAPED_NUL = b"\\u0000"
-# zlib's number for gzip with its header and checksum.
+# zlib's `wbits` for gzip with its header and checksum.
 _GZIP = 31
 _PIECE = 4096
 
 
 class Parser(FlaskParser):
-    """webargs with 400 for 422, and with a body that must be a JSON object."""
+    """webargs that answers 400 instead of 422, and whose body must be a JSON object."""
 
     DEFAULT_VALIDATION_STATUS = 400
-    # An unknown parameter is ignored, an unknown body field is a mistake worth telling.
+    # An unknown query parameter is ignored; an unknown body field is reported as a mistake.
     DEFAULT_UNKNOWN_BY_LOCATION = {"json": ma.RAISE, "query": ma.EXCLUDE}  # noqa: RUF012 - webargs has it so
 
     def load_json(self, req: Request, schema: ma.Schema) -> Any:  # noqa: ARG002 - webargs hands it over
@@ -65,9 +65,9 @@ class TowerBlueprint(Blueprint):  # type: ignore[misc]
 
     ARGUMENTS_PARSER = Parser()
 
-    def arguments(self, schema: type[ma.Schema], *, location: str = "json", **told: Any) -> Any:
+    def arguments(self, schema: type[ma.Schema], *, location: str = "json", **options: Any) -> Any:
         """As in flask-smorest; a request without a query string skips the parser, a third of its cost."""
-        declare = super().arguments(schema, location=location, **told)
+        declare = super().arguments(schema, location=location, **options)
         if location != "query" or any(field.required for field in schema().fields.values()):
             return declare
         nothing = schema().load({})
@@ -83,24 +83,24 @@ class TowerBlueprint(Blueprint):  # type: ignore[misc]
 
         return decorate
 
-    def response(self, status_code: int, schema: Any = None, **told: Any) -> Any:
-        """As in flask-smorest, to document; the example is made of those of the schema's fields."""
+    def response(self, status_code: int, schema: Any = None, **options: Any) -> Any:
+        """As in flask-smorest, but only documents; the example is built from the examples of the schema's fields."""
         made = schema() if isinstance(schema, type) else schema
-        return _documented(super().response(status_code, made, example=example_of(made), **told))
+        return _documented(super().response(status_code, made, example=example_of(made), **options))
 
-    def text(self, status_code: int, example: str, **told: Any) -> Any:
-        """As `response`, for plain text."""
+    def text(self, status_code: int, example: str, **options: Any) -> Any:
+        """Like `response`, for plain text."""
         plain = {"type": "string"}
-        declare = super().response(status_code, plain, content_type="text/plain", example=example, **told)
+        declare = super().response(status_code, plain, content_type="text/plain", example=example, **options)
         return _documented(declare)
 
-    def alt_response(self, status_code: int, *args: Any, **told: Any) -> Any:
-        """As in flask-smorest, to document."""
-        return _documented(super().alt_response(status_code, *args, **told))
+    def alt_response(self, status_code: int, *args: Any, **options: Any) -> Any:
+        """As in flask-smorest, but only documents."""
+        return _documented(super().alt_response(status_code, *args, **options))
 
 
 def _documented(decorate: Callable[..., Any]) -> Callable[..., Any]:
-    """What a decorator of flask-smorest documents, without its wrapper: every view here makes its response itself."""
+    """Keep the documentation of a flask-smorest decorator, not its wrapper: views here make their responses."""
 
     def document(view: Callable[..., Any]) -> Callable[..., Any]:
         view._apidoc = decorate(view)._apidoc  # type: ignore[attr-defined]
@@ -110,7 +110,7 @@ def _documented(decorate: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def example_of(schema: ma.Schema) -> Any:
-    """An example of what a schema describes, of the examples of its fields."""
+    """An example of a schema, built from the examples of its fields."""
     example = {name: _field_example(field) for name, field in schema.fields.items()}
     return [example] if schema.many else example
 
@@ -124,7 +124,7 @@ def _field_example(field: ma.fields.Field[Any]) -> Any:
 
 
 def refuse_broken_path() -> None:
-    """A path that is not UTF-8 names nothing; werkzeug would put replacement characters in it."""
+    """Raise `InvalidInput` for a path that is not UTF-8; werkzeug would put replacement characters in it."""
     try:
         request.environ["PATH_INFO"].encode("latin-1").decode("utf-8")
     except UnicodeError:
@@ -132,10 +132,10 @@ def refuse_broken_path() -> None:
 
 
 def take_body() -> None:
-    """Read the body before anything is answered, whatever the answer will be.
+    """Read the body before anything is answered, whatever the answer will be. Raises `InvalidInput`.
 
-    Of what was left unread gunicorn drains 64 KiB after it has answered, and then ends the connection, on which the
-    client may have sent its next request.
+    After its answer gunicorn drains only 64 KiB of an unread body and then closes the connection, on which the client
+    may already have sent its next request.
     """
     environ = request.environ
     length = request.content_length or 0
@@ -147,7 +147,7 @@ def take_body() -> None:
         if length <= MOST_BODY_BYTES:
             _put(environ, decoded(body, coding))
     elif is_chunked:
-        # A body in chunks tells no length, and werkzeug cuts it at the limit without a word.
+        # A chunked body declares no length, and werkzeug silently cuts it at the limit.
         length = len(request.get_data()) + 1
     elif 0 < length <= MOST_BODY_BYTES:
         request.get_data()
@@ -157,30 +157,30 @@ def take_body() -> None:
 
 
 def decoded(body: bytes, coding: str) -> bytes:
-    """The body as it was before it was compressed, which is stopped at the limit. It may have several gzip members."""
+    """Decompress a body, which may have several gzip members. Raises `InvalidInput`, also beyond the limit."""
     if coding not in ("gzip", "x-gzip"):
         raise InvalidInput("The body's Content-Encoding is not taken: send it in gzip, or plain without that header.")
-    found, member = bytearray(), None
-    # In pieces, since each member's end copies what is left of one.
+    plain, member = bytearray(), None
+    # In pieces, since the end of each member copies the rest of the input it was given.
     for start in range(0, len(body), _PIECE):
         piece = body[start : start + _PIECE]
         while piece:
             member = member or zlib.decompressobj(_GZIP)
             try:
-                found += member.decompress(piece, MOST_BODY_BYTES + 1 - len(found))
+                plain += member.decompress(piece, MOST_BODY_BYTES + 1 - len(plain))
             except zlib.error:
                 raise InvalidInput(_DAMAGED) from None
-            if len(found) > MOST_BODY_BYTES:
+            if len(plain) > MOST_BODY_BYTES:
                 raise InvalidInput(_INFLATES_TOO_LARGE)
             piece = member.unused_data
             member = None if member.eof else member
     if member is not None:
         raise InvalidInput(_DAMAGED)
-    return bytes(found)
+    return bytes(plain)
 
 
 def _put(environ: "WSGIEnvironment", body: bytes) -> None:
-    """Have everybody read this body."""
+    """Replace the request's body, for all later readers."""
     for name in ("HTTP_CONTENT_ENCODING", "HTTP_TRANSFER_ENCODING"):
         environ.pop(name, None)
     environ.update({"wsgi.input": BytesIO(body), "wsgi.input_terminated": True, "CONTENT_LENGTH": str(len(body))})

@@ -1,7 +1,7 @@
-"""Prepared lists, answered before Flask dispatches: a GET without query and body, which nearly all requests are.
+"""Prepared lists, answered before Flask dispatches: a GET without query and body, as nearly all requests are.
 
-Each step is the function that the way through Flask calls too: `hooks.Around`, what `access.guard` gives, the view's
-`answer`, `replies.reply_to`. What is more than that, or fails, is left to Flask.
+Each step is a function that the way through Flask calls too: `hooks.Around`, the check of `access.guard`, the view's
+`answer`, `replies.reply_to`. Flask answers all other requests, and those that fail here.
 """
 
 from collections.abc import Callable
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class PreparedList(NamedTuple):
-    """A list as its view declares it: the route, the role it needs, and what gives its answer."""
+    """A list as its view declares it: the route, the role it needs, and the function that returns its answer."""
 
     route: str
     role: str
@@ -26,9 +26,9 @@ class PreparedList(NamedTuple):
 
 
 class PreparedLists:
-    """Answers requests of the lists that the views of an application declare.
+    """Answers requests for the lists that the views of an application declare.
 
-    `admits` tells whether a request is let in where a role is needed.
+    `admits` checks the access key of a request against a role.
     """
 
     def __init__(self, app: Flask, admits: Admits) -> None:
@@ -36,7 +36,7 @@ class PreparedLists:
         self._admits = admits
 
     def reply(self, environ: "WSGIEnvironment") -> tuple[str, Reply] | None:
-        """The route that was asked for and what to send; None where Flask is to answer."""
+        """The requested route and the reply to send; None where Flask is to answer."""
         wanted = self._by_path.get(environ["PATH_INFO"])
         if wanted is None or not _asks_for_no_more(environ):
             return None
@@ -49,14 +49,14 @@ class PreparedLists:
 
 
 def _by_path(app: Flask) -> dict[str, PreparedList]:
-    found: dict[str, PreparedList] = {}
+    by_path: dict[str, PreparedList] = {}
     for rule in app.url_map.iter_rules():
         answer = getattr(app.view_functions[rule.endpoint], "answer", None)
         if answer is not None:
             listed = PreparedList(rule.rule, needed_role(app, rule.endpoint), answer)
-            # No route cares for a slash at its end.
-            found |= {rule.rule: listed, f"{rule.rule}/": listed}
-    return found
+            # Every route also answers with a slash at its end.
+            by_path |= {rule.rule: listed, f"{rule.rule}/": listed}
+    return by_path
 
 
 def _asks_for_no_more(environ: "WSGIEnvironment") -> bool:

@@ -1,4 +1,4 @@
-"""Making responses of answers: headers that tell the data's age, ETag and 304; declaring what is answered so."""
+"""Making responses from prepared answers: headers with the data's age, ETag and 304; declaring such views."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 JSON = "application/json"
-# In the environ: the error with which a prepared answer was asked for in vain.
+# The key in the environ of the error that a prepared answer has raised.
 FAILURE = "control_tower.failure"
 
 _TEXT = {
@@ -80,7 +80,7 @@ class Reply(NamedTuple):
 
 
 class Ready(Response):
-    """A reply that is sent by Flask: what werkzeug does to headers and body once more is spared."""
+    """A reply that Flask sends. It skips werkzeug's second pass over headers and body."""
 
     # A 304 has no Content-Type; werkzeug would say that it is HTML.
     default_mimetype = None
@@ -92,19 +92,19 @@ class Ready(Response):
         return self.headers
 
     def get_app_iter(self, environ: "WSGIEnvironment") -> Iterable[bytes]:  # noqa: ARG002 - as above
-        # werkzeug calls it text or bytes; a `Reply` has bytes alone.
+        # werkzeug's type allows text as well; a `Reply` has bytes only.
         return self.response  # type: ignore[return-value]
 
 
 class _ReadyHeaders(Headers):
-    """Headers of pairs that are known to be good."""
+    """Headers from pairs that are known to be valid."""
 
     def __init__(self, pairs: list[tuple[str, str]]) -> None:
         self._list = pairs
 
 
 def reply_to(environ: "WSGIEnvironment", answer: Answer) -> Reply:
-    """A prepared answer in the coding that the client takes best, or 304 when it has the body already."""
+    """A prepared answer in the coding that the client prefers, or 304 when the client has the body already."""
     prepared = answer.prepared
     coding = _accepted(environ.get("HTTP_ACCEPT_ENCODING", "")) if prepared.is_long() else None
     head = prepared.heads.get(coding)
@@ -114,7 +114,7 @@ def reply_to(environ: "WSGIEnvironment", answer: Answer) -> Reply:
     if known is not None and _has(known, prepared):
         reply = _reply(environ, 304, head.not_modified, b"")
     else:
-        reply = _reply(environ, 200, head.found, prepared.coded(coding) if coding else prepared.body)
+        reply = _reply(environ, 200, head.full, prepared.coded(coding) if coding else prepared.body)
     if answer.stale:
         reply.headers.append(("X-Data-Stale", "true"))
     if answer.mock:
@@ -128,7 +128,7 @@ def _reply(environ: "WSGIEnvironment", status: int, headers: list[tuple[str, str
 
 
 def asset(prepared: Prepared, kind: str, lasts: bool) -> Response:
-    """A file of the pages, of the content type `kind`. One that lasts is never asked for again."""
+    """A file of the pages, of the content type `kind`. Browsers keep a file that `lasts` and never ask again."""
     environ = request.environ
     coding = _accepted(environ.get("HTTP_ACCEPT_ENCODING", "")) if prepared.is_long() else None
     body = prepared.coded(coding) if coding else prepared.body
@@ -148,7 +148,7 @@ def asset(prepared: Prepared, kind: str, lasts: bool) -> Response:
 class _Head:
     """The headers of a prepared body in one coding."""
 
-    found: list[tuple[str, str]]
+    full: list[tuple[str, str]]
     not_modified: list[tuple[str, str]]
 
 
@@ -169,8 +169,8 @@ def _head_of(prepared: Prepared, coding: str | None) -> _Head:
 
 
 def _entity(kind: str, body: bytes, coding: str | None) -> list[tuple[str, str]]:
-    told = [("Content-Type", kind), ("Content-Length", str(len(body)))]
-    return [*told, ("Content-Encoding", coding)] if coding else told
+    headers = [("Content-Type", kind), ("Content-Length", str(len(body)))]
+    return [*headers, ("Content-Encoding", coding)] if coding else headers
 
 
 def _has(known: str, prepared: Prepared) -> bool:
@@ -191,14 +191,14 @@ def _accepted(header: str) -> str | None:
 
 
 def live(body: Any, status: int = 200) -> Response:
-    """What was read just now."""
+    """A response with data that was read just now; `body` is JSON-shaped."""
     response = Response(orjson.dumps(body), status, mimetype=JSON)
     response.headers["X-Data-As-Of"] = rfc3339(tower().clock())
     return response
 
 
 def errors(blp: TowerBlueprint, *statuses: int, not_found: str | None = None) -> Callable[[F], F]:
-    """Document an operation's errors, and those that every operation with a role has."""
+    """Document an operation's errors, and the errors that every operation with a role has."""
 
     def document(view: F) -> F:
         for status in sorted({*statuses, 401, 403, 500}):
@@ -220,12 +220,12 @@ def errors(blp: TowerBlueprint, *statuses: int, not_found: str | None = None) ->
 def cached(
     blp: TowerBlueprint, path: str, schema: Any, query: type[Schema] | None = None
 ) -> Callable[[Callable[..., Answer]], Callable[..., Response]]:
-    """Declare a GET whose view gives a prepared answer: its address, its role, and all that OpenAPI says of it.
+    """Declare a GET whose view returns a prepared answer: its address, its role, and its OpenAPI documentation.
 
-    `schema` describes the answer, `query` the parameters that the view is handed. Pages, a 400 and a 404 are documented
-    where the query has pages, where something is asked for, and where the path names something. Where it names nothing,
-    the view has an `answer`: what is given without a query, for which `app/prepared_lists.py` asks before Flask
-    dispatches. So no parameter may be required.
+    `schema` describes the answer, `query` the parameters that the view gets. Pages are documented if the query has
+    pages, a 400 if there are parameters, and a 404 if the path has a variable part. A view without one gets an
+    `answer`, the function of the answer without a query, which `app/prepared_lists.py` calls before Flask dispatches.
+    So no parameter may be required.
     """
     names_something = "<" in path
     has_pages = query is not None and issubclass(query, PageQuerySchema)
@@ -236,7 +236,7 @@ def cached(
         def view(*args: Any, **kwargs: Any) -> Response:
             environ = request.environ
             if FAILURE in environ:
-                # It was asked for already. MLflow is not asked twice, and how long that takes is bounded once.
+                # `prepared_lists` has tried already: asking MLflow again would double the bounded waiting time.
                 raise environ[FAILURE]
             return Ready(reply_to(environ, give(*args, **kwargs)))
 
@@ -250,7 +250,7 @@ def cached(
         for decorate in decorators:
             view = decorate(view)
         if not names_something:
-            # A function has no such field; `prepared_lists` looks for it.
+            # `prepared_lists` looks for this attribute.
             view.answer = partial(give, query().load({})) if query else give  # type: ignore[attr-defined]
         return blp.route(path)(view)  # type: ignore[no-any-return]
 

@@ -8,7 +8,7 @@ from gunicorn.app.wsgiapp import WSGIApplication
 
 
 class Server(WSGIApplication):  # type: ignore[misc]
-    """gunicorn with its configuration file; with `--reload`, code is loaded by the worker, not before."""
+    """gunicorn with its configuration file; with `--reload`, its one worker loads the code, not the master."""
 
     def load_config(self) -> None:
         super().load_config()
@@ -19,7 +19,7 @@ class Server(WSGIApplication):  # type: ignore[misc]
 
 def serve(host: str, port: int, reload: bool) -> None:
     """Serve until stopped."""
-    # Read by gunicorn.conf.py and by the application, so that both tell the same.
+    # gunicorn.conf.py and the application both read these.
     os.environ.update(API_HOST=host, API_PORT=str(port))
     configuration = Path(__file__).parents[1] / "gunicorn.conf.py"
     sys.argv = ["gunicorn", "wsgi:app", "--config", str(configuration)]

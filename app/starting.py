@@ -1,4 +1,4 @@
-"""Starting: what is done once, before any worker serves, and what is said then."""
+"""What happens once at the start, before any worker serves, and the log lines about it."""
 
 import logging
 import os
@@ -17,7 +17,7 @@ _LOOPBACK = ("127.", "localhost", "::1", "[::1]", "unix:")
 
 
 def count_together() -> None:
-    """Have all processes of this gunicorn count for Prometheus together. In the master, before anything else."""
+    """Have all processes of this gunicorn count for Prometheus together. Called in the master, first of all."""
     place = shared_place()
     try:
         if place is None:
@@ -25,14 +25,14 @@ def count_together() -> None:
         else:
             place.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise SystemExit(f"{VARIABLE}: no such directory can be made ({error}). Name one of your own.") from None
+        raise SystemExit(f"{VARIABLE}: the directory cannot be made ({error}). Name another directory.") from None
 
 
 def process_ended(process: int) -> None:
-    """In the master: a worker is gone; what it counted is kept."""
+    """Keep what an ended worker counted. Called in the master."""
     place = shared_place()
     if place is not None:
-        # Not before it is known where to count.
+        # prometheus_client reads the directory when it is imported.
         from prometheus_client.multiprocess import mark_process_dead  # noqa: PLC0415
 
         from app.services.telemetry.folding import fold  # noqa: PLC0415
@@ -42,7 +42,7 @@ def process_ended(process: int) -> None:
 
 
 def prepare(app: Flask, addresses: list[str]) -> None:
-    """Make ready what the workers share. Stops the start, with one line, where that cannot be done."""
+    """Prepare what the workers share. Raises `SystemExit` with one line where that fails."""
     worker: Worker = app.extensions["control_tower"]
     try:
         worker.prepare()
@@ -58,7 +58,7 @@ def prepare(app: Flask, addresses: list[str]) -> None:
 
 
 def announce(addresses: list[str]) -> None:
-    """Say where the service is."""
-    for address in (one for one in addresses if not one.startswith("unix:")):
+    """Log the addresses of the service."""
+    for address in (tcp for tcp in addresses if not tcp.startswith("unix:")):
         base = "http://" + address.replace("0.0.0.0", "localhost").replace("[::]", "localhost")  # noqa: S104
         log.info("Control tower: %s  API documentation: %s/docs", base, base)

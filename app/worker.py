@@ -1,7 +1,7 @@
-"""gunicorn's threaded worker, in which clients that are slow to ask hold no thread, and others never wait for them.
+"""gunicorn's threaded worker, changed so that clients that send slowly hold no thread and delay nobody.
 
-gunicorn's own gives a thread to each connection at once, and that thread waits for the request to come. Here a request
-arrives in the loop that accepts connections, and a thread gets it when it is there.
+gunicorn's own worker gives each connection a thread at once, and that thread waits for the request. Here requests
+arrive in the loop that accepts connections, and a thread gets a request when it is complete.
 """
 
 import errno
@@ -21,34 +21,34 @@ from gunicorn.workers.gthread import TConn, ThreadWorker
 from app.arriving import Arriving
 from app.logs import NO_REQUEST, request_id
 
-# For a client to take anything at all of what is sent to it. The kernel's: one of Python's costs calls at each request.
+# How long a client may read nothing of its answer: 30 s. A time-out of the kernel's costs no calls per request.
 _TAKING = struct.pack("ll", 30, 0)
-# For what is still missing when a thread has it: the rest of a body that is too large.
+# How long a thread reads what is still missing of its request: the rest of a body that is too large.
 _REST_SECONDS = 10.0
-# After an answer with which the connection ends, for the client to read it and close.
+# How long a client may take to read its last answer and close the connection.
 _CLOSING_SECONDS = 2.0
-# At the end of the worker, for a client that has only just connected to send its request.
+# How long, when the worker stops, a client that has just connected may take to send its request.
 _FIRST_SECONDS = 2.0
-# Of all requests that are arriving in this process. Beyond, the one that has been at it longest is given up.
+# The most bytes of all requests arriving in this process. Beyond, the request that began first is dropped.
 _MOST_BUFFERED = 64 << 20
-# Files that a worker needs besides connections: to the agent, of the cache, of what it counts.
+# Open files that a worker needs besides connections: to the agent, for the cache, for metrics.
 _OTHER_FILES = 512
 _PIECE = 1 << 16
 
 
 class Connection(TConn):  # type: ignore[misc]
-    """A client's connection, with what has come of its next request."""
+    """A client's connection, with the received part of its next request."""
 
     def __init__(self, cfg: Any, sock: socket.socket, client: Any, server: Any) -> None:
         super().__init__(cfg, sock, client, server)
-        # Threads get it with its request: they need not wait for data.
+        # A thread gets the connection with its request complete, so it need not wait for data.
         self.data_ready = True
         self.arriving = Arriving()
 
     def init(self) -> None:
-        """In the thread, before each request."""
+        """Called in the thread, before each request."""
         super().init()
-        # One that gunicorn refuses has none, and the thread's last request is not it.
+        # A request that gunicorn refuses gets no id, and must not be logged under the thread's last one.
         request_id.set(NO_REQUEST)
         if not isinstance(self.parser.unreader, _Bounded):
             self.parser.unreader = _Bounded(self.sock)
@@ -56,13 +56,13 @@ class Connection(TConn):  # type: ignore[misc]
         self.parser.unreader.begin(bytes(self.arriving.data))
 
     def left_over(self) -> bytes:
-        """What was read beyond the request that is answered: the beginning of the next."""
-        found: bytes = self.parser.unreader.take_buffered() if self.parser else b""
-        return found
+        """The bytes read beyond the answered request: the beginning of the next."""
+        rest: bytes = self.parser.unreader.take_buffered() if self.parser else b""
+        return rest
 
 
 class _Bounded(SocketUnreader):  # type: ignore[misc]
-    """Reads what is there, and what is missing until a moment that no dripping puts off."""
+    """Reads a request's received bytes, then its socket until a deadline that dripping bytes cannot put off."""
 
     def begin(self, data: bytes) -> None:
         self.unread(data)
@@ -72,18 +72,18 @@ class _Bounded(SocketUnreader):  # type: ignore[misc]
         left = self._until - time.monotonic()
         try:
             self.sock.settimeout(max(left, 0.001))
-            found: bytes = super().chunk()
+            piece: bytes = super().chunk()
         except TimeoutError:
             raise NoMoreData() from None
         finally:
             self.sock.setblocking(True)
-        return found
+        return piece
 
 
 class Worker(ThreadWorker):  # type: ignore[misc]
-    """Connections wait in `waiting`, the longest first, until a request is there; each has until its `timeout`."""
+    """Connections wait in `waiting`, in the order they began to, for a complete request, each until its `timeout`."""
 
-    # For a whole request to come, from its first byte on; and for a new connection to bring one.
+    # The time limit for a request, from its first byte to its last, and for a new connection to begin one.
     arriving_seconds = 30.0
     worker_connections: int
 
@@ -92,11 +92,11 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         self.waiting: dict[Connection, None] = {}
         self.buffered = 0
         self.next_look = 0.0
-        # Only of plain HTTP/1 can be seen before it is parsed whether it is there.
+        # Only a request of plain HTTP/1 can be recognised as complete before it is parsed.
         self.is_plain = not self.cfg.is_ssl and self.cfg.http2_cleartext == "off" and self.cfg.protocol == "http"
 
     def init_process(self) -> None:
-        """In the worker, once: have room for as many connections as it may hold."""
+        """Called once in the worker: raise the limit of open files to what its connections need."""
         most, limit = resource.getrlimit(resource.RLIMIT_NOFILE)
         wanted = self.worker_connections + _OTHER_FILES
         if most < wanted and limit > most:
@@ -106,28 +106,28 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         super().init_process()
 
     def set_accept_enabled(self, enabled: bool) -> None:
-        """Accept, or no more; with the worker's end, connections on which nobody asks end too."""
+        """Begin or cease to accept connections. When the worker stops, idle connections are closed too."""
         super().set_accept_enabled(enabled)
         if self.alive:
             return
         self.take_the_last()
-        # What has come on them is still answered.
+        # Requests that have arrived on them are still answered.
         self.wait_for_and_dispatch_events(timeout=0)
         for connection in (*self.keepalived_conns, *self.pending_conns):
             connection.timeout = 0
         self.murder_keepalived()
         super().murder_pending()
         now = time.monotonic()
-        for connection in [one for one in self.waiting if not one.arriving.data]:
+        for connection in [idle for idle in self.waiting if not idle.arriving.data]:
             if connection.parser is None:
                 connection.timeout = min(connection.timeout, now + _FIRST_SECONDS)
             else:
                 self.drop(connection)
 
     def take_the_last(self) -> None:
-        """Take the connections that the kernel has made already, and let it make no more.
+        """Accept the connections that the kernel has established already, and close the listening sockets.
 
-        Whoever is in that queue when the last process closes the socket has sent its request to nobody.
+        The kernel drops connections that are in its queue when the last process closes the socket.
         """
         for listener in self.sockets:
             for _ in range(self.cfg.backlog if self.is_plain else 0):
@@ -136,18 +136,18 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             listener.close()
 
     def wait_for_and_dispatch_events(self, timeout: float) -> None:
-        """As gunicorn's, for a second at most: connections whose time is over do not keep a stop waiting."""
+        """Like gunicorn's, for a second at most, so that expired connections do not delay a stop."""
         super().wait_for_and_dispatch_events(min(timeout, 1.0))
 
     def accept(self, listener: socket.socket) -> None:
-        """Take a new connection."""
+        """Accept a new connection."""
         if self.is_plain:
             self.take(listener)
         else:
             super().accept(listener)
 
     def take(self, listener: socket.socket) -> bool:
-        """Take a new connection, if there is one; of too many, the one that has waited longest makes room."""
+        """Accept a new connection; False if there is none. Beyond the limit, the longest waiting one is closed."""
         try:
             client, address = listener.accept()
         except ConnectionAbortedError:
@@ -166,19 +166,19 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         return True
 
     def make_room(self) -> None:
-        """End the connection that has waited longest."""
+        """Close the connection that has waited longest."""
         if self.waiting:
             self.drop(next(iter(self.waiting)))
 
     def wait(self, connection: Connection, seconds: float) -> None:
-        """Look at the connection again when something comes, for so many seconds."""
+        """Wait for data on the connection, for so many seconds."""
         connection.timeout = time.monotonic() + seconds
         self.waiting[connection] = None
         self.buffered += len(connection.arriving.data)
         self.poller.register(connection.sock, selectors.EVENT_READ, partial(self.arrives, connection))
 
     def arrives(self, connection: Connection, sock: socket.socket) -> None:
-        """Something has come."""
+        """Take data that has arrived; give a complete request to a thread."""
         piece = self.received(connection, sock)
         if not piece:
             return
@@ -197,16 +197,16 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             with suppress(OSError):
                 sock.send(b"HTTP/1.1 100 Continue\r\n\r\n")
         while self.buffered > _MOST_BUFFERED:
-            self.drop(next(one for one in self.waiting if one.arriving.data))
+            self.drop(next(other for other in self.waiting if other.arriving.data))
 
     def finish_request(self, conn: TConn, fs: Any) -> None:
-        """In the loop, after a thread is done: wait for the next request, or end the connection."""
+        """Called in the loop after a thread is done: wait for the next request, or close the connection."""
         if not isinstance(conn, Connection):
             super().finish_request(conn, fs)
             return
         try:
             stays = not fs.cancelled() and fs.result() and self.alive
-        except Exception:  # noqa: BLE001 - whatever it was, it is logged, and the connection cannot be used again
+        except Exception:  # noqa: BLE001 - it is logged elsewhere, and the connection cannot be used again
             stays = False
         with suppress(OSError):
             conn.sock.setblocking(False)
@@ -220,7 +220,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             self.wait(conn, self.cfg.keepalive)
 
     def linger(self, connection: Connection) -> None:
-        """Say that nothing follows, and wait for the client to close: at once, its last answer could get lost."""
+        """Shut the sending side and wait for the client to close. Closing at once could lose the last answer."""
         connection.arriving = Arriving()
         try:
             connection.sock.shutdown(socket.SHUT_WR)
@@ -233,13 +233,13 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         self.poller.register(connection.sock, selectors.EVENT_READ, partial(self.ends, connection))
 
     def ends(self, connection: Connection, sock: socket.socket) -> None:
-        """What a client still sends is thrown away until it closes."""
+        """Discard what a client still sends until it closes."""
         self.received(connection, sock)
 
     def received(self, connection: Connection, sock: socket.socket) -> bytes:
-        """What has come on a connection; nothing where that is for later, or where this was its end."""
+        """The data that has arrived on a connection; b"" if there is none yet, or if the connection has ended."""
         if connection not in self.waiting:
-            # Ended by what came on another one, in the same look at all.
+            # Closed by an event of another connection in the same round.
             return b""
         try:
             piece = sock.recv(_PIECE)
@@ -252,7 +252,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         return piece
 
     def forget(self, connection: Connection) -> None:
-        """Wait for it no longer."""
+        """Stop waiting for the connection, without closing it."""
         del self.waiting[connection]
         self.buffered -= len(connection.arriving.data)
         self.poller.unregister(connection.sock)
@@ -263,11 +263,11 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         connection.close()
 
     def murder_pending(self) -> None:
-        """Once a second: end the connections whose time is over."""
+        """Once a second: close the connections whose time is over."""
         super().murder_pending()
         now = time.monotonic()
         if now < self.next_look:
             return
         self.next_look = now + 1
-        for connection in [one for one in self.waiting if one.timeout <= now]:
+        for connection in [expired for expired in self.waiting if expired.timeout <= now]:
             self.drop(connection)

@@ -1,4 +1,4 @@
-"""Making the MLflow client: its address, credentials and limits. The client is made after the fork."""
+"""Creating the MLflow client with its address, credentials and limits, after the fork."""
 
 import base64
 import importlib
@@ -18,7 +18,7 @@ WORKSPACE_HEADER = "X-MLFLOW-WORKSPACE"
 
 
 class Connection:
-    """Where MLflow is, how to log in, and which workspace to read; makes one client a process, when first needed."""
+    """MLflow's address, credentials and workspace. Creates one client per process, when it is first needed."""
 
     def __init__(
         self,
@@ -31,7 +31,7 @@ class Connection:
         workspace: str | None = None,
     ) -> None:
         parts = urlsplit(uri)
-        # Taken out of the address, which MLflow repeats in its errors.
+        # User name and password are taken out of the address, since MLflow repeats it in its errors.
         self.uri = without_userinfo(uri) if parts.scheme in ("http", "https") else uri
         self._credentials = {
             "MLFLOW_TRACKING_USERNAME": username or (unquote(parts.username) if parts.username else None),
@@ -68,19 +68,19 @@ class Connection:
         return headers
 
     def _new_client(self) -> "MlflowClient":
-        # MLflow reads these from the environment at each call; there is no other way to hand them over.
+        # MLflow reads these from the environment at each call; there is no other way to pass them.
         os.environ.update(self._limits)
         os.environ.update({key: value for key, value in self._credentials.items() if value})
         if self.workspace:
             os.environ["MLFLOW_WORKSPACE"] = self.workspace
-        from mlflow import MlflowClient  # noqa: PLC0415 - a second or more, and 165 MB: only where it is needed
+        from mlflow import MlflowClient  # noqa: PLC0415 - the import takes a second or more, and 165 MB
 
         if not self.is_http:
-            # Half a second more, which the first call would spend otherwise.
+            # Importing these takes half a second, which the first call would spend otherwise.
             for module in ("model_registry", "tracking"):
                 importlib.import_module(f"mlflow.store.{module}.sqlalchemy_store")
         _quiet()
-        # Both addresses: with one, MLflow would take the registry's from the environment.
+        # Without `registry_uri` MLflow would take the registry's address from the environment.
         return MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
 
     def client(self) -> "MlflowClient":
@@ -91,21 +91,21 @@ class Connection:
             return self._client
 
     def search_registered_models(self, **how: Any) -> Any:
-        """MLflow's search, without the filter that its client adds to leave out prompts.
+        """MLflow's search, without the filter with which its client leaves out prompts.
 
-        A server leaves them out by itself, if it knows prompts; one before 2.21 does not, and with that filter it finds
-        no registered model at all.
+        A server that knows prompts leaves them out by itself. A server before 2.21 does not know them, and finds no
+        registered model at all with that filter.
         """
         registry = self.client()._get_registry_client()  # type: ignore[no-untyped-call]
         return registry.store.search_registered_models(**how)
 
     def store(self) -> Any:
-        """MLflow's tracking store behind the client, for the one read the client does not offer."""
+        """MLflow's tracking store behind the client, for reads that the client does not offer."""
         return self.client()._tracking_client.store
 
 
 def _quiet() -> None:
-    # Stages are deprecated in MLflow and part of this service's contract: one warning a call is noise.
+    # MLflow deprecates stages and warns at each call; this service's contract has them.
     warnings.filterwarnings("ignore", category=FutureWarning, module="mlflow.*")
     logging.getLogger("alembic").setLevel(logging.WARNING)
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)

@@ -1,4 +1,4 @@
-"""MlflowGateway: what the tower reads from MLflow and writes to it, in few, large calls."""
+"""MlflowGateway: everything the service reads from MLflow and writes to it, in few, large calls."""
 
 import logging
 from collections import defaultdict
@@ -53,7 +53,7 @@ _ACTIVE = 1  # mlflow.entities.ViewType.ACTIVE_ONLY
 
 
 class MlflowGateway:
-    """The tower's way to one MLflow. Threads may share it; a fork gets a client of its own."""
+    """The service's access to one MLflow. Threads may share it; after a fork a process gets its own client."""
 
     def __init__(self, connection: Connection, calls: Calls, monitoring_experiment: str, clock: Clock) -> None:
         self._connection = connection
@@ -81,9 +81,9 @@ class MlflowGateway:
         workspace: str | None = None,
         telemetry: Telemetry | None = None,
     ) -> "MlflowGateway":
-        """A gateway to the MLflow at `uri`; `timeout` in seconds holds for each try of a request."""
+        """A gateway to the MLflow at `uri`; `timeout` (seconds) holds for each try of a request."""
         connection = Connection(uri, username, password, token, timeout, retries, workspace)
-        # Half a second for what is not waiting: the connection, the parsing.
+        # Half a second more, for connecting and parsing.
         calls = Calls(timeout * (retries + 1) + 0.5, telemetry)
         return cls(connection, calls, monitoring_experiment, clock)
 
@@ -91,7 +91,7 @@ class MlflowGateway:
         return self._calls.within(seconds)
 
     def warm(self) -> None:
-        """Make the client, which on a database takes a second, before the first request needs it."""
+        """Create the client, which takes a second on a database, before the first request needs it."""
         self._connection.client()
 
     def stop(self) -> None:
@@ -123,10 +123,10 @@ class MlflowGateway:
         return Inventory(read_at, tuple(models), tuple(versions), tuple(experiments), unreadable)
 
     def read_models(self, names: Sequence[str], experiments: Sequence[str]) -> dict[str, ModelReading]:
-        found = self._registry.named(names)
-        readings = {name: ModelReading(None) for name, model in found.items() if model is None}
-        there = [model for model in found.values() if model is not None]
-        return {**readings, **self._versions(there, experiments)}
+        models = self._registry.named(names)
+        gone = {name: ModelReading(None) for name, model in models.items() if model is None}
+        existing = [model for model in models.values() if model is not None]
+        return {**gone, **self._versions(existing, experiments)}
 
     def read_versions(self, models: Sequence[RegisteredModel], experiments: Sequence[str]) -> dict[str, ModelReading]:
         return self._versions(models, experiments)
@@ -143,7 +143,7 @@ class MlflowGateway:
         models: Sequence[RegisteredModel],
         experiments: Sequence[str],
     ) -> dict[str, ModelReading]:
-        """Readings of the models whose versions could be read too. Raises the failure where that is none of them."""
+        """Readings of the models whose versions could be read. Raises the failure if none could."""
         names = [model.name for model in models]
         versions, bad, failures = self._registry.versions_of(names)
         for name, error in failures.items():
@@ -165,10 +165,10 @@ class MlflowGateway:
 
     def find_experiment(self, experiment_id: str) -> Experiment | None:
         try:
-            found = self._calls.call(self._connection.client().get_experiment, experiment_id)
+            experiment = self._calls.call(self._connection.client().get_experiment, experiment_id)
         except MlflowMissing:
             return None
-        return rows.only(rows.experiment, found, "experiment")
+        return rows.only(rows.experiment, experiment, "experiment")
 
     def list_runs(self, experiment_id: str, limit: int, page_token: str | None) -> tuple[Sequence[Run], str | None]:
         if page_token is not None and page_token_offset(page_token) is None:
@@ -182,14 +182,14 @@ class MlflowGateway:
             experiment_ids=[experiment_id],
             order_by=["attributes.start_time DESC"],
         )
-        found, _ = rows.readable(rows.run, reading.rows(limit), "run")
-        return found, reading.next_token
+        runs, _ = rows.readable(rows.run, reading.rows(limit), "run")
+        return runs, reading.next_token
 
     def count_runs(self, started_after: int | None = None) -> int:
         experiments = self._registry.experiment_ids()
         condition = "" if started_after is None else f"attributes.start_time > {int(started_after)}"
         search = self._connection.client().search_runs
-        found = pages.read_all(
+        runs = pages.read_all(
             self._calls.call,
             search,
             pages.RUNS,
@@ -198,7 +198,7 @@ class MlflowGateway:
             filter_string=condition,
             run_view_type=_ACTIVE,
         )
-        return sum(1 for _ in found)
+        return sum(1 for _ in runs)
 
     def evidence(
         self,
@@ -206,10 +206,10 @@ class MlflowGateway:
         monitor_runs: Mapping[VersionKey, str],
         metrics: Collection[str] = (),
     ) -> dict[VersionKey, list[MetricPoint]]:
-        found, unread = self._history.evidence(versions, monitor_runs, metrics)
+        points, unread = self._history.evidence(versions, monitor_runs, metrics)
         for failure in unread.values():
             raise failure
-        return found
+        return points
 
     def readable_evidence(
         self, versions: Sequence[ModelVersion], monitor_runs: Mapping[VersionKey, str]
@@ -224,7 +224,7 @@ class MlflowGateway:
             except MlflowMissing:
                 gone.add(run_id)
             except (MlflowRefused, MlflowUnavailable):
-                # What may not or cannot be read now is not gone, and must not end the round of checks.
+                # A run that cannot be read now is not gone, and must not end the round of checks.
                 continue
         return frozenset(gone)
 
@@ -247,11 +247,11 @@ class MlflowGateway:
         return self._monitor_runs.named(run_ids)
 
     def verdict_changes(self, run_ids: Sequence[str]) -> dict[str, list[tuple[int, str]]]:
-        found: dict[str, list[tuple[int, str]]] = defaultdict(list)
+        changes: dict[str, list[tuple[int, str]]] = defaultdict(list)
         for point in self._history.points(run_ids, VERDICT_METRIC):
             if point.value in VERDICTS_BY_CODE:
-                found[point.run_id].append((point.time, VERDICTS_BY_CODE[point.value]))
-        return dict(found)
+                changes[point.run_id].append((point.time, VERDICTS_BY_CODE[point.value]))
+        return dict(changes)
 
     def log_observations(self, run_id: str, observations: Sequence[Observation]) -> None:
         points = [(value.metric, value.value, value.time) for value in observations]
