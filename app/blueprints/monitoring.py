@@ -81,7 +81,7 @@ def remove(model_name: str, model_version: str) -> Response:
 @errors(blp, 400)
 @blp.response(200, StatusSchema, headers=AGE_HEADERS)
 def status(model_name: str, model_version: str) -> Response:
-    """Whether a model version is monitored; an unknown one is not."""
+    """Whether a model version is monitored; an unknown version is not."""
     monitored = tower().registrations.is_monitored(model_name, model_version)
     return live({"model_name": model_name, "model_version": model_version, "is_monitored": monitored})
 

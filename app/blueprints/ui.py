@@ -115,7 +115,7 @@ def monitored() -> Response:
 @blp.route("/ui/experiments")
 @requires("read")
 def experiments() -> Response:
-    """Experiments, and the runs of one."""
+    """Experiments, and the runs of an experiment."""
     return _page("experiments", "Experiments")
 
 

@@ -128,9 +128,9 @@ class Gateway(TimeBounds, Protocol):
         ...
 
     def look_up_registrations(self, name: str, version: int | None) -> Sequence[Registration]:
-        """The open monitor runs of a version, or of a model, the one that counts first; mostly in one request.
+        """The open monitor runs of a version or a model, of which the first counts; mostly in one request.
 
-        Those of a deleted experiment are not found, and it is not restored.
+        The result is empty if the experiment is deleted, and the experiment is not restored.
         """
         ...
 

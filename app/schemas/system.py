@@ -51,7 +51,7 @@ class MlflowConfigSchema(Schema):
 
     tracking_uri = text("Address, without user name and password", "https://your-mlflow-server.com", required=True)
     authentication = flag("Whether credentials are set", True, required=True)
-    workspace = text("`MLFLOW_WORKSPACE`; null for the server's default one", "fraud", required=True, allow_none=True)
+    workspace = text("`MLFLOW_WORKSPACE`; null for the server's default", "fraud", required=True, allow_none=True)
 
 
 class ApiConfigSchema(Schema):
@@ -144,7 +144,7 @@ class MlflowServerSchema(Schema):
         required=True,
         metadata=doc("Features that its version does not have, so they are left out here", ["webhooks"]),
     )
-    workspace = text("`MLFLOW_WORKSPACE`; null for the default one", "fraud", required=True, allow_none=True)
+    workspace = text("`MLFLOW_WORKSPACE`; null for the server's default", "fraud", required=True, allow_none=True)
     other_workspaces = fields.List(
         fields.String(),
         required=True,

@@ -109,7 +109,7 @@ def test_what_a_receiver_is_owed_is_delivered_after_kill_9_and_no_more_than_once
     with tower(tmp_path, mlflow_url, workers=2, **settings) as running:
         until(lambda: there.names)
         assert (there.names, changes(there)) == (["owed"], {"owed": "degraded"})
-        until(lambda: "Told webhook" in running.text())
+        until(lambda: "Notified webhook" in running.text())
         seen = running.get("/cache/info").json()["freshness"]["checks"]["last_run"]
         until(lambda: running.get("/cache/info").json()["freshness"]["checks"]["last_run"] > seen)
     assert (there.names, changes(there)) == (["owed"], {"owed": "degraded"})

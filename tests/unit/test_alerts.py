@@ -221,7 +221,7 @@ def test_the_log_tells_of_each_try_and_holds_no_secret(
     told = [line for line in lines if "app.services.alerts" in line]
     assert all(f"webhook {HOST}" in line for line in told)
     assert ["failed" in line for line in told[:1]] == [mode != 201]
-    assert "Told webhook" in told[-1]
+    assert "Notified webhook" in told[-1]
     text = "\n".join(lines)
     assert not [word for word in ("path-token", "query-token", "/services", SECRET) if word in text]
 
@@ -334,7 +334,7 @@ def test_what_arrived_is_noted_again_when_that_failed_and_not_told_again(start: 
         until(lambda: len(calls) == 4)
     assert calls == [[change(1)], [change(1)], [change(1)], [change(2)]]
     assert receiver.names == ["model-1", "model-2"]
-    assert "could not be noted: ConnectionError" in "\n".join(lines)
+    assert "was notified of 1 change of verdict failed: ConnectionError" in "\n".join(lines)
     assert "path-token" not in "\n".join(lines)
 
 
@@ -410,7 +410,7 @@ def test_apprise_brings_title_text_and_severity(start: Start, noted: Noted, line
         "model-7 v3 is drifting, was healthy, since 2026-11-23T22:38:34.007Z", "- accuracy fell",
     ]  # fmt: skip
     assert found["type"] == "failure"
-    assert "Told json of 1 change of verdict" in lines[-1]
+    assert "Notified json of 1 change of verdict" in lines[-1]
 
 
 @pytest.mark.parametrize("mode", [500, 302, "hang", "close"])

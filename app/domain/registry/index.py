@@ -1,4 +1,4 @@
-"""Indexes of a fleet's versions, so that a page of a filtered list is found without visiting every version."""
+"""Indexes of a fleet's versions, so that a page of a filtered list needs no visit to every version."""
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from functools import cached_property

@@ -26,5 +26,5 @@ class Server:
         return [feature for feature, first in _SINCE.items() if (major, minor) < first]
 
     def other_workspaces(self, workspace: str | None) -> list[str]:
-        """The workspaces beside the one that is shown, which is the default one where none is named."""
+        """The workspaces other than the shown `workspace`; None is the server's default workspace."""
         return sorted(set(self.workspaces) - {workspace or DEFAULT_WORKSPACE})

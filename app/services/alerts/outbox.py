@@ -131,11 +131,15 @@ class Outbox:
             pause = self._pace.retry(self._failures)
             self._send_at = time.monotonic() + pause
             log.warning(
-                "Telling %s of %s failed: %s; next try in %.0f s", self._receiver.name, _count(changes), failure, pause
+                "Notifying %s of %s failed: %s; next try in %.0f s",
+                self._receiver.name,
+                _count(changes),
+                failure,
+                pause,
             )
 
     def _note_arrival(self, changes: Sequence[VerdictChange]) -> None:
-        log.info("Told %s of %s", self._receiver.name, _count(changes))
+        log.info("Notified %s of %s", self._receiver.name, _count(changes))
         with self._changed:
             self._failures, self._overflowed = 0, False
             self._send_at = time.monotonic() + self._pace.between
@@ -159,7 +163,7 @@ class Outbox:
         pause = self._pace.retry(self._unheard)
         self._confirm_at = time.monotonic() + pause
         log.warning(
-            "That %s was told of %s could not be noted: %s; next try in %.0f s",
+            "Recording that %s was notified of %s failed: %s; next try in %.0f s",
             self._receiver.name, _count(changes), failure, pause,
         )  # fmt: skip
 

@@ -1,1 +1,1 @@
-"""Many hosts that are one tower: what they share through Redis. Without `REDIS_URL` nothing of it is imported."""
+"""Several hosts that serve as one service, and share state through Redis. Imported only with `REDIS_URL`."""

@@ -1,11 +1,11 @@
-"""What hosts have the leader do: read a model, check a version, sweep. It is told at once, and looks now and then."""
+"""Tasks of all hosts for the leader: read a model, check a version, sweep. The leader gets a hint, and also polls."""
 
 import hashlib
 from collections.abc import Callable
 
 from app.services.hosts.link import RedisLink
 
-# MLflow delivers a thing again for some minutes.
+# MLflow repeats a delivery for some minutes.
 _DELIVERY_SECONDS = 900
 
 _ADD = """
@@ -16,7 +16,7 @@ _DONE = "if redis.call('HGET', KEYS[1], ARGV[1]) == ARGV[2] then redis.call('HDE
 
 
 class Inbox:
-    """Tasks by name, each once, until the leader has taken them. All methods may raise `Busy`."""
+    """Tasks by name, each once, until the leader has done them. All methods may raise `Busy`."""
 
     def __init__(self, link: RedisLink, channel: str) -> None:
         self._link = link
@@ -25,11 +25,11 @@ class Inbox:
         self._under_way: set[tuple[str, str]] = set()
 
     def add(self, kind: str, what: str = "") -> None:
-        """Have the leader do something."""
+        """Add a task for the leader."""
         self._link.run(_ADD, [self._tasks, self._count], _name(kind, what), self._channel)
 
     def take(self, do: Callable[[str, str], bool]) -> None:
-        """As the leader: do what there is. What `do` is not through with stays, until `done` says so."""
+        """Do the waiting tasks, as the leader. A task for which `do` returns False stays until `done`."""
         for (kind, what), number in self._waiting().items():
             if (kind, what) in self._under_way:
                 continue
@@ -38,27 +38,27 @@ class Inbox:
                 self.done(kind, what, number)
 
     def number(self, kind: str, what: str = "") -> bytes | None:
-        """Which asking for a task is the last, to say later that this one is done."""
+        """The number of the last request for a task, to be passed to `done`; None if the task is not waiting."""
         return self._waiting().get((kind, what))
 
     def done(self, kind: str, what: str, number: bytes | None) -> None:
-        """Take a task away, unless it was asked for again since."""
+        """Remove a task, unless it was requested again since `number`."""
         self._under_way.discard((kind, what))
         if number is not None:
             self._link.run(_DONE, [self._tasks], _name(kind, what), number)
 
     def is_first_delivery(self, delivery_id: str) -> bool:
-        """Whether no host took this delivery before."""
+        """Whether no host has taken this delivery before."""
         key = self._link.key("delivery", hashlib.sha256(delivery_id.encode(errors="replace")).hexdigest())
         return bool(self._link.ask(lambda: self._link.client.set(key, "1", nx=True, ex=_DELIVERY_SECONDS)))
 
     def _waiting(self) -> dict[tuple[str, str], bytes]:
         tasks: dict[bytes, bytes] = self._link.ask(lambda: self._link.client.hgetall(self._tasks))
-        found = {}
+        waiting = {}
         for task, number in tasks.items():
             kind, _, what = task.decode(errors="replace").partition("\n")
-            found[kind, what] = number
-        return found
+            waiting[kind, what] = number
+        return waiting
 
 
 def _name(kind: str, what: str) -> str:

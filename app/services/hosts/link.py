@@ -1,4 +1,4 @@
-"""The link to Redis: bounded in time, given up at once while Redis is away, with errors in our words."""
+"""The link to Redis: its commands are bounded in time, fail at once while Redis is away, and raise domain errors."""
 
 import logging
 import time
@@ -22,10 +22,10 @@ from app.domain.errors import Busy
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-# The longest that Redis may take to answer. A slower one is as good as none for who waits for a list.
+# The longest that Redis may take to answer. Clients wait for lists, so a slower Redis counts as away.
 ANSWER_SECONDS = 1.0
-# A later version of the service that stores other things, or stores them otherwise, has another number here. Its hosts
-# then have values and a leader of their own, beside those of this version; locks on model versions are common to all.
+# A release of the service that stores other values, or in another format, gets a new number here. Its hosts then have
+# values and a leader of their own, beside those of other releases. All releases share the locks on model versions.
 FORMAT = 1
 
 _WORDS: tuple[tuple[type[RedisError], str], ...] = (
@@ -40,14 +40,14 @@ _WORDS: tuple[tuple[type[RedisError], str], ...] = (
 
 
 class RedisLink:
-    """Commands and scripts, under one prefix. Once one fails, all fail at once until a beat gets through again."""
+    """Commands and scripts, under one prefix. After a failure all others fail at once until a beat succeeds again."""
 
     def __init__(self, url: str, prefix: str) -> None:
         self._client = redis.Redis.from_url(
             url,
             socket_timeout=ANSWER_SECONDS,
             socket_connect_timeout=ANSWER_SECONDS,
-            # A second try would double the time; the beat tries again.
+            # A retry would double the time; the beat tries again.
             retry=Retry(NoBackoff(), 0),
             client_name="control-tower",
         )
@@ -57,7 +57,7 @@ class RedisLink:
 
     @property
     def client(self) -> Any:
-        """redis-py's client, for cachelib and for listening. Its errors are redis-py's."""
+        """redis-py's client, for cachelib and for listening. It raises redis-py's errors."""
         return self._client
 
     @property
@@ -66,26 +66,26 @@ class RedisLink:
         return self._why
 
     def key(self, *parts: str) -> str:
-        """A key that only hosts with the same format look at."""
+        """A key that is shared only by hosts with the same `FORMAT`."""
         return self.common(f"f{FORMAT}", *parts)
 
     def common(self, *parts: str) -> str:
-        """A key that all hosts look at, of whatever version."""
+        """A key that hosts of all releases share."""
         # In braces, since keys that one script uses must lie on one node of a cluster.
         return ":".join((f"{{{self._prefix}}}", *parts))
 
     def run(self, script: str, keys: list[str], *args: Any) -> Any:
-        """The answer of a script in Lua. Raises `Busy`."""
+        """Run a Lua script and return its answer. Raises `Busy`."""
         return self.ask(lambda: self._script(script)(keys=keys, args=args))
 
     def ask(self, command: Callable[[], T]) -> T:
-        """The answer to a command. Raises `Busy`, at once while Redis is away."""
+        """Run a command and return its answer. Raises `Busy`, at once while Redis is away."""
         if self._why is not None:
             raise Busy(f"Redis {self._why}. Try again in some seconds.")
         return self._answer(command)
 
     def beat(self, script: str, keys: list[str], *args: Any) -> tuple[Any, float]:
-        """As `run`, also while Redis is away; how long it took beside, in seconds."""
+        """Like `run`, but also tries while Redis is away. Returns the answer and the seconds it took."""
         began = time.monotonic()
         answer = self._answer(lambda: self._script(script)(keys=keys, args=args))
         if self._why is not None:
@@ -94,7 +94,7 @@ class RedisLink:
         return answer, time.monotonic() - began
 
     def failed(self, error: RedisError) -> Busy:
-        """Note that Redis is away; what to raise for it."""
+        """Record that Redis is away, and return the error to raise."""
         why = in_our_words(error)
         if why != self._why:
             log.warning("Redis %s: what this host has goes on being served", why)
@@ -114,7 +114,7 @@ class RedisLink:
 
 
 def in_our_words(error: RedisError) -> str:
-    """What is wrong, as the rest of a sentence that begins with "Redis": never its own text."""
+    """What is wrong, to complete a sentence that begins with "Redis"; never Redis' own text."""
     for kind, words in _WORDS:
         if isinstance(error, kind):
             return words

@@ -1,4 +1,4 @@
-"""Which hosts there are, and up to which change each of them has everything.
+"""The hosts that are alive, and the last change up to which each of them has everything.
 
 A host says so by its beats. A writer answers its client when every host that beats has the change, or after
 `CONFIRM_SECONDS`. A host's workers serve what it has for as long after its last beat with nothing missing, and then
@@ -13,7 +13,7 @@ from app.services.hosts.link import RedisLink
 
 BEAT_SECONDS = 0.2
 CONFIRM_SECONDS = 1.0
-# A host that has been silent for longer serves nothing without asking, so nobody waits for it.
+# A host that has been silent for longer asks Redis before it serves anything, so nobody waits for it.
 _ALIVE_MS = 1500
 _FORGOTTEN_MS = 60_000
 _POLL_SECONDS = 0.005
@@ -47,7 +47,7 @@ _LEAVE = "redis.call('ZREM', KEYS[1], ARGV[1]) return redis.call('HDEL', KEYS[2]
 
 
 class Membership:
-    """This host's beats, and what is known of those of others. `host` is its name for people."""
+    """This host's beats, and the beats of other hosts. `host` is its name for people."""
 
     def __init__(self, link: RedisLink, host: str) -> None:
         self._link = link
@@ -67,7 +67,7 @@ class Membership:
         return int(answer[0]), answer[1].decode(errors="replace")
 
     def settle(self, change: int) -> bool:
-        """Wait until every host that beats has a change, `CONFIRM_SECONDS` at most; whether they do."""
+        """Wait until every live host has a change, `CONFIRM_SECONDS` at most. Returns whether they have it."""
         until = time.monotonic() + CONFIRM_SECONDS
         while time.monotonic() < until:
             try:
@@ -80,12 +80,12 @@ class Membership:
         return False
 
     def count(self) -> int:
-        """How many hosts beat. Raises `Busy`."""
+        """The number of live hosts. Raises `Busy`."""
         self.hosts = int(self._link.run(_LACKING, [self._alive, self._confirmed], 0, _ALIVE_MS)[1])
         return self.hosts
 
     def leave(self) -> None:
-        """Before the process ends: nobody waits for this host any more."""
+        """Called before the process ends, so that nobody waits for this host."""
         try:
             self._link.run(_LEAVE, [self._alive, self._confirmed], self._id)
         except Busy:

@@ -16,7 +16,7 @@ from contextvars import ContextVar
 from app.domain.errors import Busy, LockTimeout
 from app.services.hosts.link import RedisLink
 
-# A host that died holds up who waits for its lock no longer than this.
+# The longest that a host that died can hold up others that wait for its lock.
 LEASE_SECONDS = 5.0
 _POLL_SECONDS = 0.02
 
@@ -42,13 +42,13 @@ _fences: ContextVar[tuple[Fence, ...]] = ContextVar("fences", default=())
 
 
 def fences() -> tuple[Fence, ...]:
-    """The locks that this work holds; what it stores counts only while all of them are its own."""
+    """The locks that the present work holds; its writes count only while it still holds all of them."""
     return _fences.get()
 
 
 @contextmanager
 def fenced_by(fence: Fence) -> Iterator[None]:
-    """Have what is stored in the block count only while a lock is this holder's."""
+    """Make writes in the block count only while this holder has the lock."""
     token = _fences.set((*_fences.get(), fence))
     try:
         yield
@@ -57,26 +57,26 @@ def fenced_by(fence: Fence) -> Iterator[None]:
 
 
 class RedisHeldLock:
-    """One holder's lock."""
+    """A lock, as one holder has it."""
 
     def __init__(self, fence: Fence, until: float) -> None:
         self.fence = fence
         self._until = until
 
     def stands(self) -> bool:
-        """Whether it still excludes others, as far as this host can tell without asking."""
+        """Whether the lock still excludes others, as far as this host knows without asking Redis."""
         return time.monotonic() < self._until
 
     def renewed(self, until: float) -> None:
-        """Note until when it is this holder's, on the monotonic clock; the past where it was lost."""
+        """Record until when the lock is held (monotonic seconds); a time in the past if it was lost."""
         self._until = until
 
     def remove(self) -> None:
-        """Nothing of it stays behind anyway."""
+        """Do nothing: Redis removes the key by itself."""
 
 
 class RedisLocks:
-    """Named locks; `scope` keeps those apart that have nothing to do with each other.
+    """Named locks; locks of different `scope` are independent.
 
     `catch_up` is called with each lock that was acquired: who changes a thing must have seen what others made of it.
     """
@@ -87,13 +87,13 @@ class RedisLocks:
         self._scope = scope
         self._catch_up = catch_up
         self._held: set[RedisHeldLock] = set()
-        # Threads of this process wait for each other here, and one of them asks Redis.
+        # Threads of this process wait for each other in memory, so that only one of them asks Redis.
         self._here: dict[str, threading.Lock] = defaultdict(threading.Lock)
         self._changing = threading.Lock()
 
     @contextmanager
     def hold(self, name: str, timeout: float) -> Iterator[RedisHeldLock]:
-        """Hold the lock, or raise `LockTimeout` after `timeout` seconds. Raises `Busy` where Redis does not answer."""
+        """Hold the lock, or raise `LockTimeout` after `timeout` seconds. Raises `Busy` if Redis does not answer."""
         until = time.monotonic() + timeout
         with self._changing:
             here = self._here[name]
@@ -113,15 +113,15 @@ class RedisLocks:
             here.release()
 
     def renew(self) -> None:
-        """Renew what this process holds; called more often than a lease lasts. Raises `Busy`."""
+        """Renew the locks of this process; called more often than a lease lasts. Raises `Busy`."""
         held = list(self._held)
         if not held:
             return
         began = time.monotonic()
-        keys, tokens = [one.fence[0] for one in held], [one.fence[1] for one in held]
+        keys, tokens = [lock.fence[0] for lock in held], [lock.fence[1] for lock in held]
         kept = self._link.run(_RENEW, keys, *tokens, int(LEASE_SECONDS * 1000))
-        for one, is_kept in zip(held, kept, strict=True):
-            one.renewed(began + LEASE_SECONDS if is_kept else 0.0)
+        for lock, is_kept in zip(held, kept, strict=True):
+            lock.renewed(began + LEASE_SECONDS if is_kept else 0.0)
 
     def _acquired(self, key: str, until: float) -> RedisHeldLock:
         fence = (key, f"{self._host}:{secrets.token_hex(8)}")
@@ -131,14 +131,14 @@ class RedisLocks:
                 return RedisHeldLock(fence, began + LEASE_SECONDS)
             if time.monotonic() >= until:
                 raise LockTimeout(_TAKEN)
-            # Not all at the same moment.
+            # Waiting hosts try again at different moments.
             time.sleep(random.uniform(0.5, 1.5) * _POLL_SECONDS)  # noqa: S311 - nothing secret
 
     def _release(self, held: RedisHeldLock) -> None:
         try:
             self._link.run(_RELEASE, [held.fence[0]], held.fence[1])
         except Busy:
-            # It ends by itself.
+            # The key expires by itself.
             return
 
 

@@ -19,7 +19,7 @@ from app.services.hosts.redis_locks import Fence
 log = logging.getLogger(__name__)
 
 _MANY = 16
-# A value that no change names in the end, since its writer died or was refused, ends by itself.
+# A value that no change names, since its writer died or was refused, expires after this time.
 _UNUSED_SECONDS = 600
 
 # KEYS: epoch, changes, revisions, then locks. ARGV: the epoch, how many locks, their tokens, the prefix of values, the
@@ -51,7 +51,7 @@ return numbers
 
 @dataclass(frozen=True, slots=True)
 class Revision:
-    """Which change of a key counts: its number, and the digest of the value, which is empty where it was deleted."""
+    """The change of a key that counts: its number, and the digest of the value, empty if the value was deleted."""
 
     number: int
     digest: str
@@ -59,7 +59,7 @@ class Revision:
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """What counts at one moment. `epoch` is another one where Redis has lost everything since."""
+    """The changes that count at one moment. `epoch` changes when Redis has lost everything."""
 
     epoch: str
     changes: int
@@ -67,15 +67,15 @@ class Contents:
 
 
 class Fenced(Busy):
-    """Refused: a lock that the writer relied on is somebody else's by now."""
+    """The write was refused, since another holder has a lock that the writer relied on."""
 
 
 class OtherEpoch(Busy):
-    """Refused: Redis has lost everything since the writer looked."""
+    """The write was refused, since Redis has lost everything since the writer looked."""
 
 
 class CheckedBody:
-    """cachelib's serializer, by default pickle, replaced: a planted value must never run.
+    """Replaces cachelib's serializer, which is pickle by default: a planted value must never be executed.
 
     A value is the format's name, a checksum and JSON, as in the files. Anything else reads as None, a miss.
     """
@@ -88,7 +88,7 @@ class CheckedBody:
 
 
 class RedisValues:
-    """JSON by key. All methods may raise `Busy`."""
+    """JSON values by key. All methods may raise `Busy`."""
 
     def __init__(self, link: RedisLink) -> None:
         self._link = link
@@ -99,7 +99,7 @@ class RedisValues:
         self._values.serializer = CheckedBody()  # type: ignore[assignment]
 
     def contents(self) -> Contents | None:
-        """What counts now, of one moment; None where Redis has nothing, as after a loss, until the next beat."""
+        """The present contents; None if Redis has nothing, as after a loss, until the next beat."""
 
         def read() -> tuple[bytes | None, bytes | None, dict[bytes, bytes]]:
             with self._link.client.pipeline(transaction=True) as pipe:
@@ -110,23 +110,23 @@ class RedisValues:
         epoch, changes, revisions = self._link.ask(read)
         if epoch is None:
             return None
-        found = {}
+        by_key = {}
         for key, value in revisions.items():
             number, _, digest = value.decode(errors="replace").partition(":")
             if number.isdecimal():
-                found[key.decode(errors="replace")] = Revision(int(number), digest)
-        return Contents(epoch.decode(errors="replace"), int(changes or 0), found)
+                by_key[key.decode(errors="replace")] = Revision(int(number), digest)
+        return Contents(epoch.decode(errors="replace"), int(changes or 0), by_key)
 
     def read(self, wanted: Sequence[tuple[str, str]]) -> list[bytes | None]:
-        """The values of some keys with these digests, as JSON; None where one is not there or is not what it says."""
+        """The values of (key, digest) pairs, as JSON; None for a value that is missing or does not match its digest."""
         bodies: list[bytes | None] = []
         for start in range(0, len(wanted), _MANY):
             some = wanted[start : start + _MANY]
             names = [f"{key}@{digest}" for key, digest in some]
-            found: list[bytes | None] = self._link.ask(lambda names=names: self._values.get_many(*names))  # type: ignore[misc]
+            values: list[bytes | None] = self._link.ask(lambda names=names: self._values.get_many(*names))  # type: ignore[misc]
             bodies += [
                 body if body is not None and digest_of(body) == digest else None
-                for (_, digest), body in zip(some, found, strict=True)
+                for (_, digest), body in zip(some, values, strict=True)
             ]
         return bodies
 
@@ -145,7 +145,7 @@ class RedisValues:
         for key, body in bodies.items():
             if body is None:
                 continue
-            # Also where it counts already: that mends a value which somebody has damaged.
+            # A value that counts already is written too, which repairs a damaged value.
             unchanged = key in known and known[key].digest == digests[key]
             timeout = 0 if unchanged else _UNUSED_SECONDS
             name = f"{key}@{digests[key]}"

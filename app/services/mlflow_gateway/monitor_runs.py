@@ -78,9 +78,9 @@ class MonitorRuns:
         return sorted(open_runs, key=precedence)
 
     def look_up(self, name: str, version: int | None) -> Sequence[Registration]:
-        """As `of`, or of all versions of a model; in one request once the experiment's id is known.
+        """Like `of`, or for all versions of a model; in one request once the experiment's id is known.
 
-        A deleted experiment is not restored, and none of its runs is found.
+        The result is empty if the experiment is deleted, and the experiment is not restored.
         """
         experiment_id = self._experiment_id or (self._experiment() and self._experiment_id)
         if not experiment_id:
@@ -90,10 +90,10 @@ class MonitorRuns:
         elif "'" not in name and "\\" not in name:
             condition = f" and tags.`control_tower.model_name` = '{name}'"
         else:
-            # No quotation of such a name is read alike by every store: all are read.
+            # MLflow's stores differ in how they quote such a name, so all open runs are read.
             condition = ""
-        found = self._search(experiment_id, f"attributes.status = 'RUNNING'{condition}")
-        open_runs = [state.registration for state in found]
+        states = self._search(experiment_id, f"attributes.status = 'RUNNING'{condition}")
+        open_runs = [state.registration for state in states]
         wanted = [run for run in open_runs if run.name == name and version in (None, run.version)]
         return sorted(wanted, key=precedence)
 

@@ -70,10 +70,10 @@ class Registry:
         It does so to a user who may read none, and in a new workspace.
         """
         try:
-            found = self._calls.call(self._connection.client().get_experiment_by_name, "Default")
+            default = self._calls.call(self._connection.client().get_experiment_by_name, "Default")
         except MlflowDenied:
             return
-        if found is not None and not found.experiment_id:
+        if default is not None and not default.experiment_id:
             raise MlflowUnavailable(NOTHING_AT_ALL)
 
     def experiment_ids(self) -> list[str]:

@@ -38,11 +38,11 @@ class ServerFacts:
         if not answer.ok or '"workspaces_enabled":true' not in answer.text.replace(" ", ""):
             return ()
         try:
-            found = self._calls.call(self._connection.client().list_workspaces)
+            workspaces = self._calls.call(self._connection.client().list_workspaces)
         except TowerError:
-            # A user may be allowed to read one and not to list them.
+            # A user may have the right to read a workspace, but not to list workspaces.
             return ()
-        return tuple(sorted(str(workspace.name) for workspace in found))
+        return tuple(sorted(str(workspace.name) for workspace in workspaces))
 
     def _get(self, path: str) -> Any:
         # MLflow's client has no call for these endpoints of its server's.

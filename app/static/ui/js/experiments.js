@@ -1,4 +1,4 @@
-// The experiments, and the runs of the chosen one.
+// The experiments, and the runs of the chosen experiment.
 
 import { get, query } from "./api.js";
 import { ago, h, named, none, number, table } from "./dom.js";
@@ -103,12 +103,12 @@ function duration(run) {
 
 // The first few names and values; the others can be opened.
 function valuePairs(values, format) {
-  const found = Object.entries(values).map(([name, value]) =>
+  const pairs = Object.entries(values).map(([name, value]) =>
     h("span", { class: "pair" }, h("span", { class: "quiet" }, `${name} `), format(value)));
-  if (!found.length) return none();
-  const rest = found.slice(MOST_PAIRS);
+  if (!pairs.length) return none();
+  const rest = pairs.slice(MOST_PAIRS);
   return [
-    found.slice(0, MOST_PAIRS),
+    pairs.slice(0, MOST_PAIRS),
     rest.length > 0 && h("details", {}, h("summary", {}, `and ${rest.length} more`), rest),
   ];
 }

@@ -10,10 +10,10 @@ const MINUTE_MS = 60_000;
 
 // The stretches of one verdict, from events with the newest first: `{from, to, verdict}`, times in milliseconds.
 function stretches(events, now) {
-  const found = [];
+  const closed = [];
   let open = null;
   const close = (time) => {
-    if (open && time > open.from) found.push({ ...open, to: time });
+    if (open && time > open.from) closed.push({ ...open, to: time });
     open = null;
   };
   for (const event of [...events].reverse()) {
@@ -24,7 +24,7 @@ function stretches(events, now) {
     }
   }
   close(now);
-  return found;
+  return closed;
 }
 
 const moment = (time) => `${new Date(time).toISOString().slice(0, 16).replace("T", " ")} UTC`;

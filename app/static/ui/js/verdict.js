@@ -3,7 +3,7 @@
 import { h, none, number, svg } from "./dom.js";
 import { choices } from "./shell.js";
 
-// A verdict without a sign of its own has the one for "not known".
+// A verdict without a sign of its own has the sign for "not known".
 const SIGNS = { drifting: "✕", degraded: "!", healthy: "✓" };
 const UNKNOWN = "?";
 const WORDS = new Map(choices.verdict);
