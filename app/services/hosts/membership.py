@@ -1,8 +1,8 @@
 """The hosts that are alive, and the last change up to which each of them has everything.
 
-A host says so by its beats. A writer answers its client when every host that beats has the change, or after
-`CONFIRM_SECONDS`. A host's workers serve what it has for as long after its last beat with nothing missing, and then
-ask first: so no host serves, after a write was answered, what was before it.
+A host reports both in its beats. A writer answers its client when every live host has the change, or after
+`CONFIRM_SECONDS`. For as long after its last beat with nothing missing, a host's workers serve its data; later they ask
+Redis first. So once a write is answered, no host serves older data.
 """
 
 import secrets

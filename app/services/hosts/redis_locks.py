@@ -1,7 +1,7 @@
 """Locks between all hosts. Each is a key with a time limit that its holder keeps renewing.
 
-A holder that is stopped for longer than that loses its lock without noticing. So no lock excludes by itself: what is
-stored under a lock is stored by a script that looks whether the lock is still this holder's (`fences`).
+A holder that is stopped for longer than that loses its lock without noticing. So a lock alone excludes nobody: the
+script that stores values checks whether the writer still holds its locks (`fences`).
 """
 
 import random

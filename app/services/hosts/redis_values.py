@@ -1,8 +1,8 @@
 """Values in Redis: cachelib's RedisCache holds them, and a script says which of them count.
 
-A value lies under its key and a digest of its content; one hash names the digest that counts for each key, with a
-number that grows with every change. So a value is there before it counts, and several change at once. A writer names
-the locks that it holds, and its values count only if they are still its own.
+A value is stored under its key and a digest of its content. A hash names the digest that counts for each key, with a
+number that grows with every change. So values are stored before they count, and several of them change at once. A
+writer names its locks, and its values count only if it still holds them.
 """
 
 import logging
