@@ -365,3 +365,24 @@ def test_an_old_server_is_read_whole_and_says_what_it_lacks(mlflow_url: str) -> 
         assert old.count("registered-models/search") == 1 + (1 + 2) + 2
         assert reader.server() == Server("2.20.4")
         assert reader.server().lacks() == ["logged models", "webhooks", "workspaces"]
+
+
+class Denying(Proxy):
+    """Answers as MLflow's basic auth does to a user who may not read the experiment of the monitor runs."""
+
+    def misbehave(self, request: BaseHTTPRequestHandler, body: bytes) -> None:
+        if "/experiments/get-by-name" in request.path:
+            self.answer(request, 403, b"Permission denied", "text/plain")
+        else:
+            super().misbehave(request, body)
+
+
+def test_lists_do_not_fail_where_the_registrations_may_not_be_read_and_writing_says_what_to_do(mlflow_url: str) -> None:
+    world, name = RealWorld(mlflow_url), f"denied-{uuid.uuid4().hex[:8]}"
+    world.add_version(name)
+    with closing(Denying(mlflow_url)) as denying:
+        reader = gateway(denying.url, timeout=60)
+        assert (reader.open_registrations(), reader.monitor_runs(None)) == (None, None)
+        assert reader.monitor_history(name, None) == []
+        with pytest.raises(MlflowDenied, match="Give its user access"):
+            reader.open_monitor_run(Registration(name, 1, "classifier", "ada", now_ms(), "", 0))

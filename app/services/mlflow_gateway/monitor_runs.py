@@ -1,10 +1,11 @@
 """Monitor runs: an open run in the tower's experiment is a registration. Removing the registration ends the run."""
 
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from app.domain.errors import MlflowRefused, MlflowUnavailable
+from app.domain.errors import MlflowDenied, MlflowRefused, MlflowUnavailable
 from app.domain.monitoring.monitor_runs import MonitorState
 from app.domain.monitoring.monitored import precedence
 from app.domain.registry.models import Experiment, Registration
@@ -12,6 +13,8 @@ from app.domain.registry.names import LONGEST_NAME, registration_key
 from app.services.mlflow_gateway import pages, rows
 from app.services.mlflow_gateway.calls import Calls
 from app.services.mlflow_gateway.client import Connection
+
+log = logging.getLogger(__name__)
 
 # mlflow.entities.ViewType.ACTIVE_ONLY and ALL.
 _ACTIVE, _ALL = 1, 3
@@ -29,7 +32,7 @@ class MonitorRuns:
         self._experiment_id: str | None = None
 
     def all_open(self) -> Sequence[MonitorState] | None:
-        experiment = self._experiment()
+        experiment = self._readable_experiment()
         if experiment is None or experiment.lifecycle_stage != "active":
             # A search for active runs in a deleted experiment would find nothing and raise no error.
             return None
@@ -37,7 +40,7 @@ class MonitorRuns:
 
     def ever(self, name: str | None, version: int | None) -> Sequence[MonitorState]:
         """Open and ended monitor runs: all, or those of a registered model or of a version."""
-        experiment = self._experiment()
+        experiment = self._readable_experiment()
         if experiment is None:
             return []
         condition = ""
@@ -52,7 +55,7 @@ class MonitorRuns:
 
     def named(self, run_ids: Sequence[str] | None) -> Sequence[MonitorState] | None:
         """Open and ended monitor runs: all, or those with these ids. None where the experiment does not exist."""
-        experiment = self._experiment()
+        experiment = self._readable_experiment()
         if experiment is None:
             return None
         if run_ids is None:
@@ -134,6 +137,14 @@ class MonitorRuns:
         experiment = None if row is None else rows.only(rows.experiment, row, "experiment")
         self._experiment_id = experiment.experiment_id if experiment else None
         return experiment
+
+    def _readable_experiment(self) -> Experiment | None:
+        """The experiment for reading; None also where this user may not read it, since the lists need not fail then."""
+        try:
+            return self._experiment()
+        except MlflowDenied:
+            log.warning("MLflow's user may not read the experiment %s: no registration is shown", self._name)
+            return None
 
     def _writable_experiment(self) -> str:
         """The id of the tower's experiment, made or restored where needed."""
