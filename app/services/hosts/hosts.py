@@ -108,7 +108,7 @@ class Hosts:
         self._leadership.renew()
 
     def _listen(self) -> None:
-        """A hint is lost while the connection is down: the beats find what it would have told."""
+        """Take what other hosts announce. While the connection is down, the beats notice it."""
         while not self._stopping.is_set():
             try:
                 with self._link.client.pubsub(ignore_subscribe_messages=True) as news:
