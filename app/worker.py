@@ -110,6 +110,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         super().set_accept_enabled(enabled)
         if self.alive:
             return
+        if tower := getattr(self.wsgi, "extensions", {}).get("control_tower"):
+            tower.retire()
         self.take_the_last()
         # Requests that have arrived on them are still answered.
         self.wait_for_and_dispatch_events(timeout=0)

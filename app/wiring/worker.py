@@ -113,6 +113,11 @@ class Worker:
             self.link.use(self.keeper.address())
         self.scheduler.start(self.jobs)
 
+    def retire(self) -> None:
+        """Begin to end: requests that have arrived are still answered."""
+        if self.keeper is not None:
+            self.keeper.retire()
+
     def stop(self) -> None:
         """Stop all threads, before the process ends."""
         if self.link is not None:

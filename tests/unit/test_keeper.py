@@ -76,6 +76,24 @@ def test_of_two_workers_one_keeps_the_agent_and_the_other_when_that_one_is_gone(
     assert len(started) == 2
 
 
+def test_a_worker_that_is_about_to_end_starts_no_agent_and_keeps_the_one_it_has(
+    pair: tuple[Keeper, Keeper], started: list[subprocess.Popen[bytes]]
+) -> None:
+    one, two = pair
+    one.retire()
+    one.tick()
+    assert started == []
+    two.tick()
+    two.retire()
+    two.tick()
+    assert len(started) == 1
+    assert started[0].poll() is None
+    two.stop()
+    started[0].wait(HANGS_AFTER_SECONDS)
+    one.tick()
+    assert len(started) == 1
+
+
 def test_an_agent_that_died_is_replaced(pair: tuple[Keeper, Keeper], started: list[subprocess.Popen[bytes]]) -> None:
     pair[0].tick()
     started[0].kill()

@@ -45,7 +45,7 @@ class Keeper:
         self._child: subprocess.Popen[bytes] | None = None
         self._started_at = self._answered_at = 0.0
         self._changing = threading.Lock()
-        self._stopped = False
+        self._stopped = self._is_retiring = False
 
     def address(self) -> str:
         """The socket of this gunicorn's agent, named after the parent process that all its workers share."""
@@ -56,6 +56,9 @@ class Keeper:
         """Make sure that the agent runs, unless another worker does so."""
         with self._changing:
             self._give_up_what_was_removed()
+            if self._is_retiring and (self._child is None or self._child.poll() is not None):
+                self._let_go()
+                return
             if self._stopped or not self._is_keeper():
                 return
             if self._child is None or self._child.poll() is not None:
@@ -64,6 +67,10 @@ class Keeper:
         if child is not None and not self._answers():
             log.error("The process that talks to MLflow does not answer for %d s: killing it", _SILENCE_SECONDS)
             child.kill()
+
+    def retire(self) -> None:
+        """Start no agent any more, since this worker is about to end: the agent would outlive the others."""
+        self._is_retiring = True
 
     def stop(self) -> None:
         """Give up the agent, which then ends by itself. Another worker may start a new one."""
