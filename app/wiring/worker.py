@@ -171,7 +171,8 @@ def build_worker(settings: Settings, world: World, agent: AgentApi | None = None
         settings.max_models_returned,
         max_age,
     )
-    health = Health(cache, agent.mlflow_facts, world.clock, world.monotonic, world.gateway.gives_sign)
+    marks = world.host.marks if world.host else None
+    health = Health(cache, agent.mlflow_facts, world.clock, world.monotonic, world.gateway.gives_sign, marks)
     secret = settings.mlflow_webhook_secret
     views = Tower(
         catalogue=catalogue,

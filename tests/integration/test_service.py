@@ -100,7 +100,11 @@ def test_the_script_serves_the_same_application_and_shows_its_configuration(tmp_
     uri = seeded_url.replace("http://", f"http://ada:{SECRET}@")
     env = {"MLFLOW_TRACKING_URI": uri, "CACHE_DIRECTORY": str(tmp_path / "cache")}
     shown = run(str(ROOT / "wsgi.py"), "--config", cwd=tmp_path, **env)
-    assert json.loads(shown.stdout)["mlflow"] == {"tracking_uri": seeded_url, "authentication": True}
+    assert json.loads(shown.stdout)["mlflow"] == {
+        "tracking_uri": seeded_url,
+        "authentication": True,
+        "workspace": None,
+    }
     port = free_port()
     command = [sys.executable, str(ROOT / "wsgi.py"), "--host", HOST, "--port", str(port)]
     with process(command, tmp_path / "log", ROOT, clean_environment(**env)):

@@ -9,6 +9,7 @@ from typing import Any
 from app.domain.errors import LockTimeout, TowerError
 from app.domain.ports import Clock, Gateway, Locks, MlflowFacts, Monotonic, SharedCache, WritableCache
 from app.domain.times import age_ms
+from app.services.host.marks import Marks
 
 log = logging.getLogger(__name__)
 
@@ -95,7 +96,8 @@ class Probe(SharedSign):
 class Health(SharedSign):
     """A worker's sign of life: the shared one while it is fresh; then the agent is asked.
 
-    `gives_sign` asks MLflow from this process, in its first half minute: there may be no agent yet.
+    `gives_sign` asks MLflow from this process, in its first half minute: there may be no agent yet. By `marks` the
+    workers share that sign; without, each has its own.
     """
 
     def __init__(
@@ -105,8 +107,10 @@ class Health(SharedSign):
         clock: Clock,
         monotonic: Monotonic,
         gives_sign: Callable[[float], bool],
+        marks: Marks | None = None,
     ) -> None:
         super().__init__(cache, clock, monotonic)
+        self._marks = marks
         self._facts = facts
         self._gives_sign = gives_sign
         self._first_asked: float | None = None
@@ -140,11 +144,14 @@ class Health(SharedSign):
             return False, self._last().get("experiments")
 
     def _has_own_sign(self) -> bool:
-        return self._own_sign_at is not None and self._monotonic() - self._own_sign_at < _EVERY_SECONDS
+        at = self._own_sign_at if self._marks is None else self._marks.sign_at()
+        return bool(at) and 0 <= self._monotonic() - (at or 0.0) < _EVERY_SECONDS
 
     def _with_own_sign(self, last: dict[str, Any]) -> tuple[bool, int | None]:
         if not self._has_own_sign():
             self._own_sign_at = self._monotonic()
+            if self._marks is not None:
+                self._marks.note_sign(self._own_sign_at)
         return True, last.get("experiments")
 
     def _is_starting(self) -> bool:
