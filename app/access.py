@@ -39,7 +39,7 @@ def requires(role: str) -> Callable[[F], F]:
         raise ValueError(role)
 
     def declare(view: F) -> F:
-        view.required_role = role  # type: ignore[attr-defined]
+        view.required_role = role  # type: ignore[attr-defined]  # read back by this module
         docs = view.__dict__.setdefault("_apidoc", {}).setdefault("manual_doc", {})
         docs["security"] = [] if role == OPEN else [{"bearer": []}]
         docs["x-role"] = role
@@ -143,7 +143,7 @@ def token_of(environ: "WSGIEnvironment") -> str | None:
     return parse_cookie(environ).get(KEY_COOKIE)
 
 
-class _HeaderOrCookie(HTTPTokenAuth):  # type: ignore[misc]
+class _HeaderOrCookie(HTTPTokenAuth):  # type: ignore[misc]  # Flask-HTTPAuth has no types
     """Flask-HTTPAuth that takes the access key from `token_of`."""
 
     def get_auth(self) -> Authorization | None:

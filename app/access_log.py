@@ -5,7 +5,7 @@ from typing import Any
 from gunicorn.glogging import Logger
 
 
-class AccessLog(Logger):  # type: ignore[misc]
+class AccessLog(Logger):  # type: ignore[misc]  # gunicorn has no types
     """gunicorn's own logger shows each byte of a path as a character of its own."""
 
     def atoms(self, resp: Any, req: Any, environ: dict[str, Any], request_time: Any) -> dict[str, Any]:

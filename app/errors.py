@@ -43,7 +43,7 @@ class ErrorSchema(Schema):
     )
 
 
-class TowerApi(Api):  # type: ignore[misc]
+class TowerApi(Api):  # type: ignore[misc]  # flask-smorest has no types
     """flask-smorest with the contract's errors."""
 
     ERROR_SCHEMA = ErrorSchema

@@ -60,7 +60,7 @@ def _has_nul(value: Any) -> bool:
     return isinstance(value, str) and "\0" in value
 
 
-class TowerBlueprint(Blueprint):  # type: ignore[misc]
+class TowerBlueprint(Blueprint):  # type: ignore[misc]  # flask-smorest has no types
     """A flask-smorest blueprint that parses as the contract says, and shows an example of every answer."""
 
     ARGUMENTS_PARSER = Parser()
@@ -103,7 +103,7 @@ def _documented(decorate: Callable[..., Any]) -> Callable[..., Any]:
     """Keep the documentation of a flask-smorest decorator, not its wrapper: views here make their responses."""
 
     def document(view: Callable[..., Any]) -> Callable[..., Any]:
-        view._apidoc = decorate(view)._apidoc  # type: ignore[attr-defined]
+        view._apidoc = decorate(view)._apidoc  # type: ignore[attr-defined]  # flask-smorest puts it there
         return view
 
     return document

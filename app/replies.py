@@ -93,7 +93,7 @@ class Ready(Response):
 
     def get_app_iter(self, environ: "WSGIEnvironment") -> Iterable[bytes]:  # noqa: ARG002 - as above
         # werkzeug's type allows text as well; a `Reply` has bytes only.
-        return self.response  # type: ignore[return-value]
+        return self.response  # type: ignore[return-value]  # always bytes here
 
 
 class _ReadyHeaders(Headers):
@@ -251,7 +251,7 @@ def cached(
             view = decorate(view)
         if not names_something:
             # `prepared_lists` looks for this attribute.
-            view.answer = partial(give, query().load({})) if query else give  # type: ignore[attr-defined]
-        return blp.route(path)(view)  # type: ignore[no-any-return]
+            view.answer = partial(give, query().load({})) if query else give  # type: ignore[attr-defined]  # for prepared_lists
+        return blp.route(path)(view)  # type: ignore[no-any-return]  # of flask-smorest
 
     return declare

@@ -7,7 +7,7 @@ from pathlib import Path
 from gunicorn.app.wsgiapp import WSGIApplication
 
 
-class Server(WSGIApplication):  # type: ignore[misc]
+class Server(WSGIApplication):  # type: ignore[misc]  # gunicorn has no types
     """gunicorn with its configuration file; with `--reload`, its one worker loads the code, not the master."""
 
     def load_config(self) -> None:

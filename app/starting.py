@@ -37,7 +37,7 @@ def process_ended(process: int) -> None:
 
         from app.services.telemetry.folding import fold  # noqa: PLC0415
 
-        mark_process_dead(process, str(place))  # type: ignore[no-untyped-call]
+        mark_process_dead(process, str(place))  # type: ignore[no-untyped-call]  # of prometheus_client
         fold(place, counting_locks(place))
 
 

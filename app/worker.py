@@ -36,7 +36,7 @@ _OTHER_FILES = 512
 _PIECE = 1 << 16
 
 
-class Connection(TConn):  # type: ignore[misc]
+class Connection(TConn):  # type: ignore[misc]  # gunicorn has no types
     """A client's connection, with the received part of its next request."""
 
     def __init__(self, cfg: Any, sock: socket.socket, client: Any, server: Any) -> None:
@@ -61,7 +61,7 @@ class Connection(TConn):  # type: ignore[misc]
         return rest
 
 
-class _Bounded(SocketUnreader):  # type: ignore[misc]
+class _Bounded(SocketUnreader):  # type: ignore[misc]  # gunicorn has no types
     """Reads a request's received bytes, then its socket until a deadline that dripping bytes cannot put off."""
 
     def begin(self, data: bytes) -> None:
@@ -80,7 +80,7 @@ class _Bounded(SocketUnreader):  # type: ignore[misc]
         return piece
 
 
-class Worker(ThreadWorker):  # type: ignore[misc]
+class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     """Connections wait in `waiting`, in the order they began to, for a complete request, each until its `timeout`."""
 
     # The time limit for a request, from its first byte to its last, and for a new connection to begin one.

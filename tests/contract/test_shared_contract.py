@@ -259,6 +259,21 @@ def test_a_value_in_redis_that_was_tampered_with_is_a_miss(
     until(lambda: a.cache.catch_up() or a.cache.get("key") == "new", "the mended value")
 
 
+def test_a_host_whose_disk_takes_nothing_does_not_say_that_it_has_the_change(
+    hosts: Callable[[str], Host], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, b = hosts("a"), hosts("b")
+    with monkeypatch.context() as full:
+        full.setattr(FileCache, "store", lambda *_: False)
+        b.cache.set("key", 1)
+        before = a.cache.changes()
+        a.beat()
+        assert a.cache.changes() == before < b.cache.changes_made()
+    a.beat()
+    assert a.cache.get("key") == 1
+    assert a.cache.changes() == b.cache.changes_made()
+
+
 def test_a_host_goes_on_with_what_it_has_while_redis_is_away_and_says_so(redis: Redis, tmp_path: Path) -> None:
     with redis_server(tmp_path / "redis") as own:
         a = host(own, "prefix", "a", tmp_path)

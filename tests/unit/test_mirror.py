@@ -5,16 +5,19 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from app.domain.errors import MlflowUnavailable
 from app.domain.registry.codec import INDEX, Source
 from app.domain.registry.models import Inventory
+from app.domain.registry.server import Server
 from app.services.host.file_cache import FileCache
 from app.services.host.file_locks import FileLocks
 from app.services.host.holding_cache import HoldingCache, ReadingCache
 from app.services.mirror.model_tracker import ModelTracker, TrackerOptions
+from app.services.mirror.server_record import ServerRecord
 from app.services.mirror.snapshot_publisher import PublisherOptions
 from app.services.mirror.snapshots import Snapshots
 from tests.fakes.memory_mlflow import MemoryGateway
@@ -298,3 +301,10 @@ def test_after_a_clear_no_worker_goes_back_behind_a_refresh_that_it_had_not_seen
     gateway.world.add_version("m")
     agent.publisher.sweep()
     assert [len(worker.fleet().models) for worker in (clearing, behind)] == [3, 3]
+
+
+@pytest.mark.parametrize("stored", [{}, {"version": 3, "workspaces": "all"}, {"workspaces": [None, {}]}])
+def test_a_record_of_the_server_in_another_shape_is_as_good_as_none(stored: dict[str, Any], tmp_path: Path) -> None:
+    cache = FileCache(tmp_path)
+    cache.set("server", {"source": "here", **stored})
+    assert ServerRecord(cache, "here").last() == Server(None)

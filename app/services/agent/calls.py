@@ -138,7 +138,7 @@ def _method(interface: str, name: str, function: Callable[..., Any]) -> Method:
     signature = whole.replace(parameters=list(whole.parameters.values())[1:])
     hints = get_type_hints(function)
     types = tuple(hints[parameter] for parameter in signature.parameters)
-    arguments: Any = msgspec.msgpack.Decoder(tuple[types] if types else tuple[()])  # type: ignore[valid-type]
+    arguments: Any = msgspec.msgpack.Decoder(tuple[types] if types else tuple[()])  # type: ignore[valid-type]  # made at run time
     return Method(interface, name, signature, arguments, msgspec.msgpack.Decoder(hints["return"]))
 
 

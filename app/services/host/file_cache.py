@@ -51,7 +51,7 @@ class CheckedJson:
 class FileCache(FileSystemCache):
     """Keeps every key until it is deleted. A failure of the disk raises no error."""
 
-    serializer = CheckedJson()  # type: ignore[assignment]
+    serializer = CheckedJson()  # type: ignore[assignment]  # cachelib names its own class
 
     def __init__(self, directory: Path, marks: Marks | None = None) -> None:
         self._directory = directory

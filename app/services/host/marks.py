@@ -15,10 +15,9 @@ from functools import cache
 log = logging.getLogger(__name__)
 
 _SLOTS = 512
-# Two more: until when workers may serve what this host has, and when a worker last had a sign of life of MLflow's.
-_BYTES = (_SLOTS + 2) * 8
+# One more, for when a worker last had a sign of life of MLflow's.
+_BYTES = (_SLOTS + 1) * 8
 _HASH = (1 << 32) - 1
-_FOR_EVER = (1 << 64) - 1
 
 
 @cache
@@ -57,21 +56,13 @@ class Marks:
         """Whether the last change of the mark was for the file with this token."""
         return self.of(key) & _HASH == _hash(token)
 
-    def serve_until(self, seconds: float | None) -> None:
-        """Until when workers may serve without asking what other hosts have, on the monotonic clock; None: for ever."""
-        self._numbers[_SLOTS] = _FOR_EVER if seconds is None else int(seconds * 1000)
-
-    def may_serve(self, now: float) -> bool:
-        """Whether that time is not over; `now` on the monotonic clock, which all processes of a host share."""
-        return now * 1000 <= self._numbers[_SLOTS]
-
     def note_sign(self, now: float) -> None:
         """A worker had a sign of life of MLflow's itself; `now` on the monotonic clock."""
-        self._numbers[_SLOTS + 1] = int(now * 1000)
+        self._numbers[_SLOTS] = int(now * 1000)
 
     def sign_at(self) -> float:
         """When a worker last had one, on the monotonic clock; 0 where none had."""
-        return self._numbers[_SLOTS + 1] / 1000
+        return self._numbers[_SLOTS] / 1000
 
 
 def _hash(token: object) -> int:

@@ -36,7 +36,7 @@ class SteadyTime(tzinfo):
         return _ORIGIN.replace(tzinfo=self) + timedelta(seconds=time.monotonic())
 
 
-class Every(BaseTrigger):  # type: ignore[misc]
+class Every(BaseTrigger):  # type: ignore[misc]  # APScheduler has no types
     """Fires at an interval in seconds. APScheduler's own trigger would convert to the time of day and back."""
 
     def __init__(self, seconds: float) -> None:

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from app.domain.errors import Busy
-from app.services.host.term import working_in
 from app.services.hosts.link import RedisLink
 from app.services.hosts.redis_locks import fenced_by
 
@@ -75,7 +74,7 @@ class Leadership:
             value, until = self._value, self._until
         if time.monotonic() >= until - _MARGIN_SECONDS:
             raise Busy("Another host leads, and does this work.")
-        with working_in(_Term(self, value)), fenced_by((self._lease, value)):
+        with fenced_by((self._lease, value)):
             yield
 
     def as_leader(self, job: Callable[[], None]) -> Callable[[], None]:
@@ -89,10 +88,6 @@ class Leadership:
                 log.debug("Left to the leader: %s", error.detail)
 
         return do
-
-    def is_in(self, value: str) -> bool:
-        """Whether this host still leads in the term with this value."""
-        return self._value == value and self.leads()
 
     def renew(self) -> None:
         """Take the lease if nobody has it, or renew it, where that is due. Raises `Busy`."""
@@ -122,12 +117,3 @@ class Leadership:
     def term_value(self) -> str | None:
         """What tells this host's term from others; None where another leads."""
         return self._value if self.leads() else None
-
-
-class _Term:
-    def __init__(self, leadership: Leadership, value: str) -> None:
-        self._leadership = leadership
-        self._value = value
-
-    def stands(self) -> bool:
-        return self._leadership.is_in(self._value)

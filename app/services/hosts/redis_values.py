@@ -8,6 +8,7 @@ writer names its locks, and its values count only if it still holds them.
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from cachelib import RedisCache
 
@@ -96,7 +97,7 @@ class RedisValues:
         self._epoch, self._changes, self._revisions = link.key("epoch"), link.key("changes"), link.key("revisions")
         self.channel = link.key("news")
         self._values = RedisCache(link.client, default_timeout=0, key_prefix=self._prefix)
-        self._values.serializer = CheckedBody()  # type: ignore[assignment]
+        self._values.serializer = CheckedBody()  # type: ignore[assignment]  # cachelib names its own class
 
     def contents(self) -> Contents | None:
         """The present contents; None if Redis has nothing, as after a loss, until the next beat."""
@@ -123,7 +124,7 @@ class RedisValues:
         for start in range(0, len(wanted), _MANY):
             some = wanted[start : start + _MANY]
             names = [f"{key}@{digest}" for key, digest in some]
-            values: list[bytes | None] = self._link.ask(lambda names=names: self._values.get_many(*names))  # type: ignore[misc]
+            values: list[bytes | None] = self._link.ask(partial(self._values.get_many, *names))
             bodies += [
                 body if body is not None and digest_of(body) == digest else None
                 for (_, digest), body in zip(some, values, strict=True)
@@ -149,7 +150,7 @@ class RedisValues:
             unchanged = key in known and known[key].digest == digests[key]
             timeout = 0 if unchanged else _UNUSED_SECONDS
             name = f"{key}@{digests[key]}"
-            self._link.ask(lambda name=name, body=body, timeout=timeout: self._values.set(name, body, timeout))  # type: ignore[misc]
+            self._link.ask(partial(self._values.set, name, body, timeout))
         held = list(fences)
         changes = [part for key, digest in digests.items() for part in (key, digest)]
         answer = self._link.run(

@@ -118,13 +118,16 @@ class ReplicatedCache:
                 if contents.epoch != self._epoch:
                     self._begin(contents)
                 unread = self._unread
+                is_stored = True
                 if contents.changes != self._changes or unread:
-                    self._take(contents)
-                # A value that cannot be read, be it damaged, holds up nothing else.
-                self._changes = contents.changes
+                    is_stored = self._take(contents)
+                # A value that cannot be read, be it damaged, holds up nothing else. What this host cannot store, it has
+                # not, and does not say so.
+                if is_stored:
+                    self._changes = contents.changes
                 if self._unread == unread:
                     break
-            # Who leads reads MLflow then, and shares all of it anew.
+            # Who leads then reads MLflow, and shares all of it again.
             self._is_behind |= not self._unread <= self._known_unread
             self._known_unread = self._unread
             return is_other
@@ -147,23 +150,24 @@ class ReplicatedCache:
             if body is not None and digest_of(body) == revision.digest:
                 self._note({key: revision})
 
-    def _take(self, contents: Contents) -> None:
-        """Store what this host lacks, in the order of the changes."""
+    def _take(self, contents: Contents) -> bool:
+        """Store what this host lacks, in the order of the changes; whether the disk took all that could be read."""
         lacking = sorted(
             ((revision.number, key, revision) for key, revision in contents.revisions.items()
              if self._taken.get(key) != revision),
         )  # fmt: skip
         there = [(key, revision.digest) for _, key, revision in lacking if revision.digest]
         bodies = dict(zip(there, self._values.read(there), strict=True))
+        self._unread = frozenset(place for place, body in bodies.items() if body is None)
         for _, key, revision in lacking:
             if not revision.digest:
                 self._local.delete(key)
-            elif (body := bodies[key, revision.digest]) is not None:
-                self._local.store(key, body)
-            else:
+            elif (body := bodies[key, revision.digest]) is None:
                 continue
+            elif not self._local.store(key, body):
+                return False
             self._note({key: revision})
-        self._unread = frozenset(place for place, body in bodies.items() if body is None)
+        return True
 
     def _change(self, bodies: Mapping[str, bytes | None]) -> bool:
         with self._changing:

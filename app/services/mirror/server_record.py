@@ -25,10 +25,15 @@ class ServerRecord:
 
     def last(self) -> Server:
         """The server as it was last known; without a version and workspaces before it was asked."""
-        found = self._cache.get(_KEY)
-        if not isinstance(found, dict) or found.get("source") != self._source:
+        value = self._cache.get(_KEY)
+        if not isinstance(value, dict) or value.get("source") != self._source:
             return Server(None)
-        return Server(found["version"], tuple(found["workspaces"]))
+        version, workspaces = value.get("version"), value.get("workspaces")
+        # Another version of the service may have stored another shape.
+        names = workspaces if isinstance(workspaces, list) else []
+        return Server(
+            version if isinstance(version, str) else None, tuple(name for name in names if isinstance(name, str))
+        )
 
 
 class ServerRecorder(ServerRecord):
@@ -53,11 +58,11 @@ class ServerRecorder(ServerRecord):
             log.debug("MLflow's version could not be read: %s", error.detail)
             return
         self._due = now + _EVERY_SECONDS
-        told: dict[str, Any] = {
+        value: dict[str, Any] = {
             "source": self._source,
             "version": server.version,
             "workspaces": list(server.workspaces),
         }
-        if self._cache.get(_KEY) != told:
-            self._writable.set(_KEY, told)
+        if self._cache.get(_KEY) != value:
+            self._writable.set(_KEY, value)
             log.info("MLflow's version is %s", server.version or "unknown")

@@ -95,7 +95,7 @@ class Calls:
             self._count(failed=isinstance(error, MlflowUnavailable) and not self._stopping)
             raise
         self._count(failed=False)
-        return answer  # type: ignore[no-any-return]
+        return answer  # type: ignore[no-any-return]  # what the function gave
 
     def together(self, tasks: Sequence[Callable[[], T]]) -> list[T | TowerError]:
         """The result or error of each task, in their order. Several run at once, and share the block's time."""

@@ -96,7 +96,7 @@ class Connection:
         A server that knows prompts leaves them out by itself. A server before 2.21 does not know them, and finds no
         registered model at all with that filter.
         """
-        registry = self.client()._get_registry_client()  # type: ignore[no-untyped-call]
+        registry = self.client()._get_registry_client()  # type: ignore[no-untyped-call]  # of mlflow
         return registry.store.search_registered_models(**how)
 
     def store(self) -> Any:

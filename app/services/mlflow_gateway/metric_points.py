@@ -98,7 +98,7 @@ class MetricPoints:
             params = [(name, run_id) for run_id in run_ids]
             params += [("metric_key", metric), ("max_results", str(most))]
             creds = self._connection.store().get_host_creds()
-            return http_request(creds, path, "GET", params=params)  # type: ignore[no-untyped-call]
+            return http_request(creds, path, "GET", params=params)  # type: ignore[no-untyped-call]  # of mlflow
 
         if not self._only_api:
             answer = ask(_PATH, "run_id", _POINTS_A_CALL)

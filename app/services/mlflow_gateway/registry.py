@@ -196,7 +196,7 @@ class Registry:
             # A refused name, of an old registry, can only be searched for.
             return True
         # MLflow stores a prompt as a registered model, which no search for models lists.
-        return bool(model.name == name and model._is_prompt())  # type: ignore[no-untyped-call]
+        return bool(model.name == name and model._is_prompt())  # type: ignore[no-untyped-call]  # of mlflow
 
     def with_runs(self, versions: Sequence[ModelVersion], experiments: Sequence[str]) -> tuple[list[ModelVersion], int]:
         """The versions with the last metrics of their source runs, deleted runs included."""

@@ -48,4 +48,4 @@ class ServerFacts:
         # MLflow's client has no call for these endpoints of its server's.
         from mlflow.utils.rest_utils import http_request  # noqa: PLC0415
 
-        return http_request(self._connection.store().get_host_creds(), path, "GET")  # type: ignore[no-untyped-call]
+        return http_request(self._connection.store().get_host_creds(), path, "GET")  # type: ignore[no-untyped-call]  # of mlflow

@@ -55,6 +55,6 @@ def _make(path: Path) -> None:
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".new-store-") as folder:
         new = Path(folder) / path.name
         artifacts = path.parent / "artifacts"
-        store = SqlAlchemyStore(f"{_PREFIX}{new}", artifacts.absolute().as_uri())  # type: ignore[no-untyped-call]
+        store = SqlAlchemyStore(f"{_PREFIX}{new}", artifacts.absolute().as_uri())  # type: ignore[no-untyped-call]  # of mlflow
         store.engine.dispose()
         new.rename(path)

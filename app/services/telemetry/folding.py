@@ -41,15 +41,15 @@ def fold_held(place: Path) -> None:
 
 
 def _add(files: Sequence[Path], folded: Path) -> None:
-    sums = MmapedDict(str(folded))  # type: ignore[no-untyped-call]
+    sums = MmapedDict(str(folded))  # type: ignore[no-untyped-call]  # of prometheus_client
     try:
         for file in files:
-            for key, value, _, _ in MmapedDict.read_all_values_from_file(str(file)):  # type: ignore[no-untyped-call]
-                before, _ = sums.read_value(key)  # type: ignore[no-untyped-call]
-                sums.write_value(key, before + value, 0.0)  # type: ignore[no-untyped-call]
+            for key, value, _, _ in MmapedDict.read_all_values_from_file(str(file)):  # type: ignore[no-untyped-call]  # of prometheus_client
+                before, _ = sums.read_value(key)  # type: ignore[no-untyped-call]  # of prometheus_client
+                sums.write_value(key, before + value, 0.0)  # type: ignore[no-untyped-call]  # of prometheus_client
             file.unlink()
     finally:
-        sums.close()  # type: ignore[no-untyped-call]
+        sums.close()  # type: ignore[no-untyped-call]  # of prometheus_client
 
 
 def _is_of_the_dead(file: Path) -> bool:

@@ -59,7 +59,7 @@ class Instruments:
         self.begin()
         if self._counting:
             # With a new `ValueClass`, metrics that are made from now on count in the new files.
-            values.ValueClass = values.MultiProcessValue()  # type: ignore[no-untyped-call]
+            values.ValueClass = values.MultiProcessValue()  # type: ignore[no-untyped-call]  # of prometheus_client
             self._registry = CollectorRegistry()
             self._measures = Measures(self._registry)
             self._requests_by = {}
@@ -98,8 +98,8 @@ class Instruments:
         with self._locks.hold(LOCK, _SCRAPE_SECONDS):
             with suppress(OSError):
                 fold_held(self._place)
-            together = MultiProcessCollector(None, str(self._place))  # type: ignore[no-untyped-call]
-            metrics = list(together.collect())  # type: ignore[no-untyped-call]
+            together = MultiProcessCollector(None, str(self._place))  # type: ignore[no-untyped-call]  # of prometheus_client
+            metrics = list(together.collect())  # type: ignore[no-untyped-call]  # of prometheus_client
         yield from metrics
 
     def _observer(self, route: str | None, method: str, status: int) -> Observe:
