@@ -90,8 +90,11 @@ def _chosen(name: str, versions: Sequence[TrackedModel], text: str) -> TrackedMo
 
 
 def _same_version(model: TrackedModel, baseline: str, candidate: str) -> str:
-    both = f"{baseline!r} and {candidate!r}" if baseline != candidate else f"{baseline!r}, twice,"
-    names = "" if version_number(baseline) and baseline == candidate else f" ({both})"
+    names = ""
+    if baseline != candidate:
+        names = f" ({baseline!r} and {candidate!r})"
+    elif version_number(baseline) is None:
+        names = f" ({baseline!r})"
     return f"baseline and candidate are both version {model.row.version}{names}. Name two versions to compare."
 
 
