@@ -35,6 +35,7 @@ _ENCODED = "whsec_"
 # An Apprise URL may contain a comma, but no blank.
 _BETWEEN_URLS = re.compile(r"\s*,\s*(?=[A-Za-z][A-Za-z0-9]*://)|,?\s+,?\s*")
 _APPRISE_URL = re.compile(r"[A-Za-z][A-Za-z0-9]*://.+")
+_REDIS_PREFIX = re.compile(r"[A-Za-z0-9._-]{1,64}")
 # MLflow's rule for names of workspaces.
 _WORKSPACE = re.compile(r"[a-z0-9][a-z0-9-]{0,61}[a-z0-9]")
 HOW_TO_MAKE_ONE = "`python3 -c 'import secrets; print(secrets.token_urlsafe(32))'`"
@@ -120,6 +121,13 @@ class Settings(BaseSettings):
     mlflow_ui_url: str | None = Field(None, description="Where people open MLflow's own pages: http or https.")
     cors_origins: Names = Field((), description="Origins whose pages may call the API, separated by commas.")
     api_tokens_file: Path | None = Field(None, description="File of access keys; without it the service is open.")
+
+    redis_url: SecretStr | None = Field(
+        None, description="The Redis through which several hosts are one tower; without it, this host is alone."
+    )
+    redis_prefix: str = Field(
+        "control-tower", description="The beginning of all keys in Redis; give each tower on that Redis its own."
+    )
 
     enable_cache: bool = Field(True, description="Mirror MLflow; if false, every request reads MLflow.")
     cache_refresh_interval_minutes: float = Field(30, gt=0, le=10080, description="How often everything is read again.")
@@ -248,6 +256,22 @@ class Settings(BaseSettings):
             raise ValueError("must be an address; percent-encode / ? # [ ] in the user name and the password")
         return value
 
+    @field_validator("redis_url")
+    @classmethod
+    def _redis_address(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not _is_redis(value.get_secret_value()):
+            raise ValueError(
+                "must be an address like redis://redis.example.com:6379/0 or rediss://:PASSWORD@HOST:PORT/0"
+            )
+        return value
+
+    @field_validator("redis_prefix")
+    @classmethod
+    def _key_prefix(cls, value: str) -> str:
+        if not _REDIS_PREFIX.fullmatch(value):
+            raise ValueError("must be 1 to 64 letters, digits, dots, hyphens and underscores")
+        return value
+
     @field_validator("mlflow_workspace")
     @classmethod
     def _workspace(cls, value: str | None, others: ValidationInfo) -> str | None:
@@ -295,6 +319,20 @@ def load_settings(**overrides: Any) -> Settings:
         raise BadSetting(_in_one_line(error)) from None
     except UnicodeDecodeError:
         raise BadSetting(".env: not UTF-8. Save it as UTF-8.") from None
+
+
+def _is_redis(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        path = parts.path.strip("/")
+        return (
+            parts.scheme in ("redis", "rediss")
+            and bool(parts.hostname)
+            and parts.port != 0
+            and (not path or path.isdecimal())
+        )
+    except ValueError:
+        return False
 
 
 def _is_http(address: str) -> bool:

@@ -247,6 +247,10 @@ class SharedCache(Protocol):
         """Notice what other programs did to the stored values; called once a second."""
         ...
 
+    def catch_up(self) -> None:
+        """Get the values that another process holds and could not store."""
+        ...
+
     def facts(self, key: str) -> tuple[int, float] | None:
         """The size in bytes and the time of writing (seconds since 1970) of the stored value."""
         ...
@@ -257,6 +261,10 @@ class WritableCache(SharedCache, Protocol):
 
     def set(self, key: str, value: Any) -> bool:
         """Whether the others can see the value: False, never an exception, where a disk is full or read-only."""
+        ...
+
+    def set_many(self, values: Mapping[str, Any]) -> bool:
+        """Several values, stored in this order; where hosts share them, they count at once. As `set`."""
         ...
 
     def delete(self, key: str) -> bool: ...
@@ -275,11 +283,7 @@ class HeldLock(Protocol):
 
 
 class StoredCache(WritableCache, Protocol):
-    """A `SharedCache` that holds nothing itself: a value is either stored or refused."""
-
-    def set_many(self, values: Mapping[str, Any]) -> bool:
-        """Several values, stored in this order; where hosts share them, they count at once. As `set`."""
-        ...
+    """A `WritableCache` under other caches, which take its values as JSON."""
 
     def store(self, key: str, body: bytes) -> bool:
         """As `set`, of a value that is JSON already."""
@@ -430,6 +434,22 @@ class MlflowFacts(Protocol):
 
     def count_of_runs(self) -> tuple[int, int] | None:
         """The number of runs and the time of the count, in milliseconds. Counted now where there is no count yet."""
+        ...
+
+
+class OtherHosts(Protocol):
+    """The other hosts of this tower, as this process or the agent keeps in step with them."""
+
+    def within(self, seconds: float) -> AbstractContextManager[Any]:
+        """Bound the time of all calls in the block together."""
+        ...
+
+    def catch_up(self) -> None:
+        """Have what the other hosts have. Raises `Busy` where what they share does not answer."""
+        ...
+
+    def settle(self) -> None:
+        """Wait until every other host has what was changed here, a second at most."""
         ...
 
 

@@ -25,13 +25,23 @@ class CacheStatusSchema(Schema):
     last_refresh = moment("Time of the snapshot", "2023-12-07T12:30:00Z", required=True, allow_none=True)
 
 
+class HostsSchema(Schema):
+    """The hosts that serve as one, where `REDIS_URL` is set."""
+
+    alive = number("Hosts that are alive", 3, required=True)
+    leader = text("The host that reads and checks for all; null where none leads", "tower-0:8000", allow_none=True)
+    leads = flag("Whether this host leads", True, required=True)
+    redis = text("`connected`, or what is wrong with Redis", "connected", required=True)
+
+
 class HealthSchema(Schema):
     """Whether the service is healthy and MLflow answers."""
 
-    status = text("`healthy`, or `degraded` while MLflow cannot be reached", "healthy", required=True)
+    status = text("`healthy`, or `degraded` while MLflow or Redis cannot be reached", "healthy", required=True)
     mlflow_connection = text("`connected` or `disconnected`", "connected", required=True)
     experiments_count = number("Active experiments", 5, required=True)
     cache_status = fields.Nested(CacheStatusSchema, required=True)
+    hosts = fields.Nested(HostsSchema, metadata={"description": "Only where `REDIS_URL` is set."})
 
 
 class AliveSchema(Schema):

@@ -1,24 +1,30 @@
 """The agent's objects: they read MLflow on a schedule, judge the monitored versions and send alerts."""
 
+import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+from app.domain.errors import Busy
 from app.domain.ports import (
     Clock,
     Gateway,
     HistorySource,
     Holder,
     MlflowFacts,
+    OtherHosts,
     OwnGateway,
     RefreshTrigger,
     RegistrationSource,
     RegistrationWrites,
     SnapshotSource,
+    WritableCache,
 )
 from app.services.agent import remove_abandoned_sockets
 from app.services.alerts import Announcer, AppriseReceiver, Receiver, WebhookReceiver, kind_of
 from app.services.host.holding_cache import HoldingCache
+from app.services.host.other_hosts import Alone, Leading
 from app.services.host.scheduler import TICK_SECONDS, Jobs, Scheduler
 from app.services.host.temporary_directory import remove_leftovers
 from app.services.mirror.change_detector import ChangeDetector
@@ -45,15 +51,21 @@ from app.wiring.shared import AgentApi, interval_of, rules_of, snapshot_source_o
 from app.wiring.world import World, agent_locks, source_of
 from config import Settings
 
+if TYPE_CHECKING:
+    from app.wiring.hosts import ManyHosts
+
+log = logging.getLogger(__name__)
+
 # The interval at which the leftovers of killed processes are removed.
 _TIDY_SECONDS = 60
 
 
 @dataclass(frozen=True)
 class Stores:
-    """What the agent writes for all processes of the host."""
+    """What the agent writes for all processes of this host, and of others where there are several hosts."""
 
-    cache: HoldingCache
+    cache: WritableCache
+    holding: HoldingCache
     snapshots: SnapshotStore
     journal: JournalWriter
     checks: CheckStore
@@ -87,6 +99,9 @@ class Agent:
     coordinator: RefreshCoordinator
     checker: Checker
     announcer: Announcer
+    hosts: Leading
+    refresh_trigger: RefreshTrigger
+    desk: RegistrationDesk
     scheduler: Scheduler
     jobs: Jobs
 
@@ -96,12 +111,13 @@ class Agent:
         return AgentApi(
             self.gateway,
             self.publisher,
-            self.coordinator,
-            RegistrationDesk(self.services.writer, self.checker.check_soon),
+            self.refresh_trigger,
+            self.desk,
             self.services.registrations,
             SharedFacts(self.gateway, self.services.probe, self.services.counter),
             self.historian,
-            self.stores.cache,
+            self.stores.holding,
+            self.hosts,
         )
 
     def exposed(self) -> Mapping[type, object]:
@@ -116,6 +132,7 @@ class Agent:
             MlflowFacts: api.mlflow_facts,
             HistorySource: api.history_source,
             Holder: api.holder,
+            OtherHosts: api.other_hosts,
         }
 
     def start(self) -> None:
@@ -127,10 +144,12 @@ class Agent:
         self.detector.start()
         self.announcer.start()
         self.checker.start()
+        self.hosts.start()
         self.scheduler.start(self.jobs)
 
     def stop(self) -> None:
         """Stop all threads, before the process ends."""
+        self.hosts.stop()
         self.world.gateway.stop()
         self.scheduler.stop()
         self.detector.stop()
@@ -142,7 +161,11 @@ def build_agent(settings: Settings, world: World) -> Agent:
     """Build the agent's objects and hand them to each other."""
     clock, timeout = world.clock, settings.cache_timeout_seconds
     cached = settings.enable_cache
-    shared = _stores(settings, world)
+    holding = HoldingCache(world.cache)
+    many = _many_hosts(settings, world, holding)
+    world = many.world if many else world
+    hosts: Leading = many.hosts if many else Alone()
+    shared = _stores(settings, world, many.world.cache if many else holding, holding)
     historian = Historian(world.gateway, shared.histories, shared.snapshots, clock, timeout)
     gateway: OwnGateway = recording(world.gateway, historian) if cached else world.gateway
     options = PublisherOptions(interval_of(settings), timeout, cached)
@@ -160,7 +183,7 @@ def build_agent(settings: Settings, world: World) -> Agent:
     detector = ChangeDetector(gateway, shared.snapshots, publisher, shared.journal, timeout)
     reconciler = Reconciler(gateway, own.registrations, own.writer)
     coordinator = RefreshCoordinator(publisher, detector if cached else None, reconciler, own.counter, clock, timeout)
-    announcer = Announcer(receivers(settings, clock), own.writer.mark_notified)
+    announcer = Announcer(receivers(settings, clock), own.writer.mark_notified, may_send=hosts.may_lead)
     record = VerdictRecord(own.writer, own.registrations, announcer.receiver_ids)
     checker = Checker(
         gateway,
@@ -175,18 +198,25 @@ def build_agent(settings: Settings, world: World) -> Agent:
         shared.snapshots.ticket,
         own.registrations,
     )
-    jobs: Jobs = {
+    leaders = {
         checker.round: settings.check_interval_minutes * 60,
-        shared.cache.look: 1,
-        world.instruments.look: 1,
-        lambda: tidy(world): _TIDY_SECONDS,
         coordinator.tick: TICK_SECONDS,
         historian.tick: TICK_SECONDS if cached else 0,
-        coordinator.count: TICK_SECONDS,
         lambda: shared.server.update(world.gateway): TICK_SECONDS,
         detector.poll_changes: settings.change_poll_seconds if cached else 0,
         detector.poll_aliases: settings.alias_poll_seconds if cached else 0,
     }
+    jobs: Jobs = {
+        shared.cache.look: 1,
+        world.instruments.look: 1,
+        lambda: tidy(world): _TIDY_SECONDS,
+        coordinator.count: TICK_SECONDS,
+        **{_as_leader(hosts, job): seconds for job, seconds in leaders.items()},
+    }
+    refresh_trigger: RefreshTrigger = coordinator
+    check_soon: Callable[[str, int], None] = checker.check_soon
+    if many:
+        refresh_trigger, check_soon = _led(many, shared, coordinator, detector if cached else None, checker, historian)
     return Agent(
         world,
         gateway,
@@ -199,16 +229,61 @@ def build_agent(settings: Settings, world: World) -> Agent:
         coordinator,
         checker,
         announcer,
+        hosts,
+        refresh_trigger,
+        RegistrationDesk(own.writer, check_soon, hosts.settle),
         Scheduler(),
         jobs,
     )
 
 
-def _stores(settings: Settings, world: World) -> Stores:
+def _many_hosts(settings: Settings, world: World, holding: HoldingCache) -> "ManyHosts | None":
+    """What this host has of others; None where it is alone."""
+    if settings.redis_url is None:
+        return None
+    # A host that is alone does without redis-py.
+    from app.wiring.hosts import many_hosts  # noqa: PLC0415
+
+    return many_hosts(settings, world, holding)
+
+
+def _led(
+    many: "ManyHosts",
+    shared: Stores,
+    coordinator: RefreshCoordinator,
+    detector: ChangeDetector | None,
+    checker: Checker,
+    historian: Historian,
+) -> tuple[RefreshTrigger, Callable[[str, int], None]]:
+    """Hand the leader its work. Returns what passes the work of a host on to the leader."""
+    from app.services.monitoring.leader_tasks import HostsTriggers, LeaderTasks  # noqa: PLC0415
+
+    many.hosts.lead_with(
+        LeaderTasks(many.inbox, many.seed, shared.snapshots, coordinator, detector, checker, historian)
+    )
+    triggers = HostsTriggers(many.inbox, coordinator, many.hosts.settle)
+    return triggers, triggers.check_soon
+
+
+def _as_leader(hosts: Leading, job: Callable[[], None]) -> Callable[[], None]:
+    """The same job, done only while this host leads."""
+
+    def do() -> None:
+        try:
+            with hosts.leading():
+                job()
+        except Busy as error:
+            log.debug("A job is left to the leader: %s", error.detail)
+
+    return do
+
+
+def _stores(settings: Settings, world: World, cache: WritableCache, holding: HoldingCache) -> Stores:
     """Build the stores, which never ask MLflow."""
-    cache, source = HoldingCache(world.cache), source_of(settings)
+    source = source_of(settings)
     return Stores(
         cache=cache,
+        holding=holding,
         snapshots=SnapshotStore(cache, world.refresh_locks, snapshot_source_of(settings)),
         journal=JournalWriter(cache, world.clock, settings.cache_timeout_seconds, world.instruments),
         checks=CheckStore(cache, world.monitoring_locks, source),

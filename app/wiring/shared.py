@@ -7,6 +7,7 @@ from app.domain.ports import (
     HistorySource,
     Holder,
     MlflowFacts,
+    OtherHosts,
     RefreshTrigger,
     RegistrationSource,
     RegistrationWrites,
@@ -31,6 +32,7 @@ class AgentApi:
     mlflow_facts: MlflowFacts
     history_source: HistorySource
     holder: Holder
+    other_hosts: OtherHosts
 
 
 def rules_of(settings: Settings) -> StageRules:

@@ -12,6 +12,7 @@ from app.domain.ports import (
     HistorySource,
     Holder,
     MlflowFacts,
+    OtherHosts,
     RefreshTrigger,
     RegistrationSource,
     RegistrationWrites,
@@ -31,6 +32,7 @@ from app.services.answers.monitoring_report import MonitoringReport
 from app.services.answers.runs import Runs
 from app.services.host.holding_cache import ReadingCache
 from app.services.host.keys import KeyRing
+from app.services.host.other_hosts import Following, HostsRecord
 from app.services.host.scheduler import TICK_SECONDS, Jobs, Scheduler
 from app.services.host.temporary_directory import keep_directories
 from app.services.mirror.deliveries import DeliveryDesk
@@ -102,6 +104,7 @@ class Worker:
         """Make the embedded store; check the access keys and the alert URLs. Called before any worker is forked."""
         check_alert_urls(self.settings)
         check_driver(self.settings.tracking_uri)
+        check_hosts(self.settings, self.world.host)
         if self.tower.keys:
             log.info("Access keys: %d", self.tower.keys.check())
         ensure_store(self.settings.tracking_uri)
@@ -149,12 +152,14 @@ def build_worker(settings: Settings, world: World, agent: AgentApi | None = None
         link, keeper = AgentLink(patience_of(settings)), _keeper(settings, world.host)
         agent = remote_agent(link)
     source, rules, cached = source_of(settings), rules_of(settings), settings.enable_cache
-    cache = ReadingCache(world.cache, agent.holder)
+    marks = world.host.marks if world.host else None
+    following = Following(marks, agent.other_hosts, world.monotonic) if settings.redis_url and marks else None
+    cache = ReadingCache(world.cache, agent.holder, following.ensure if following else None)
     snapshots = Snapshots(cache, snapshot_source_of(settings))
     journal = Journal(cache, world.clock, settings.cache_timeout_seconds)
     checks = Checks(cache, source)
     # Instances with different cache directories keep separate histories.
-    histories = Histories(world.cache, source)
+    histories = Histories(cache, source)
     tracker = ModelTracker(snapshots, agent.snapshot_source, rules, world.clock, tracker_options(settings))
     registrations = RegistrationList(cache, agent.registration_source, world.monotonic, source, cached, tracker)
     runs = RunCount(cache, agent.mlflow_facts, world.monotonic, source, cached)
@@ -171,8 +176,8 @@ def build_worker(settings: Settings, world: World, agent: AgentApi | None = None
         settings.max_models_returned,
         max_age,
     )
-    marks = world.host.marks if world.host else None
     health = Health(cache, agent.mlflow_facts, world.clock, world.monotonic, world.gateway.gives_sign, marks)
+    hosts = HostsRecord(cache, marks, world.monotonic) if following and marks else None
     secret = settings.mlflow_webhook_secret
     views = Tower(
         catalogue=catalogue,
@@ -192,7 +197,7 @@ def build_worker(settings: Settings, world: World, agent: AgentApi | None = None
         mirror=tracker,
         refresh_trigger=agent.refresh_trigger,
         deliveries=DeliveryDesk(secret.get_secret_value() if secret else None, agent.refresh_trigger, world.clock),
-        health_report=HealthReport(health, tracker, journal, registrations, catalogue),
+        health_report=HealthReport(health, tracker, journal, registrations, catalogue, hosts),
         cache_report=CacheReport(
             snapshots,
             journal,
@@ -203,7 +208,7 @@ def build_worker(settings: Settings, world: World, agent: AgentApi | None = None
             world.clock,
             _report_options(settings),
         ),
-        exposition=_exposition(world, interval_of(settings), tracker, registrations, checks, journal, health),
+        exposition=_exposition(world, interval_of(settings), tracker, registrations, checks, journal, health, hosts),
         keys=KeyRing(settings.api_tokens_file) if settings.api_tokens_file else None,
         assets=Assets(ROOT / "app" / "static"),
         config=public_config(settings),
@@ -235,6 +240,7 @@ def remote_agent(link: AgentLink) -> AgentApi:
         remote(MlflowFacts, link),
         remote(HistorySource, link),
         remote(Holder, link),
+        remote(OtherHosts, link),
     )
 
 
@@ -275,6 +281,12 @@ def check_driver(uri: str) -> None:
         )
 
 
+def check_hosts(settings: Settings, host: Host | None) -> None:
+    """Check that this host can be one of several, where `REDIS_URL` says so. Raises `BadSetting`."""
+    if settings.redis_url is not None and (host is None or host.marks is None):
+        raise BadSetting("REDIS_URL: this system has no memory that processes can share. Use Linux for several hosts.")
+
+
 def check_alert_urls(settings: Settings) -> None:
     """Check that Apprise can use each of `ALERT_URLS`. Raises `BadSetting`, whose text does not repeat them."""
     if not settings.apprise_urls:
@@ -312,12 +324,13 @@ def _exposition(
     checks: Checks,
     journal: Journal,
     health: Health,
+    hosts: HostsRecord | None,
 ) -> "Exposition":
     # prometheus_client reads the environment only when it is imported, so `count_together` must come first.
     from app.services.telemetry.exposition import Exposition  # noqa: PLC0415
     from app.services.telemetry.state import State  # noqa: PLC0415
 
-    state = State(tracker, registrations, checks, journal, health, world.clock, interval)
+    state = State(tracker, registrations, checks, journal, health, world.clock, interval, hosts)
     return Exposition(world.instruments, state)
 
 

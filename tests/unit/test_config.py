@@ -242,6 +242,26 @@ def test_addresses_of_every_kind_of_mlflow_are_taken(uri: str) -> None:
     assert load_settings(mlflow_tracking_uri=uri).tracking_uri == uri
 
 
+@pytest.mark.parametrize("url", ["redis://h", "redis://:p%40ss@h:1/3", "rediss://user:pass@h:6380/0"])
+def test_addresses_of_redis_are_taken(url: str) -> None:
+    found = load_settings(redis_url=url).redis_url
+    assert found is not None
+    assert found.get_secret_value() == url
+
+
+@pytest.mark.parametrize("url", ["hunter2", "http://hunter2", "redis://", "redis://h:x/hunter2", "redis://h/hunter2"])
+def test_another_address_of_redis_stops_the_start_and_is_not_repeated(url: str) -> None:
+    with pytest.raises(BadSetting, match="REDIS_URL") as refused:
+        load_settings(redis_url=url)
+    assert "hunter2" not in str(refused.value)
+
+
+@pytest.mark.parametrize("prefix", ["", "a b", "{a}", "a:b", "x" * 65])
+def test_a_prefix_that_is_no_part_of_a_key_stops_the_start(prefix: str) -> None:
+    with pytest.raises(BadSetting, match="REDIS_PREFIX"):
+        load_settings(redis_prefix=prefix)
+
+
 def test_settings_cannot_be_changed_while_the_service_runs() -> None:
     found = load_settings()
     with pytest.raises(ValueError, match="frozen"):
@@ -258,7 +278,7 @@ def shown(settings: Settings) -> str | None:
 
 @pytest.mark.parametrize("name", sorted(secret_settings()))
 def test_each_secret_may_be_in_a_file_of_its_own(elsewhere: pytest.MonkeyPatch, tmp_path: Path, name: str) -> None:
-    secret = "https://ada:hunter2@hooks.example.com/x"
+    secret = "redis://:hunter2@h" if name == "redis_url" else "https://ada:hunter2@hooks.example.com/x"
     (tmp_path / "secret").write_text(f"{secret}\n")
     elsewhere.setenv(f"{name.upper()}_FILE", "secret")
     assert as_json(load_settings()) == as_json(load_settings(**{name: secret}))

@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from http import HTTPStatus
 from pathlib import Path
@@ -20,6 +21,10 @@ from app.domain.findings import FINDINGS
 from app.domain.monitoring.rules import RULES
 from app.domain.monitoring.verdicts import VERDICTS
 from app.domain.updates import KINDS
+from app.services.host.file_cache import FileCache
+from app.services.host.marks import shared_marks
+from app.services.host.other_hosts import HostsRecord
+from app.services.telemetry.state import gauges_of_hosts
 from config import RELEASE, ROOT, Settings, load_settings, secret_settings
 from tests.documents import BY_NAME, PAGES, Page
 
@@ -135,13 +140,18 @@ def _check_command(app: Flask, words: list[str], options: list[str], line: str) 
     assert set(options) <= known, line
 
 
-def test_every_metric_is_in_the_table_and_every_metric_named_exists(app: Flask) -> None:
+def test_every_metric_is_in_the_table_and_every_metric_named_exists(app: Flask, tmp_path: Path) -> None:
     text = app.test_client().get("/metrics").get_data(as_text=True)
     kinds = {family.name: family.type for family in text_string_to_metric_families(text)}
     exposed = {f"{name}_total" if kind == "counter" else name for name, kind in kinds.items()}
     exposed = {name for name in exposed if name.startswith("control_tower_")}
     rows = [cells[0].strip("`") for heading, cells in BY_NAME["operations.md"].tables if heading == "metric"]
     assert set(rows) == exposed
+    marks = shared_marks()
+    assert marks is not None
+    of_hosts = {gauge.name for gauge in gauges_of_hosts(HostsRecord(FileCache(tmp_path), marks, time.monotonic))}
+    assert {cells[0].strip("`") for heading, cells in BY_NAME["hosts.md"].tables if heading == "metric"} == of_hosts
+    exposed |= of_hosts
     for page in PAGES:
         assert set(re.findall(r"\bcontrol_tower_\w+", page.text)) <= exposed
 

@@ -12,7 +12,7 @@ import yaml
 
 from config import RELEASE, ROOT, Settings, secret_settings
 
-OVERLAYS = {"one-replica": 1}
+OVERLAYS = {"one-replica": 1, "three-replicas": 3}
 VERSIONS = ("1.36", "1.37")
 KINDS = {"ConfigMap", "Deployment", "NetworkPolicy", "PodDisruptionBudget", "Service", "ServiceAccount"}
 # What the Pod Security Standard `restricted` lets a pod mount.
@@ -109,6 +109,8 @@ def test_service_budget_and_policy_select_the_pods(overlay: str) -> None:
     assert labels == found["Deployment"]["spec"]["selector"]["matchLabels"] == found["Service"]["spec"]["selector"]
     assert found["PodDisruptionBudget"]["spec"]["selector"]["matchLabels"] == labels
     assert found["NetworkPolicy"]["spec"]["podSelector"]["matchLabels"] == labels
+    for spread in found["Deployment"]["spec"]["template"]["spec"].get("topologySpreadConstraints", []):
+        assert spread["labelSelector"]["matchLabels"] == labels
 
 
 @pytest.mark.parametrize(("overlay", "replicas"), OVERLAYS.items())
@@ -120,3 +122,6 @@ def test_an_overlay_has_its_replicas_and_names_settings_that_there_are(overlay: 
     # gunicorn's own.
     assert given.keys() <= known | {"FORWARDED_ALLOW_IPS"}
     assert not {name.upper() for name in secret_settings()} & given.keys() - {"MLFLOW_TRACKING_URI"}
+    assert ("REDIS_URL_FILE" in given) == (replicas > 1)
+    reachable = {port["port"] for rule in found["NetworkPolicy"]["spec"]["egress"] for port in rule["ports"]}
+    assert (6379 in reachable) == (replicas > 1)

@@ -20,6 +20,11 @@ INDEX = "history"
 _MISFITS = (KeyError, TypeError, ValueError, AttributeError, OverflowError, IndexError)
 
 
+def part_keys() -> list[str]:
+    """The keys of all segments of the history, beside its index."""
+    return [_key(number) for number in range(SEGMENTS)]
+
+
 def index_value(history: MonitorHistory, source: str) -> dict[str, Any]:
     """The index, which must be stored last. `source` names the MLflow that the history was read from."""
     return {

@@ -60,9 +60,10 @@ class Pace:
 class Outbox:
     """Sends all owed changes as a single message. Then it calls `delivered`, until that succeeds."""
 
-    def __init__(self, receiver: Receiver, delivered: Delivered, pace: Pace) -> None:
+    def __init__(self, receiver: Receiver, delivered: Delivered, pace: Pace, may_send: Callable[[], bool]) -> None:
         self._receiver = receiver
         self._delivered = delivered
+        self._may_send = may_send
         self._pace = pace
         self._changed = threading.Condition()
         self._stopping = False
@@ -121,6 +122,10 @@ class Outbox:
 
     def _send(self) -> None:
         with self._changed:
+            if not self._may_send():
+                # The host that leads now has read from MLflow what is owed.
+                self._owed.clear()
+                return
             changes = list(self._owed.values())
         failure = _failure_of(lambda: self._receiver.deliver(changes))
         if failure is None:

@@ -5,6 +5,7 @@ from typing import Any
 from app.domain.errors import TowerError
 from app.domain.times import rfc3339
 from app.services.answers.catalogue import Catalogue
+from app.services.host.other_hosts import HostsRecord
 from app.services.mirror.health import Health
 from app.services.mirror.journal import Journal
 from app.services.mirror.model_tracker import ModelTracker
@@ -15,16 +16,25 @@ class HealthReport:
     """Combines MLflow's last sign of life with the state of the mirror."""
 
     def __init__(
-        self, health: Health, mirror: ModelTracker, journal: Journal, register: RegistrationList, catalogue: Catalogue
+        self,
+        health: Health,
+        mirror: ModelTracker,
+        journal: Journal,
+        register: RegistrationList,
+        catalogue: Catalogue,
+        hosts: HostsRecord | None,
     ) -> None:
         self._health = health
         self._mirror = mirror
         self._journal = journal
         self._register = register
         self._catalogue = catalogue
+        self._hosts = hosts
 
     def is_ready(self) -> bool:
         """Whether there is a snapshot to serve or, where the cache is disabled, whether MLflow answers."""
+        if self._hosts is not None and not self._hosts.is_ready():
+            return False
         if self._mirror.cached:
             return self._mirror.peek() is not None or self._mirror.shows_mock()
         return self._health.mlflow()[0]
@@ -35,8 +45,10 @@ class HealthReport:
         fleet = self._mirror.peek()
         if fleet and experiments is None:
             experiments = sum(e.lifecycle_stage == "active" for e in fleet.experiments)
+        hosts = self._hosts.report() if self._hosts else None
+        is_well = connected and (hosts is None or hosts["redis"] == "connected")
         return {
-            "status": "healthy" if connected else "degraded",
+            "status": "healthy" if is_well else "degraded",
             "mlflow_connection": "connected" if connected else "disconnected",
             "experiments_count": experiments or 0,
             "cache_status": {
@@ -45,6 +57,7 @@ class HealthReport:
                 "is_refreshing": self._journal.is_refreshing(),
                 "last_refresh": rfc3339(fleet.as_of) if fleet else None,
             },
+            **({"hosts": hosts} if hosts else {}),
         }
 
     def debug(self) -> dict[str, Any]:

@@ -7,7 +7,7 @@ after the agent took a new one, before it reports that something does not exist,
 import logging
 import secrets
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -73,11 +73,15 @@ class HeldCache:
 
 
 class ReadingCache(HeldCache):
-    """A worker's view of the shared cache: it reads, and asks the agent for what could not be stored."""
+    """A worker's view of the shared cache: it reads, and asks the agent for what could not be stored.
 
-    def __init__(self, store: StoredCache, holder: Holder) -> None:
+    `ensure` is called before each look: it sees to it that this host has what the other hosts have.
+    """
+
+    def __init__(self, store: StoredCache, holder: Holder, ensure: Callable[[], None] | None = None) -> None:
         super().__init__(store)
         self._holder = holder
+        self._ensure = ensure
         # The last answer of the holder.
         self._known = News()
         self._asking = threading.Lock()
@@ -86,6 +90,8 @@ class ReadingCache(HeldCache):
         self._following = threading.Lock()
 
     def mark(self, key: str) -> object:
+        if self._ensure is not None:
+            self._ensure()
         if self._store.mark(_HELD) != self._mark_asked_for:
             self._follow_holder()
         return super().mark(key)
@@ -135,12 +141,25 @@ class HoldingCache(HeldCache):
 
     def set(self, key: str, value: Any) -> bool:
         """The other processes can see the value in any case: it is stored, or it is held for them."""
+        return self.store(key, orjson.dumps(value))
+
+    def set_many(self, values: Mapping[str, Any]) -> bool:
+        return all(self.set(key, value) for key, value in values.items())
+
+    def store(self, key: str, body: bytes) -> bool:
         with self._changing:
-            if self._store.set(key, value):
+            if self._store.store(key, body):
                 self._held.pop(key, None)
             else:
-                self._hold(key, orjson.dumps(value))
+                self._hold(key, body)
         return True
+
+    def body(self, key: str) -> bytes | None:
+        held = self._current(key)
+        return self._store.body(key) if held is None else held.body
+
+    def announce(self, key: str) -> None:
+        self._store.announce(key)
 
     def delete(self, key: str) -> bool:
         """Delete a value; returns whether there was one and it is gone."""
@@ -175,7 +194,7 @@ class HoldingCache(HeldCache):
     def _stored(self, key: str) -> bool:
         with self._changing:
             held = self._current(key)
-            if held is None or not self._store.set(key, orjson.loads(held.body)):
+            if held is None or not self._store.store(key, held.body):
                 return held is None
             del self._held[key]
             return True

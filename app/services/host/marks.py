@@ -15,8 +15,11 @@ from functools import cache
 log = logging.getLogger(__name__)
 
 _SLOTS = 512
-# One more, for when a worker last had a sign of life of MLflow's.
-_BYTES = (_SLOTS + 1) * 8
+# Three more: when a worker last had a sign of life of MLflow's, until when workers may serve what this host has, and
+# until when this host leads.
+_SIGN, _SERVE, _LEASE = _SLOTS, _SLOTS + 1, _SLOTS + 2
+_BYTES = (_SLOTS + 3) * 8
+_FOR_EVER = (1 << 64) - 1
 _HASH = (1 << 32) - 1
 
 
@@ -58,11 +61,31 @@ class Marks:
 
     def note_sign(self, now: float) -> None:
         """A worker had a sign of life of MLflow's itself; `now` on the monotonic clock."""
-        self._numbers[_SLOTS] = int(now * 1000)
+        self._numbers[_SIGN] = int(now * 1000)
 
     def sign_at(self) -> float:
         """When a worker last had one, on the monotonic clock; 0 where none had."""
-        return self._numbers[_SLOTS] / 1000
+        return self._numbers[_SIGN] / 1000
+
+    def serve_until(self, until: float | None) -> None:
+        """Let workers serve until this time (monotonic seconds) without asking the agent; None: without an end."""
+        self._numbers[_SERVE] = _FOR_EVER if until is None else int(until * 1000)
+
+    def may_serve(self, now: float) -> bool:
+        """Whether workers may serve at this time (monotonic seconds) without asking the agent."""
+        return now * 1000 < self._numbers[_SERVE]
+
+    def note_lease(self, until: float) -> None:
+        """Note until when this host leads (monotonic seconds); a time in the past where another host leads."""
+        self._numbers[_LEASE] = int(max(0.0, until) * 1000)
+
+    def lease_seconds(self, now: float) -> float:
+        """How long this host's lease lasts if nobody renews it; 0 where another host leads."""
+        return max(0.0, self._numbers[_LEASE] / 1000 - now)
+
+    def has_served(self) -> bool:
+        """Whether the agent has let workers serve since this service started."""
+        return self._numbers[_SERVE] > 0
 
 
 def _hash(token: object) -> int:

@@ -12,6 +12,12 @@ _ADD = """
 redis.call('HSET', KEYS[1], ARGV[1], redis.call('INCR', KEYS[2]))
 return redis.call('PUBLISH', ARGV[2], 'inbox')
 """
+_ADD_DELIVERY = """
+if not redis.call('SET', KEYS[3], '1', 'NX', 'EX', ARGV[3]) then return 0 end
+redis.call('HSET', KEYS[1], ARGV[1], redis.call('INCR', KEYS[2]))
+redis.call('PUBLISH', ARGV[2], 'inbox')
+return 1
+"""
 _DONE = "if redis.call('HGET', KEYS[1], ARGV[1]) == ARGV[2] then redis.call('HDEL', KEYS[1], ARGV[1]) end return 0"
 
 
@@ -22,7 +28,6 @@ class Inbox:
         self._link = link
         self._tasks, self._count = link.key("tasks"), link.key("task-count")
         self._channel = channel
-        self._under_way: set[tuple[str, str]] = set()
 
     def add(self, kind: str, what: str = "") -> None:
         """Add a task for the leader."""
@@ -31,9 +36,6 @@ class Inbox:
     def take(self, do: Callable[[str, str], bool]) -> None:
         """Do the waiting tasks, as the leader. A task for which `do` returns False stays until `done`."""
         for (kind, what), number in self._waiting().items():
-            if (kind, what) in self._under_way:
-                continue
-            self._under_way.add((kind, what))
             if do(kind, what):
                 self.done(kind, what, number)
 
@@ -43,14 +45,14 @@ class Inbox:
 
     def done(self, kind: str, what: str, number: bytes | None) -> None:
         """Remove a task, unless it was requested again since `number`."""
-        self._under_way.discard((kind, what))
         if number is not None:
             self._link.run(_DONE, [self._tasks], _name(kind, what), number)
 
-    def is_first_delivery(self, delivery_id: str) -> bool:
-        """Whether no host has taken this delivery before."""
+    def add_delivery(self, delivery_id: str, kind: str, what: str) -> bool:
+        """Add a task that a delivery of MLflow's asks for; False where any host has taken that delivery before."""
         key = self._link.key("delivery", hashlib.sha256(delivery_id.encode(errors="replace")).hexdigest())
-        return bool(self._link.ask(lambda: self._link.client.set(key, "1", nx=True, ex=_DELIVERY_SECONDS)))
+        keys = [self._tasks, self._count, key]
+        return bool(self._link.run(_ADD_DELIVERY, keys, _name(kind, what), self._channel, _DELIVERY_SECONDS))
 
     def _waiting(self) -> dict[tuple[str, str], bytes]:
         tasks: dict[bytes, bytes] = self._link.ask(lambda: self._link.client.hgetall(self._tasks))

@@ -8,10 +8,11 @@ import logging
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from app.domain.errors import Busy
+from app.services.host.term import working_in
 from app.services.hosts.link import RedisLink
 from app.services.hosts.redis_locks import fenced_by
 
@@ -20,12 +21,14 @@ log = logging.getLogger(__name__)
 LEASE_SECONDS = 10.0
 # The leader stops so long before its lease is over, whatever its clock and that of Redis make of a second.
 _MARGIN_SECONDS = 2.0
-_RENEW_SECONDS = 2.0
+_RENEW_SECONDS = 1.0
 
 # The holder's value begins with a number that grows with each term, so that people can tell them apart.
 _TAKE = """
 local held = redis.call('GET', KEYS[1])
-if held then
+if held and string.match(held, '^%d+:.+:%x+$') then
+    -- A lease without an end was not taken by a host.
+    if redis.call('PTTL', KEYS[1]) < 0 then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
     local mine = string.sub(held, -string.len(ARGV[1])) == ARGV[1]
     if mine then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
     return {mine and 1 or 0, held}
@@ -57,9 +60,9 @@ class Leadership:
         """Whether this host leads, for at least some moments more."""
         return time.monotonic() < self._until - _MARGIN_SECONDS
 
-    def seconds_left(self) -> float:
-        """How long the lease of this host lasts, if nobody renews it; 0 where another leads."""
-        return max(0.0, self._until - time.monotonic())
+    def until(self) -> float:
+        """Until when this host leads if nobody renews its lease (monotonic seconds); 0 where another host leads."""
+        return self._until
 
     def leader(self) -> str | None:
         """The host that leads, by its name; None where that is not known."""
@@ -74,20 +77,12 @@ class Leadership:
             value, until = self._value, self._until
         if time.monotonic() >= until - _MARGIN_SECONDS:
             raise Busy("Another host leads, and does this work.")
-        with fenced_by((self._lease, value)):
+        with working_in(_Term(self, value)), fenced_by((self._lease, value)):
             yield
 
-    def as_leader(self, job: Callable[[], None]) -> Callable[[], None]:
-        """The same job, done only where this host leads."""
-
-        def do() -> None:
-            try:
-                with self.term():
-                    job()
-            except Busy as error:
-                log.debug("Left to the leader: %s", error.detail)
-
-        return do
+    def is_in(self, value: str) -> bool:
+        """Whether this host still leads in the term with this value."""
+        return self._value == value and self.leads()
 
     def renew(self) -> None:
         """Take the lease if nobody has it, or renew it, where that is due. Raises `Busy`."""
@@ -96,7 +91,7 @@ class Leadership:
             return
         mine, value = self._link.run(_TAKE, [self._lease, self._terms], self._holder, int(LEASE_SECONDS * 1000))
         self._asked_at = now
-        led, value = self.leads(), value.decode()
+        led, value = self.leads(), value.decode(errors="replace")
         with self._changing:
             self._leader = value.split(":", 1)[1].rsplit(":", 1)[0]
             self._value, self._until = (value, now + LEASE_SECONDS) if mine else ("", 0.0)
@@ -117,3 +112,14 @@ class Leadership:
     def term_value(self) -> str | None:
         """What tells this host's term from others; None where another leads."""
         return self._value if self.leads() else None
+
+
+class _Term:
+    """A term of this host."""
+
+    def __init__(self, leadership: Leadership, value: str) -> None:
+        self._leadership = leadership
+        self._value = value
+
+    def stands(self) -> bool:
+        return self._leadership.is_in(self._value)

@@ -19,7 +19,7 @@ _FORGOTTEN_MS = 60_000
 _POLL_SECONDS = 0.005
 
 # KEYS: alive, confirmed, changes, epoch. ARGV: the host, the last change that it has, an epoch to begin where there is
-# none, and after how many milliseconds a host is forgotten.
+# none, after how many milliseconds a host is forgotten, and for how many a silent host counts as alive.
 _BEAT = """
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -30,7 +30,8 @@ for _, gone in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now - ARGV[4]
     redis.call('HDEL', KEYS[2], gone)
 end
 redis.call('SET', KEYS[4], ARGV[3], 'NX')
-return {tonumber(redis.call('GET', KEYS[3]) or '0'), redis.call('GET', KEYS[4])}
+local alive = redis.call('ZCOUNT', KEYS[1], now - ARGV[5], '+inf')
+return {tonumber(redis.call('GET', KEYS[3]) or '0'), redis.call('GET', KEYS[4]), alive}
 """
 # KEYS: alive, confirmed. ARGV: a change, and for how many milliseconds a silent host counts as alive.
 _LACKING = """
@@ -52,9 +53,10 @@ class Membership:
     def __init__(self, link: RedisLink, host: str) -> None:
         self._link = link
         self._id = f"{host}:{secrets.token_hex(4)}"
-        self._alive, self._confirmed = link.key("alive"), link.key("confirmed")
+        self._beats, self._confirmed = link.key("alive"), link.key("confirmed")
         self._changes, self._epoch = link.key("changes"), link.key("epoch")
-        self.hosts = 0
+        # How many hosts are alive, as of the last beat.
+        self.alive = 0
         self.round_trip = 0.0
 
     def beat(self, confirmed: int) -> tuple[int, str]:
@@ -62,8 +64,10 @@ class Membership:
 
         Raises `Busy`.
         """
-        keys = [self._alive, self._confirmed, self._changes, self._epoch]
-        answer, self.round_trip = self._link.beat(_BEAT, keys, self._id, confirmed, secrets.token_hex(8), _FORGOTTEN_MS)
+        keys = [self._beats, self._confirmed, self._changes, self._epoch]
+        new_epoch = secrets.token_hex(8)
+        answer, self.round_trip = self._link.beat(_BEAT, keys, self._id, confirmed, new_epoch, _FORGOTTEN_MS, _ALIVE_MS)
+        self.alive = int(answer[2])
         return int(answer[0]), answer[1].decode(errors="replace")
 
     def settle(self, change: int) -> bool:
@@ -71,7 +75,7 @@ class Membership:
         until = time.monotonic() + CONFIRM_SECONDS
         while time.monotonic() < until:
             try:
-                lacking, self.hosts = self._link.run(_LACKING, [self._alive, self._confirmed], change, _ALIVE_MS)
+                lacking, self.alive = self._link.run(_LACKING, [self._beats, self._confirmed], change, _ALIVE_MS)
             except Busy:
                 return False
             if not lacking:
@@ -79,14 +83,9 @@ class Membership:
             time.sleep(_POLL_SECONDS)
         return False
 
-    def count(self) -> int:
-        """The number of live hosts. Raises `Busy`."""
-        self.hosts = int(self._link.run(_LACKING, [self._alive, self._confirmed], 0, _ALIVE_MS)[1])
-        return self.hosts
-
     def leave(self) -> None:
         """Called before the process ends, so that nobody waits for this host."""
         try:
-            self._link.run(_LEAVE, [self._alive, self._confirmed], self._id)
+            self._link.run(_LEAVE, [self._beats, self._confirmed], self._id)
         except Busy:
             return

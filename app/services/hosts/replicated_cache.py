@@ -61,6 +61,9 @@ class ReplicatedCache:
     def announce(self, key: str) -> None:
         self._local.announce(key)
 
+    def catch_up(self) -> None:
+        self._local.catch_up()
+
     def set(self, key: str, value: Any) -> bool:
         """Whether the other processes of this host see the value. Raises `Fenced` where it came too late."""
         return self.set_many({key: value})
@@ -101,12 +104,12 @@ class ReplicatedCache:
     def is_behind(self) -> bool:
         """Whether something was changed here that others did not see, or there that cannot be read here.
 
-        Asked once, it is False from then on.
+        A call that returns True ends that.
         """
         behind, self._is_behind = self._is_behind, False
         return behind
 
-    def catch_up(self) -> bool:
+    def follow(self) -> bool:
         """Take what changed on other hosts; whether Redis had lost everything since the last time. Raises `Busy`."""
         with self._changing:
             is_other = False
@@ -182,7 +185,7 @@ class ReplicatedCache:
     def _share(self, bodies: Mapping[str, bytes | None]) -> None:
         try:
             if self._epoch is None:
-                self.catch_up()
+                self.follow()
             if self._epoch is None:
                 raise Busy("Redis holds nothing yet. Try again in some seconds.")
             made = self._values.commit(self._epoch, bodies, self._taken, fences())

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from app.domain.errors import LockTimeout, TowerError
+from app.domain.errors import Busy, LockTimeout, TowerError
 from app.domain.ports import Clock, Gateway, Locks, MlflowFacts, Monotonic, SharedCache, WritableCache
 from app.domain.times import age_ms
 from app.services.host.marks import Marks
@@ -50,7 +50,8 @@ class SharedSign:
             self._seen = (probe, now)
         # The time of day holds between processes; the monotonic clock helps where the time of day was turned back.
         age = (self._clock() - (probe.get("asked_at") or 0)) / 1000
-        return 0 <= age < _EVERY_SECONDS and now - self._seen[1] < _EVERY_SECONDS
+        # The clock of another host may be a little ahead.
+        return abs(age) < _EVERY_SECONDS and now - self._seen[1] < _EVERY_SECONDS
 
 
 class Probe(SharedSign):
@@ -76,6 +77,9 @@ class Probe(SharedSign):
                         last = self._ask(last)
             except (LockTimeout, OSError):
                 last = self._last()
+            except Busy:
+                # The other hosts cannot be asked, so this host asks MLflow itself.
+                last = self._ask(last)
         return _answer_of(last)
 
     def _ask(self, last: dict[str, Any]) -> dict[str, Any]:

@@ -9,10 +9,9 @@ from dataclasses import replace
 import orjson
 
 from app.domain.errors import LockTimeout, MlflowUnavailable
-from app.domain.ports import Locks
+from app.domain.ports import Locks, SharedCache, WritableCache
 from app.domain.registry.codec import INDEX, Source, edition_from, fleet_from, index_value, part_keys, parts_value
 from app.domain.registry.fleet import Edition, Fleet
-from app.services.host.holding_cache import HeldCache, HoldingCache
 
 log = logging.getLogger(__name__)
 
@@ -22,7 +21,7 @@ _TICKETS = "tickets"
 class Snapshots:
     """This process's copy of the shared fleet. A new fleet replaces the old one; none is changed in place."""
 
-    def __init__(self, cache: HeldCache, source: Source) -> None:
+    def __init__(self, cache: SharedCache, source: Source) -> None:
         self._cache = cache
         self._source = source
         self._fleet: Fleet | None = None
@@ -92,7 +91,7 @@ class Snapshots:
 class SnapshotStore(Snapshots):
     """The agent's snapshots: it publishes them, and removes them."""
 
-    def __init__(self, cache: HoldingCache, locks: Locks, source: Source) -> None:
+    def __init__(self, cache: WritableCache, locks: Locks, source: Source) -> None:
         super().__init__(cache, source)
         self._writable = cache
         self._locks = locks
@@ -125,6 +124,10 @@ class SnapshotStore(Snapshots):
         except LockTimeout:
             raise MlflowUnavailable("Another process holds the count of readings. Try again.") from None
 
+    def begin_series(self) -> None:
+        """Give the next snapshot a new series: it replaces every other, whatever their numbers."""
+        self._in_series = False
+
     def forget(self) -> bool:
         """Remove the shared snapshot. Returns whether there was one. Every process goes on with its own copy."""
         self.newest()
@@ -140,10 +143,13 @@ class SnapshotStore(Snapshots):
             fleet = replace(change(current), edition=self._next(current, stored))
             # Unchanged parts may be left out only where the stored snapshot is that of this process.
             known = current if current is not None and stored == current.edition and not whole else None
-            for key, value in parts_value(fleet, known, self._source.name).items():
-                self._writable.set(key, value)
-            # The index is written last, so that it never names a part that is not stored.
-            self._writable.set(INDEX, index_value(fleet, self._source.name))
+            # The index is stored last, so that it never names a part that is not stored.
+            self._writable.set_many(
+                {
+                    **parts_value(fleet, known, self._source.name),
+                    INDEX: index_value(fleet, self._source.name),
+                }
+            )
             self._mark = self._cache.mark(INDEX)
             self._fleet = fleet
             return fleet

@@ -23,6 +23,7 @@ from app.domain.errors import (
 from app.domain.messages import too_slow
 from app.domain.ports import Telemetry
 from app.domain.redact import redact
+from app.services.host.term import check_term, is_term_limited
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -32,6 +33,8 @@ T = TypeVar("T")
 SLOTS = 64
 # How many of these calls one `together` may use, and how many all of them.
 AT_ONCE, AT_ONCE_IN_ALL = 8, 24
+# How often a call made in a term checks whether the term has ended.
+_TERM_SECONDS = 0.5
 
 
 @dataclass
@@ -136,8 +139,9 @@ class Calls:
             budget.count()
         if left <= 0 or self._stopping:
             raise MlflowTooSlow(_OVERDUE)
+        check_term()
         pending = self._start(function, args, kwargs)
-        if not pending.done.wait(left):
+        if not _is_done(pending, left):
             # A call late in a block has little time left, so MLflow may not be what took the time.
             if left < self.patience:
                 raise MlflowTooSlow(_OVERDUE)
@@ -177,6 +181,18 @@ class Calls:
         self._pending.discard(pending)
         self._slots.release()
         pending.done.set()
+
+
+def _is_done(pending: _Pending, seconds: float) -> bool:
+    """Wait for a call; returns whether it ended in time. Raises `Busy` where the term of the work ends first."""
+    if not is_term_limited():
+        return pending.done.wait(seconds)
+    until = time.monotonic() + seconds
+    while not pending.done.wait(min(_TERM_SECONDS, max(0.0, until - time.monotonic()))):
+        check_term()
+        if time.monotonic() >= until:
+            return False
+    return True
 
 
 _OVERDUE = "MLflow took longer than the time allowed. Ask for less, or try again later."

@@ -9,12 +9,17 @@ from app.services.monitoring.monitor_run_writer import MonitorRunWriter
 
 
 class RegistrationDesk:
-    """The agent's `RegistrationWrites`. `check_soon` has the version of that name and number judged."""
+    """The agent's `RegistrationWrites`. `check_soon` has the version of that name and number judged.
 
-    def __init__(self, writer: MonitorRunWriter, check_soon: Callable[[str, int], None]) -> None:
+    `settle` waits until the other hosts have what was changed, so that clients see their writes on every host.
+    """
+
+    def __init__(
+        self, writer: MonitorRunWriter, check_soon: Callable[[str, int], None], settle: Callable[[], None]
+    ) -> None:
         self._writer = writer
         self._check_soon = check_soon
-        self.remove = writer.remove
+        self._settle = settle
 
     def register(self, name: str, version: str, model_type: str, registered_by: str, settings: Any) -> Registration:
         return self._judged(self._writer.register(name, version, model_type, registered_by, settings))
@@ -25,6 +30,12 @@ class RegistrationDesk:
     def observe(self, name: str, version: str, observations: Sequence[Observation]) -> Registration:
         return self._judged(self._writer.observe(name, version, observations))
 
+    def remove(self, name: str, version: str, removed_by: str) -> int:
+        removed_at = self._writer.remove(name, version, removed_by)
+        self._settle()
+        return removed_at
+
     def _judged(self, registration: Registration) -> Registration:
         self._check_soon(*registration.key)
+        self._settle()
         return registration

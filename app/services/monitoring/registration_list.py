@@ -5,14 +5,13 @@ import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
-from app.domain.errors import NotFound, TowerError
+from app.domain.errors import Busy, LockTimeout, NotFound, TowerError
 from app.domain.messages import NOT_MONITORED
 from app.domain.monitoring.monitored import Monitored, Registrations, first_of_each
-from app.domain.ports import Gateway, Locks, Monotonic, RegistrationSource
+from app.domain.ports import Gateway, Locks, Monotonic, RegistrationSource, SharedCache, WritableCache
 from app.domain.registry.codec import registrations_from, registrations_value
 from app.domain.registry.models import Registration, VersionKey
 from app.domain.registry.names import version_number
-from app.services.host.holding_cache import HeldCache, HoldingCache
 from app.services.mirror.model_tracker import ModelTracker
 
 log = logging.getLogger(__name__)
@@ -33,7 +32,7 @@ class RegistrationList:
 
     def __init__(
         self,
-        cache: HeldCache,
+        cache: SharedCache,
         source: RegistrationSource,
         monotonic: Monotonic,
         mlflow: str,
@@ -163,7 +162,7 @@ class RegistrationStore(RegistrationList):
     def __init__(
         self,
         gateway: Gateway,
-        cache: HoldingCache,
+        cache: WritableCache,
         locks: Locks,
         monotonic: Monotonic,
         mlflow: str,
@@ -296,14 +295,23 @@ class RegistrationStore(RegistrationList):
         if not self._cached:
             return
         try:
-            with self._changing():
-                self._revision += 1
-                self._changed[key] = self._revision
-                by_key = dict(self._for_change().by_key)
-                change(by_key)
-                self._share(Monitored(by_key))
+            try:
+                with self._changing():
+                    self._change_here(key, change)
+            except LockTimeout:
+                raise
+            except Busy:
+                # The other hosts cannot be reached. At least this host has what MLflow has taken.
+                self._change_here(key, change)
         except TowerError as error:
             log.warning("The list of registrations is behind until the next refresh: %s", error.detail)
+
+    def _change_here(self, key: VersionKey, change: Callable[[Registrations], None]) -> None:
+        self._revision += 1
+        self._changed[key] = self._revision
+        by_key = dict(self._for_change().by_key)
+        change(by_key)
+        self._share(Monitored(by_key))
 
     def _for_change(self) -> Monitored:
         """The whole list to change: from the shared file, or from MLflow where that file is lost."""

@@ -16,6 +16,7 @@ from app.domain.registry.models import Registration
 from app.domain.registry.stages import STAGES
 from app.domain.times import age_ms, parse_rfc3339
 from app.domain.updates import KINDS
+from app.services.host.other_hosts import HostsRecord
 from app.services.mirror.journal import Journal
 from app.services.telemetry import PREFIX
 
@@ -61,6 +62,7 @@ class State:
         sign: Sign,
         clock: Clock,
         interval: float,
+        hosts: HostsRecord | None = None,
     ) -> None:
         self._mirror = mirror
         self._register = register
@@ -69,6 +71,7 @@ class State:
         self._sign = sign
         self._clock = clock
         self._interval = interval
+        self._hosts = hosts
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """Every gauge. A gauge without a known value has none."""
@@ -77,6 +80,8 @@ class State:
         yield from self._of_the_snapshot(fleet, now)
         yield _gauge("monitored_versions", "Model versions registered for monitoring", value=len(registrations))
         yield _gauge("mlflow_up", "Whether MLflow answered when it was asked last", value=self._reachable())
+        if self._hosts is not None:
+            yield from gauges_of_hosts(self._hosts)
         yield from self._of_versions(registrations, now)
 
     def _of_the_snapshot(self, fleet: Fleet | None, now: int) -> Iterator[GaugeMetricFamily]:
@@ -116,6 +121,17 @@ class State:
         signs += [(entry.get("failed_at") or 0, False) for _, entry in last]
         at, answered = max([*signs, self._sign.seen() or (0, False)])
         return int(answered) if at else None
+
+
+def gauges_of_hosts(hosts: HostsRecord) -> Iterator[GaugeMetricFamily]:
+    """The gauges of a host among several."""
+    report = hosts.report()
+    yield _gauge("leader", "Whether this host leads", value=int(report["leads"]))
+    lease = hosts.lease_seconds()
+    yield _gauge("lease_seconds", "How long this host's lease lasts if nobody renews it", value=lease)
+    yield _gauge("hosts_alive", "Hosts that are alive, as this host sees it", value=report["alive"])
+    up = int(report["redis"] == "connected")
+    yield _gauge("redis_up", "Whether Redis answers this host in time", value=up)
 
 
 def _gauge(name: str, text: str, labels: tuple[str, ...] = (), value: float | None = None) -> GaugeMetricFamily:
