@@ -4,7 +4,7 @@ import argparse
 import json
 import sys
 
-from app import create_app
+from app.factory import create_app
 from app.server import serve
 from app.wiring.worker import public_config
 from config import API_VERSION, RELEASE, load_settings

@@ -7,7 +7,7 @@ from urllib.parse import quote
 import pytest
 from werkzeug.test import TestResponse
 
-from app import create_app
+from app.factory import create_app
 from app.wiring.agent import Agent, build_agent
 from app.wiring.worker import Tower, Worker
 from app.wiring.world import World

@@ -16,11 +16,11 @@ from flask import Flask
 from prometheus_client.parser import text_string_to_metric_families
 from werkzeug.exceptions import HTTPException
 
-from app import create_app
 from app.domain.findings import FINDINGS
 from app.domain.monitoring.rules import RULES
 from app.domain.monitoring.verdicts import VERDICTS
 from app.domain.updates import KINDS
+from app.factory import create_app
 from app.services.host.file_cache import FileCache
 from app.services.host.marks import shared_marks
 from app.services.host.other_hosts import HostsRecord
