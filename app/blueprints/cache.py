@@ -10,6 +10,8 @@ from app.replies import AGE_HEADERS, errors, live
 from app.schemas.system import CacheInfoSchema, ClearedSchema, RefreshedSchema
 from app.wiring.worker import tower
 
+_WITHOUT_REGISTRATIONS = "Model versions refreshed, but the registrations could not be read: see registrations_error"
+
 blp = TowerBlueprint("cache", __name__, description="The mirror of MLflow's registry")
 
 
@@ -29,13 +31,18 @@ def cache_info() -> Response:
 def refresh_cache() -> Response:
     """Read everything from MLflow now. A refresh that fails changes nothing.
 
+    If only the registrations cannot be read, the model versions are new, and `registrations_error` says why.
+
     Requests that come while a refresh runs share the next refresh, which begins after they came.
     """
     if not tower().mirror.cached:
         raise InvalidInput("The cache is off. Set ENABLE_CACHE=true to have one to refresh.")
-    fleet = tower().mirror.refreshed(tower().refresh_trigger.refresh())
+    refreshed = tower().refresh_trigger.refresh()
+    fleet = tower().mirror.refreshed(refreshed.edition)
+    is_complete = refreshed.registrations_error is None or refreshed.denied
     result = {
-        "message": "Cache refreshed successfully",
+        "message": "Cache refreshed successfully" if is_complete else _WITHOUT_REGISTRATIONS,
+        "registrations_error": refreshed.registrations_error,
         "models_synced": len(fleet.models),
         "timestamp": rfc3339(tower().clock()),
         "cache_stats": tower().cache_report.stats(),

@@ -7,6 +7,10 @@ ALREADY_MONITORED = "Model is already being monitored"
 INVALID_MODEL_TYPE = "Invalid model type. Must be classifier or regressor"
 NEEDS_ACCESS_KEY = "This needs an access key: send it as Authorization: Bearer KEY."
 BEING_CHANGED = "Another request is changing the same thing. Try again."
+REGISTRATIONS_DENIED = (
+    "MLflow's user may not read the experiment of the registrations (MONITORING_EXPERIMENT), so none is shown. "
+    "Give it the right to read it."
+)
 NOTHING_READ = "Nothing has been read from MLflow yet. Try again shortly."
 
 # These are an error's whole text: no name of a field is put before them.

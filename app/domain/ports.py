@@ -12,7 +12,7 @@ from app.domain.held import News, Token
 from app.domain.monitoring.monitor_runs import MonitorState, Verdict
 from app.domain.monitoring.monitored import Monitored
 from app.domain.monitoring.observations import Observation
-from app.domain.registry.fleet import Edition, Fleet
+from app.domain.registry.fleet import Edition, Fleet, Refreshed
 from app.domain.registry.models import (
     Experiment,
     Inventory,
@@ -216,6 +216,10 @@ class OwnGateway(WritingGateway, Protocol):
         """What the MLflow server is: its version and its workspaces."""
         ...
 
+    def may_read_registrations(self) -> bool:
+        """Whether MLflow lets this user read the experiment of the registrations; True where there is none."""
+        ...
+
     def gives_sign(self, seconds: float) -> bool:
         """Whether MLflow answers, asked from this process without MLflow's client; False also if that is not known."""
         ...
@@ -365,8 +369,8 @@ class HistorySource(Protocol):
 class RefreshTrigger(Protocol):
     """Starts what refresh requests and webhook deliveries ask for, in this process or in the agent."""
 
-    def refresh(self) -> Edition:
-        """Read everything now, and return the new edition. Raises `MlflowUnavailable`; the snapshot then stays."""
+    def refresh(self) -> Refreshed:
+        """Read everything now. Raises `MlflowUnavailable` if the registry cannot be read; the snapshot then stays."""
         ...
 
     def pushed(self, name: str | None, delivery_id: str, sent_at: int) -> bool:

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 PUSH, CHANGES, ALIASES, SWEEP, CHECKS = "push", "changes", "aliases", "sweep", "checks"
 
+REGISTRATIONS = "registrations"
+"""The journal's entry on the registrations, which are read after each sweep. It is no kind of update by itself."""
+
 
 @dataclass(frozen=True, slots=True)
 class Update:

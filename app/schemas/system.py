@@ -172,6 +172,12 @@ class RefreshStateSchema(Schema):
     duration_seconds = real("How long the last successful refresh took", 1.4, required=True, allow_none=True)
     mlflow_requests = number("How many MLflow requests it made", 4, required=True, allow_none=True)
     process = text("The process that did it, as host:pid", "tower-1:4711", required=True, allow_none=True)
+    registrations_error = text(
+        "Why the registrations could not be read after the last sweep, or may not be read by MLflow's user",
+        None,
+        required=True,
+        allow_none=True,
+    )
 
 
 class UpdateSchema(Schema):
@@ -217,7 +223,17 @@ class CacheInfoSchema(Schema):
 class RefreshedSchema(Schema):
     """A refresh that was done."""
 
-    message = text("What was done", "Cache refreshed successfully", required=True)
+    message = text(
+        "What was done. It says so where the registrations could not be read",
+        "Cache refreshed successfully",
+        required=True,
+    )
+    registrations_error = text(
+        "Why the registrations could not be read, or may not be read by MLflow's user; null where they were read",
+        None,
+        required=True,
+        allow_none=True,
+    )
     models_synced = number("Model versions read", 15, required=True)
     timestamp = moment("When", "2023-12-07T12:30:00Z", required=True)
     cache_stats = fields.Nested(CacheStatsSchema, required=True)

@@ -182,7 +182,9 @@ def build_agent(settings: Settings, world: World) -> Agent:
     own = _services(settings, world, shared, gateway, publisher)
     detector = ChangeDetector(gateway, shared.snapshots, publisher, shared.journal, timeout)
     reconciler = Reconciler(gateway, own.registrations, own.writer)
-    coordinator = RefreshCoordinator(publisher, detector if cached else None, reconciler, own.counter, clock, timeout)
+    coordinator = RefreshCoordinator(
+        publisher, detector if cached else None, reconciler, own.counter, shared.journal, clock, timeout
+    )
     announcer = Announcer(receivers(settings, clock), own.writer.mark_notified, may_send=hosts.may_lead)
     record = VerdictRecord(own.writer, own.registrations, announcer.receiver_ids)
     checker = Checker(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from app.domain.errors import MlflowUnavailable
+from app.domain.errors import LockTimeout, MlflowRefused, MlflowUnavailable
 from app.domain.registry.codec import INDEX, part_keys
 from app.domain.registry.models import Inventory
 from app.domain.registry.server import Server
@@ -130,6 +130,37 @@ def test_a_refresh_that_fails_is_a_500_and_the_snapshot_stays(fleet: Service, ga
     told = fleet.json("/cache/info")["refresh"]
     assert told["last_error"] == "MLflow is down."
     assert told["last_failure"] > told["last_success"]
+
+
+@pytest.mark.parametrize("failure", [DOWN, MlflowRefused("MLflow refused the request."), LockTimeout("Others write.")])
+def test_a_refresh_that_could_not_read_the_registrations_says_so_and_its_model_versions_are_new(
+    fleet: Service, gateway: MemoryGateway, monkeypatch: pytest.MonkeyPatch, failure: Exception
+) -> None:
+    def fail() -> None:
+        raise failure
+
+    fleet.world.add_version("new")
+    with monkeypatch.context() as patch:
+        patch.setattr(gateway, "open_registrations", fail)
+        answer = fleet.post("/cache/refresh")
+    assert (answer.status_code, answer.json["models_synced"]) == (200, 6)
+    assert "registrations could not be read" in answer.json["message"]
+    assert answer.json["registrations_error"] == str(failure)
+    assert fleet.json("/cache/info")["refresh"]["registrations_error"] == str(failure)
+    answer = fleet.post("/cache/refresh")
+    assert (answer.json["message"], answer.json["registrations_error"]) == ("Cache refreshed successfully", None)
+    assert fleet.json("/cache/info")["refresh"]["registrations_error"] is None
+
+
+def test_where_this_user_may_not_read_the_registrations_a_refresh_succeeds_and_the_cache_s_report_says_so(
+    fleet: Service, gateway: MemoryGateway
+) -> None:
+    gateway.registrations_denied = True
+    answer = fleet.post("/cache/refresh")
+    assert (answer.status_code, answer.json["message"]) == (200, "Cache refreshed successfully")
+    told = fleet.json("/cache/info")["refresh"]
+    assert "MONITORING_EXPERIMENT" in told["registrations_error"] == answer.json["registrations_error"]
+    assert told["last_error"] is None
 
 
 def test_a_refresh_that_crashes_is_a_500_without_its_text_and_the_next_one_may_succeed(

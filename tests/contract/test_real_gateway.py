@@ -383,6 +383,7 @@ def test_lists_do_not_fail_where_the_registrations_may_not_be_read_and_writing_s
     with closing(Denying(mlflow_url)) as denying:
         reader = gateway(denying.url, timeout=60)
         assert (reader.open_registrations(), reader.monitor_runs(None)) == (None, None)
+        assert (reader.may_read_registrations(), gateway(mlflow_url).may_read_registrations()) == (False, True)
         assert reader.monitor_history(name, None) == []
         with pytest.raises(MlflowDenied, match="Give its user access"):
             reader.open_monitor_run(Registration(name, 1, "classifier", "ada", now_ms(), "", 0))

@@ -244,6 +244,7 @@ class MemoryGateway:
         self.stopped = False
         self.delivers = (True, "HTTP 200")
         self.refused_runs: set[str] = set()
+        self.registrations_denied = False
         self.refusals: dict[str, dict[object, TowerError]] = {}
         self.unread_versions: dict[VersionKey, TowerError] = {}
         self._experiment = monitoring_experiment
@@ -459,9 +460,12 @@ class MemoryGateway:
     def open_registrations(self) -> Sequence[Registration] | None:
         self._called("open_registrations")
         experiment = self.world.experiments.get(self._experiment)
-        if experiment is None or experiment.lifecycle_stage != "active":
+        if experiment is None or experiment.lifecycle_stage != "active" or self.registrations_denied:
             return None
         return self._sorted(self.world.registrations.values())
+
+    def may_read_registrations(self) -> bool:
+        return not self.registrations_denied
 
     def find_registrations(self, name: str, version: int) -> Sequence[Registration]:
         self._called("find_registrations", (name, version))

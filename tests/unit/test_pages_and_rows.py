@@ -106,6 +106,21 @@ def test_while_rows_come_and_go_those_that_stay_are_each_read_once(
         assert {row for row in stayed if row <= max(found)} <= set(found)
 
 
+@pytest.mark.parametrize("added", [1, 3, 5, 20])
+def test_a_list_to_which_rows_are_added_all_the_time_is_read_to_its_end_in_few_pages(added: int) -> None:
+    """The newest first, as runs are listed: pages of five, and up to four pages more before each of them."""
+    newest = iter(range(-1, -(10**6), -1))
+
+    def meanwhile(listed: list[int]) -> None:
+        listed[:0] = reversed([next(newest) for _ in range(added)])
+
+    server = Server(range(100), most=5, meanwhile=meanwhile)
+    found = read(server, 1000)
+    assert len(found) == len(set(found))
+    assert set(range(100)) <= set(found)
+    assert len(server.asked) <= 40
+
+
 @given(st.integers(0, 60), st.integers(1, 20), st.integers(1, 25))
 def test_what_comes_after_the_most_that_was_asked_for_is_where_the_next_token_leads(
     total: int, size: int, most: int

@@ -64,7 +64,9 @@ def test_ten_requests_to_refresh_at_once_cost_mlflow_at_most_two_and_wait_for_no
 
     gateway.read_inventory = slow  # type: ignore[method-assign]
     with ThreadPoolExecutor(10) as pool:
-        editions = list(pool.map(lambda _: agent.coordinator.refresh(), range(10)))
+        done = list(pool.map(lambda _: agent.coordinator.refresh(), range(10)))
+    editions = [refreshed.edition for refreshed in done]
+    assert {refreshed.registrations_error for refreshed in done} == {None}
     calls = Counter(gateway.calls)
     assert 1 <= calls["read_inventory"] == calls["open_registrations"] == len(set(editions)) <= 2
     assert calls["count_runs"] == 0
@@ -93,7 +95,7 @@ def test_a_refresh_stands_also_when_what_follows_it_fails(
 
     gateway.world.add_version("m")
     monkeypatch.setattr(gateway, failing, fail)
-    assert len(agent.services.tracker.refreshed(agent.coordinator.refresh()).models) == 1
+    assert len(agent.services.tracker.refreshed(agent.coordinator.refresh().edition).models) == 1
     agent.coordinator.count()
     gateway.world.now += 3_600_000
     agent.coordinator.tick()

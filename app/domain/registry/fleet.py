@@ -39,6 +39,18 @@ class Edition:
 
 
 @dataclass(frozen=True, slots=True)
+class Refreshed:
+    """A refresh: the new edition, and why the registrations could not be read; None where they were.
+
+    `denied` is True where MLflow's user may not read them, so that the next refresh will not read them either.
+    """
+
+    edition: Edition
+    registrations_error: str | None = None
+    denied: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Segment:
     """Some of the registered models with all their versions, highest first.
 

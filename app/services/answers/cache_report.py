@@ -6,7 +6,7 @@ from typing import Any
 
 from app.domain.ports import Clock
 from app.domain.times import age_ms, rfc3339
-from app.domain.updates import SWEEP, UPDATES
+from app.domain.updates import REGISTRATIONS, SWEEP, UPDATES
 from app.services.answers.catalogue import Catalogue
 from app.services.mirror.health import Health
 from app.services.mirror.journal import Journal
@@ -122,6 +122,7 @@ class CacheReport:
             "duration_seconds": entry.get("duration_seconds"),
             "mlflow_requests": entry.get("requests"),
             "process": entry.get("process"),
+            "registrations_error": self._journal.last(REGISTRATIONS).get("error"),
         }
 
     def _freshness(self) -> dict[str, Any]:

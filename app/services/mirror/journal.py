@@ -66,6 +66,10 @@ class JournalWriter(Journal):
         self._time(kind, began, failed=False)
         self._writable.set(_key(kind), {**entry, **added, **self._ended("succeeded_at")})
 
+    def note(self, kind: str, **fields: Any) -> None:
+        """Replace the entry by these fields."""
+        self._writable.set(_key(kind), fields)
+
     def _time(self, kind: str, began: float, *, failed: bool) -> None:
         if self._telemetry is not None:
             self._telemetry.refreshed(kind, time.monotonic() - began, failed)

@@ -232,6 +232,9 @@ class MlflowGateway:
         states = self._monitor_runs.all_open()
         return None if states is None else [state.registration for state in states]
 
+    def may_read_registrations(self) -> bool:
+        return self._monitor_runs.may_be_read()
+
     def monitor_states(self) -> Sequence[MonitorState] | None:
         return self._monitor_runs.all_open()
 

@@ -31,6 +31,13 @@ class MonitorRuns:
         # The id that the experiment had when it was last read.
         self._experiment_id: str | None = None
 
+    def may_be_read(self) -> bool:
+        try:
+            self._experiment()
+        except MlflowDenied:
+            return False
+        return True
+
     def all_open(self) -> Sequence[MonitorState] | None:
         experiment = self._readable_experiment()
         if experiment is None or experiment.lifecycle_stage != "active":

@@ -3,9 +3,12 @@
 MLflow's page tokens are offsets. A row that is added between two readings shifts later rows to the right, so that rows
 come twice. A row that is removed shifts them to the left, so that rows would be missed. Therefore each page begins a
 few rows before the end of the page before: if it shows a row that was read already, no row was missed between them.
+
+A row that comes again also shows how far the list has shifted, so the next page begins where the unread rows are by
+now. So a reading comes to its end even if more rows are added between two pages than a page has.
 """
 
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
 from typing import Any
 
 from app.domain.errors import MlflowTooSlow, MlflowUnavailable
@@ -57,6 +60,13 @@ class Pages:
         self._token = token
         # The offsets at which the next page, the page before it and the first page begin.
         self._begin = self._before = self._first = (page_token_offset(token) or 0) if token else 0
+        # The rows that were read. The offset of each, and where the unread rows begin, are given as if the list had not
+        # shifted since the first page; None where rows are hidden, so that offsets say nothing.
+        self._places: dict[Hashable, int | None] = {}
+        self._unread = self._first
+        # How far the list has shifted to the right since the first page, and by how much for each of the last two pages.
+        self._shift = 0
+        self._shifts = (0, 0)
         self._overlap = 0
         self._returns = 0
         self._tokens: set[str] = set()
@@ -67,20 +77,19 @@ class Pages:
 
         If the next page repeats a row, its later reading counts.
         """
-        seen: set[Hashable] = set()
+        seen = self._places
         held: dict[Hashable, Any] = {}
         while True:
             wanted = None if most is None else most - len(seen)
             page = self._read(wanted)
             read = {self._key(row): row for row in page}
-            if self._overlap and seen.isdisjoint(read) and self._go_back():
+            if self._overlap and seen.keys().isdisjoint(read) and self._go_back():
                 continue
             held.update((key, row) for key, row in read.items() if key in held)
             yield from held.values()
             fresh = [key for key in read if key not in seen]
             held = {key: read[key] for key in fresh[:wanted]}
-            seen |= held.keys()
-            self._go_on(_text(page.token), len(page), len(fresh) - len(held))
+            self._go_on(_text(page.token), [self._key(row) for row in page], held.keys(), len(fresh) - len(held))
             if self.next_token is None or len(seen) == most:
                 break
         yield from held.values()
@@ -95,23 +104,40 @@ class Pages:
                     raise
                 self._size //= 2
 
-    def _go_on(self, token: str | None, length: int, surplus: int) -> None:
-        """Set the place of the next page by the token that came with this page."""
+    def _go_on(self, token: str | None, keys: Sequence[Hashable], new: Collection[Hashable], surplus: int) -> None:
+        """Note the rows of this page, of which some are `new`, and set the place of the next page.
+
+        The last `surplus` rows are left for a later reading.
+        """
         # The last token is '' in the registry and None in tracking.
         offset = page_token_offset(token) if token else None
         if token and offset is None:
+            self._places.update(dict.fromkeys(new))
             self._go_on_at(token)
             return
-        end = offset or self._begin + length
+        end = offset or self._begin + len(keys)
         if token and end <= self._begin:
             raise MlflowUnavailable(_ENDLESS)
-        sample = token or self._token or ""
-        self.next_token = page_token_at(sample, end - surplus) if token or surplus else None
         # A page with fewer rows than it spans hides rows from this user, so the next page may repeat none.
-        whole = length == end - self._begin > 1
-        self._overlap = min(_OVERLAP, max(1, length // 10)) if whole else 0
-        self._before, self._begin = self._begin, end - self._overlap
+        whole = len(keys) == end - self._begin > 1
+        self._note(keys, new, whole)
+        self._unread = max(self._unread, end - surplus - self._shift)
+        unread = self._unread + self._shift
+        sample = token or self._token or ""
+        self.next_token = page_token_at(sample, unread) if token or surplus else None
+        self._overlap = min(_OVERLAP, max(1, len(keys) // 10)) if whole else 0
+        self._before, self._begin = self._begin, unread - self._overlap + max(0, min(self._shifts))
         self._token = page_token_at(sample, self._begin)
+
+    def _note(self, keys: Sequence[Hashable], new: Collection[Hashable], whole: bool) -> None:
+        """Note the rows of the page at `_begin`, and how far the list has shifted, by the last row known before."""
+        places = enumerate(keys, self._begin)
+        shifts = [place - known for place, key in places if (known := self._places.get(key)) is not None]
+        before, self._shift = self._shift, shifts[-1] if whole and shifts else self._shift
+        self._shifts = self._shifts[1], self._shift - before
+        for place, key in enumerate(keys, self._begin):
+            if key in new:
+                self._places[key] = place - self._shift if whole else None
 
     def _go_on_at(self, token: str) -> None:
         """Go on with a token that is no offset: the next page begins where this page ends, without an overlap."""
@@ -124,6 +150,7 @@ class Pages:
     def _go_back(self) -> bool:
         """Rows may have been missed: read again from the page before, and after that from the first page."""
         self._returns += 1
+        self._shifts = (0, 0)
         if self._begin <= self._first or self._returns > _MOST_RETURNS:
             return False
         begin = self._before if self._before < self._begin else self._first

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextvars import copy_context
 
 from app.domain.errors import TowerError
-from app.domain.registry.fleet import Edition
+from app.domain.registry.fleet import Refreshed
 from app.services.hosts.hosts import SWEEP
 from app.services.hosts.inbox import Inbox
 from app.services.mirror.change_detector import ChangeDetector
@@ -98,11 +98,11 @@ class HostsTriggers:
         self._coordinator = coordinator
         self._settle = settle
 
-    def refresh(self) -> Edition:
+    def refresh(self) -> Refreshed:
         """As `RefreshCoordinator.refresh`: hosts that refresh at once share a sweep."""
-        edition = self._coordinator.refresh()
+        refreshed = self._coordinator.refresh()
         self._settle()
-        return edition
+        return refreshed
 
     def pushed(self, name: str | None, delivery_id: str, sent_at: int) -> bool:  # noqa: ARG002 - `RefreshTrigger` has it
         """Take a delivery of MLflow's webhooks; False where any host took it before. Raises `Busy`."""

@@ -32,7 +32,8 @@ class Reconciler:
     def reconcile(self, fleet: Fleet) -> None:
         """Bring the list in line with MLflow, and end duplicate runs and runs whose version is gone.
 
-        A run that cannot be ended does not stop the others. Raises `MlflowUnavailable` where the list cannot be read.
+        A run that cannot be ended does not stop the others. Raises `MlflowUnavailable` where the list cannot be read,
+        and `MlflowDenied` where this user may not read it.
         """
         kept, duplicates = self._registrations.read_again()
         self._each({registration.key: registration for registration in duplicates}.values(), self._end_duplicates)

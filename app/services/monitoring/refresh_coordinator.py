@@ -3,16 +3,23 @@
 import logging
 import threading
 
-from app.domain.errors import TowerError
+from app.domain.errors import MlflowDenied, TowerError
 from app.domain.ports import Clock
-from app.domain.registry.fleet import Edition, Fleet
+from app.domain.registry.fleet import Fleet, Refreshed
 from app.domain.registry.webhook import Deliveries
+from app.domain.updates import REGISTRATIONS
 from app.services.mirror.change_detector import ChangeDetector
+from app.services.mirror.journal import JournalWriter
 from app.services.mirror.run_counter import RunCounter
 from app.services.mirror.snapshot_publisher import SnapshotPublisher
 from app.services.monitoring.reconciler import Reconciler
 
 log = logging.getLogger(__name__)
+
+_Outcome = tuple[str | None, bool]
+"""Why the registrations could not be read, None where they were; and whether this user may not read them."""
+
+_UNKNOWN: _Outcome = ("Internal error", False)
 
 
 class RefreshCoordinator:
@@ -24,6 +31,7 @@ class RefreshCoordinator:
         detector: ChangeDetector | None,
         reconciler: Reconciler,
         runs: RunCounter,
+        journal: JournalWriter,
         clock: Clock,
         timeout: float,
     ) -> None:
@@ -31,11 +39,13 @@ class RefreshCoordinator:
         self._detector = detector
         self._reconciler = reconciler
         self._runs = runs
+        self._journal = journal
         self._clock = clock
         self._timeout = timeout
         self._deliveries = Deliveries()
-        # The ticket of the last sweep after which the registrations were reconciled.
+        # The ticket of the last sweep after which the registrations were reconciled, and how that went.
         self._reconciled = 0
+        self._outcome = _UNKNOWN
         self._reconciling = threading.Lock()
         self._is_count_due = False
 
@@ -48,11 +58,14 @@ class RefreshCoordinator:
         except TowerError as error:
             log.debug("The refresh that was due failed: %s", error.detail)
 
-    def refresh(self) -> Edition:
-        """Read everything now and return the new edition. Raises `MlflowUnavailable`, and then the snapshot stays."""
+    def refresh(self) -> Refreshed:
+        """Read everything now. Raises `MlflowUnavailable` if the registry cannot be read, and then the snapshot stays.
+
+        If only the registrations cannot be read, the new snapshot stands, and the result says why.
+        """
         fleet = self._publisher.sweep()
-        self._follow_up(fleet)
-        return fleet.edition
+        error, denied = self._follow_up(fleet)
+        return Refreshed(fleet.edition, error, denied)
 
     def count(self) -> None:
         """The scheduler's tick: count the runs, once for all refreshes since the last count."""
@@ -71,14 +84,23 @@ class RefreshCoordinator:
             self._detector.pushed(name)
         return True
 
-    def _follow_up(self, fleet: Fleet) -> None:
+    def _follow_up(self, fleet: Fleet) -> _Outcome:
         """Reconcile the registrations once after each sweep, even where several requests share the sweep."""
         with self._reconciling:
-            if self._reconciled >= fleet.ticket:
-                return
-            self._reconciled = fleet.ticket
-            try:
-                self._reconciler.reconcile(fleet)
-            except TowerError as error:
-                log.warning("The registrations could not be reconciled with MLflow: %s", error.detail)
-            self._is_count_due = True
+            if self._reconciled < fleet.ticket:
+                self._reconciled, self._outcome = fleet.ticket, _UNKNOWN
+                self._outcome = self._reconcile(fleet)
+                self._journal.note(REGISTRATIONS, error=self._outcome[0])
+                self._is_count_due = True
+            return self._outcome
+
+    def _reconcile(self, fleet: Fleet) -> _Outcome:
+        try:
+            self._reconciler.reconcile(fleet)
+        except MlflowDenied as error:
+            # The log has said so already.
+            return error.detail, True
+        except TowerError as error:
+            log.warning("The registrations could not be reconciled with MLflow: %s", error.detail)
+            return error.detail, False
+        return None, False

@@ -5,10 +5,10 @@ import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
-from app.domain.errors import Busy, LockTimeout, NotFound, TowerError
-from app.domain.messages import NOT_MONITORED
+from app.domain.errors import Busy, LockTimeout, MlflowDenied, NotFound, TowerError
+from app.domain.messages import NOT_MONITORED, REGISTRATIONS_DENIED
 from app.domain.monitoring.monitored import Monitored, Registrations, first_of_each
-from app.domain.ports import Gateway, Locks, Monotonic, RegistrationSource, SharedCache, WritableCache
+from app.domain.ports import Locks, Monotonic, OwnGateway, RegistrationSource, SharedCache, WritableCache
 from app.domain.registry.codec import registrations_from, registrations_value
 from app.domain.registry.models import Registration, VersionKey
 from app.domain.registry.names import version_number
@@ -161,7 +161,7 @@ class RegistrationStore(RegistrationList):
 
     def __init__(
         self,
-        gateway: Gateway,
+        gateway: OwnGateway,
         cache: WritableCache,
         locks: Locks,
         monotonic: Monotonic,
@@ -254,13 +254,16 @@ class RegistrationStore(RegistrationList):
     def read_again(self) -> tuple[Registrations, list[Registration]]:
         """Bring the list in line with MLflow. Returns the registrations, and the duplicate runs for a version.
 
-        Both are empty where the experiment is gone; the list then stays, marked stale.
+        Both are empty where the experiment is gone; the list then stays, marked stale. It stays as well where MLflow
+        denies this user the experiment, and `MlflowDenied` is raised.
         """
         with self._changing():
             listed = self._gateway.open_registrations()
             if listed is None:
                 known = self._latest()
                 self._share(Monitored(known.by_key, stale=True) if known and known.by_key else Monitored({}))
+                if not self._gateway.may_read_registrations():
+                    raise MlflowDenied(REGISTRATIONS_DENIED)
                 return {}, []
             kept, duplicates = first_of_each(listed)
             kept |= self._overlooked(kept)

@@ -223,8 +223,12 @@ function refreshButton(button, drawConnection) {
     const ticking = setInterval(tick, 200);
     tick();
     try {
-      const { models_synced: count } = await send("POST", "/cache/refresh");
-      show(result, h("span", { class: "quiet" }, `${many(count, "model version")} read`));
+      const { models_synced: count, registrations_error: error } = await send("POST", "/cache/refresh");
+      show(
+        result,
+        h("span", { class: "quiet" }, `${many(count, "model version")} read`),
+        ...(error ? [" ", h("span", { class: "error" }, `Registrations: ${error}`)] : []),
+      );
     } catch (error) {
       show(result, h("span", { class: "error" }, error.message));
     }

@@ -41,7 +41,7 @@ function freshnessTable({ freshness }) {
   return table("Freshness", COLUMNS, Object.entries(freshness).map(tableRow));
 }
 
-function cachePairs({ cache_info: cache, tracking_info: tracking, system_status: status, mlflow_server: server }) {
+function cachePairs({ cache_info: cache, tracking_info: tracking, system_status: status, mlflow_server: server, refresh }) {
   const { persistence } = cache;
   const kibibytes = Math.ceil((persistence.cache_file_size_bytes ?? 0) / 1024);
   return pairs({
@@ -49,6 +49,7 @@ function cachePairs({ cache_info: cache, tracking_info: tracking, system_status:
     "In Production": tracking.production_models,
     "In Staging": tracking.staging_models,
     "Monitored": tracking.monitored_models,
+    ...(refresh.registrations_error ? { "Registrations not read": refresh.registrations_error } : {}),
     "Source of the data": SOURCES[status.tracking_method] ?? status.tracking_method,
     "Last refresh": ago(cache.last_refresh),
     "Refreshing now": yesOrNo(cache.is_refreshing),
