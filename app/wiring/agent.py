@@ -185,7 +185,7 @@ def build_agent(settings: Settings, world: World) -> Agent:
     coordinator = RefreshCoordinator(
         publisher, detector if cached else None, reconciler, own.counter, shared.journal, clock, timeout
     )
-    announcer = Announcer(receivers(settings, clock), own.writer.mark_notified, may_send=hosts.may_lead)
+    announcer = Announcer(receivers(settings, clock), own.writer, may_send=hosts.may_lead)
     record = VerdictRecord(own.writer, own.registrations, announcer.receiver_ids)
     checker = Checker(
         gateway,

@@ -1,12 +1,16 @@
 """Two towers on one MLflow that share nothing else: what one writes holds for the other."""
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from app.domain.errors import MlflowUnavailable
 from tests.api.service import Service
 from tests.fakes.memory_mlflow import MemoryGateway
+from tests.receivers import HttpReceiver, receiving
+from tests.servers import until
 
 ACCURACY = {"metrics": {"accuracy": 0.9}}
 PATH = "/models/m/1"
@@ -130,3 +134,55 @@ def test_what_is_written_here_while_a_round_reads_mlflow_stays(
         patch.setattr(gateway, "open_registrations", meanwhile)
         one.agent.checker.round()
     assert one.keys("/models/monitored") == [("m", "2")]
+
+
+@pytest.fixture
+def receiver() -> Iterator[HttpReceiver]:
+    with receiving() as made:
+        yield made
+
+
+@pytest.fixture
+def both_found(
+    tmp_path: Path, gateway: MemoryGateway, receiver: HttpReceiver, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[tuple[Service, Service]]:
+    """Two towers that found one change of verdict at the same time; the second one noted a later time."""
+    one, two = (Service(tmp_path / name, gateway, alert_webhook_url=receiver.url) for name in "ab")
+    one.register("m", settings={"limits": {"accuracy": {"min": 0.8}}})
+    write = gateway.write_verdict
+
+    def after_the_other(*written: Any) -> None:
+        monkeypatch.setattr(gateway, "write_verdict", write)
+        two.check()
+        write(*written)
+
+    monkeypatch.setattr(gateway, "write_verdict", after_the_other)
+    one.check()
+    yield one, two
+    for host in (one, two):
+        host.agent.announcer.stop()
+
+
+def test_a_change_that_both_hosts_announce_has_one_id(
+    both_found: tuple[Service, Service], receiver: HttpReceiver
+) -> None:
+    for number, host in enumerate(both_found, 1):
+        host.agent.announcer.start()
+        until(lambda number=number: len(receiver.requests) == number)
+    assert len({headers["webhook-id"] for _, headers, _ in receiver.requests}) == 1
+
+
+def test_what_the_other_host_has_announced_already_is_not_announced_again(
+    both_found: tuple[Service, Service], gateway: MemoryGateway, receiver: HttpReceiver
+) -> None:
+    one, two = both_found
+    two.agent.announcer.start()
+    until(lambda: "mark_notified" in gateway.calls)
+    gateway.calls.clear()
+    one.agent.announcer.start()
+    until(lambda: "monitor_runs" in gateway.calls)
+    two.agent.announcer.stop()
+    one.observe("m", **ACCURACY)
+    one.check()
+    until(lambda: len(receiver.requests) == 2)
+    assert [message["changes"][0]["verdict"] for message in receiver.messages] == ["degraded", "healthy"]

@@ -19,7 +19,7 @@ from app.domain.errors import (
 )
 from app.domain.monitoring.evidence import EVALUATION_RUN, LOGGED_MODEL, MONITOR_RUN, SOURCE_RUN
 from app.domain.monitoring.monitor_history import all_changes
-from app.domain.monitoring.monitor_runs import MonitorState, Verdict, verdicts_from, verdicts_text
+from app.domain.monitoring.monitor_runs import MonitorState, Verdict, evidence_text, verdicts_from, verdicts_text
 from app.domain.monitoring.monitored import precedence
 from app.domain.monitoring.observations import Observation
 from app.domain.redact import redact
@@ -66,7 +66,7 @@ class MemoryWorld:
         self.past: dict[str, MonitorState] = {}
         self.monitor_points: dict[str, list[MetricPoint]] = {}
         self.verdicts: dict[str, tuple[Verdict, ...]] = {}
-        self.tagged: dict[str, str] = {}
+        self.tagged: dict[str, tuple[str, str]] = {}
         self.notified: dict[str, dict[str, int]] = {}
         self.model_points: dict[VersionKey, list[MetricPoint]] = {}
         self.ended: dict[str, tuple[str, str]] = {}
@@ -436,7 +436,7 @@ class MemoryGateway:
         self._called("write_verdict")
         self._live(run_id)
         self.world.verdicts[run_id] = (*self.world.verdicts.get(run_id, ()), verdicts[-1])
-        self.world.tagged[run_id] = verdicts_text(verdicts)
+        self.world.tagged[run_id] = verdicts_text(verdicts), evidence_text(verdicts)
         self.world.notified.setdefault(run_id, {}).update(notified)
 
     def mark_notified(self, run_id: str, notified: Mapping[str, int]) -> None:
@@ -455,7 +455,9 @@ class MemoryGateway:
 
     def _state(self, one: Registration) -> MonitorState:
         run_id = one.monitor_run_id
-        return MonitorState(one, verdicts_from(self.world.tagged.get(run_id)), self.world.notified.get(run_id, {}))
+        return MonitorState(
+            one, verdicts_from(*self.world.tagged.get(run_id, (None,))), self.world.notified.get(run_id, {})
+        )
 
     def open_registrations(self) -> Sequence[Registration] | None:
         self._called("open_registrations")

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from app.domain.errors import DeliveryFailed
+from app.domain.errors import DeliveryFailed, MlflowUnavailable
 from app.domain.monitoring.alerts import VerdictChange, delivery_id, message, receiver_id, signed
 from app.logs import logging_config
 from app.services.alerts import Announcer, AppriseReceiver, Pace, Receiver, WebhookReceiver, not_understood
@@ -33,6 +33,22 @@ SILENT = ("hang", "drip")
 
 Start = Callable[..., Announcer]
 Noted = list[tuple[str, list[VerdictChange]]]
+
+
+class Notes:
+    """MLflow's record of who was notified: it calls `delivered`, and what another host delivered is in `elsewhere`."""
+
+    def __init__(
+        self, delivered: Callable[[str, Sequence[VerdictChange]], None], elsewhere: Sequence[str] = ()
+    ) -> None:
+        self.mark_notified = delivered
+        self.elsewhere = elsewhere
+        self.failure: Exception | None = None
+
+    def still_owed(self, _: str, changes: Sequence[VerdictChange]) -> list[VerdictChange]:
+        if self.failure:
+            raise self.failure
+        return [one for one in changes if one.name not in self.elsewhere]
 
 
 def clock() -> int:
@@ -54,8 +70,8 @@ def start(noted: Noted) -> Iterator[Start]:
     """Starts an announcer to receivers, with short pauses."""
     with ExitStack() as stack:
 
-        def start(*receivers: Receiver, pace: Pace = QUICK, delivered: Any = None) -> Announcer:
-            made = Announcer(receivers, delivered or (lambda who, what: noted.append((who, list(what)))), pace)
+        def start(*receivers: Receiver, pace: Pace = QUICK, notes: Notes | None = None) -> Announcer:
+            made = Announcer(receivers, notes or Notes(lambda who, what: noted.append((who, list(what)))), pace)
             stack.callback(made.stop)
             made.start()
             return made
@@ -318,6 +334,49 @@ def test_other_changes_are_another_message() -> None:
     assert len(ids) == 4
 
 
+def test_the_id_is_that_of_the_evidence_whichever_host_found_the_changes_and_when() -> None:
+    here = [change(1, evidence=7), change(2, evidence=7)]
+    there = [change(2, evidence=7, at=START + 50), change(1, evidence=7, at=START + 60)]
+    assert delivery_id(here) == delivery_id(there)
+    assert delivery_id(here[:1]) != delivery_id([change(1, evidence=8)])
+    assert delivery_id(here[:1]) != delivery_id([change(1, evidence=7, verdict="degraded")])
+
+
+def test_what_another_host_has_delivered_meanwhile_is_not_sent_again(start: Start, noted: Noted) -> None:
+    notes = Notes(lambda who, what: noted.append((who, list(what))))
+    with receiving(500) as receiver:
+        announcer = start(webhook(receiver), notes=notes)
+        owe(announcer, [change(1)])
+        until(lambda: receiver.requests)
+        notes.elsewhere = ["model-1"]
+        receiver.mode = 200
+        owe(announcer, [change(2)])
+        until(lambda: noted)
+    assert [changes for _, changes in noted] == [[change(2)]]
+
+
+def test_while_mlflow_cannot_say_who_was_notified_the_message_is_sent(start: Start, noted: Noted) -> None:
+    notes = Notes(lambda who, what: noted.append((who, list(what))))
+    notes.failure = MlflowUnavailable("MLflow is down.")
+    with receiving() as receiver:
+        owe(start(webhook(receiver), notes=notes), [change()])
+        until(lambda: noted)
+
+
+def test_a_delivered_change_that_another_host_wrote_later_is_noted_and_not_sent_again(
+    start: Start, noted: Noted
+) -> None:
+    with receiving() as receiver:
+        announcer = start(webhook(receiver))
+        owe(announcer, [change(1, evidence=7)])
+        until(lambda: noted)
+        later = change(1, evidence=7, at=START + 99)
+        owe(announcer, [later])
+        until(lambda: len(noted) == 2)
+    assert noted[1][1] == [later]
+    assert receiver.names == ["model-1"]
+
+
 def test_what_arrived_is_noted_again_when_that_failed_and_not_told_again(start: Start, lines: list[str]) -> None:
     calls: list[list[VerdictChange]] = []
 
@@ -327,7 +386,7 @@ def test_what_arrived_is_noted_again_when_that_failed_and_not_told_again(start: 
             raise ConnectionError("http://ada:hunter2@mlflow/?token=path-token")
 
     with receiving() as receiver:
-        announcer = start(webhook(receiver), delivered=delivered)
+        announcer = start(webhook(receiver), notes=Notes(delivered))
         owe(announcer, [change(1)])
         until(lambda: len(calls) == 3)
         owe(announcer, [change(1), change(2)])
@@ -379,7 +438,7 @@ def test_the_same_address_twice_is_one_receiver(start: Start, noted: Noted) -> N
 
 def test_a_stopped_announcer_begins_nothing_more_and_its_threads_end() -> None:
     with receiving(500) as receiver:
-        announcer = Announcer([webhook(receiver)], lambda *_: None, Pace(gather=0.01, first_retry=3600))
+        announcer = Announcer([webhook(receiver)], Notes(lambda *_: None), Pace(gather=0.01, first_retry=3600))
         announcer.start()
         owe(announcer, [change()])
         until(lambda: receiver.requests)

@@ -11,7 +11,7 @@ from app.domain.errors import LockTimeout, MlflowUnavailable, TowerError
 from app.domain.monitoring.alerts import VerdictChange
 from app.domain.ports import Locks
 from app.services.alerts import Announcer
-from app.services.alerts.announcer import Delivered
+from app.services.alerts.outbox import Notifications
 from app.services.monitoring.checker import Checker
 from app.services.monitoring.verdict_record import VerdictRecord
 from app.wiring.agent import build_agent
@@ -37,8 +37,8 @@ class Nobody:
 class Owed(Announcer):
     """An announcer that remembers what it is to tell to whom."""
 
-    def __init__(self, receivers: Sequence[str], delivered: Delivered) -> None:
-        super().__init__([Nobody(receiver) for receiver in receivers], delivered)
+    def __init__(self, receivers: Sequence[str], notifications: Notifications) -> None:
+        super().__init__([Nobody(receiver) for receiver in receivers], notifications)
         self.owed: list[tuple[str, str, str]] = []
         self.changes: list[VerdictChange] = []
 
@@ -63,7 +63,7 @@ class Place:
     def checker(self, *receivers: str) -> tuple[Checker, Owed]:
         made = build_agent(self.settings, self.provided)
         own, shared = made.services, made.stores
-        announcer = Owed(receivers, own.writer.mark_notified)
+        announcer = Owed(receivers, own.writer)
         checker = Checker(
             self.gateway, own.tracker, shared.checks, VerdictRecord(own.writer, own.registrations, receivers),
             announcer, self.locks, shared.journal, self.provided.clock, 60, shared.snapshots.ticket,

@@ -1,9 +1,13 @@
 """What a monitor run's tags hold of verdicts: bounded, and readable whatever somebody wrote there."""
 
+from dataclasses import replace
+
+import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.monitoring.monitor_runs import Verdict, verdicts_from, verdicts_text
+from app.domain.monitoring.monitor_runs import MonitorState, Verdict, evidence_text, verdicts_from, verdicts_text
+from app.domain.registry.models import Registration
 from app.domain.registry.names import LONGEST_TAG
 
 _verdicts = st.lists(
@@ -12,21 +16,41 @@ _verdicts = st.lists(
         st.integers(0, 2**45),
         st.sampled_from(["healthy", "degraded", "drifting"]),
         st.lists(st.text(st.characters(codec="utf-8"), max_size=400), max_size=30).map(tuple),
+        st.none() | st.integers(0, 2**45),
     ),
     min_size=1,
     max_size=80,
+    unique_by=lambda one: one.at,
 )
 
 
 @given(_verdicts)
 def test_the_newest_changes_fit_into_a_tag_and_are_read_back(verdicts: list[Verdict]) -> None:
-    text = verdicts_text(verdicts)
-    assert len(text) <= LONGEST_TAG
-    found = verdicts_from(text)
+    text, evidence = verdicts_text(verdicts), evidence_text(verdicts)
+    assert max(len(text), len(evidence)) <= LONGEST_TAG
+    found = verdicts_from(text, evidence)
     assert found
-    assert [(one.at, one.verdict) for one in found] == [(one.at, one.verdict) for one in verdicts[-len(found) :]]
+    newest = verdicts[-len(found) :]
+    assert [(v.at, v.verdict, v.evidence) for v in found] == [(v.at, v.verdict, v.evidence) for v in newest]
 
 
 @given(st.none() | st.text() | st.sampled_from(["[1]", "[[1,2]]", '[["x","y",[]]]', "{}", "null", '[[1,"a",5]]']))
 def test_a_tag_that_somebody_wrote_by_hand_is_read_or_ignored(text: str | None) -> None:
     assert isinstance(verdicts_from(text), tuple)
+    assert verdicts_from('[[1,"healthy",[]]]', text)[0].verdict == "healthy"
+
+
+def test_an_older_version_of_the_service_reads_the_verdicts_and_its_own_are_read_here() -> None:
+    ours = [Verdict(1, "healthy", ("fine",), 5)]
+    assert orjson.loads(verdicts_text(ours)) == [[1, "healthy", ["fine"]]]
+    # It writes one tag, and leaves the other as it was.
+    theirs = verdicts_text([*ours, Verdict(2, "drifting")])
+    assert verdicts_from(theirs, evidence_text(ours)) == (*ours, Verdict(2, "drifting"))
+
+
+def test_a_verdict_that_comes_back_on_the_same_evidence_is_another_change() -> None:
+    registration = Registration("m", 1, "classifier", "ada", 0, "run", 0, {})
+    state = MonitorState(registration)
+    for verdict in ("drifting", "healthy", "drifting"):
+        state = replace(state, verdicts=(*state.verdicts, state.changed(9, verdict, (), 5)))
+    assert [(v.verdict, v.evidence) for v in state.verdicts] == [("drifting", 5), ("healthy", 5), ("drifting", 6)]

@@ -18,13 +18,13 @@ MOST_CHANGES = 100
 _ENCODED = "whsec_"
 
 
-ChangeKey = tuple[str, int]
-"""Identifies a change of verdict: the id of the monitor run, and the time in milliseconds."""
+ChangeKey = str
+"""Identifies a change of verdict, on every host that finds it: the monitor run, the verdict and its evidence."""
 
 
 @dataclass(frozen=True, slots=True)
 class VerdictChange:
-    """One change of verdict of a monitored version; `at` in milliseconds."""
+    """One change of verdict of a monitored version; times in milliseconds, `evidence` as in `Verdict`."""
 
     name: str
     version: int
@@ -34,10 +34,13 @@ class VerdictChange:
     verdict: str
     at: int
     reasons: tuple[str, ...]
+    evidence: int | None = None
 
     @property
     def key(self) -> ChangeKey:
-        return self.monitor_run_id, self.at
+        if self.evidence is None:
+            return f"{self.monitor_run_id} {self.at}"
+        return f"{self.monitor_run_id} {self.verdict} {self.evidence}"
 
 
 def owed_changes(state: MonitorState, receiver_id: str) -> list[VerdictChange]:
@@ -56,7 +59,7 @@ def owed_changes(state: MonitorState, receiver_id: str) -> list[VerdictChange]:
     return [
         VerdictChange(
             registration.name, registration.version, registration.model_type, registration.monitor_run_id,
-            state.before(place), verdict.verdict, verdict.at, verdict.reasons,
+            state.before(place), verdict.verdict, verdict.at, verdict.reasons, verdict.evidence,
         )
         for place, verdict in enumerate(state.verdicts)
         if place >= first
@@ -78,8 +81,9 @@ def message(changes: Sequence[VerdictChange], sent_at: int) -> dict[str, Any]:
 
 
 def delivery_id(changes: Sequence[VerdictChange]) -> str:
-    """The id of the message about these changes. A retry has the same id, also after a restart."""
-    keys = "\n".join(f"{run_id} {at}" for run_id, at in (change.key for change in changes))
+    """The id of the message about these changes. A retry has the same id, also after a restart or from another host."""
+    # Two hosts may have found the changes in another order.
+    keys = "\n".join(sorted(change.key for change in changes))
     return "msg_" + hashlib.sha256(keys.encode(errors="replace")).hexdigest()[:32]
 
 

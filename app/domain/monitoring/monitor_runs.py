@@ -19,11 +19,17 @@ _REASON = 240
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """A verdict as it was written when it changed; `at` in milliseconds. Old verdicts have no reasons any more."""
+    """A verdict as it was written when it changed; times in milliseconds. Old verdicts have no reasons any more.
+
+    `evidence` is the time of the newest metric point that was judged, or a little later where an earlier change to the
+    same verdict has the same time. So every host that finds the change has the same `evidence`, and no other change to
+    this verdict has it. It is None where an older version of the service wrote the verdict.
+    """
 
     at: int
     verdict: str
     reasons: tuple[str, ...] = ()
+    evidence: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +60,13 @@ class MonitorState:
         """The verdict before `verdicts[place]`."""
         return self.verdicts[place - 1].verdict if place else INSUFFICIENT
 
+    def changed(self, now: int, verdict: str, reasons: tuple[str, ...], newest: int) -> Verdict:
+        """The change to a verdict. `newest` is the time of the newest point judged; times in milliseconds."""
+        used = {earlier.evidence for earlier in self.verdicts if earlier.verdict == verdict}
+        while newest in used:
+            newest += 1
+        return Verdict(max(now, self.since + 1), verdict, reasons, newest)
+
 
 def verdicts_text(verdicts: Sequence[Verdict]) -> str:
     """The last changes as the text of a tag: as many as fit."""
@@ -65,13 +78,33 @@ def verdicts_text(verdicts: Sequence[Verdict]) -> str:
     return "[]"
 
 
-def verdicts_from(text: str | None) -> tuple[Verdict, ...]:
-    """The changes that the text of a tag holds; none if somebody made it unreadable."""
+def evidence_text(verdicts: Sequence[Verdict]) -> str:
+    """The evidence of the last changes, by the time of the change, as the text of a tag of its own.
+
+    Older versions of the service read the other tag, and ignore all of it where a row has a fourth element.
+    """
+    rows = [[change.at, change.evidence] for change in verdicts[-_MOST_KEPT:] if change.evidence is not None]
+    return orjson.dumps(rows).decode()
+
+
+def verdicts_from(text: str | None, evidence: str | None = None) -> tuple[Verdict, ...]:
+    """The changes that the texts of both tags hold. A text that somebody made unreadable counts as empty."""
+    known = _evidence_from(evidence)
     try:
         rows = orjson.loads(text or "[]")
-        return tuple(Verdict(int(at), str(verdict), tuple(map(str, reasons))) for at, verdict, reasons in rows)
+        return tuple(
+            Verdict(int(at), str(verdict), tuple(map(str, reasons)), known.get(int(at)))
+            for at, verdict, reasons in rows
+        )
     except (ValueError, TypeError, OverflowError):
         return ()
+
+
+def _evidence_from(text: str | None) -> dict[int, int]:
+    try:
+        return {int(at): int(evidence) for at, evidence in orjson.loads(text or "[]")}
+    except (ValueError, TypeError, OverflowError):
+        return {}
 
 
 def _cut(reasons: Sequence[str]) -> list[str]:

@@ -40,3 +40,8 @@ class VersionVerdict:
     verdict: str
     reasons: tuple[str, ...]
     metrics: Mapping[str, MetricVerdict]
+
+    @property
+    def newest(self) -> int:
+        """The time of the newest point judged, in milliseconds; 0 if there is none."""
+        return max((metric.last[1] for metric in self.metrics.values() if metric.last), default=0)

@@ -3,26 +3,28 @@
 from collections.abc import Callable, Sequence
 
 from app.domain.monitoring.alerts import VerdictChange
-from app.services.alerts.outbox import Delivered, Outbox, Pace, Receiver
+from app.services.alerts.outbox import Notifications, Outbox, Pace, Receiver
 
 
 class Announcer:
     """A thread for each receiver, so that a receiver that hangs or fails does not delay the others.
 
-    `delivered` is called with a receiver's id and the changes that arrived there, and called again after a failure. A
-    message is tried until it arrives, or until `may_send` says that another host sends it. After a restart the caller
-    must call `owe` again.
+    `notifications` is asked before each message, and told which changes arrived, again after a failure. A message is
+    tried until it arrives, or until `may_send` says that another host sends it. After a restart the caller must call
+    `owe` again.
     """
 
     def __init__(
         self,
         receivers: Sequence[Receiver],
-        delivered: Delivered,
+        notifications: Notifications,
         pace: Pace | None = None,
         may_send: Callable[[], bool] = lambda: True,
     ) -> None:
         # A URL that is given twice is a single receiver.
-        self._outboxes = {receiver.id: Outbox(receiver, delivered, pace or Pace(), may_send) for receiver in receivers}
+        self._outboxes = {
+            receiver.id: Outbox(receiver, notifications, pace or Pace(), may_send) for receiver in receivers
+        }
 
     @property
     def receiver_ids(self) -> Sequence[str]:

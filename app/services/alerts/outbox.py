@@ -4,7 +4,7 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Protocol
@@ -13,8 +13,6 @@ from app.domain.errors import TowerError
 from app.domain.monitoring.alerts import ChangeKey, VerdictChange
 
 log = logging.getLogger(__name__)
-
-Delivered = Callable[[str, Sequence[VerdictChange]], None]
 
 # How many changes are kept for a receiver that takes none. The older ones are still owed in MLflow.
 MOST_OWED = 1000
@@ -38,6 +36,18 @@ class Receiver(Protocol):
         ...
 
 
+class Notifications(Protocol):
+    """Which changes each receiver was notified of, as MLflow holds it for all hosts."""
+
+    def still_owed(self, receiver_id: str, changes: Sequence[VerdictChange]) -> Collection[VerdictChange]:
+        """Those of the changes that no process has delivered to the receiver."""
+        ...
+
+    def mark_notified(self, receiver_id: str, changes: Sequence[VerdictChange]) -> None:
+        """Note that these changes arrived at the receiver."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Pace:
     """In seconds: the time to gather changes before a message, between messages, and before the next try."""
@@ -58,11 +68,13 @@ class Pace:
 
 
 class Outbox:
-    """Sends all owed changes as a single message. Then it calls `delivered`, until that succeeds."""
+    """Sends all owed changes as a single message. Then it notes that in MLflow, until that succeeds."""
 
-    def __init__(self, receiver: Receiver, delivered: Delivered, pace: Pace, may_send: Callable[[], bool]) -> None:
+    def __init__(
+        self, receiver: Receiver, notifications: Notifications, pace: Pace, may_send: Callable[[], bool]
+    ) -> None:
         self._receiver = receiver
-        self._delivered = delivered
+        self._notifications = notifications
         self._may_send = may_send
         self._pace = pace
         self._changed = threading.Condition()
@@ -70,7 +82,7 @@ class Outbox:
         self._owed: dict[ChangeKey, VerdictChange] = {}
         self._unconfirmed: dict[ChangeKey, VerdictChange] = {}
         # The changes that this process delivered, since MLflow may be read before it has the note of that.
-        self._arrived: dict[ChangeKey, None] = {}
+        self._arrived: dict[ChangeKey, VerdictChange] = {}
         self._send_at = self._confirm_at = 0.0
         self._failures = self._unheard = 0
         self._overflowed = False
@@ -78,6 +90,7 @@ class Outbox:
     def owe(self, changes: Sequence[VerdictChange]) -> None:
         """Queue these changes, except those that are queued already, or were delivered by this process."""
         with self._changed:
+            self._note_again(changes)
             fresh = {
                 change.key: change
                 for change in sorted(changes, key=lambda change: change.at)
@@ -120,13 +133,24 @@ class Outbox:
                 self._changed.wait(left)
         return None
 
+    def _note_again(self, changes: Sequence[VerdictChange]) -> None:
+        """Note a delivered change again that another host, which found it too, has written with a later time."""
+        for change in changes:
+            arrived = self._arrived.get(change.key)
+            if arrived and arrived.at < change.at:
+                self._arrived[change.key] = self._unconfirmed[change.key] = change
+                self._changed.notify()
+
     def _send(self) -> None:
+        self._drop_delivered()
         with self._changed:
             if not self._may_send():
                 # The host that leads now has read from MLflow what is owed.
                 self._owed.clear()
                 return
             changes = list(self._owed.values())
+        if not changes:
+            return
         failure = _failure_of(lambda: self._receiver.deliver(changes))
         if failure is None:
             self._note_arrival(changes)
@@ -143,6 +167,20 @@ class Outbox:
                 pause,
             )
 
+    def _drop_delivered(self) -> None:
+        """Drop the changes that another process, perhaps of another host, has delivered meanwhile."""
+        with self._changed:
+            changes = list(self._owed.values())
+        try:
+            owed = self._notifications.still_owed(self._receiver.id, changes)
+        except Exception as error:  # noqa: BLE001 - a message that comes twice is better than one that never comes
+            log.debug("Who was notified could not be read: %s", type(error).__name__)
+            return
+        delivered = {change.key for change in changes} - {change.key for change in owed}
+        with self._changed:
+            for key in delivered:
+                self._owed.pop(key, None)
+
     def _note_arrival(self, changes: Sequence[VerdictChange]) -> None:
         log.info("Notified %s of %s", self._receiver.name, _count(changes))
         with self._changed:
@@ -150,7 +188,7 @@ class Outbox:
             self._send_at = time.monotonic() + self._pace.between
             for change in changes:
                 self._owed.pop(change.key, None)
-                self._arrived[change.key] = None
+                self._arrived[change.key] = change
                 self._unconfirmed[change.key] = change
             _cut(self._arrived, _MOST_REMEMBERED)
             _cut(self._unconfirmed, _MOST_REMEMBERED)
@@ -158,7 +196,7 @@ class Outbox:
     def _confirm(self) -> None:
         with self._changed:
             changes = list(self._unconfirmed.values())
-        failure = _failure_of(lambda: self._delivered(self._receiver.id, changes))
+        failure = _failure_of(lambda: self._notifications.mark_notified(self._receiver.id, changes))
         if failure is None:
             with self._changed:
                 self._unheard = 0

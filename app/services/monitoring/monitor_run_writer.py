@@ -118,6 +118,12 @@ class MonitorRunWriter:
         with self._writing():
             self._gateway.write_verdict(run_id, verdicts, notified)
 
+    def still_owed(self, receiver_id: str, changes: Sequence[VerdictChange]) -> Sequence[VerdictChange]:
+        """Those of the changes that the receiver was not notified of, as the monitor runs have it now."""
+        states = self._gateway.monitor_runs(sorted({change.monitor_run_id for change in changes})) or ()
+        notified = {state.registration.monitor_run_id: state.notified.get(receiver_id, 0) for state in states}
+        return [change for change in changes if change.at > notified.get(change.monitor_run_id, 0)]
+
     def mark_notified(self, receiver_id: str, changes: Sequence[VerdictChange]) -> None:
         """Note on the monitor runs that a receiver was notified of these changes.
 

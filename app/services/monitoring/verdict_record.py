@@ -5,7 +5,7 @@ import threading
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
-from app.domain.monitoring.monitor_runs import MonitorState, Verdict
+from app.domain.monitoring.monitor_runs import MonitorState
 from app.domain.monitoring.verdicts import VersionVerdict
 from app.services.monitoring.monitor_run_writer import MonitorRunWriter
 from app.services.monitoring.registration_list import RegistrationList
@@ -71,8 +71,7 @@ class VerdictRecord:
     def _write(self, state: MonitorState, new: VersionVerdict, now: int) -> MonitorState:
         # A receiver that was never notified of this version is notified from this change on.
         notified = {receiver_id: state.since for receiver_id in self._receiver_ids if receiver_id not in state.notified}
-        at = max(now, state.since + 1)
-        verdicts = (*state.verdicts, Verdict(at, new.verdict, new.reasons))
+        verdicts = (*state.verdicts, state.changed(now, new.verdict, new.reasons, new.newest))
         registration = state.registration
         self._writer.write_verdict(registration.monitor_run_id, verdicts, notified)
         log.info("%s v%d is %s, was %s", *registration.key, new.verdict, state.verdict)
