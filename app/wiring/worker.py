@@ -30,6 +30,7 @@ from app.services.answers.health_report import HealthReport
 from app.services.answers.history_report import HistoryReport
 from app.services.answers.monitoring_report import MonitoringReport
 from app.services.answers.runs import Runs
+from app.services.host.cache_holders import CacheHeldElsewhere, hold_cache_directory
 from app.services.host.holding_cache import ReadingCache
 from app.services.host.keys import KeyRing
 from app.services.host.other_hosts import Following, HostsRecord
@@ -105,6 +106,7 @@ class Worker:
         check_alert_urls(self.settings)
         check_driver(self.settings.tracking_uri)
         check_hosts(self.settings, self.world.host)
+        check_cache_directory(self.world.host)
         if self.tower.keys:
             log.info("Access keys: %d", self.tower.keys.check())
         ensure_store(self.settings.tracking_uri)
@@ -285,6 +287,19 @@ def check_hosts(settings: Settings, host: Host | None) -> None:
     """Check that this host can be one of several, where `REDIS_URL` says so. Raises `BadSetting`."""
     if settings.redis_url is not None and (host is None or host.marks is None):
         raise BadSetting("REDIS_URL: this system has no memory that processes can share. Use Linux for several hosts.")
+
+
+def check_cache_directory(host: Host | None) -> None:
+    """Check that no instance uses this cache directory with locks elsewhere. Raises `BadSetting`."""
+    if host is None:
+        return
+    try:
+        hold_cache_directory(host.cache)
+    except CacheHeldElsewhere:
+        raise BadSetting(
+            f"CACHE_DIRECTORY: an instance with another temporary directory, or of another user, uses {host.cache}. "
+            "Both would lose registrations. Give each a CACHE_DIRECTORY of its own, or both the same TMPDIR"
+        ) from None
 
 
 def check_alert_urls(settings: Settings) -> None:

@@ -4,6 +4,7 @@ import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from app.domain.errors import MlflowRefused, MlflowUnavailable
 from app.domain.registry.models import Inventory
 from app.domain.times import DAY_MS
 from app.services.host.file_cache import FileCache
-from app.services.host.scheduler import Scheduler
+from app.services.host.scheduler import Every, Scheduler
 from app.services.mirror.run_counter import RunCounter
 from app.wiring.agent import Agent, build_agent
 from tests.api.service import settings_of
@@ -151,6 +152,20 @@ def test_a_count_that_fails_is_not_asked_for_by_every_request(tmp_path: Path, ga
     counter = counter_of(tmp_path, gateway)
     assert [counter.counted() for _ in range(5)] == [None] * 5
     assert gateway.calls == ["count_runs"]
+
+
+def test_rounds_of_hosts_that_start_together_are_spread_and_then_keep_their_interval() -> None:
+    start, second = datetime(2026, 1, 1, tzinfo=UTC), set()
+    for _ in range(20):
+        rounds = Every(60)
+        fired = [rounds.get_next_fire_time(None, start)]
+        for _ in range(3):
+            fired.append(rounds.get_next_fire_time(fired[-1], fired[-1]))
+        assert fired[0] == start
+        assert timedelta(seconds=30) <= fired[1] - fired[0] <= timedelta(seconds=60)
+        assert [later - earlier for earlier, later in pairwise(fired[1:])] == [timedelta(seconds=60)] * 2
+        second.add(fired[1])
+    assert len(second) == 20
 
 
 def test_the_scheduler_ticks_as_soon_as_it_is_started_and_ends_when_it_is_stopped() -> None:

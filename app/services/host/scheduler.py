@@ -1,5 +1,6 @@
 """The scheduler runs each job at its interval, on a thread of its own, and never twice at once in a process."""
 
+import random
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta, tzinfo
@@ -37,13 +38,22 @@ class SteadyTime(tzinfo):
 
 
 class Every(BaseTrigger):  # type: ignore[misc]  # APScheduler has no types
-    """Fires at an interval in seconds. APScheduler's own trigger would convert to the time of day and back."""
+    """Fires at once, and then at an interval in seconds, of which the first is cut by up to half, by chance.
+
+    So hosts that start together do not all ask MLflow at the same moments. APScheduler's own trigger would convert to
+    the time of day and back.
+    """
 
     def __init__(self, seconds: float) -> None:
         self._interval = timedelta(seconds=seconds)
+        self._first = self._interval * random.uniform(0.5, 1)  # noqa: S311 - it decides nothing secret
+        self._fired_at: datetime | None = None
 
     def get_next_fire_time(self, previous_fire_time: datetime | None, now: datetime) -> datetime:
-        return previous_fire_time + self._interval if previous_fire_time else now
+        if previous_fire_time is None:
+            self._fired_at = now
+            return now
+        return previous_fire_time + (self._first if previous_fire_time == self._fired_at else self._interval)
 
 
 class Scheduler:
@@ -58,7 +68,7 @@ class Scheduler:
         )
 
     def start(self, jobs: Jobs) -> None:
-        """Run each job now, and then at its interval in seconds. A job with the interval 0 never runs."""
+        """Run each job now, and then at its interval in seconds (see `Every`). A job with the interval 0 never runs."""
         for job, seconds in jobs.items():
             if seconds:
                 self._scheduler.add_job(job, Every(seconds))

@@ -64,7 +64,7 @@ class Pages:
         # shifted since the first page; None where rows are hidden, so that offsets say nothing.
         self._places: dict[Hashable, int | None] = {}
         self._unread = self._first
-        # How far the list has shifted to the right since the first page, and by how much for each of the last two pages.
+        # How far the list has shifted to the right since the first page, and by how much for the last two pages.
         self._shift = 0
         self._shifts = (0, 0)
         self._overlap = 0
