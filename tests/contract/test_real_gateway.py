@@ -125,10 +125,12 @@ def agent_of(directory: Path, reader: MlflowGateway) -> Agent:
     return build_agent(settings_of(), replace(memory_world(directory), gateway=reader, clock=now_ms))
 
 
+@pytest.mark.parametrize("new", [1, 3, 6])
 def test_no_registration_is_ended_when_runs_are_made_between_two_pages(
-    faulty: Proxy, mlflow_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    faulty: Proxy, mlflow_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, new: int
 ) -> None:
-    """Pages of five of twelve registrations, and a new monitor run before each page: none is its own double."""
+    """Pages of five of twelve registrations, and new runs before each page: the list is read to its end, and each
+    monitor run once, so that none counts as its own double."""
     experiment = f"monitor-{uuid.uuid4().hex[:8]}"
     reader = MlflowGateway.connect(faulty.url, monitoring_experiment=experiment, clock=now_ms, timeout=60)
     world, name = RealWorld(mlflow_url), f"paged-{uuid.uuid4().hex[:8]}"
@@ -144,7 +146,8 @@ def test_no_registration_is_ended_when_runs_are_made_between_two_pages(
 
     def cut(request: Any, body: bytes) -> None:
         if request.path.startswith(SEARCH):
-            world.client.create_run(tower_experiment, tags={"somebody": "else"})
+            for _ in range(new):
+                world.client.create_run(tower_experiment, tags={"somebody": "else"})
             pages.append(body)
             body = json.dumps({**json.loads(body), "max_results": 5}).encode()
             del request.headers["Content-Length"]
@@ -152,7 +155,7 @@ def test_no_registration_is_ended_when_runs_are_made_between_two_pages(
 
     monkeypatch.setattr(faulty, "forward", cut)
     running.reconciler.reconcile(fleet)
-    assert len(pages) > 3
+    assert 3 < len(pages) < 12
     monkeypatch.undo()
     assert {one.version for one in reader.open_registrations() or ()} == set(range(1, 13))
     assert len(running.services.registrations.peek().by_key) == 12

@@ -106,9 +106,9 @@ def test_while_rows_come_and_go_those_that_stay_are_each_read_once(
         assert {row for row in stayed if row <= max(found)} <= set(found)
 
 
-@pytest.mark.parametrize("added", [1, 3, 5, 20])
+@pytest.mark.parametrize("added", [1, 3, 5, 6])
 def test_a_list_to_which_rows_are_added_all_the_time_is_read_to_its_end_in_few_pages(added: int) -> None:
-    """The newest first, as runs are listed: pages of five, and up to four pages more before each of them."""
+    """The newest first, as runs are listed: pages of five, and up to six rows more before each of them."""
     newest = iter(range(-1, -(10**6), -1))
 
     def meanwhile(listed: list[int]) -> None:
@@ -119,6 +119,20 @@ def test_a_list_to_which_rows_are_added_all_the_time_is_read_to_its_end_in_few_p
     assert len(found) == len(set(found))
     assert set(range(100)) <= set(found)
     assert len(server.asked) <= 40
+
+
+def test_a_list_that_grows_faster_than_it_can_be_read_ends_with_the_rows_that_were_read(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    newest = iter(range(-1, -(10**6), -1))
+
+    def meanwhile(listed: list[int]) -> None:
+        listed[:0] = reversed([next(newest) for _ in range(20)])
+
+    found = read(Server(range(100), most=5, meanwhile=meanwhile), 1000)
+    assert {0, 1, 2, 3, 4} <= set(found)
+    assert len(found) == len(set(found))
+    assert "changes faster than it can be read" in caplog.text
 
 
 @given(st.integers(0, 60), st.integers(1, 20), st.integers(1, 25))

@@ -224,6 +224,27 @@ def test_a_registration_that_a_list_lacks_stays_unless_mlflow_says_that_it_is_no
     assert process.listed() == [1]
 
 
+@pytest.mark.parametrize("is_readable", [True, False])
+def test_of_many_registrations_that_a_list_lacks_none_is_dropped_unless_its_run_is_known_to_have_ended(
+    process: Process, gateway: MemoryGateway, monkeypatch: pytest.MonkeyPatch, is_readable: bool
+) -> None:
+    made = []
+    for number in range(50):
+        gateway.world.add_version(f"{number:02d}")
+        made.append(process.writer.register(f"{number:02d}", "1", "classifier", "ada"))
+    ended = [*made[:25], made[40]]
+    for registration in ended:
+        gateway.end_monitor_run(registration.monitor_run_id, "bob", "removed on another host")
+    # The reading came to nothing, as that of a list that changes all the time may.
+    monkeypatch.setattr(gateway, "open_registrations", lambda: [])
+    if not is_readable:
+        monkeypatch.setattr(gateway, "monitor_runs", lambda _: None)
+    process.reconciler.reconcile(fleet_of(gateway))
+    known = set(process.registrations.peek().by_key)
+    assert {run.key for run in made if run not in ended} <= known
+    assert len(known) == (24 if is_readable else 30)
+
+
 @pytest.mark.parametrize("refusal", [DENIED, REFUSED, DOWN])
 def test_a_version_that_mlflow_says_nothing_of_is_not_gone_and_holds_up_no_other(
     process: Process, gateway: MemoryGateway, refusal: TowerError

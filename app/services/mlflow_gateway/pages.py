@@ -8,11 +8,14 @@ A row that comes again also shows how far the list has shifted, so the next page
 now. So a reading comes to its end even if more rows are added between two pages than a page has.
 """
 
+import logging
 from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
 from typing import Any
 
 from app.domain.errors import MlflowTooSlow, MlflowUnavailable
 from app.domain.registry.page_token import page_token_at, page_token_offset
+
+log = logging.getLogger(__name__)
 
 # Measured against MLflow 3.17 with a time-out of 10 s a request.
 MODELS, VERSIONS, RUNS, EXPERIMENTS = 1000, 10_000, 2000, 10_000
@@ -22,6 +25,9 @@ _HALVINGS = 3
 _OVERLAP = 50
 # How often a reading goes back to an earlier page. After that, the pages are taken as they come.
 _MOST_RETURNS = 20
+# How many pages may bring the reading no further: some, and a few more for each page that does. Then the reading ends
+# with the rows that it has; MLflow is asked about a row by itself before the row counts as gone.
+_MOST_WASTED, _WASTED_FOR_EACH = 40, 4
 _ENDLESS = (
     "MLflow's pages do not come to an end: a page token leads back to where it was. Check what stands between "
     "this service and MLflow."
@@ -64,7 +70,11 @@ class Pages:
         # shifted since the first page; None where rows are hidden, so that offsets say nothing.
         self._places: dict[Hashable, int | None] = {}
         self._unread = self._first
-        # How far the list has shifted to the right since the first page, and by how much for the last two pages.
+        # Whether rows that were read may be skipped; not after a page was missed, which shows that offsets mislead.
+        self._skips = True
+        # How many pages brought the reading further, and how many did not.
+        self._useful = self._wasted = 0
+        # How far the list has shifted to the right since the first page, and how far before each of the last two pages.
         self._shift = 0
         self._shifts = (0, 0)
         self._overlap = 0
@@ -83,13 +93,16 @@ class Pages:
             wanted = None if most is None else most - len(seen)
             page = self._read(wanted)
             read = {self._key(row): row for row in page}
-            if self._overlap and seen.keys().isdisjoint(read) and self._go_back():
+            is_astray = self._overlap > 0 and seen.keys().isdisjoint(read)
+            if is_astray and self._go_back():
                 continue
             held.update((key, row) for key, row in read.items() if key in held)
             yield from held.values()
             fresh = [key for key in read if key not in seen]
             held = {key: read[key] for key in fresh[:wanted]}
-            self._go_on(_text(page.token), [self._key(row) for row in page], held.keys(), len(fresh) - len(held))
+            keys = [self._key(row) for row in page]
+            self._go_on(_text(page.token), keys, held.keys(), len(fresh) - len(held))
+            self._count(is_wasted=is_astray or (bool(keys) and fresh[-1:] != keys[-1:]))
             if self.next_token is None or len(seen) == most:
                 break
         yield from held.values()
@@ -121,12 +134,14 @@ class Pages:
         # A page with fewer rows than it spans hides rows from this user, so the next page may repeat none.
         whole = len(keys) == end - self._begin > 1
         self._note(keys, new, whole)
-        self._unread = max(self._unread, end - surplus - self._shift)
-        unread = self._unread + self._shift
+        end -= surplus
+        if self._skips and keys and keys[-1] not in new and not surplus:
+            end = max(end, self._unread + self._shift)
+        self._unread = end - self._shift
         sample = token or self._token or ""
-        self.next_token = page_token_at(sample, unread) if token or surplus else None
+        self.next_token = page_token_at(sample, end) if token or surplus else None
         self._overlap = min(_OVERLAP, max(1, len(keys) // 10)) if whole else 0
-        self._before, self._begin = self._begin, unread - self._overlap + max(0, min(self._shifts))
+        self._before, self._begin = self._begin, end - self._overlap + max(0, min(self._shifts))
         self._token = page_token_at(sample, self._begin)
 
     def _note(self, keys: Sequence[Hashable], new: Collection[Hashable], whole: bool) -> None:
@@ -136,8 +151,18 @@ class Pages:
         before, self._shift = self._shift, shifts[-1] if whole and shifts else self._shift
         self._shifts = self._shifts[1], self._shift - before
         for place, key in enumerate(keys, self._begin):
-            if key in new:
+            if key in new or key in self._places:
                 self._places[key] = place - self._shift if whole else None
+
+    def _count(self, *, is_wasted: bool) -> None:
+        """Count a page, and end the reading after too many that brought it no further."""
+        if is_wasted:
+            self._wasted += 1
+        else:
+            self._useful += 1
+        if self.next_token is not None and self._wasted > _MOST_WASTED + _WASTED_FOR_EACH * self._useful:
+            log.warning("A list of MLflow's changes faster than it can be read: %d rows were read", len(self._places))
+            self.next_token = None
 
     def _go_on_at(self, token: str) -> None:
         """Go on with a token that is no offset: the next page begins where this page ends, without an overlap."""
@@ -150,7 +175,7 @@ class Pages:
     def _go_back(self) -> bool:
         """Rows may have been missed: read again from the page before, and after that from the first page."""
         self._returns += 1
-        self._shifts = (0, 0)
+        self._skips, self._shifts = False, (0, 0)
         if self._begin <= self._first or self._returns > _MOST_RETURNS:
             return False
         begin = self._before if self._before < self._begin else self._first

@@ -17,7 +17,7 @@ from app.services.mirror.model_tracker import ModelTracker
 log = logging.getLogger(__name__)
 
 _LIST = "monitored"
-# How many registrations missing from MLflow's list are looked up one by one.
+# How many registrations missing from MLflow's list are looked up one by one; the others by the ids of their runs.
 _CHECKED_AT_ONCE = 20
 _RETRY_SECONDS = 15.0
 # How long a read waits for MLflow to say whether there is a registration that the list lacks.
@@ -283,10 +283,21 @@ class RegistrationStore(RegistrationList):
                 open_runs = [registration]
             if open_runs:
                 kept[registration.key] = open_runs[0]
-        if kept:
-            # Where MLflow's list lacks a registration that exists, it may lack others.
-            kept |= {registration.key: registration for registration in missing[_CHECKED_AT_ONCE:]}
-        return kept
+        return kept | self._open_among(missing[_CHECKED_AT_ONCE:])
+
+    def _open_among(self, registrations: Sequence[Registration]) -> Registrations:
+        """Those whose monitor runs are still open, read by their ids; all if they cannot be read."""
+        if not registrations:
+            return {}
+        try:
+            states = self._gateway.monitor_runs([registration.monitor_run_id for registration in registrations])
+        except TowerError as error:
+            log.warning("Whether %d versions are still monitored is not known: %s", len(registrations), error.detail)
+            states = None
+        if states is None:
+            return {registration.key: registration for registration in registrations}
+        open_runs = {state.registration.monitor_run_id for state in states if state.ended_at is None}
+        return {run.key: run for run in registrations if run.monitor_run_id in open_runs}
 
     @contextmanager
     def _changing(self) -> Iterator[None]:
