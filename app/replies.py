@@ -13,7 +13,14 @@ from werkzeug.datastructures import Headers
 from werkzeug.http import parse_accept_header, parse_etags
 
 from app.access import requires
-from app.domain.messages import BEING_CHANGED, MODEL_NOT_FOUND, NEEDS_ACCESS_KEY, other_role_needed, too_slow
+from app.domain.messages import (
+    BEING_CHANGED,
+    MODEL_NOT_FOUND,
+    NEEDS_ACCESS_KEY,
+    OTHER_CONTENT,
+    other_role_needed,
+    too_slow,
+)
 from app.domain.times import rfc3339
 from app.errors import ErrorSchema
 from app.logs import request_id
@@ -37,6 +44,7 @@ _TEXT = {
     403: ("The key's role does not allow this", other_role_needed("write", "read")),
     404: ("Not found", MODEL_NOT_FOUND),
     500: ("MLflow cannot be reached, or an internal error", too_slow(20)),
+    409: ("The request contradicts what is there by now", OTHER_CONTENT),
     503: ("Nothing was done, since others are at it: try again", BEING_CHANGED),
 }
 

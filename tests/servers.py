@@ -235,6 +235,8 @@ class Proxy:
         self.delay = 0.0
         # As MLflow's own gunicorn does, refuse what has a longer first line.
         self.longest_line = 0
+        # Hold the answers to requests with this in their body, after MLflow has done what they ask for.
+        self.loses = b""
         # How many requests were under way at once, at most.
         self.peak = self._under_way = 0
         self._counting = threading.Lock()
@@ -319,16 +321,21 @@ class Proxy:
         elif self.mode == "empty":
             self.answer(request, 200, b"{}")
         else:
-            self.forward(request, body)
+            answer = self.forward(request, body)
+            if self.loses and self.loses in body:
+                with self.holding():
+                    self.closing.wait(_HELD_AT_MOST_SECONDS)
+            else:
+                self.answer(request, *answer)
 
-    def forward(self, request: BaseHTTPRequestHandler, body: bytes) -> None:
+    def forward(self, request: BaseHTTPRequestHandler, body: bytes) -> tuple[int, bytes, str]:
+        """MLflow's answer: status, body, type."""
         headers = {k: v for k, v in request.headers.items() if k.lower() not in ("host", "connection")}
         with closing(http.client.HTTPConnection(self.target, timeout=120)) as connection:
             connection.request(request.command, request.path, body, {**headers, "Host": self.target})
             answer = connection.getresponse()
             status, content = answer.status, answer.read()
-            content_type = answer.getheader("Content-Type") or "application/json"
-        self.answer(request, status, content, content_type)
+            return status, content, answer.getheader("Content-Type") or "application/json"
 
     def answer(
         self, request: BaseHTTPRequestHandler, status: int, body: bytes, content_type: str = "application/json"

@@ -7,6 +7,7 @@ from flask import Response
 from app.access import default_registrant, requires
 from app.domain.messages import NOT_MONITORED
 from app.domain.monitoring.observations import observations_of
+from app.domain.monitoring.sent_once import sent_once
 from app.domain.registry.query import FleetQuery
 from app.domain.times import rfc3339
 from app.parsing import TowerBlueprint
@@ -108,15 +109,20 @@ def change(body: dict[str, Any], model_name: str, model_version: str) -> Respons
 
 @blp.route("/models/<string:model_name>/<string:model_version>/observations", methods=["POST"])
 @requires("write")
-@errors(blp, 400, 404, 503, not_found=NOT_MONITORED)
+@errors(blp, 400, 404, 409, 503, not_found=NOT_MONITORED)
 @blp.arguments(
     ObservationsSchema, example={"metrics": {"accuracy": 0.93, "f1_score": 0.91}, "timestamp": "2023-12-07T10:30:00Z"}
 )
 @blp.response(201, AcceptedSchema, headers=AGE_HEADERS)
 def observe(body: dict[str, Any], model_name: str, model_version: str) -> Response:
-    """Send metric values of a monitored version. Either all of them are written or none."""
-    observations = observations_of(body, tower().clock())
-    tower().registrations.observe(model_name, model_version, observations)
+    """Send metric values of a monitored version. Either all of them are written or none.
+
+    What is sent again with the same `id` counts once.
+    """
+    now, sent_id = tower().clock(), body.pop("id", None)
+    observations = observations_of(body, now)
+    sent = None if sent_id is None else sent_once(sent_id, observations, now)
+    tower().registrations.observe(model_name, model_version, observations, sent)
     return live({"accepted": len(observations)}, 201)
 
 

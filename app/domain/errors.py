@@ -51,6 +51,10 @@ class MlflowTooSlow(MlflowUnavailable):
     """MLflow did not answer within the time it was given."""
 
 
+class MlflowOverloaded(MlflowUnavailable):
+    """MLflow answered that it has too much to do at present, as with a locked database."""
+
+
 class MlflowAddressRefused(MlflowUnavailable):
     """MLflow's web server, or a proxy before it, refused a request unread, most likely since its URL is too long."""
 

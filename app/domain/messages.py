@@ -11,6 +11,8 @@ REGISTRATIONS_DENIED = (
     "MLflow's user may not read the experiment of the registrations (MONITORING_EXPERIMENT), so none is shown. "
     "Give it the right to read it."
 )
+TOO_MANY_WRITES = "MLflow has more to write than it can at present. Try again later."
+OTHER_CONTENT = "This id was sent before with other observations. Send these with an id of their own."
 NOTHING_READ = "Nothing has been read from MLflow yet. Try again shortly."
 
 # These are an error's whole text: no name of a field is put before them.

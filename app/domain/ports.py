@@ -12,6 +12,7 @@ from app.domain.held import News, Token
 from app.domain.monitoring.monitor_runs import MonitorState, Verdict
 from app.domain.monitoring.monitored import Monitored
 from app.domain.monitoring.observations import Observation
+from app.domain.monitoring.sent_once import SentOnce
 from app.domain.registry.fleet import Edition, Fleet, Refreshed
 from app.domain.registry.models import (
     Experiment,
@@ -187,6 +188,14 @@ class WritingGateway(Gateway, Protocol):
 
         Raises `MlflowRefused` if the run is deleted.
         """
+        ...
+
+    def sent_ids(self, run_id: str) -> Mapping[int, Sequence[SentOnce]]:
+        """The ids that observations of a monitor run were sent with, the newest last, of every page."""
+        ...
+
+    def keep_sent_ids(self, run_id: str, pages: Mapping[int, Sequence[SentOnce]]) -> None:
+        """Replace pages of the ids that observations were sent with; of a page that is too long the newest stay."""
         ...
 
     def change_settings(self, run_id: str, settings: Mapping[str, Any]) -> None:
@@ -383,7 +392,7 @@ class RegistrationWrites(Protocol):
 
     Settings are what a client sent as JSON, whatever that is.
 
-    Every method may raise `MlflowUnavailable`, and `LockTimeout` where others change the same thing for too long.
+    Every method may raise `MlflowUnavailable`, and `Busy` where others write too much, or the same thing for too long.
     """
 
     def register(self, name: str, version: str, model_type: str, registered_by: str, settings: Any) -> Registration:
@@ -394,8 +403,13 @@ class RegistrationWrites(Protocol):
         """Apply a change to the settings; None restores all defaults. Raises `NotFound` and `InvalidInput`."""
         ...
 
-    def observe(self, name: str, version: str, observations: Sequence[Observation]) -> Registration:
-        """Write all observations to the monitor run, or none. Raises `NotFound`."""
+    def observe(
+        self, name: str, version: str, observations: Sequence[Observation], sent: SentOnce | None = None
+    ) -> Registration:
+        """Write all observations to the monitor run, or none. Raises `NotFound`.
+
+        What was `sent` before is not written again; with other observations that raises `Conflict`.
+        """
         ...
 
     def remove(self, name: str, version: str, removed_by: str) -> int:

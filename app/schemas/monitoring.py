@@ -16,6 +16,7 @@ from app.domain.monitoring.directions import DIRECTIONS
 from app.domain.monitoring.evidence import PRODUCTION, SOURCES, TRAINING
 from app.domain.monitoring.observations import MOST_VALUES
 from app.domain.monitoring.rules import RULES
+from app.domain.monitoring.sent_once import LONGEST_ID
 from app.domain.monitoring.verdicts import VERDICTS
 from app.domain.registry.names import LONGEST_NAME, LONGEST_TAG
 from app.domain.registry.query import VERDICT_SORTS, FleetQuery, ListQuery
@@ -256,9 +257,21 @@ class MonitoredVersionSchema(Schema):
     )
 
 
+def _printable(value: str) -> None:
+    if not value.isprintable():
+        raise ValidationError("No control characters.")
+
+
 class ObservationsSchema(Schema):
     """Metric values of a monitored version: one observation, or several."""
 
+    id = text(
+        "Makes the request count once: sent again with the same id, after a 500, a 503 or a lost answer, the "
+        "observations are written once. Each registration keeps its latest ids, at least 1000. With other observations "
+        "the same id is refused. No control characters",
+        "batch-2023-12-07",
+        validate=[validate.Length(1, LONGEST_ID), _printable],
+    )
     metrics = _Json(
         metadata={"type": "object", **doc("Values by the name of the metric", {"accuracy": 0.93, "f1_score": 0.91})}
     )

@@ -16,6 +16,7 @@ from app.domain.errors import InvalidInput, MlflowMissing, MlflowRefused, NotFou
 from app.domain.monitoring.evidence import series_by_metric
 from app.domain.monitoring.monitor_runs import VERDICT_METRIC, MonitorState, Verdict
 from app.domain.monitoring.observations import Observation
+from app.domain.monitoring.sent_once import PAGES, sent_once
 from app.domain.registry.models import ModelReading, ModelVersion, RegisteredModel, Registration
 from app.domain.registry.names import EVALUATES, is_metric_name
 from app.domain.registry.webhook import EVENTS
@@ -458,6 +459,22 @@ def test_a_model_of_an_old_registry_whose_name_mlflow_refuses_today_is_like_any_
     assert {point.value for point in points} == {0.5, 0.4}
     case.gateway.end_monitor_run(made.monitor_run_id, "bob", "removed from monitoring")
     assert list(case.gateway.find_registrations(old, 1)) == []
+
+
+def test_a_monitor_run_keeps_the_ids_that_observations_were_sent_with_page_by_page(case: Case) -> None:
+    name = case.name()
+    case.world.add_version(name)
+    run = case.register(name, 1).monitor_run_id
+    assert not any(case.gateway.sent_ids(run).values())
+    sent = [sent_once(f"batch {number}", [], 1_700_000_000_000 + number) for number in range(2000)]
+    pages = {page: [row for row in sent if row.page == page] for page in range(PAGES)}
+    case.gateway.keep_sent_ids(run, pages)
+    found = case.gateway.sent_ids(run)
+    assert all(list(found[page]) == pages[page][-200:] for page in range(PAGES))
+    case.gateway.keep_sent_ids(run, {1: pages[1][:1]})
+    assert case.gateway.sent_ids(run) == {**found, 1: pages[1][:1]}
+    with pytest.raises(MlflowMissing):
+        case.gateway.keep_sent_ids("0" * 32, pages)
 
 
 def test_what_mlflow_cannot_keep_is_refused_and_nothing_of_it_written(case: Case) -> None:

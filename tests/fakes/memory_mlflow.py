@@ -12,6 +12,7 @@ from app.domain.errors import (
     NOTHING_AT_ALL,
     InvalidInput,
     MlflowMissing,
+    MlflowOverloaded,
     MlflowRefused,
     MlflowUnavailable,
     NotFound,
@@ -22,6 +23,8 @@ from app.domain.monitoring.monitor_history import all_changes
 from app.domain.monitoring.monitor_runs import MonitorState, Verdict, evidence_text, verdicts_from, verdicts_text
 from app.domain.monitoring.monitored import precedence
 from app.domain.monitoring.observations import Observation
+from app.domain.monitoring.sent_once import PAGES, SentOnce, page_from, page_text
+from app.domain.ports import WritingGateway
 from app.domain.redact import redact
 from app.domain.registry.models import (
     Experiment,
@@ -41,6 +44,7 @@ from app.domain.registry.page_token import page_token_offset
 from app.domain.registry.server import Server
 from app.domain.registry.webhook import EVENTS, WEBHOOK_NAME
 
+_WRITES = frozenset(vars(WritingGateway)) - {"sent_ids"}
 _REFUSED = "MLflow refused the request (INVALID_PARAMETER_VALUE). Check the names and values in it."
 
 
@@ -68,6 +72,7 @@ class MemoryWorld:
         self.verdicts: dict[str, tuple[Verdict, ...]] = {}
         self.tagged: dict[str, tuple[str, str]] = {}
         self.notified: dict[str, dict[str, int]] = {}
+        self.sent: dict[str, dict[int, str]] = {}
         self.model_points: dict[VersionKey, list[MetricPoint]] = {}
         self.ended: dict[str, tuple[str, str]] = {}
         self.webhooks: dict[str, Subscription] = {}
@@ -242,6 +247,8 @@ class MemoryGateway:
         self.calls: list[str] = []
         self.unreadable = 0
         self.stopped = False
+        # Another program holds the lock of MLflow's database: it answers reads, and refuses writes.
+        self.locked = False
         self.delivers = (True, "HTTP 200")
         self.refused_runs: set[str] = set()
         self.registrations_denied = False
@@ -265,6 +272,8 @@ class MemoryGateway:
         self.calls.append(what)
         if self.failure:
             raise self.failure
+        if self.locked and what in _WRITES:
+            raise MlflowOverloaded("MLflow has too much to do at present. Try again later.")
         if about in self.refusals.get(what, {}):
             raise self.refusals[what][about]
 
@@ -426,7 +435,19 @@ class MemoryGateway:
         if not all(is_metric_name(value.metric) and value.time >= 0 for value in observations):
             raise MlflowRefused(_REFUSED)
         points = self.world.monitor_points.setdefault(run_id, [])
-        points += [MetricPoint(run_id, value.metric, value.time, value.value, MONITOR_RUN) for value in observations]
+        sent = (MetricPoint(run_id, value.metric, value.time, value.value, MONITOR_RUN) for value in observations)
+        points += [point for point in dict.fromkeys(sent) if point not in points]
+
+    def sent_ids(self, run_id: str) -> Mapping[int, Sequence[SentOnce]]:
+        self._called("sent_ids")
+        self._live(run_id)
+        texts = self.world.sent.get(run_id, {})
+        return {page: page_from(texts.get(page, "")) for page in range(PAGES)}
+
+    def keep_sent_ids(self, run_id: str, pages: Mapping[int, Sequence[SentOnce]]) -> None:
+        self._called("keep_sent_ids")
+        self._live(run_id)
+        self.world.sent.setdefault(run_id, {}).update({page: page_text(sent) for page, sent in pages.items()})
 
     def change_settings(self, run_id: str, settings: Mapping[str, Any]) -> None:
         self._called("change_settings")

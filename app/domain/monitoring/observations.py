@@ -1,7 +1,7 @@
 """Observations: metric values that a client sends for a monitored version. Either all are accepted or none."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from app.domain.errors import InvalidInput
@@ -18,11 +18,12 @@ _LARGEST = 1.797e308
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """One value of one metric at a time in milliseconds."""
+    """One value of one metric at a time in milliseconds. `is_dated`: the client gave the time."""
 
     metric: str
     time: int
     value: float
+    is_dated: bool = field(default=True, compare=False)
 
 
 def observations_of(body: Mapping[str, Any], now: int) -> list[Observation]:
@@ -60,8 +61,8 @@ def _observation(row: Any, place: str, now: int, default_time: int, errors: list
         errors.append(f"{place}: Not an object.")
         return []
     errors.extend(f"{dot}{name[:60]}: Unknown field." for name in row if name not in _FIELDS)
-    time = default_time
-    if row.get("timestamp") is not None:
+    time, is_dated = default_time, row.get("timestamp") is not None
+    if is_dated:
         try:
             time = parse_rfc3339(row["timestamp"], f"{dot}timestamp")
             if time < 0 or is_future(time, now):
@@ -78,7 +79,7 @@ def _observation(row: Any, place: str, now: int, default_time: int, errors: list
         if problem:
             errors.append(f"{dot}metrics.{metric[:60]}: {problem}")
         else:
-            observations.append(Observation(metric, time, float(value)))
+            observations.append(Observation(metric, time, float(value), is_dated))
     return observations
 
 

@@ -15,6 +15,7 @@ from app.domain.errors import (
     MlflowAddressRefused,
     MlflowDenied,
     MlflowMissing,
+    MlflowOverloaded,
     MlflowRefused,
     MlflowTooSlow,
     MlflowUnavailable,
@@ -208,6 +209,10 @@ _UNAVAILABLE = {
     "ENDPOINT_NOT_FOUND": NOT_THERE,
     "FEATURE_DISABLED": _NO_WORKSPACES,
 }
+# MLflow answers a locked database or a deadlock with this code and a 503, of which its client only says that there
+# were too many; 429 is what proxies answer. It takes a server without a free database connection for a bad request.
+_OVERLOADED = "TEMPORARILY_UNAVAILABLE"
+_TOO_MUCH = re.compile(r"too many (?:429|503) error responses|QueuePool limit of size|database is locked")
 UNEXPLAINED = "MLflow cannot be reached or failed. Check that it runs and that MLFLOW_TRACKING_URI is right."
 
 
@@ -232,7 +237,7 @@ def in_our_words(error: BaseException) -> TowerError:
         return MlflowUnavailable(_NO_WORKSPACES)
     if code in _MISSING:
         return MlflowMissing("MLflow does not know what was asked for.")
-    if code in _REFUSED and not unread:
+    if code in _REFUSED and not unread and not _TOO_MUCH.search(str(error)):
         return MlflowRefused(f"MLflow refused the request ({code}). Check the names and values in it.")
     log.warning("MLflow failed: %s: %s", type(error).__name__, redact(str(error))[:2000])
     if unread:
@@ -241,6 +246,8 @@ def in_our_words(error: BaseException) -> TowerError:
 
 
 def _unavailable(code: str, text: str) -> TowerError:
+    if code == _OVERLOADED or _TOO_MUCH.search(text):
+        return MlflowOverloaded("MLflow has too much to do at present. Try again later.")
     if code == "PERMISSION_DENIED":
         return MlflowDenied("MLflow denies this service the permission. Give its user access in MLflow.")
     if "timed out" in text.lower():

@@ -19,6 +19,7 @@ from app.domain.errors import (
 from app.domain.monitoring.monitor_history import all_changes
 from app.domain.monitoring.monitor_runs import CODES, VERDICT_METRIC, VERDICTS_BY_CODE, MonitorState, Verdict
 from app.domain.monitoring.observations import Observation
+from app.domain.monitoring.sent_once import SentOnce
 from app.domain.ports import Clock, Telemetry
 from app.domain.registry.models import (
     Experiment,
@@ -259,6 +260,12 @@ class MlflowGateway:
     def log_observations(self, run_id: str, observations: Sequence[Observation]) -> None:
         points = [(value.metric, value.value, value.time) for value in observations]
         self._monitor_runs.log(run_id, points, {})
+
+    def sent_ids(self, run_id: str) -> Mapping[int, Sequence[SentOnce]]:
+        return self._monitor_runs.sent_ids(run_id)
+
+    def keep_sent_ids(self, run_id: str, pages: Mapping[int, Sequence[SentOnce]]) -> None:
+        self._monitor_runs.tag(run_id, rows.sent_tags(pages))
 
     def change_settings(self, run_id: str, settings: Mapping[str, Any]) -> None:
         self._monitor_runs.tag(run_id, rows.settings_tags(settings))

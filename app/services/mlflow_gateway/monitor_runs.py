@@ -8,6 +8,7 @@ from dataclasses import replace
 from app.domain.errors import MlflowDenied, MlflowRefused, MlflowUnavailable
 from app.domain.monitoring.monitor_runs import MonitorState
 from app.domain.monitoring.monitored import precedence
+from app.domain.monitoring.sent_once import SentOnce
 from app.domain.registry.models import Experiment, Registration
 from app.domain.registry.names import LONGEST_NAME, registration_key
 from app.services.mlflow_gateway import pages, rows
@@ -110,6 +111,10 @@ class MonitorRuns:
     def is_open(self, run_id: str) -> bool:
         run = self._calls.call(self._connection.client().get_run, run_id)
         return bool(run.info.status == "RUNNING" and run.info.lifecycle_stage == "active")
+
+    def sent_ids(self, run_id: str) -> dict[int, list[SentOnce]]:
+        run = self._calls.call(self._connection.client().get_run, run_id)
+        return rows.only(rows.sent_pages, run, "monitor run")
 
     def open(self, wanted: Registration) -> Registration:
         client = self._connection.client()

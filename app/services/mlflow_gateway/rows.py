@@ -11,6 +11,7 @@ import orjson
 from app.domain.errors import MlflowUnavailable
 from app.domain.monitoring.check_settings import settings_text
 from app.domain.monitoring.monitor_runs import MonitorState, Verdict, evidence_text, verdicts_from, verdicts_text
+from app.domain.monitoring.sent_once import PAGES, SentOnce, page_from, page_text
 from app.domain.redact import redact
 from app.domain.registry.models import (
     Experiment,
@@ -36,6 +37,7 @@ _TAG = "control_tower."
 MODEL_KEY, VERSION_KEY, RUN_KEY = attrgetter("name"), attrgetter("name", "version"), attrgetter("info.run_id")
 EXPERIMENT_KEY, LOGGED_MODEL_KEY, WEBHOOK_KEY = map(attrgetter, ("experiment_id", "model_id", "webhook_id"))
 _SETTINGS, _VERDICTS, _EVIDENCE, _NOTIFIED = _TAG + "settings", _TAG + "verdicts", _TAG + "evidence", _TAG + "told."
+_SENT = _TAG + "sent."
 
 
 def readable(convert: Callable[[Any], T], rows: Iterable[Any], what: str) -> tuple[list[T], int]:
@@ -254,6 +256,16 @@ def verdict_tags(verdicts: Sequence[Verdict], notified: Mapping[str, int]) -> di
 def notified_tags(notified: Mapping[str, int]) -> dict[str, str]:
     """The tags of a monitor run for up to when receivers were notified, in milliseconds."""
     return {_NOTIFIED + receiver: str(at) for receiver, at in notified.items()}
+
+
+def sent_tags(pages: Mapping[int, Sequence[SentOnce]]) -> dict[str, str]:
+    """The tags of a monitor run for the ids that observations were sent with, by page."""
+    return {f"{_SENT}{page}": page_text(sent) for page, sent in pages.items()}
+
+
+def sent_pages(row: Any) -> dict[int, list[SentOnce]]:
+    """The ids that observations were sent with, of every page."""
+    return {page: page_from(row.data.tags.get(f"{_SENT}{page}", "")) for page in range(PAGES)}
 
 
 def end_tags(by: str, reason: str) -> dict[str, str]:

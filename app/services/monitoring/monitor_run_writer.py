@@ -2,22 +2,35 @@
 
 import hashlib
 import logging
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from typing import Any
 
-from app.domain.errors import InvalidInput, MlflowMissing, MlflowRefused, NotFound, TowerError
-from app.domain.messages import ALREADY_MONITORED, MODEL_NOT_FOUND, NOT_MONITORED
+from app.domain.errors import (
+    Conflict,
+    InvalidInput,
+    MlflowMissing,
+    MlflowOverloaded,
+    MlflowRefused,
+    MlflowUnavailable,
+    NotFound,
+    TowerError,
+)
+from app.domain.messages import ALREADY_MONITORED, MODEL_NOT_FOUND, NOT_MONITORED, OTHER_CONTENT
 from app.domain.monitoring.alerts import VerdictChange
 from app.domain.monitoring.check_settings import check_settings, merged
 from app.domain.monitoring.monitor_runs import Verdict
-from app.domain.monitoring.observations import Observation
-from app.domain.ports import Clock, Locks, WritingGateway
+from app.domain.monitoring.observations import MOST_VALUES, Observation
+from app.domain.monitoring.sent_once import SentOnce, as_first_sent
+from app.domain.ports import Clock, HeldLock, Locks, WritingGateway
 from app.domain.registry.models import ModelVersion, Registration
 from app.domain.registry.names import version_number
+from app.services.host.groups import Groups, Member, Take
 from app.services.mirror.model_tracker import ModelTracker
 from app.services.monitoring.registration_list import RegistrationStore
+from app.services.monitoring.write_turns import WriteTurns
 
 log = logging.getLogger(__name__)
 
@@ -25,12 +38,17 @@ _SELF = "control-tower"
 # Versions that share a lock wait for each other. A lock file for each version ever registered would be litter.
 _STRIPES = 256
 
+# What a client sends in one request, and what is kept of its id.
+Sending = tuple[Sequence[Observation], SentOnce | None]
+Sendings = list[Member[Sending, Registration]]
+
 
 class MonitorRunWriter:
     """Writes registrations, their settings, observations, verdicts and notification times, and ends monitor runs.
 
     Only one process at a time changes the registrations of a version, under one of the locks `version-0` and so on.
-    Each write to MLflow waits for the lock `writing`. Every method may raise `MlflowUnavailable` or `LockTimeout`.
+    Each write to MLflow waits for a turn, and observations of a version that wait for one are written together. Every
+    method may raise `MlflowUnavailable`, or `Busy`.
     """
 
     def __init__(
@@ -46,6 +64,10 @@ class MonitorRunWriter:
         self._mirror = mirror
         self._locks = locks
         self._clock = clock
+        # What is left of the time is for MLflow.
+        self._longest_wait = gateway.patience / 2
+        self._turns = WriteTurns(self._longest_wait)
+        self._groups: Groups[Sending, Registration] = Groups(lambda sending: len(sending[0]), MOST_VALUES)
 
     def register(
         self, name: str, version: str, model_type: str, registered_by: str, settings: Mapping[str, Any] | None = None
@@ -60,7 +82,7 @@ class MonitorRunWriter:
             wanted = Registration(
                 name, row.version, model_type, registered_by, self._clock(), "", row.created, wanted_settings
             )
-            with self._writing():
+            with self._turns.turn():
                 registration = self._gateway.open_monitor_run(wanted)
             self._registrations.add(registration)
         return registration
@@ -74,24 +96,31 @@ class MonitorRunWriter:
             settings = {} if patch is None else merged(registration.settings, patch)
             if patch is not None and "baseline" in patch:
                 self._refuse_unknown_baseline(name, settings)
-            with self._writing():
+            with self._turns.turn():
                 self._gateway.change_settings(registration.monitor_run_id, settings)
             changed = replace(registration, settings=settings)
             self._registrations.add(changed)
         return changed
 
-    def observe(self, name: str, version: str, observations: Sequence[Observation]) -> Registration:
-        """Write all observations to the open monitor run, or none. Raises `NotFound`."""
+    def observe(
+        self, name: str, version: str, observations: Sequence[Observation], sent: SentOnce | None = None
+    ) -> Registration:
+        """Write all observations to the open monitor run, or none. Raises `NotFound`.
+
+        What was `sent` before is not written again; with other observations that raises `Conflict`.
+        """
         registration = self._find(name, version)
+        until = time.monotonic() + self._longest_wait
+        key = (registration.monitor_run_id, sent is not None)
+
+        def write(take: Take[Sending, Registration]) -> None:
+            # Nobody else may change the ids that the run keeps.
+            lock = self._version_lock(*registration.key, _left(until)) if sent else nullcontext()
+            with lock, self._turns.turn(_left(until)):
+                self._write_together(registration, take())
+
         with self._gateway.within(self._gateway.patience):
-            if not self._is_logged(registration, observations):
-                # Another host has ended the run, and may have opened another one. Or the experiment is deleted, and
-                # the search restores it.
-                registration = self._replacement_of(registration)
-                if not self._is_logged(registration, observations):
-                    self._registrations.remove(registration.key, {registration.monitor_run_id})
-                    raise NotFound(NOT_MONITORED)
-        return registration
+            return self._groups.handle(key, (observations, sent), self._longest_wait, write)
 
     def remove(self, name: str, version: str, removed_by: str) -> int:
         """End the monitor run and return the time of that, in milliseconds. Raises `NotFound` where none is open."""
@@ -115,7 +144,7 @@ class MonitorRunWriter:
 
     def write_verdict(self, run_id: str, verdicts: Sequence[Verdict], notified: Mapping[str, int]) -> None:
         """Write these verdicts, of which the last is new, and up to when receivers were notified, in milliseconds."""
-        with self._writing():
+        with self._turns.turn():
             self._gateway.write_verdict(run_id, verdicts, notified)
 
     def still_owed(self, receiver_id: str, changes: Sequence[VerdictChange]) -> Sequence[VerdictChange]:
@@ -135,7 +164,7 @@ class MonitorRunWriter:
         failure: TowerError | None = None
         for run_id, at in newest.items():
             try:
-                with self._writing():
+                with self._turns.turn():
                     self._gateway.mark_notified(run_id, {receiver_id: at})
             except (MlflowRefused, MlflowMissing):
                 log.info("A monitor run is deleted, so it is not noted who was notified of its verdicts")
@@ -155,7 +184,27 @@ class MonitorRunWriter:
             raise NotFound(NOT_MONITORED)
         return registration
 
-    def _is_logged(self, registration: Registration, observations: Sequence[Observation]) -> bool:
+    def _write_together(self, registration: Registration, group: Sendings) -> None:
+        """Write the observations of several requests to the open monitor run, and give each request its outcome."""
+        outcome: Registration | TowerError = registration
+        try:
+            if not self._is_logged(registration, group):
+                # Another host has ended the run, and may have opened another one. Or the experiment is deleted, and
+                # the search restores it.
+                outcome = current = self._replacement_of(registration)
+                if len(group) > 1 and current.monitor_run_id == registration.monitor_run_id:
+                    # The run is open, so MLflow may have refused what one of the requests has.
+                    for sending in group:
+                        self._write_together(current, [sending])
+                elif not self._is_logged(current, group):
+                    self._registrations.remove(current.key, {current.monitor_run_id})
+                    outcome = NotFound(NOT_MONITORED)
+        except NotFound as error:
+            outcome = error
+        for sending in group:
+            sending.outcome = sending.outcome or outcome
+
+    def _is_logged(self, registration: Registration, group: Sendings) -> bool:
         """Write observations; whether the monitor run was still open afterwards.
 
         MLflow writes to an ended run as to an open one, and nobody reads it there. A look before the write would miss
@@ -163,11 +212,43 @@ class MonitorRunWriter:
         """
         run_id = registration.monitor_run_id
         try:
-            with self._writing():
-                self._gateway.log_observations(run_id, observations)
-            return self._gateway.is_open(run_id)
+            self._gateway.log_observations(run_id, self._observations_of(run_id, group))
         except (MlflowRefused, MlflowMissing):
             return False
+        try:
+            return self._gateway.is_open(run_id)
+        except MlflowMissing:
+            return False
+        except MlflowOverloaded as error:
+            # The observations are written, so that it is no `Busy`, after which nothing was done.
+            raise MlflowUnavailable(error.detail) from None
+
+    def _observations_of(self, run_id: str, group: Sendings) -> list[Observation]:
+        """The observations to write; ids that the run does not keep yet are written.
+
+        MLflow keeps the same point once. So what was sent before is written again with the times of its first arrival,
+        since nobody knows whether MLflow took it then.
+        """
+        if all(sending.item[1] is None for sending in group):
+            return [observation for sending in group for observation in sending.item[0]]
+        pages = {page: {sent.key: sent for sent in kept} for page, kept in self._gateway.sent_ids(run_id).items()}
+        observations: list[Observation] = []
+        changed = set()
+        for sending in group:
+            values, sent = sending.item
+            if sent is None:
+                observations += values
+                continue
+            first = pages[sent.page].setdefault(sent.key, sent)
+            if first.content != sent.content:
+                sending.outcome = Conflict(OTHER_CONTENT)
+                continue
+            if first is sent:
+                changed.add(sent.page)
+            observations += as_first_sent(values, sent.received_at - first.received_at)
+        if changed:
+            self._gateway.keep_sent_ids(run_id, {page: list(pages[page].values()) for page in sorted(changed)})
+        return observations
 
     def _replacement_of(self, ended: Registration) -> Registration:
         """The open monitor run of the same version. Raises `NotFound`, and takes the ended one from the list."""
@@ -213,20 +294,21 @@ class MonitorRunWriter:
             self.end(registration, "the model version was deleted and made again")
 
     def _end(self, registration: Registration, by: str, reason: str) -> None:
-        with self._writing():
+        with self._turns.turn():
             self._gateway.end_monitor_run(registration.monitor_run_id, by, reason)
 
     @contextmanager
     def _one_at_a_time(self, name: str, version: int) -> Iterator[None]:
-        digest = hashlib.sha256(f"{version}\n{name}".encode()).digest()
         with (
-            self._locks.hold(f"version-{digest[0] % _STRIPES}", self._gateway.patience),
+            self._version_lock(name, version, self._gateway.patience),
             self._gateway.within(self._gateway.patience),
         ):
             yield
 
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        # MLflow on SQLite has a single writer: of forty writes at once on a slow disk, half would time out.
-        with self._locks.hold("writing", self._gateway.patience):
-            yield
+    def _version_lock(self, name: str, version: int, timeout: float) -> AbstractContextManager[HeldLock]:
+        digest = hashlib.sha256(f"{version}\n{name}".encode()).digest()
+        return self._locks.hold(f"version-{digest[0] % _STRIPES}", timeout)
+
+
+def _left(until: float) -> float:
+    return max(0.0, until - time.monotonic())

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from app.domain.monitoring.observations import Observation
+from app.domain.monitoring.sent_once import SentOnce
 from app.domain.registry.models import Registration
 from app.services.monitoring.monitor_run_writer import MonitorRunWriter
 
@@ -27,8 +28,10 @@ class RegistrationDesk:
     def change_settings(self, name: str, version: str, patch: Any) -> Registration:
         return self._judged(self._writer.change_settings(name, version, patch))
 
-    def observe(self, name: str, version: str, observations: Sequence[Observation]) -> Registration:
-        return self._judged(self._writer.observe(name, version, observations))
+    def observe(
+        self, name: str, version: str, observations: Sequence[Observation], sent: SentOnce | None = None
+    ) -> Registration:
+        return self._judged(self._writer.observe(name, version, observations, sent))
 
     def remove(self, name: str, version: str, removed_by: str) -> int:
         removed_at = self._writer.remove(name, version, removed_by)

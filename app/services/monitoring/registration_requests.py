@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from app.domain.monitoring.observations import Observation
+from app.domain.monitoring.sent_once import SentOnce
 from app.domain.ports import RegistrationWrites
 from app.domain.registry.models import Registration
 from app.services.monitoring.registration_list import RegistrationList
@@ -28,8 +29,10 @@ class RegistrationRequests:
         self._registrations.catch_up()
         return changed
 
-    def observe(self, name: str, version: str, observations: Sequence[Observation]) -> Registration:
-        return self._writes.observe(name, version, observations)
+    def observe(
+        self, name: str, version: str, observations: Sequence[Observation], sent: SentOnce | None = None
+    ) -> Registration:
+        return self._writes.observe(name, version, observations, sent)
 
     def remove(self, name: str, version: str, removed_by: str) -> int:
         removed_at = self._writes.remove(name, version, removed_by)
