@@ -27,5 +27,7 @@ class MirrorProcess:
         self.journal = JournalWriter(cache, clock, options.timeout)
         self.snapshots = SnapshotStore(cache, locks, Source("here", RULES))
         self.publisher = SnapshotPublisher(gateway, self.snapshots, self.journal, locks, RULES, clock, seconds, options)
-        self.detector = ChangeDetector(gateway, self.snapshots, self.publisher, self.journal, options.timeout)
+        self.detector = ChangeDetector(
+            gateway, self.snapshots, self.publisher, self.journal, options.timeout, tries_after=(0, 0.05, 0.05)
+        )
         self.tracker = ModelTracker(self.snapshots, self.publisher, RULES, clock, TrackerOptions(options.cached))

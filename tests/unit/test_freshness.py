@@ -17,7 +17,6 @@ from app.domain.updates import ALIASES, CHANGES, PUSH, SWEEP
 from app.services.host.file_cache import FileCache
 from app.services.host.file_locks import FileLocks
 from app.services.host.holding_cache import HoldingCache
-from app.services.mirror import change_detector
 from tests.fakes.memory_mlflow import MemoryGateway, MemoryWorld
 from tests.servers import until
 from tests.unit.mirrors import RULES, MirrorProcess
@@ -248,10 +247,7 @@ def test_a_poll_of_aliases_takes_nothing_back_that_was_found_while_it_read(proce
     assert process.shows() == truth(process.gateway)
 
 
-def test_what_a_delivery_named_is_read_again_when_mlflow_failed(
-    process: Process, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(change_detector, "_TRIES_AFTER_SECONDS", (0, 0.05, 0.05))
+def test_what_a_delivery_named_is_read_again_when_mlflow_failed(process: Process) -> None:
     read, failures = process.gateway.read_models, [MlflowUnavailable("down"), MlflowUnavailable("down")]
 
     def fail_twice(names: Sequence[str], experiments: Sequence[str]) -> Any:

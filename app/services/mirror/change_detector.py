@@ -1,7 +1,7 @@
 """The change detector finds what changed in MLflow between two sweeps, and has only that read."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from app.domain.errors import MlflowDenied, TowerError
@@ -22,6 +22,7 @@ T = TypeVar("T")
 _PAGES = (100, 1000)
 # A sweep is cheaper than looking up more models than this.
 _MOST_READ = 400
+# A failed reading is tried again after so many seconds, since MLflow does not repeat a delivery.
 _TRIES_AFTER_SECONDS = (0, 2, 5)
 
 
@@ -35,14 +36,14 @@ class ChangeDetector:
         publisher: SnapshotPublisher,
         journal: JournalWriter,
         timeout: float,
+        tries_after: Sequence[float] = _TRIES_AFTER_SECONDS,
     ) -> None:
         self._gateway = gateway
         self._snapshots = snapshots
         self._publisher = publisher
         self._journal = journal
         self._timeout = timeout
-        # A failed reading is tried again here, since MLflow does not repeat a delivery.
-        self._pushed = Gatherer[str]("pushed", self._read_pushed, _TRIES_AFTER_SECONDS)
+        self._pushed = Gatherer[str]("pushed", self._read_pushed, tries_after)
 
     def poll_changes(self) -> None:
         """The scheduler's tick: look for updated models. A failure is noted, and a later poll tries again."""
