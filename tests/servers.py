@@ -188,6 +188,9 @@ class Tower:
     def post(self, path: str, **more: Any) -> requests.Response:
         return requests.post(self.url + path, timeout=HANGS_AFTER_SECONDS, **more)
 
+    def patch(self, path: str, **more: Any) -> requests.Response:
+        return requests.patch(self.url + path, timeout=HANGS_AFTER_SECONDS, **more)
+
     def delete(self, path: str, **more: Any) -> requests.Response:
         return requests.delete(self.url + path, timeout=HANGS_AFTER_SECONDS, **more)
 

@@ -53,7 +53,7 @@ class RedisLink:
         )
         self._prefix = prefix
         self._scripts: dict[str, Any] = {}
-        self._why: str | None = "was not asked yet"
+        self._why: str | None = None
 
     @property
     def client(self) -> Any:

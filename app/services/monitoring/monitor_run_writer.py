@@ -4,7 +4,7 @@ import hashlib
 import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -76,6 +76,7 @@ class MonitorRunWriter:
         wanted_settings = {} if settings is None else merged({}, settings)
         row = self._existing(name, version)
         self._refuse_unknown_baseline(name, wanted_settings)
+        self._refuse_if_listed(row)
         self._mirror.ensure_known(name, row.version, row.created)
         with self._one_at_a_time(name, row.version):
             self._refuse_if_monitored(row)
@@ -284,6 +285,14 @@ class MonitorRunWriter:
             row = self._gateway.find_version(name, number)
         if row is None:
             raise InvalidInput(f"baseline.version: the registered model has no version {number}.")
+
+    def _refuse_if_listed(self, row: ModelVersion) -> None:
+        """Raise `InvalidInput` where the listed registration is open, without waiting for those who register others."""
+        known = self._registrations.known().by_key.get((row.name, row.version))
+        if known is not None and known.version_created == row.created:
+            with suppress(MlflowMissing, MlflowRefused):
+                if self._gateway.is_open(known.monitor_run_id):
+                    raise InvalidInput(ALREADY_MONITORED)
 
     def _refuse_if_monitored(self, row: ModelVersion) -> None:
         # The list may have a registration that another host has ended, and lack one that another host has made.
