@@ -110,8 +110,8 @@ def start(rounds: int, models: int) -> list[Line]:
             pass
         found = []
         for _ in range(rounds):
-            bare = _until_answered("bench.bare:app", folder / "bare" / "bare.conf.py", folder, BARE_BODY=str(body_file))
-            ours = _until_answered(
+            bare = until_answered("bench.bare:app", folder / "bare" / "bare.conf.py", folder, BARE_BODY=str(body_file))
+            ours = until_answered(
                 "wsgi:app", ROOT / "gunicorn.conf.py", folder,
                 MLFLOW_TRACKING_URI=mlflow, CACHE_DIRECTORY=str(here.cache),
             )  # fmt: skip
@@ -119,12 +119,13 @@ def start(rounds: int, models: int) -> list[Line]:
     return [Line(f"restart with {models * 3} versions: later than a bare Flask's start", 1.5, found, "s")]
 
 
-def _until_answered(app: str, settings: Path, folder: Path, **environment: str) -> float:
+def until_answered(app: str, settings: Path, folder: Path, page: str = "/models", **environment: str) -> float:
+    """Seconds from the command until a page is answered."""
     port = free_port()
     env = clean_environment(API_HOST=HOST, API_PORT=str(port), WEB_CONCURRENCY="2", **environment)
     began = time.perf_counter()
     with process([sys.executable, "-m", "gunicorn", "-c", str(settings), app], folder / "start.log", folder, env):
-        until(lambda: answers(f"http://{HOST}:{port}/models"), app)
+        until(lambda: answers(f"http://{HOST}:{port}{page}"), app)
         return time.perf_counter() - began
 
 

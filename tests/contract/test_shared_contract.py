@@ -1,6 +1,7 @@
 """What every back end of the shared cache and of the locks does: files on one host, Redis between hosts."""
 
 import pickle
+import re
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +22,7 @@ from app.services.hosts.membership import Membership
 from app.services.hosts.redis_locks import RedisLocks
 from app.services.hosts.redis_values import Fenced, RedisValues
 from app.services.hosts.replicated_cache import ReplicatedCache
+from tests.documents import BY_NAME
 from tests.servers import HANGS_AFTER_SECONDS, Redis, redis_server, until
 
 
@@ -318,6 +320,36 @@ def test_a_task_for_the_leader_stays_until_it_is_done_and_is_done_again_if_it_wa
     a.inbox.done("sweep", "", a.inbox.number("sweep"))
     a.inbox.take(do)
     assert len(offered) == 4
+
+
+def test_the_rights_that_the_documentation_names_are_enough(redis: Redis, tmp_path: Path) -> None:
+    (rights,) = re.findall(r"`(~.+?)`", BY_NAME["hosts.md"].text)
+    redis.client().execute_command("ACL", "SETUSER", "tower", "on", ">hunter2", "resetkeys", *rights.split())
+    url = redis.url.replace(":secret@", "tower:hunter2@")
+    link = RedisLink(url, "control-tower:rights")
+    values = RedisValues(link)
+    cache = ReplicatedCache(FileCache(tmp_path), values)
+    membership, leadership, inbox = Membership(link, "a"), Leadership(link, "a"), Inbox(link, values.channel)
+    locks = RedisLocks(link, "a", "scope", cache.follow)
+    with link.client.pubsub(ignore_subscribe_messages=True) as news:
+        news.subscribe(values.channel)
+        membership.beat(0)
+        leadership.renew()
+        with locks.hold("name", 0), leadership.term():
+            assert cache.set("key", 1)
+            assert cache.delete("key")
+        locks.renew()
+        inbox.add("read", "a")
+        inbox.add_delivery("d", "read", "b")
+        inbox.take(lambda _kind, _what: True)
+        assert until(lambda: news.get_message(timeout=1), "a message")
+    leadership.resign()
+    membership.leave()
+    assert link.why_down is None
+    redis.client().execute_command("ACL", "SETUSER", "tower", "-time")
+    with pytest.raises(Busy, match="denies this user a command"):
+        membership.beat(0)
+    assert not cache.is_behind()
 
 
 def test_a_delivery_is_taken_by_one_host(hosts: Callable[[str], Host]) -> None:

@@ -28,9 +28,10 @@ ANSWER_SECONDS = 1.0
 # values and a leader of their own, beside those of other releases. All releases share the locks on model versions.
 FORMAT = 1
 
+_DENIED = "denies this user a command that is needed. Check its access list"
 _WORDS: tuple[tuple[type[RedisError], str], ...] = (
     (AuthenticationError, "does not accept the user or the password. Check REDIS_URL"),
-    (NoPermissionError, "denies this user a command that is needed. Check its access list"),
+    (NoPermissionError, _DENIED),
     (BusyLoadingError, "is loading its data"),
     (ReadOnlyError, "is read-only. Check that REDIS_URL names the primary"),
     (OutOfMemoryError, "is full. Raise its maxmemory"),
@@ -120,4 +121,7 @@ def in_our_words(error: RedisError) -> str:
             return words
     if str(error).startswith("MISCONF"):
         return "cannot save its data, and takes no more. Check its disk"
+    # Of a command in a script, in the words of Redis 7 and of Redis 6 or Valkey.
+    if "can't run this command" in str(error) or "ACL failure" in str(error):
+        return _DENIED
     return f"refuses a command ({type(error).__name__})"
