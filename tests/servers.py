@@ -125,12 +125,24 @@ def mlflow_server(folder: Path, **more: str) -> Iterator[str]:
         yield f"http://{HOST}:{port}"
 
 
+def certify(folder: Path) -> None:
+    """Make `cert.pem` and `key.pem` of this address."""
+    subprocess.run(
+        [
+            str(shutil.which("openssl")), "req", "-x509", "-subj", "/CN=tower.example.com", "-newkey", "rsa:2048",
+            "-addext", f"subjectAltName=IP:{HOST}", "-nodes", "-keyout", "key.pem", "-out", "cert.pem",
+        ],
+        check=True, cwd=folder, capture_output=True,
+    )  # fmt: skip
+
+
 class Redis:
     """A real Redis of a test's own, which can be stopped and started at the same address."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *options: str) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
+        self._options = options
         self.port = free_port()
         self.url = f"redis://:secret@{HOST}:{self.port}/0"
         self._running = ExitStack()
@@ -140,6 +152,7 @@ class Redis:
         """Start it; nothing is kept from the last time."""
         command = [
             "redis-server", "--port", str(self.port), "--bind", HOST, "--save", "", "--requirepass", "secret",
+            *self._options,
         ]  # fmt: skip
         assert shutil.which(command[0]), "redis-server is not there. Install it (Debian: apt-get install redis-server)."
         env = without_coverage(clean_environment())
@@ -163,9 +176,9 @@ class Redis:
 
 
 @contextmanager
-def redis_server(folder: Path) -> Iterator[Redis]:
-    """A real Redis with a password."""
-    running = Redis(folder)
+def redis_server(folder: Path, *options: str) -> Iterator[Redis]:
+    """A real Redis with a password, and further options of the command."""
+    running = Redis(folder, *options)
     running.start()
     try:
         yield running

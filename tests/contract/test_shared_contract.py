@@ -23,7 +23,7 @@ from app.services.hosts.redis_locks import RedisLocks
 from app.services.hosts.redis_values import Fenced, RedisValues
 from app.services.hosts.replicated_cache import ReplicatedCache
 from tests.documents import BY_NAME
-from tests.servers import HANGS_AFTER_SECONDS, Redis, redis_server, until
+from tests.servers import HANGS_AFTER_SECONDS, HOST, Redis, certify, free_port, redis_server, until
 
 
 @dataclass
@@ -350,6 +350,18 @@ def test_the_rights_that_the_documentation_names_are_enough(redis: Redis, tmp_pa
     with pytest.raises(Busy, match="denies this user a command"):
         membership.beat(0)
     assert not cache.is_behind()
+
+
+def test_redis_is_spoken_to_over_tls_and_its_certificate_is_checked(tmp_path: Path) -> None:
+    certify(tmp_path)
+    port = free_port()
+    options = ["--tls-port", str(port), "--tls-cert-file", "cert.pem", "--tls-key-file", "key.pem"]
+    with redis_server(tmp_path, *options, "--tls-ca-cert-file", "cert.pem", "--tls-auth-clients", "no"):
+        url = f"rediss://:secret@{HOST}:{port}/0"
+        trusting = RedisLink(f"{url}?ssl_ca_certs={tmp_path}/cert.pem", "prefix")
+        assert Membership(trusting, "a").beat(0)[0] == 0
+        with pytest.raises(Busy, match="Redis cannot be reached"):
+            Membership(RedisLink(url, "prefix"), "a").beat(0)
 
 
 def test_a_delivery_is_taken_by_one_host(hosts: Callable[[str], Host]) -> None:

@@ -23,8 +23,10 @@ from tests.servers import (
     HOST,
     QUIET,
     ROOT,
+    Redis,
     Tower,
     answers,
+    certify,
     clean_environment,
     free_port,
     process,
@@ -58,13 +60,7 @@ def nginx() -> str:
 def proxy_of(command: str, folder: Path, instances: list[str]) -> Iterator[str]:
     """nginx with the shipped file in front of these addresses; its own address."""
     port = free_port()
-    subprocess.run(
-        [
-            str(shutil.which("openssl")), "req", "-x509", "-subj", "/CN=tower.example.com", "-newkey", "rsa:2048",
-            "-addext", f"subjectAltName=IP:{HOST}", "-nodes", "-keyout", "key.pem", "-out", "cert.pem",
-        ],
-        check=True, cwd=folder, capture_output=True,
-    )  # fmt: skip
+    certify(folder)
     text = NGINX.read_text()
     for old, new in {
         "/etc/ssl/certs/tower.example.com.pem": f"{folder}/cert.pem",
@@ -124,13 +120,23 @@ class Client:
                     self.seen[repr(error)] += 1
 
 
-def test_no_request_fails_while_one_of_three_instances_stops(tmp_path: Path, seeded_url: str, nginx: str) -> None:
-    settings = {**QUIET, "MONITORING_EXPERIMENT": "stopping", "MLFLOW_REQUEST_TIMEOUT_SECONDS": "60"}
+def test_no_request_fails_while_one_of_three_hosts_stops(
+    tmp_path: Path, seeded_url: str, nginx: str, redis: Redis
+) -> None:
+    settings = {
+        **QUIET,
+        "REDIS_URL": redis.url,
+        "MONITORING_EXPERIMENT": "stopping",
+        "MLFLOW_REQUEST_TIMEOUT_SECONDS": "60",
+    }
     with ExitStack() as stack:
-        towers = [stack.enter_context(tower(tmp_path / str(n), seeded_url, 2, **settings)) for n in range(3)]
-        assert towers[0].register("seed-00000", 1).status_code == 201
-        for other in towers[1:]:
-            assert other.post("/cache/refresh").status_code == 200
+        towers = []
+        for number in range(3):
+            # The path of a socket is bounded, so the directory's is short.
+            temporary = stack.enter_context(TemporaryDirectory(prefix="h-", dir="/tmp"))
+            running = tower(tmp_path / str(number), seeded_url, 2, TMPDIR=temporary, **settings)
+            towers.append(stack.enter_context(running))
+        assert towers[2].register("seed-00000", 1).status_code == 201
         address = stack.enter_context(proxy_of(nginx, tmp_path, [each.url.removeprefix("http://") for each in towers]))
         trusted = tmp_path / "cert.pem"
         drift = f"{address}/model/seed-00000/drift?version=1"
