@@ -259,6 +259,8 @@ def test_while_redis_fails_lists_go_on_and_what_is_not_safe_is_refused_and_it_he
             assert (refused.status_code, int(refused.headers["Retry-After"]) > 0) == (503, True), refused.text
             assert "secret" not in refused.text
             assert host.tower.post("/cache/refresh").status_code == 503
+        point = observations([0.94], now_ms() - DAY_MS)
+        assert {host.tower.post(f"/models/{name}/1/observations", json=point).status_code for host in hosts} == {201}
         metrics = hosts[1].tower.get("/metrics").text
         assert "control_tower_redis_up 0.0" in metrics
     finally:
