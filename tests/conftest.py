@@ -94,6 +94,14 @@ def proxied(tower_behind_proxy: Tower) -> Tower:
 
 
 @pytest.fixture(scope="session")
+def written_tower(tmp_path_factory: pytest.TempPathFactory, mlflow_url: str) -> Iterator[Tower]:
+    """A tower of four workers over the MLflow that tests write to. It asks nothing of its own accord."""
+    settings = {"MONITORING_EXPERIMENT": "written", "MLFLOW_REQUEST_TIMEOUT_SECONDS": "30"}
+    with tower(tmp_path_factory.mktemp("written"), mlflow_url, **QUIET, **settings) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
 def shared_tower(tmp_path_factory: pytest.TempPathFactory, seeded_url: str) -> Iterator[Tower]:
     """A tower of four workers over the seeded MLflow, for tests that only read."""
     with tower(tmp_path_factory.mktemp("shared"), seeded_url) as running:

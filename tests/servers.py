@@ -41,12 +41,14 @@ QUIET = {
 
 def until(condition: Callable[[], Any], what: str = "condition") -> Any:
     """Poll until the condition holds, and give what it gave."""
-    end = time.monotonic() + HANGS_AFTER_SECONDS
+    end, pause = time.monotonic() + HANGS_AFTER_SECONDS, 0.02
     while time.monotonic() < end:
         found = condition()
         if found:
             return found
-        time.sleep(0.05)
+        time.sleep(pause)
+        # Asking often takes processor time from what is awaited.
+        pause = min(pause * 1.3, 0.25)
     raise AssertionError(f"{what} did not come about in {HANGS_AFTER_SECONDS} s")
 
 

@@ -7,13 +7,15 @@ from pathlib import Path
 
 from app.domain.registry.names import EVALUATES
 from app.domain.times import DAY_MS
-from tests.servers import HANGS_AFTER_SECONDS, ROOT, clean_environment, tower
+from tests.servers import HANGS_AFTER_SECONDS, ROOT, Tower, clean_environment
 
 NAME = 'chäm\'p "x"'
 STABLE = [0.92, 0.91, 0.93, 0.92, 0.90, 0.92]
 
 
-def test_endpoint_and_gate_say_the_same_of_versions_scored_on_the_same_days(tmp_path: Path, mlflow_url: str) -> None:
+def test_endpoint_and_gate_say_the_same_of_versions_scored_on_the_same_days(
+    tmp_path: Path, mlflow_url: str, written_tower: Tower
+) -> None:
     from tests.contract.real_world import RealWorld
 
     world, now = RealWorld(mlflow_url), int(time.time() * 1000)
@@ -23,12 +25,11 @@ def test_endpoint_and_gate_say_the_same_of_versions_scored_on_the_same_days(tmp_
         run = world.add_run({}, {EVALUATES: f"models:/{NAME}/{number}"})
         for day, value in enumerate(STABLE):
             world.log_metric(run, "accuracy", value - 0.01 * (number - 1), now - day * DAY_MS)
-    with tower(tmp_path, mlflow_url, workers=2) as running:
-        asked = {"baseline": "champion", "candidate": "challenger", "margin": 0.01}
-        answer = running.get("/model/ch%C3%A4m%27p%20%22x%22/compare", params=asked)
-        assert answer.status_code == 200, answer.text
-        (row,) = answer.json()["metrics"]
-        assert (row["method"], row["n"], row["better"], row["non_inferior"]) == ("paired days", 6, False, True)
+    asked = {"baseline": "champion", "candidate": "challenger", "margin": 0.01}
+    answer = written_tower.get("/model/ch%C3%A4m%27p%20%22x%22/compare", params=asked)
+    assert answer.status_code == 200, answer.text
+    (row,) = answer.json()["metrics"]
+    assert (row["method"], row["n"], row["better"], row["non_inferior"]) == ("paired days", 6, False, True)
     gates = {
         margin: subprocess.run(
             [sys.executable, "-m", "flask", "--app", str(ROOT / "wsgi.py"), "gate", NAME, "--baseline", "champion",

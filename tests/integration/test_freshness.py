@@ -78,15 +78,6 @@ def test_when_the_process_that_talks_to_mlflow_is_killed_another_does_and_nothin
     until(lambda: polling.get("/health").json()["status"] == "healthy")
 
 
-def test_every_process_ends_with_the_service(tmp_path: Path, mlflow_url: str) -> None:
-    with tower(tmp_path, mlflow_url, workers=2) as running:
-        agent = int(running.get("/cache/info").json()["refresh"]["process"].rpartition(":")[2])
-        # The master alone is killed, as by the kernel that runs out of memory.
-        os.kill(running.process.pid, signal.SIGKILL)
-        running.process.wait(HANGS_AFTER_SECONDS)
-        until(lambda: not Path(f"/proc/{agent}").exists(), what="the end of the process that talks to MLflow")
-
-
 def test_one_changed_version_costs_at_most_four_requests_whatever_the_size(tmp_path: Path, mlflow_url: str) -> None:
     settings = QUIET | {"CHANGE_POLL_SECONDS": "1"}
     with closing(Proxy(mlflow_url)) as proxy, tower(tmp_path, proxy.url, **settings) as running:
@@ -127,7 +118,6 @@ def test_what_mlflow_delivers_shows_on_every_worker(tmp_path: Path, delivering_u
     with tower(tmp_path, delivering_url, MLFLOW_WEBHOOK_SECRET=SECRET, **QUIET) as running:
         commanded = flask(tmp_path, delivering_url, "webhooks", "register", "--url", f"{running.url}/webhooks/mlflow")
         assert commanded.returncode == 0, commanded.stderr
-        assert running.url in flask(tmp_path, delivering_url, "webhooks", "list").stdout
         world.add_model("pushed")
         for version in (1, 2, 3):
             world.client.create_model_version("pushed", "mem:/x")

@@ -115,19 +115,18 @@ def test_what_a_receiver_is_owed_is_delivered_after_kill_9_and_no_more_than_once
     assert (there.names, changes(there)) == (["owed"], {"owed": "degraded"})
 
 
-def test_observations_sent_at_once_are_all_taken_and_none_is_lost(tmp_path: Path, mlflow_url: str) -> None:
+def test_observations_sent_at_once_are_all_taken_and_none_is_lost(written_tower: Tower, mlflow_url: str) -> None:
     RealWorld(mlflow_url).add_version("crowded")
-    settings = {"MONITORING_EXPERIMENT": "crowd", "MLFLOW_REQUEST_TIMEOUT_SECONDS": "30"}
-    with tower(tmp_path, mlflow_url, **settings) as running, ThreadPoolExecutor(20) as pool:
-        running.register("crowded")
+    assert written_tower.register("crowded").status_code == 201
 
-        def send(number: int) -> int:
-            body = {"metrics": {"accuracy": number / 100}, "timestamp": rfc3339(1_700_000_000_000 + number)}
-            return running.post("/models/crowded/1/observations", json=body).status_code
+    def send(number: int) -> int:
+        body = {"metrics": {"accuracy": number / 100}, "timestamp": rfc3339(1_700_000_000_000 + number)}
+        return written_tower.post("/models/crowded/1/observations", json=body).status_code
 
+    with ThreadPoolExecutor(20) as pool:
         assert set(pool.map(send, range(60))) == {201}
-        found = running.get("/models/crowded/1/series").json()["metrics"]["accuracy"]
-        assert [point["value"] for point in found["points"]] == [n / 100 for n in range(60)]
+    found = written_tower.get("/models/crowded/1/series").json()["metrics"]["accuracy"]
+    assert [point["value"] for point in found["points"]] == [n / 100 for n in range(60)]
 
 
 def test_with_mlflow_hanging_an_observation_is_a_500_and_the_verdict_stays(tmp_path: Path, mlflow_url: str) -> None:

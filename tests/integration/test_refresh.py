@@ -62,21 +62,20 @@ def test_when_the_refreshing_process_is_killed_another_takes_over(tmp_path: Path
 
 
 def test_a_later_version_is_seen_by_every_worker_after_a_refresh_and_at_once_when_asked_for_by_name(
-    tmp_path: Path, mlflow_url: str
+    written_tower: Tower, mlflow_url: str
 ) -> None:
     from tests.contract.real_world import RealWorld
 
-    world = RealWorld(mlflow_url)
-    with tower(tmp_path, mlflow_url) as running:
-        world.add_version("fresh model", {"accuracy": 0.5}, stage="Production")
-        assert [v["version"] for v in running.get("/model/fresh%20model/versions").json()] == ["1"]
-        world.add_version("fresh model", {"accuracy": 0.6})
-        assert running.register("fresh%20model", 2).status_code == 201
-        names = {tuple(m["name"] for m in running.get("/models/monitored").json()) for _ in range(20)}
-        assert names == {("fresh model",)}
-        world.set_stage("fresh model", 2, "Staging")
-        assert running.post("/cache/refresh").status_code == 200
-        staging = {len(running.get("/models/staging?name=fresh").json()) for _ in range(20)}
-        assert staging == {1}
-        drift = running.get("/model/fresh%20model/drift?days=2").json()
-        assert [(entry["version"], len(entry["metrics_over_time"])) for entry in drift] == [("2", 1), ("1", 1)]
+    world, running = RealWorld(mlflow_url), written_tower
+    world.add_version("fresh model", {"accuracy": 0.5}, stage="Production")
+    assert [v["version"] for v in running.get("/model/fresh%20model/versions").json()] == ["1"]
+    world.add_version("fresh model", {"accuracy": 0.6})
+    assert running.register("fresh%20model", 2).status_code == 201
+    names = {tuple(m["name"] for m in running.get("/models/monitored?name=fresh").json()) for _ in range(20)}
+    assert names == {("fresh model",)}
+    world.set_stage("fresh model", 2, "Staging")
+    assert running.post("/cache/refresh").status_code == 200
+    staging = {len(running.get("/models/staging?name=fresh").json()) for _ in range(20)}
+    assert staging == {1}
+    drift = running.get("/model/fresh%20model/drift?days=2").json()
+    assert [(entry["version"], len(entry["metrics_over_time"])) for entry in drift] == [("2", 1), ("1", 1)]
