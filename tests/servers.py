@@ -188,6 +188,26 @@ def redis_server(folder: Path, *options: str) -> Iterator[Redis]:
         running.stop()
 
 
+def tree(pid: int) -> list[int]:
+    """A process and all that it started, as far as they run."""
+    pids = [pid]
+    for one in pids:
+        for thread in Path(f"/proc/{one}/task").glob("*/children"):
+            with suppress(OSError):
+                pids += [int(child) for child in thread.read_text().split()]
+    return pids
+
+
+def agents(running: "Tower") -> list[int]:
+    """The processes that talk to MLflow: one, or none for a second after it was killed."""
+    found = []
+    for pid in tree(running.process.pid):
+        with suppress(OSError):
+            if b"app.agent" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                found.append(pid)
+    return found
+
+
 class Tower:
     """A running tower: its address, log, and ways to ask and to kill it."""
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers import Tower, tower, until
+from tests.servers import Tower, agents, tower, tree, until
 
 
 @pytest.fixture
@@ -23,19 +23,6 @@ def removed(directory: Path) -> bool:
     """Remove a directory as a cleaner does; False where the service wrote into it meanwhile."""
     shutil.rmtree(directory, ignore_errors=True)
     return not directory.exists()
-
-
-def tree(pid: int) -> list[int]:
-    """A process and all that it started."""
-    found = [pid]
-    for one in found:
-        for thread in Path(f"/proc/{one}/task").glob("*/children"):
-            found += [int(child) for child in thread.read_text().split()]
-    return found
-
-
-def agents(running: Tower) -> list[int]:
-    return [pid for pid in tree(running.process.pid) if b"app.agent" in Path(f"/proc/{pid}/cmdline").read_bytes()]
 
 
 def counted(running: Tower) -> int:

@@ -21,7 +21,7 @@ from app.domain.registry.webhook import signature
 from app.domain.times import DAY_MS, rfc3339
 from app.wiring.world import now_ms
 from tests.receivers import receiving
-from tests.servers import QUIET, Proxy, Redis, Tower, tower, until
+from tests.servers import QUIET, Proxy, Redis, Tower, agents, tower, until
 
 POLL_SECONDS = 0.5
 SECRET = "a secret of enough characters"
@@ -44,12 +44,7 @@ class Host:
 
     def agent(self) -> int:
         """The process that talks to MLflow."""
-        pids = [self.tower.process.pid]
-        for pid in pids:
-            for thread in Path(f"/proc/{pid}/task").glob("*/children"):
-                pids += [int(child) for child in thread.read_text().split()]
-        (found,) = (pid for pid in pids if b"app.agent" in Path(f"/proc/{pid}/cmdline").read_bytes())
-        return found
+        return int(until(lambda: len(found := agents(self.tower)) == 1 and found[0], "one agent"))
 
     def is_monitored(self, name: str, version: int = 1) -> bool:
         answer = self.tower.get(f"/models/{name}/{version}/monitor/status")
