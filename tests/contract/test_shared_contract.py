@@ -352,6 +352,29 @@ def test_the_rights_that_the_documentation_names_are_enough(redis: Redis, tmp_pa
     assert not cache.is_behind()
 
 
+def test_hosts_of_two_releases_with_other_formats_share_locks_and_nothing_else(
+    hosts: Callable[[str], Host], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = hosts("old")
+    monkeypatch.setattr("app.services.hosts.link.FORMAT", 2)
+    new = hosts("new")
+    assert old.cache.set("key", "old")
+    assert new.cache.set("key", "new")
+    for each in (old, new):
+        each.beat()
+        each.leadership.renew()
+    assert (old.cache.get("key"), new.cache.get("key")) == ("old", "new")
+    assert old.leadership.leads()
+    assert new.leadership.leads()
+    with old.locks.hold("version-1", 0):
+        in_a_thread(lambda: refused(new))
+
+
+def refused(host: Host) -> None:
+    with pytest.raises(LockTimeout), host.locks.hold("version-1", 0):
+        pass
+
+
 def test_redis_is_spoken_to_over_tls_and_its_certificate_is_checked(tmp_path: Path) -> None:
     certify(tmp_path)
     port = free_port()
