@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from bench import freshness, history, hosts, monitoring, page, processor, report, serving
+from bench import freshness, history, hosts, monitoring, page, processor, report, serving, writes
 
 Measure = Callable[[int], list[report.Line]]
 _SIZES = [1_000, 5_000, 15_000, 50_000]
@@ -22,7 +22,11 @@ GOALS: dict[str, Measure] = {
     "page": lambda rounds: page.page(rounds, 3_334),
     "checks": lambda rounds: monitoring.checks(min(rounds, 3)),
     "history": lambda rounds: history.history(min(rounds, 3), 3_334),
-    "hosts": lambda rounds: [*hosts.hosts(rounds), *hosts.new_host(min(rounds, 3), 16_667)],
+    "hosts": lambda rounds: [
+        *hosts.hosts(rounds),
+        *hosts.new_host(min(rounds, 3), 16_667),
+        *writes.at_once(min(rounds, 5)),
+    ],
     "cost": lambda rounds: freshness.cost(min(rounds, 3), _SIZES),
 }
 
@@ -39,6 +43,8 @@ def main() -> None:
         parser.error(f"no such goal: {', '.join(unknown)}")
     if not serving.installed():
         parser.error("wrk is not there. Install it (Debian: apt-get install wrk).")
+    if "hosts" in (given.goals or GOALS) and (missing := writes.missing()):
+        parser.error(missing)
     lines: list[report.Line] = []
     for name in given.goals or GOALS:
         began = time.monotonic()

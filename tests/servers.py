@@ -113,14 +113,15 @@ def kill_group(started: subprocess.Popen[bytes]) -> None:
 
 
 @contextmanager
-def mlflow_server(folder: Path, **more: str) -> Iterator[str]:
-    """A real MLflow over a SQLite store, with more in its environment; its address."""
+def mlflow_server(folder: Path, store: str | None = None, **more: str) -> Iterator[str]:
+    """A real MLflow over a SQLite store or another one, with more in its environment; its address."""
     folder.mkdir(parents=True, exist_ok=True)
     port = free_port()
     env = without_coverage(clean_environment(MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false", **more))
     command = [
         str(Path(sys.executable).parent / "mlflow"), "server", "--host", HOST, "--port", str(port), "--workers", "1",
-        "--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--artifacts-destination", str(folder / "artifacts"),
+        "--backend-store-uri", store or f"sqlite:///{folder}/mlflow.db",
+        "--artifacts-destination", str(folder / "artifacts"),
     ]  # fmt: skip
     with process(command, folder / "mlflow.log", folder, env):
         until(lambda: answers(f"http://{HOST}:{port}/health"), "MLflow")
@@ -136,6 +137,42 @@ def certify(folder: Path) -> None:
         ],
         check=True, cwd=folder, capture_output=True,
     )  # fmt: skip
+
+
+NO_POSTGRES = "PostgreSQL is not there. Install it (Debian: apt-get install postgresql)."
+
+
+def postgres_commands() -> Path | None:
+    """Where PostgreSQL's own commands are, which Debian keeps out of the path."""
+    initdb = shutil.which("initdb")
+    places = [Path(initdb).resolve().parent] if initdb else sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+    return places[-1] if places else None
+
+
+@contextmanager
+def postgres_server(folder: Path) -> Iterator[str]:
+    """A real PostgreSQL with an empty database; its address for SQLAlchemy."""
+    commands, data, port = postgres_commands(), folder / "data", free_port()
+    assert commands, NO_POSTGRES
+    data.mkdir(parents=True)
+    # It refuses to run as root: its package has a user for it, who must be let through to the folder.
+    user = "postgres" if os.getuid() == 0 else None
+    if user:
+        shutil.chown(data, user)
+        for parent in data.parents[:-2]:
+            parent.chmod(parent.stat().st_mode | 0o711)
+    options = ["-D", str(data), "-U", "tower", "--auth=trust", "--no-sync"]
+    subprocess.run([commands / "initdb", *options], user=user, cwd=data, check=True, stdout=subprocess.DEVNULL)
+    command = [str(commands / "postgres"), "-D", str(data), "-h", HOST, "-p", str(port), "-k", str(data)]
+    with (folder / "postgres.log").open("ab") as log:
+        started = subprocess.Popen(command, user=user, cwd=data, stdout=log, stderr=log, start_new_session=True)
+    try:
+        until(lambda: "ready to accept connections" in (folder / "postgres.log").read_text(), "PostgreSQL")
+        yield f"postgresql+psycopg://tower@{HOST}:{port}/postgres"
+    finally:
+        # A fast stop: it waits for no client.
+        started.send_signal(signal.SIGINT)
+        started.wait(30)
 
 
 class Redis:
