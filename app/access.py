@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from apispec import BasePlugin
 from flask import Flask, Response, current_app, g, jsonify, redirect, request, url_for
 from flask_httpauth import HTTPTokenAuth
 from werkzeug.datastructures import Authorization, Headers
@@ -31,6 +32,20 @@ _ROLES_OF_LIBRARY_ROUTES = {
     "api-docs.openapi_redoc": "read",
     "api-docs.openapi_swagger_ui": "read",
 }
+
+
+class WithoutKeys(BasePlugin):
+    """For OpenAPI where the service has no access keys: no operation needs one."""
+
+    def operation_helper(
+        self,
+        path: str | None = None,  # noqa: ARG002 - apispec passes it
+        operations: dict[Any, Any] | None = None,
+        **kwargs: Any,  # noqa: ARG002 - apispec passes them
+    ) -> None:
+        """Change the operations of a path, as apispec is about to add them."""
+        for operation in (operations or {}).values():
+            operation["security"] = []
 
 
 def requires(role: str) -> Callable[[F], F]:

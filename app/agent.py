@@ -33,6 +33,8 @@ def main() -> None:
     def leave_with_the_keeper() -> None:
         while os.read(sys.stdin.fileno(), 1 << 16):
             pass
+        # The master may remove the directory of the counts at any time, and nobody waits for a sweep any more.
+        agent.scheduler.stop()
         # Other workers may still be finishing requests: their calls are answered.
         server.leave(_LEAVING_SECONDS)
 

@@ -7,7 +7,7 @@ from flask import Flask
 from flask.json.provider import JSONProvider
 from flask_cors import CORS
 
-from app.access import everybody, guard, refuse_other_origins
+from app.access import WithoutKeys, everybody, guard, refuse_other_origins
 from app.blueprints import (
     cache,
     dashboard,
@@ -102,7 +102,8 @@ def create_app(
 
 
 def _register_api(app: Flask, settings: Settings) -> None:
-    api = TowerApi(app)
+    plugins = [] if settings.api_tokens_file else [WithoutKeys()]
+    api = TowerApi(app, spec_kwargs={"extra_plugins": plugins})
     api.spec.components.security_scheme(
         "bearer",
         {"type": "http", "scheme": "bearer", "description": "An access key, where the service has keys"},

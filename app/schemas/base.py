@@ -3,7 +3,9 @@
 import re
 from typing import Any
 
-from marshmallow import Schema, fields, validate
+from marshmallow import Schema, ValidationError, fields, validate
+
+from app.domain.registry.names import is_metric_name
 
 # Beyond any list, but small enough that Python can slice by the place of the page's first row.
 _MOST_PAGES = 1_000_000_000
@@ -65,13 +67,14 @@ def metrics(description: str = "Last value of each metric; null for NaN and infi
     )
 
 
-def metric_choice() -> fields.List[str]:
-    """The metrics of a version to read."""
-    return fields.List(
-        fields.String(),
-        load_default=(),
-        metadata=doc("A metric; may be repeated. By default all. Each costs a request to MLflow", ["accuracy"]),
-    )
+def metric_choice(description: str) -> fields.List[str]:
+    """Names of metrics in a query."""
+    return fields.List(fields.String(validate=_metric_name), load_default=(), metadata=doc(description, ["accuracy"]))
+
+
+def _metric_name(value: str) -> None:
+    if not is_metric_name(value):
+        raise ValidationError("This cannot be the name of a metric.")
 
 
 def days_back(example: int, default: int) -> fields.Integer:

@@ -1,21 +1,16 @@
 """Champion against challenger: two versions of one model compared."""
 
-from marshmallow import Schema, ValidationError, fields, validate
+from marshmallow import Schema, fields, validate
 
 from app.domain.comparison.comparison import MOST_MARGIN
 from app.domain.comparison.differences import METHODS
 from app.domain.monitoring.evidence import PRODUCTION, TRAINING
-from app.domain.registry.names import LONGEST_ALIAS, is_metric_name
+from app.domain.registry.names import LONGEST_ALIAS
 from app.domain.registry.stages import STAGES
-from app.schemas.base import DecimalNumber, doc, number, real, text
+from app.schemas.base import DecimalNumber, doc, metric_choice, number, real, text
 from app.schemas.monitoring import direction_field
 
 _WHICH = {"required": "Needed: a version or an alias."}
-
-
-def _metric(value: str) -> None:
-    if not is_metric_name(value):
-        raise ValidationError("This cannot be the name of a metric.")
 
 
 class CompareQuerySchema(Schema):
@@ -40,11 +35,7 @@ class CompareQuerySchema(Schema):
         validate=validate.Range(0, MOST_MARGIN),
         metadata=doc("How much worse the candidate may be, in the unit of the metrics, 0 to 1e9", 0.01),
     )
-    metric = fields.List(
-        fields.String(validate=_metric),
-        load_default=(),
-        metadata=doc("A metric to compare; may be repeated. Every metric named here counts", ["accuracy"]),
-    )
+    metric = metric_choice("A metric to compare; may be repeated. Every metric named here counts")
 
 
 class ComparedVersionSchema(Schema):

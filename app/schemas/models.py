@@ -102,7 +102,7 @@ def query_parts(data: dict[str, Any]) -> dict[str, Any]:
 class DriftQuerySchema(Schema):
     """The metrics, and how many days of them."""
 
-    metric = metric_choice()
+    metric = metric_choice("A metric; may be repeated. By default all. Each costs a request to MLflow")
     days = days_back(30, default=30)
 
 

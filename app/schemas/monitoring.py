@@ -304,7 +304,7 @@ class AcceptedSchema(Schema):
 class SeriesQuerySchema(Schema):
     """The metrics, and how many days of them."""
 
-    metric = metric_choice()
+    metric = metric_choice("A metric; may be repeated. By default all. Each costs a request to MLflow")
     days = days_back(90, default=3650)
 
 

@@ -266,6 +266,8 @@ def test_without_keys_everything_is_open(service: Service, world: MemoryWorld) -
     assert service.register("m").status_code == 201
     assert service.get("/models", headers={"Authorization": "Bearer whatever"}).status_code == 200
     assert service.delete(monitor("m")).status_code == 200
+    operations = [operation for path in document_of(service.app)["paths"].values() for operation in path.values()]
+    assert [operation for operation in operations if "x-role" in operation and operation["security"]] == []
 
 
 def test_openapi_says_of_every_operation_which_role_it_needs(guarded: Service) -> None:

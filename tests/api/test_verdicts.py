@@ -198,6 +198,10 @@ def test_the_series_of_one_metric_and_of_some_days(monitored: Service) -> None:
     monitored.observe("m", metrics={"f1": 0.7}, timestamp=rfc3339(START - 60 * DAY_MS))
     assert set(monitored.json(series("m"))["metrics"]) == {"accuracy", "f1"}
     assert set(monitored.json(series("m") + "?metric=f1")["metrics"]) == {"f1"}
+    for path in (series("m"), "/model/m/drift", "/model/m/compare"):
+        for bad in ("", "../up", "x" * 251):
+            answer = monitored.get(path, query_string={"baseline": "1", "candidate": "2", "metric": bad})
+            assert (answer.status_code, answer.json["detail"].partition(":")[0]) == (400, "metric"), path
     assert [p["value"] for p in monitored.json(series("m") + "?metric=f1")["metrics"]["f1"]["points"]] == [0.7, 0.8]
     assert set(monitored.json(series("m") + "?metric=f1&metric=accuracy")["metrics"]) == {"accuracy", "f1"}
     one = monitored.json(series("m") + "?metric=f1&days=30")["metrics"]["f1"]

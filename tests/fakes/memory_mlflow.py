@@ -507,7 +507,7 @@ class MemoryGateway:
         self._called("is_open")
         if run_id not in self.world.registrations and run_id not in self.world.past:
             raise MlflowMissing("MLflow does not know what was asked for.")
-        return run_id in self.world.registrations
+        return run_id in self.world.registrations and run_id not in self.refused_runs
 
     def open_monitor_run(self, wanted: Registration) -> Registration:
         self._called("open_monitor_run")

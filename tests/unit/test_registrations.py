@@ -1,5 +1,6 @@
 """Registrations under contention: what happens when the list, the lock or MLflow is not to be had."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from app.domain.errors import (
     InvalidInput,
     LockTimeout,
     MlflowDenied,
+    MlflowMissing,
     MlflowRefused,
     MlflowUnavailable,
     NotFound,
@@ -291,3 +293,40 @@ def test_mlflow_is_asked_before_an_observation_is_refused_for_want_of_a_registra
     assert elsewhere.listed() == [1]
     with pytest.raises(NotFound):
         elsewhere.writer.observe("m", "2", [Observation("accuracy", 0.9, gateway.world.now)])
+
+
+WRITES: dict[str, Callable[[Process], object]] = {
+    "remove": lambda process: process.writer.remove("m", "1", "ada"),
+    "observe": lambda process: process.writer.observe("m", "1", [Observation("accuracy", 0.9, 1)]),
+}
+
+
+@pytest.mark.parametrize("experiments", ["none", "refused"])
+@pytest.mark.parametrize("write", WRITES)
+def test_where_mlflow_knows_nothing_at_all_no_registration_counts_as_removed(
+    process: Process, gateway: MemoryGateway, monkeypatch: pytest.MonkeyPatch, write: str, experiments: str
+) -> None:
+    """Something answers RESOURCE_DOES_NOT_EXIST to everything, as a server that is set up wrongly may."""
+
+    def missing(*_: object) -> int:
+        raise MlflowMissing("MLflow does not know what was asked for.")
+
+    process.writer.register("m", "1", "classifier", "ada")
+    with monkeypatch.context() as patch:
+        for method in ("is_open", "log_observations"):
+            patch.setattr(gateway, method, missing)
+        patch.setattr(gateway, "find_registrations", lambda *_: [])
+        patch.setattr(gateway, "ping", missing if experiments == "refused" else lambda: 0)
+        with pytest.raises(MlflowUnavailable, match="empty"):
+            WRITES[write](process)
+    assert process.listed() == [1]
+    assert len(gateway.world.registrations) == 1
+
+
+def test_a_registration_that_a_search_lacks_is_ended_when_it_is_removed(
+    process: Process, gateway: MemoryGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = process.writer.register("m", "1", "classifier", "ada")
+    monkeypatch.setattr(gateway, "find_registrations", lambda *_: [])
+    process.writer.remove("m", "1", "ada")
+    assert set(gateway.world.ended) == {made.monitor_run_id}

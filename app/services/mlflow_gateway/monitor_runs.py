@@ -110,6 +110,7 @@ class MonitorRuns:
 
     def is_open(self, run_id: str) -> bool:
         run = self._calls.call(self._connection.client().get_run, run_id)
+        rows.only(rows.run_id, run, "monitor run")
         return bool(run.info.status == "RUNNING" and run.info.lifecycle_stage == "active")
 
     def sent_ids(self, run_id: str) -> dict[int, list[SentOnce]]:

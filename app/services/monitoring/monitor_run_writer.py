@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from app.domain.errors import (
+    NOTHING_AT_ALL,
     Conflict,
     InvalidInput,
     MlflowMissing,
@@ -131,6 +132,9 @@ class MonitorRunWriter:
         with self._one_at_a_time(name, number):
             open_runs = list(self._gateway.find_registrations(name, number))
             known = self._registrations.known().by_key.get((name, number))
+            listed = {registration.monitor_run_id for registration in open_runs}
+            if known and known.monitor_run_id not in listed and self._is_still_open(known):
+                open_runs.append(known)
             for registration in open_runs:
                 self._end(registration, removed_by, "removed from monitoring")
             gone = [*open_runs, known] if known else open_runs
@@ -198,7 +202,7 @@ class MonitorRunWriter:
                     for sending in group:
                         self._write_together(current, [sending])
                 elif not self._is_logged(current, group):
-                    self._registrations.remove(current.key, {current.monitor_run_id})
+                    self._drop(current)
                     outcome = NotFound(NOT_MONITORED)
         except NotFound as error:
             outcome = error
@@ -256,10 +260,29 @@ class MonitorRunWriter:
         try:
             registration = self._open_run_of(ended)
         except NotFound:
-            self._registrations.remove(ended.key, {ended.monitor_run_id})
+            self._drop(ended)
             raise
         self._registrations.add(registration)
         return registration
+
+    def _drop(self, ended: Registration) -> None:
+        """Take a registration from the list. Raises `MlflowUnavailable` if its run is open after all."""
+        if self._is_still_open(ended):
+            raise MlflowUnavailable("MLflow's answers contradict each other. Try again later.")
+        self._registrations.remove(ended.key, {ended.monitor_run_id})
+
+    def _is_still_open(self, registration: Registration) -> bool:
+        """Whether a monitor run is open that MLflow's searches lack.
+
+        Raises `MlflowUnavailable` where something answers that nothing exists at all.
+        """
+        try:
+            return self._gateway.is_open(registration.monitor_run_id)
+        except MlflowMissing:
+            with suppress(MlflowMissing, MlflowRefused):
+                if self._gateway.ping():
+                    return False
+            raise MlflowUnavailable(NOTHING_AT_ALL) from None
 
     def _open_run_of(self, known: Registration) -> Registration:
         """The registration as MLflow has it. Raises `NotFound`."""
