@@ -4,7 +4,7 @@ BIN := .venv/bin
 SOURCES := app bench config.py wsgi.py gunicorn.conf.py demo tests
 
 .DEFAULT_GOAL := help
-.PHONY: help install run demo test test-long screenshots bench lint format lock sbom clean
+.PHONY: help install run demo test test-long kinds screenshots bench lint format lock sbom clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-11s %s\n", $$1, $$2 }'
@@ -28,6 +28,11 @@ test: .venv/.installed-dev ## Run every test but the long ones, with coverage
 
 test-long: .venv/.installed-dev ## Storms of kill -9, races, a soak (10 minutes; ARGS="--minutes 10" for longer ones)
 	$(BIN)/python -m pytest tests/long -s $(ARGS)
+
+kinds: .venv/.installed-dev ## Run the service on other versions, databases and doors of MLflow (15 minutes, 3 GB in var/kinds; ARGS="-k MariaDB")
+	@-scripts/need.sh nginx
+	@-scripts/need.sh mariadbd mariadb-server-core
+	$(BIN)/python -m pytest tests/kinds -v -rs $(ARGS)
 
 screenshots: .venv/.installed-dev ## Render every page of the demo fleet into docs/images
 	@scripts/need.sh chromium
