@@ -370,6 +370,18 @@ def test_an_old_server_is_read_whole_and_says_what_it_lacks(mlflow_url: str) -> 
         assert reader.server().lacks() == ["logged models", "webhooks", "workspaces"]
 
 
+class KnowingNothing(Proxy):
+    """Answers to everything that it does not exist, as a server that is set up wrongly may."""
+
+    def misbehave(self, request: BaseHTTPRequestHandler, body: bytes) -> None:
+        self.answer(request, 404, b'{"error_code": "RESOURCE_DOES_NOT_EXIST", "message": "no"}')
+
+
+def test_a_server_that_knows_nothing_at_all_is_no_missing_workspace(mlflow_url: str) -> None:
+    with closing(KnowingNothing(mlflow_url)) as server, pytest.raises(MlflowUnavailable, match="every MLflow has"):
+        gateway(server.url, timeout=60).read_inventory()
+
+
 class Denying(Proxy):
     """Answers as MLflow's basic auth does to a user who may not read the experiment of the monitor runs."""
 

@@ -59,7 +59,9 @@ class Registry:
             listed = list(self._all(search, pages.EXPERIMENTS, rows.EXPERIMENT_KEY, shrink=False, view_type=_ALL))
         except MlflowMissing:
             # A search finds nothing or something; only the workspace can be missing.
-            raise MlflowUnavailable(_NO_SUCH_WORKSPACE.format(self._connection.workspace)) from None
+            workspace = self._connection.workspace
+            detail = _NO_SUCH_WORKSPACE.format(workspace) if workspace else NOTHING_AT_ALL
+            raise MlflowUnavailable(detail) from None
         if not listed:
             self._ensure_answer()
         return rows.readable(rows.experiment, listed, "experiment")
