@@ -1,9 +1,12 @@
 """The contract of a gateway to MLflow, kept by the real one, over HTTP and over SQLite, and by the one in memory."""
 
 import itertools
+import sqlite3
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mlflow.exceptions import MlflowException
 
-from app.domain.errors import InvalidInput, MlflowMissing, MlflowRefused, NotFound
+from app.domain.errors import InvalidInput, MlflowMissing, MlflowOverloaded, MlflowRefused, NotFound
 from app.domain.monitoring.evidence import series_by_metric
 from app.domain.monitoring.monitor_runs import VERDICT_METRIC, MonitorState, Verdict
 from app.domain.monitoring.observations import Observation
@@ -21,6 +24,7 @@ from app.domain.registry.models import ModelReading, ModelVersion, RegisteredMod
 from app.domain.registry.names import EVALUATES, is_metric_name
 from app.domain.registry.webhook import EVENTS
 from app.services.mlflow_gateway.gateway import MlflowGateway
+from app.services.mlflow_gateway.store import ensure_store
 from app.wiring.world import now_ms
 from tests.contract.real_world import RealWorld
 from tests.fakes.memory_mlflow import MemoryGateway
@@ -52,9 +56,9 @@ class Case:
         return made
 
 
-def real(uri: str, store: str = "") -> Case:
+def real(uri: str, store: str = "", timeout: int = 10) -> Case:
     experiment = f"control-tower-{uuid.uuid4().hex[:8]}"
-    gateway = MlflowGateway.connect(uri, monitoring_experiment=experiment, clock=now_ms)
+    gateway = MlflowGateway.connect(uri, monitoring_experiment=experiment, clock=now_ms, timeout=timeout)
     return Case(gateway, RealWorld(uri, store), experiment)
 
 
@@ -475,6 +479,39 @@ def test_a_monitor_run_keeps_the_ids_that_observations_were_sent_with_page_by_pa
     assert case.gateway.sent_ids(run) == {**found, 1: pages[1][:1]}
     with pytest.raises(MlflowMissing):
         case.gateway.keep_sent_ids("0" * 32, pages)
+
+
+@pytest.mark.parametrize("kind", ["memory", "sqlite"])
+def test_while_another_program_holds_the_lock_of_the_database_writes_are_refused_and_reads_answered(
+    kind: str, tmp_path: Path
+) -> None:
+    """MLflow waits for the lock for 20 s before it refuses a write."""
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    if kind == "sqlite":
+        ensure_store(uri)
+    case = in_memory() if kind == "memory" else real(uri, timeout=60)
+    name = case.name()
+    case.world.add_version(name)
+    run = case.register(name, 1).monitor_run_id
+    observations = [Observation("accuracy", 1_700_000_000_000, 0.5)]
+    with held(case.gateway, tmp_path / "mlflow.db"):
+        with pytest.raises(MlflowOverloaded):
+            case.gateway.log_observations(run, observations)
+        assert case.gateway.is_open(run)
+    case.gateway.log_observations(run, observations)
+
+
+@contextmanager
+def held(gateway: Any, database: Path) -> Iterator[None]:
+    """Hold the lock of the database, as a program that writes to it does."""
+    if isinstance(gateway, MemoryGateway):
+        gateway.locked = True
+        yield
+        gateway.locked = False
+        return
+    with closing(sqlite3.connect(database)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield
 
 
 def test_what_mlflow_cannot_keep_is_refused_and_nothing_of_it_written(case: Case) -> None:

@@ -1,6 +1,8 @@
 """Registrations under contention: what happens when the list, the lock or MLflow is not to be had."""
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,6 +28,7 @@ from app.services.monitoring.monitor_run_writer import MonitorRunWriter
 from app.services.monitoring.reconciler import Reconciler
 from app.services.monitoring.registration_list import RegistrationList, RegistrationStore
 from tests.fakes.memory_mlflow import MemoryGateway
+from tests.servers import HANGS_AFTER_SECONDS
 from tests.unit.mirrors import RULES, MirrorProcess
 from tests.unit.processes import Processes
 
@@ -280,6 +283,39 @@ def test_a_registration_that_cannot_be_stored_is_known_to_every_worker_at_once(
     processes.free()
     processes.values()
     assert process_over(tmp_path, gateway, locks).listed() == [1, 2]
+
+
+def test_what_mlflow_refuses_of_one_request_is_not_held_against_others_that_are_written_with_it(
+    process: Process, gateway: MemoryGateway
+) -> None:
+    made = process.writer.register("m", "1", "classifier", "ada")
+    # It holds the only turn, so that the others wait.
+    entered, opened = threading.Event(), threading.Event()
+    log = gateway.log_observations
+
+    def held(run_id: str, observations: Sequence[Observation]) -> None:
+        entered.set()
+        assert opened.wait(HANGS_AFTER_SECONDS)
+        log(run_id, observations)
+
+    gateway.log_observations = held  # type: ignore[method-assign]
+
+    def observe(number: int) -> bool:
+        # A metric without a name is what MLflow refuses.
+        metric = "" if number == 2 else "accuracy"
+        try:
+            process.writer.observe("m", "1", [Observation(metric, 1_700_000_000_000 + number, 0.5)])
+        except TowerError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(6) as pool:
+        first = pool.submit(observe, 0)
+        assert entered.wait(HANGS_AFTER_SECONDS)
+        others = [pool.submit(observe, number) for number in (1, 2, 3)]
+        opened.set()
+        assert [first.result(), *(other.result() for other in others)] == [True, True, False, True]
+    assert len(gateway.world.monitor_points[made.monitor_run_id]) == 3
 
 
 def test_mlflow_is_asked_before_an_observation_is_refused_for_want_of_a_registration(

@@ -200,7 +200,10 @@ class MonitorRunWriter:
                 if len(group) > 1 and current.monitor_run_id == registration.monitor_run_id:
                     # The run is open, so MLflow may have refused what one of the requests has.
                     for sending in group:
-                        self._write_together(current, [sending])
+                        try:
+                            self._write_together(current, [sending])
+                        except MlflowUnavailable as error:
+                            sending.outcome = error
                 elif not self._is_logged(current, group):
                     self._drop(current)
                     outcome = NotFound(NOT_MONITORED)
