@@ -82,7 +82,7 @@ def proxy(proxy_of_all: Proxy) -> Iterator[Proxy]:
 
 @pytest.fixture(scope="session")
 def tower_behind_proxy(tmp_path_factory: pytest.TempPathFactory, proxy_of_all: Proxy) -> Iterator[Tower]:
-    with tower(tmp_path_factory.mktemp("proxied"), proxy_of_all.url, **QUIET) as running:
+    with tower(tmp_path_factory.mktemp("proxied"), proxy_of_all.url, covered=True, **QUIET) as running:
         yield running
 
 
@@ -97,12 +97,12 @@ def proxied(tower_behind_proxy: Tower) -> Tower:
 def written_tower(tmp_path_factory: pytest.TempPathFactory, mlflow_url: str) -> Iterator[Tower]:
     """A tower of four workers over the MLflow that tests write to. It asks nothing of its own accord."""
     settings = {"MONITORING_EXPERIMENT": "written", "MLFLOW_REQUEST_TIMEOUT_SECONDS": "30"}
-    with tower(tmp_path_factory.mktemp("written"), mlflow_url, **QUIET, **settings) as running:
+    with tower(tmp_path_factory.mktemp("written"), mlflow_url, covered=True, **QUIET, **settings) as running:
         yield running
 
 
 @pytest.fixture(scope="session")
 def shared_tower(tmp_path_factory: pytest.TempPathFactory, seeded_url: str) -> Iterator[Tower]:
     """A tower of four workers over the seeded MLflow, for tests that only read."""
-    with tower(tmp_path_factory.mktemp("shared"), seeded_url) as running:
+    with tower(tmp_path_factory.mktemp("shared"), seeded_url, covered=True) as running:
         yield running

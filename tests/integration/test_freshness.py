@@ -31,7 +31,8 @@ def seen_by_all(running: Tower, name: str, holds: Callable[[list[dict[str, Any]]
 @pytest.fixture(scope="module")
 def polling(tmp_path_factory: pytest.TempPathFactory, mlflow_url: str) -> Iterator[Tower]:
     """A tower of four workers that polls every two seconds, and sweeps never again."""
-    with tower(tmp_path_factory.mktemp("polling"), mlflow_url, MONITORING_EXPERIMENT="polling", **SETTINGS) as running:
+    settings = SETTINGS | {"MONITORING_EXPERIMENT": "polling"}
+    with tower(tmp_path_factory.mktemp("polling"), mlflow_url, covered=True, **settings) as running:
         yield running
 
 
