@@ -18,6 +18,7 @@ from app.domain.errors import (
     NotFound,
     TowerError,
 )
+from app.domain.monitoring.monitored import first_of_each
 from app.domain.monitoring.observations import Observation
 from app.domain.registry.fleet import Fleet, swept
 from app.domain.registry.models import Inventory, Registration
@@ -179,6 +180,7 @@ def test_a_run_that_the_list_shows_twice_is_not_its_own_double(
     process: Process, gateway: MemoryGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = [process.writer.register("m", version, "classifier", "ada") for version in ("1", "2")]
+    assert first_of_each([made[0], *made, made[1]])[1] == []
     monkeypatch.setattr(gateway, "open_registrations", lambda: [made[0], *made, made[1]])
     process.reconciler.reconcile(fleet_of(gateway))
     assert gateway.world.ended == {}
