@@ -58,6 +58,9 @@ log = logging.getLogger(__name__)
 
 # The interval at which the leftovers of killed processes are removed.
 _TIDY_SECONDS = 60
+# Importing mlflow takes a core for two seconds. A host among several is to have what the others have before that; its
+# jobs and its clients' requests do not wait so long where they need MLflow.
+_WARM_AFTER_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -86,7 +89,10 @@ class Services:
 
 @dataclass(frozen=True)
 class Agent:
-    """The objects of the process that talks to MLflow, with its start and its end."""
+    """The objects of the process that talks to MLflow, with its start and its end.
+
+    MLflow's client is made after `warm_after` seconds, or when it is first needed.
+    """
 
     world: World
     gateway: OwnGateway
@@ -104,6 +110,7 @@ class Agent:
     desk: RegistrationDesk
     scheduler: Scheduler
     jobs: Jobs
+    warm_after: float
 
     @property
     def api(self) -> AgentApi:
@@ -140,11 +147,13 @@ class Agent:
         self.world.instruments.begin()
         # No hook of gunicorn reports the end of an earlier agent, so its counts are folded here.
         self.world.instruments.fold()
-        threading.Thread(target=self.world.gateway.warm, name="mlflow-client", daemon=True).start()
+        self.hosts.start()
+        warming = threading.Timer(self.warm_after, self.world.gateway.warm)
+        warming.name, warming.daemon = "mlflow-client", True
+        warming.start()
         self.detector.start()
         self.announcer.start()
         self.checker.start()
-        self.hosts.start()
         self.scheduler.start(self.jobs)
 
     def stop(self) -> None:
@@ -236,6 +245,7 @@ def build_agent(settings: Settings, world: World) -> Agent:
         RegistrationDesk(own.writer, check_soon, hosts.settle),
         Scheduler(),
         jobs,
+        _WARM_AFTER_SECONDS if many else 0.0,
     )
 
 

@@ -110,7 +110,7 @@ class Hosts:
         self._membership.settle(self._cache.changes_made())
 
     def _beat(self) -> None:
-        while not self._stopping.wait(BEAT_SECONDS):
+        while not self._stopping.is_set():
             try:
                 self._beat_once()
             except Busy:
@@ -118,6 +118,7 @@ class Hosts:
             except Exception:
                 log.exception("This host's beat failed")
             self._note_state()
+            self._stopping.wait(BEAT_SECONDS)
 
     def _beat_once(self) -> None:
         with self._beating:
