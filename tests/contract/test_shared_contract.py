@@ -322,6 +322,21 @@ def test_a_task_for_the_leader_stays_until_it_is_done_and_is_done_again_if_it_wa
     assert len(offered) == 4
 
 
+def test_a_task_that_cannot_be_done_is_dropped_and_ends_no_other(hosts: Callable[[str], Host]) -> None:
+    a = hosts("a")
+    done = []
+
+    def do(kind: str, what: str) -> bool:
+        done.append(what)
+        return int(what) > 0
+
+    for what in ("1", "x" * 9, "2"):
+        a.inbox.add("check", what)
+    a.inbox.take(do)
+    a.inbox.take(do)
+    assert sorted(done) == ["1", "2", "x" * 9]
+
+
 def test_the_rights_that_the_documentation_names_are_enough(redis: Redis, tmp_path: Path) -> None:
     (rights,) = re.findall(r"`(~.+?)`", BY_NAME["hosts.md"].text)
     redis.client().execute_command("ACL", "SETUSER", "tower", "on", ">hunter2", "resetkeys", *rights.split())

@@ -1,9 +1,13 @@
 """Tasks of all hosts for the leader: read a model, check a version, sweep. The leader gets a hint, and also polls."""
 
 import hashlib
+import logging
 from collections.abc import Callable
 
+from app.domain.errors import TowerError
 from app.services.hosts.link import RedisLink
+
+log = logging.getLogger(__name__)
 
 # MLflow repeats a delivery for some minutes.
 _DELIVERY_SECONDS = 900
@@ -34,9 +38,19 @@ class Inbox:
         self._link.run(_ADD, [self._tasks, self._count], _name(kind, what), self._channel)
 
     def take(self, do: Callable[[str, str], bool]) -> None:
-        """Do the waiting tasks, as the leader. A task for which `do` returns False stays until `done`."""
+        """Do the waiting tasks, as the leader. A task for which `do` returns False stays until `done`.
+
+        A task that cannot be done, as one that no host has added, is logged and dropped, and ends no other.
+        """
         for (kind, what), number in self._waiting().items():
-            if do(kind, what):
+            try:
+                is_done = do(kind, what)
+            except TowerError:
+                raise
+            except Exception:
+                log.exception("A task for the leader cannot be done: %.20r", kind)
+                is_done = True
+            if is_done:
                 self.done(kind, what, number)
 
     def number(self, kind: str, what: str = "") -> bytes | None:

@@ -41,7 +41,14 @@ function freshnessTable({ freshness }) {
   return table("Freshness", COLUMNS, Object.entries(freshness).map(tableRow));
 }
 
-function cachePairs({ cache_info: cache, tracking_info: tracking, system_status: status, mlflow_server: server, refresh }) {
+// Only where several hosts serve as one.
+const hostsOf = (hosts) => hosts && {
+  "Hosts": `${hosts.alive} alive; ${hosts.leader ?? "none"} leads`,
+  "Redis": hosts.redis,
+};
+
+function cachePairs(info, hosts) {
+  const { cache_info: cache, tracking_info: tracking, system_status: status, mlflow_server: server, refresh } = info;
   const { persistence } = cache;
   const kibibytes = Math.ceil((persistence.cache_file_size_bytes ?? 0) / 1024);
   return pairs({
@@ -60,6 +67,7 @@ function cachePairs({ cache_info: cache, tracking_info: tracking, system_status:
     "MLflow's version": server.version ?? "unknown",
     ...(server.lacks.length ? { "Not in this version of MLflow": server.lacks.join(", ") } : {}),
     ...(server.other_workspaces.length ? { "Workspaces not shown here": server.other_workspaces.join(", ") } : {}),
+    ...hostsOf(hosts),
   });
 }
 
@@ -80,7 +88,8 @@ function drawSystem() {
   part(freshness, async (signal) => {
     const { body } = await get("/cache/info", signal);
     show(freshness, freshnessTable(body));
-    show(cache, cachePairs(body));
+    const { body: health } = await get("/health", signal);
+    show(cache, cachePairs(body, health.hosts));
   }, { seconds: 5, of: always });
   part(config, async (signal) => {
     const { body } = await get("/config", signal);
