@@ -236,7 +236,7 @@ def tree(pid: int) -> list[int]:
 
 
 def agents(running: "Tower") -> list[int]:
-    """The processes that talk to MLflow: one, or none for a second after it was killed."""
+    """The process that talks to MLflow; while another takes its place there may be none, or two."""
     found = []
     for pid in tree(running.process.pid):
         with suppress(OSError):

@@ -139,6 +139,24 @@ def test_of_200_registrations_of_one_version_over_three_hosts_one_is_taken_and_4
     until(lambda: tags(hosts[0]) == tags(hosts[1]) == tags(hosts[2]), "the same ETags on every host")
 
 
+def test_observations_that_reach_several_hosts_with_one_id_count_once(hosts: list[Host], seeded_url: str) -> None:
+    path = "/models/seed-00215/1"
+    assert hosts[0].tower.register("seed-00215").status_code == 201
+    # Without a time of its own a value gets that of its arrival, so each arrival would be another point.
+    sent = {"id": "batch 1", "metrics": {"accuracy": 0.94}}
+
+    def send(host: Host, _: int) -> int:
+        return host.tower.post(f"{path}/observations", json=sent).status_code
+
+    answers = at_once(hosts, 30, send)
+    assert (answers[201] > 0, set(answers) <= {201, 503}) == (True, True), answers
+    for host in hosts:
+        until(lambda host=host: send(host, 0) == 201, "a host that takes it")
+    run_id = hosts[1].tower.get(f"{path}/monitor").json()["monitor_run_id"]
+    points = MlflowClient(seeded_url, seeded_url).get_metric_history(run_id, "accuracy")
+    assert [point.value for point in points] == [0.94]
+
+
 def test_a_verdict_and_a_delivery_show_on_every_host_whichever_took_them(hosts: list[Host], seeded_url: str) -> None:
     name, start = "seed-00210", now_ms() - 60 * DAY_MS
     path = f"/models/{name}/1"

@@ -13,8 +13,7 @@ import requests
 from mlflow import MlflowClient
 
 from tests.contract.real_world import RealWorld
-from tests.long.processes import agents
-from tests.servers import Proxy, Tower, tower, until
+from tests.servers import Proxy, Tower, agents, tower, until
 
 AT_ONCE = 300
 

@@ -25,17 +25,6 @@ def workers(running: Tower) -> list[int]:
     return children(running.process.pid)
 
 
-def agents(running: Tower) -> list[int]:
-    """The process that talks to MLflow; while one takes another's place there may be none, or two."""
-    # A worker starts it from whichever of its threads.
-    tasks = [task for worker in workers(running) for task in Path(f"/proc/{worker}/task").glob("*/children")]
-    found: list[int] = []
-    for task in tasks:
-        with suppress(OSError):
-            found += [int(one) for one in task.read_text().split()]
-    return found
-
-
 def use_of(process: int) -> Use:
     status = Path(f"/proc/{process}/status").read_text().splitlines()
     (kib,) = [int(line.split()[1]) for line in status if line.startswith("VmRSS:")]

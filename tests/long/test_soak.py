@@ -9,8 +9,8 @@ from pathlib import Path
 
 from app.domain.times import rfc3339
 from app.wiring.world import now_ms
-from tests.long.processes import Use, agents, use_of, workers
-from tests.servers import Tower, tower
+from tests.long.processes import Use, use_of, workers
+from tests.servers import Tower, agents, tower
 
 CLIENTS = 4
 # What is kept is full by then: buffers of the allocator, pools of connections, histories, encoded answers.

@@ -16,8 +16,8 @@ from mlflow import MlflowClient
 
 from app.domain.times import rfc3339
 from app.wiring.world import now_ms
-from tests.long.processes import agents, workers
-from tests.servers import HANGS_AFTER_SECONDS, HOST, Tower, answers, free_port, tower, until
+from tests.long.processes import workers
+from tests.servers import HANGS_AFTER_SECONDS, HOST, Tower, agents, answers, free_port, tower, until
 
 WRITERS = 6
 LEAST_KILLED = 6
