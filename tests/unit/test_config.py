@@ -1,5 +1,6 @@
 """Settings: their defaults, where they come from, and what stops the start."""
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -212,7 +213,12 @@ def test_an_url_that_apprise_does_not_understand_stops_the_start_and_is_not_show
         ("mysql+nobody://ada:hunter2@h/mlflow", "no such database"),
     ],
 )
-def test_a_database_without_its_driver_stops_the_start_with_what_to_install(uri: str, named: str) -> None:
+def test_a_database_without_its_driver_stops_the_start_with_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, uri: str, named: str
+) -> None:
+    for driver in ("psycopg", "psycopg2", "MySQLdb", "pymysql"):
+        # The import system takes None for a module that is not there.
+        monkeypatch.setitem(sys.modules, driver, None)
     with pytest.raises(BadSetting) as stopped:
         check_driver(load_settings(mlflow_tracking_uri=uri).tracking_uri)
     line = str(stopped.value.code)
