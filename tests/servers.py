@@ -245,6 +245,14 @@ def agents(running: "Tower") -> list[int]:
     return found
 
 
+def is_running(pid: int) -> bool:
+    """Whether a process has not ended; that of one which nobody waited for still has an entry."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
 class Tower:
     """A running tower: its address, log, and ways to ask and to kill it."""
 
@@ -307,7 +315,14 @@ def tower(
         page = "/readyz" if ready else "/livez"
         until(lambda: answers(running.url + page) or started.poll() is not None, f"tower {page}")
         assert started.poll() is None, running.text()
-        yield running
+        try:
+            yield running
+        finally:
+            if covered:
+                # What the agent covered is saved when it ends, which is after its master.
+                left = agents(running)
+                started.terminate()
+                until(lambda: not any(is_running(pid) for pid in left), "the end of the agent")
 
 
 class Proxy:
@@ -404,15 +419,17 @@ class Proxy:
             self.answer(request, 503, b"")
         elif self.mode == "empty":
             self.answer(request, 200, b"{}")
+        elif self.loses and self.loses in body:
+            self.asked(request, body)
+            with self.holding():
+                self.closing.wait(_HELD_AT_MOST_SECONDS)
         else:
-            answer = self.forward(request, body)
-            if self.loses and self.loses in body:
-                with self.holding():
-                    self.closing.wait(_HELD_AT_MOST_SECONDS)
-            else:
-                self.answer(request, *answer)
+            self.forward(request, body)
 
-    def forward(self, request: BaseHTTPRequestHandler, body: bytes) -> tuple[int, bytes, str]:
+    def forward(self, request: BaseHTTPRequestHandler, body: bytes) -> None:
+        self.answer(request, *self.asked(request, body))
+
+    def asked(self, request: BaseHTTPRequestHandler, body: bytes) -> tuple[int, bytes, str]:
         """MLflow's answer: status, body, type."""
         headers = {k: v for k, v in request.headers.items() if k.lower() not in ("host", "connection")}
         with closing(http.client.HTTPConnection(self.target, timeout=120)) as connection:

@@ -1,0 +1,81 @@
+"""Two hosts that share a real Redis, with their agents in this process and an MLflow in memory."""
+
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from app.domain.registry.fleet import Edition
+from app.services.host.file_cache import FileCache
+from app.services.host.marks import Marks
+from app.wiring.world import Host
+from tests.api.service import Service
+from tests.fakes.memory_mlflow import MemoryGateway
+from tests.fakes.memory_world import memory_world
+from tests.servers import Redis, until
+
+
+def service_of(directory: Path, gateway: MemoryGateway, redis: Redis, port: int) -> Service:
+    descriptor = os.memfd_create("marks")
+    os.pwrite(descriptor, bytes(8192), 0)
+    marks, cache = Marks(descriptor), directory / "cache"
+    world = replace(
+        memory_world(directory, gateway),
+        cache=FileCache(cache, marks),
+        host=Host(directory / "locks", directory / "sockets", cache, marks),
+        monotonic=time.monotonic,
+    )
+    made = Service(directory, gateway, world, redis_url=redis.url, redis_prefix=directory.parent.name, api_port=port)
+    made.agent.hosts.start()
+    made.agent.detector.start()
+    made.agent.checker.start()
+    return made
+
+
+@pytest.fixture
+def both(tmp_path: Path, redis: Redis) -> Iterator[list[Service]]:
+    gateway = MemoryGateway()
+    gateway.world.add_version("m", {"accuracy": 0.5})
+    made = [service_of(tmp_path / name, gateway, redis, port) for name, port in (("a", 8001), ("b", 8002))]
+    until(lambda: all(service.get("/readyz").status_code == 200 for service in made), "both hosts")
+    yield made
+    for service in made:
+        service.agent.hosts.stop()
+        service.agent.detector.stop()
+        service.agent.checker.stop()
+
+
+def test_what_one_takes_the_other_shows_and_the_leader_checks(both: list[Service]) -> None:
+    one, two = both
+    assert one.register("m").status_code == 201
+    assert two.is_monitored("m")
+    assert two.observe("m", metrics={"accuracy": 0.9}).status_code == 201
+    until(lambda: one.verdict("m")["checked_at"] and two.verdict("m")["checked_at"], "a check that both show")
+    one.world.add_version("pushed")
+    trigger = two.agent.api.refresh_trigger
+    assert trigger.pushed("pushed", "delivery 1", one.clock())
+    assert not one.agent.api.refresh_trigger.pushed("pushed", "delivery 1", one.clock())
+    until(lambda: all(("pushed", "1") in each.keys("/models/all") for each in both), "what was delivered")
+    assert trigger.pushed(None, "delivery 2", one.clock())
+    two.refresh()
+    assert one.json("/health")["cache_status"] == two.json("/health")["cache_status"]
+    assert two.remove("m").status_code == 200
+    assert not one.is_monitored("m")
+
+
+def test_another_leads_where_the_leader_leaves_and_what_redis_lost_is_read_again(
+    both: list[Service], redis: Redis
+) -> None:
+    until(lambda: sum(service.agent.hosts.may_lead() for service in both) == 1, "a leader")
+    leader, other = sorted(both, key=lambda service: not service.agent.hosts.may_lead())
+    assert leader.register("m").status_code == 201
+    leader.agent.hosts.stop()
+    until(other.agent.hosts.may_lead, "another leader")
+    before = other.agent.publisher.edition() or Edition()
+    redis.client().flushall()
+    until(lambda: (other.agent.publisher.edition() or before).series != before.series, "a new series")
+    until(lambda: other.json("/health")["hosts"]["redis"] == "connected")
+    assert other.is_monitored("m")
