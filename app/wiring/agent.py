@@ -268,6 +268,7 @@ def _led(
     historian: Historian,
 ) -> tuple[RefreshTrigger, Callable[[str, int], None]]:
     """Hand the leader its work. Returns what passes the work of a host on to the leader."""
+    # It imports redis-py, which a host that is alone does without.
     from app.services.monitoring.leader_tasks import HostsTriggers, LeaderTasks  # noqa: PLC0415
 
     many.hosts.lead_with(

@@ -361,6 +361,7 @@ def test_while_mlflow_cannot_say_who_was_notified_the_message_is_sent(start: Sta
     with receiving() as receiver:
         owe(start(webhook(receiver), notes=notes), [change()])
         until(lambda: noted)
+    assert receiver.names == ["model-0"]
 
 
 def test_a_delivered_change_that_another_host_wrote_later_is_noted_and_not_sent_again(

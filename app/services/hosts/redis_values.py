@@ -23,6 +23,9 @@ _MANY = 16
 # A value that no change names, since its writer died or was refused, expires after this time.
 _UNUSED_SECONDS = 600
 
+# What the script below says of a write that it refused.
+_OTHER_EPOCH, _FENCED = -1, -2
+
 # KEYS: epoch, changes, revisions, then locks. ARGV: the epoch, how many locks, their tokens, the prefix of values, the
 # channel, then for each change its key, and its digest, which is empty where the value is deleted.
 _COMMIT = """
@@ -158,9 +161,9 @@ class RedisValues:
             [self._epoch, self._changes, self._revisions, *(key for key, _ in held)],
             epoch, len(held), *(token for _, token in held), self._prefix, self.channel, *changes,
         )  # fmt: skip
-        if answer[0] == -1:
+        if answer[0] == _OTHER_EPOCH:
             raise OtherEpoch("Redis has lost what it held a moment ago. Try again in some seconds.")
-        if answer[0] == -2:  # noqa: PLR2004
+        if answer[0] == _FENCED:
             raise Fenced("This host was held up, and another one does this now. Try again.")
         numbers = answer[1:]
         return {key: Revision(number, digests[key]) for key, number in zip(digests, numbers, strict=True)}
