@@ -4,9 +4,10 @@ import gc
 
 from app.logs import logging_config
 from app.services.host.marks import shared_marks
-from app.starting import announce, count_together, prepare, process_ended
+from app.starting import announce, count_together, end_in_order, prepare, process_ended
 from config import load_settings
 
+end_in_order()
 count_together()
 # Before any fork, since all workers share it; also with `--reload`, where each worker loads the application.
 shared_marks()

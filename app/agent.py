@@ -11,6 +11,7 @@ import msgspec
 from app.logs import logging_config
 from app.services.agent import Handover, Server
 from app.services.host.marks import Marks
+from app.services.host.temporary_directory import remove_leftovers
 from app.wiring.agent import build_agent
 from app.wiring.world import real_world
 from config import from_json
@@ -36,7 +37,11 @@ def main() -> None:
         # The master may remove the directory of the counts at any time, and nobody waits for a sweep any more.
         agent.scheduler.stop()
         # Other workers may still be finishing requests: their calls are answered.
-        server.leave(_LEAVING_SECONDS)
+        server.wait_for_the_last(_LEAVING_SECONDS)
+        # Whatever this process counted or stored after the master removed its directories made them again.
+        remove_leftovers()
+        # A normal exit would wait for threads that hang in MLflow.
+        os._exit(0)
 
     threading.Thread(target=leave_with_the_keeper, name="lifeline", daemon=True).start()
     agent.start()

@@ -237,8 +237,12 @@ def tree(pid: int) -> list[int]:
 
 def agents(running: "Tower") -> list[int]:
     """The process that talks to MLflow; while another takes its place there may be none, or two."""
+    return agents_of(running.process.pid)
+
+
+def agents_of(master: int) -> list[int]:
     found = []
-    for pid in tree(running.process.pid):
+    for pid in tree(master):
         with suppress(OSError):
             if b"app.agent" in Path(f"/proc/{pid}/cmdline").read_bytes():
                 found.append(pid)

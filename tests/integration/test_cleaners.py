@@ -3,13 +3,28 @@
 import os
 import shutil
 import signal
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.servers import Tower, agents, tower, tree, until
+from tests.servers import (
+    HANGS_AFTER_SECONDS,
+    HOST,
+    ROOT,
+    Tower,
+    agents,
+    agents_of,
+    clean_environment,
+    free_port,
+    process,
+    tower,
+    tree,
+    until,
+    without_coverage,
+)
 
 
 @pytest.fixture
@@ -92,6 +107,27 @@ def test_a_killed_service_leaves_no_process_and_its_files_go_with_the_next_start
             assert own <= whole(temporary)
             until(lambda: len(whole(temporary)) == 2 * len(own), "only what is of the living")
             assert len(last.get("/models").json()) == len(living.get("/models").json()) == 262
+
+
+@pytest.mark.parametrize("moment", ["its first directory is there", "its agent begins"])
+def test_a_service_that_is_stopped_while_it_starts_leaves_no_directory(
+    temporary: Path, tmp_path: Path, seeded_url: str, moment: str
+) -> None:
+    env = clean_environment(
+        TMPDIR=str(temporary), MLFLOW_TRACKING_URI=seeded_url, API_HOST=HOST, API_PORT=str(free_port()),
+        WEB_CONCURRENCY="2", ENABLE_CACHE_PERSISTENCE="false",
+    )  # fmt: skip
+    command = [sys.executable, "-m", "gunicorn", "-c", str(ROOT / "gunicorn.conf.py"), "wsgi:app"]
+    with process(command, tmp_path / "log", tmp_path, without_coverage(env)) as started:
+        if moment == "its agent begins":
+            until(lambda: agents_of(started.pid), moment)
+        else:
+            until(lambda: list(temporary.glob("control-tower-run-*")), moment)
+        members = tree(started.pid)
+        started.terminate()
+        assert started.wait(HANGS_AFTER_SECONDS) == 0
+        until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in members), "the end of all processes")
+    assert list(temporary.glob("control-tower-run-*")) == []
 
 
 def whole(temporary: Path) -> set[Path]:

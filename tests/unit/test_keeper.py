@@ -19,7 +19,7 @@ from tests.servers import HANGS_AFTER_SECONDS, until
 
 # An agent that reads what is handed over, answers signs of life until its input ends, and nothing else.
 AGENT = """
-import sys, threading
+import os, sys, threading
 from contextlib import nullcontext
 import msgspec
 from app.services.agent import Handover, Server
@@ -27,7 +27,8 @@ address = msgspec.json.decode(sys.stdin.buffer.readline(), type=Handover).addres
 server = Server(address, lambda seconds: nullcontext(), {})
 threading.Thread(target=server.serve, daemon=True).start()
 sys.stdin.buffer.read()
-server.leave(0)
+server.wait_for_the_last(0)
+os._exit(0)
 """
 
 

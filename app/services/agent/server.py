@@ -1,7 +1,6 @@
 """The agent's server answers calls, each on a thread of its own, until the keeper is gone."""
 
 import logging
-import os
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -74,15 +73,13 @@ class Server:
     def is_alive(self) -> bool:
         return True
 
-    def leave(self, seconds: float) -> None:
-        """End the process when the calls under way are done and no more come, at the latest after `seconds`."""
+    def wait_for_the_last(self, seconds: float) -> None:
+        """Return when the calls under way are done and no more come, at the latest after `seconds`."""
         began = time.monotonic()
         while (now := time.monotonic()) < began + seconds:
             if not self._under_way and now > max(began, self._called_at) + _QUIET_SECONDS:
                 break
             time.sleep(0.02)
-        # A normal exit would wait for threads that hang in MLflow.
-        os._exit(0)
 
     def _answer(self, connection: Connection) -> None:
         with self._counting:

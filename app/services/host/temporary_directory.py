@@ -1,5 +1,7 @@
 """Temporary directories of one gunicorn, removed when it ends. After a kill, a later gunicorn removes them.
 
+The agent is not waited for, and may still write: at its own end it removes what it has made again.
+
 All processes that use such a directory hold a shared flock on it. Forked processes inherit the lock, and the kernel
 releases it however a process ends. A directory without a lock is a leftover. systemd-tmpfiles spares locked ones.
 """
@@ -53,7 +55,7 @@ def remove_leftovers() -> None:
             try:
                 if os.fstat(descriptor).st_uid == os.getuid():
                     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    log.info("Removing %s, which a killed process left behind", directory)
+                    log.info("Removing %s, which no process uses any more", directory)
                     shutil.rmtree(directory, ignore_errors=True)
             finally:
                 os.close(descriptor)
