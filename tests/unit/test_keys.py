@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.services.host.keys import ROLES, AccessKey, BadKeyFile, KeyRing, read_keys
+from tests.servers import HANGS_AFTER_SECONDS
 
 DIGEST = hashlib.sha256(b"ct_secret").hexdigest()
 
@@ -238,6 +240,25 @@ def test_a_file_that_was_gone_for_a_moment_revokes_nobody(file: Path, ticks: Tic
     assert known(ring) == (True, True)
     file.write_text(KEYS)
     assert known(ring) == (True, True)
+
+
+@pytest.mark.parametrize("kind", ["a named pipe", "a device without an end", "a directory"])
+def test_what_is_no_file_in_its_place_holds_up_nobody_and_revokes_nobody(
+    file: Path, ring: KeyRing, kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    file.unlink()
+    if kind == "a named pipe":
+        os.mkfifo(file)
+    elif kind == "a directory":
+        file.mkdir()
+    else:
+        file.symlink_to("/dev/zero")
+    answers: list[tuple[bool, bool]] = []
+    asking = threading.Thread(target=lambda: answers.append(known(ring)), daemon=True)
+    asking.start()
+    asking.join(HANGS_AFTER_SECONDS)
+    assert answers == [(True, True)]
+    assert "last good keys stay" in caplog.text
 
 
 def test_a_change_counts_also_within_one_tick_of_the_file_systems_clock(file: Path, ring: KeyRing) -> None:

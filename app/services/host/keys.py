@@ -131,11 +131,19 @@ def read_keys(path: Path) -> tuple[AccessKey, ...]:
 def _text(path: Path) -> tuple[str, int]:
     """The file's text and its inode. A different inode means that the file was replaced as a whole."""
     try:
-        with path.open(encoding="utf-8") as file:
-            return file.read(), os.fstat(file.fileno()).st_ino
+        with open(path, encoding="utf-8", opener=_without_waiting) as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise BadKeyFile(f"{path} is not a regular file")
+            return file.read(), status.st_ino
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "not UTF-8"
         raise BadKeyFile(f"{path} cannot be read ({reason})") from None
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    # A named pipe without a writer would hold up whoever opens it, and with it every request.
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _keys(text: str) -> tuple[AccessKey, ...]:
