@@ -236,9 +236,10 @@ def test_a_registration_belongs_only_to_the_version_that_it_was_made_for(
     inventory: Inventory, found: list[Registration]
 ) -> None:
     fleet = assemble(inventory)
-    made = {(m.row.name, m.row.version, m.row.created) for m in fleet.models}
+    made = {m.key: m.row.created for m in fleet.models}
     belonging = Monitored({r.key: r for r in found}).of(fleet)
-    assert set(belonging) == {r.key for r in found if (*r.key, r.version_created) in made}
+    # A time of 0 is that of an answer without one.
+    assert set(belonging) == {r.key for r in found if r.key in made and len({made[r.key], r.version_created} - {0}) < 2}
 
 
 @given(st.lists(_registrations, max_size=4), st.booleans())

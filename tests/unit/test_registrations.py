@@ -252,6 +252,26 @@ def test_of_many_registrations_that_a_list_lacks_none_is_dropped_unless_its_run_
     assert len(known) == (24 if is_readable else 30)
 
 
+@pytest.mark.parametrize("created", [0, -1])
+@pytest.mark.parametrize("lacking", ["the registration's", "the version's"])
+def test_a_creation_time_that_an_answer_of_mlflow_lacks_ends_no_registration(
+    process: Process, gateway: MemoryGateway, lacking: str, created: int
+) -> None:
+    row = gateway.world.versions["m", 1]
+    without = replace(row, created=created)
+    gateway.world.versions["m", 1] = row if lacking == "the version's" else without
+    made = process.writer.register("m", "1", "classifier", "ada")
+    gateway.world.versions["m", 1] = without if lacking == "the version's" else row
+    for _ in range(2):
+        fleet = fleet_of(gateway)
+        process.reconciler.reconcile(fleet)
+        assert process.registrations.peek().of(fleet) == {("m", 1): made}
+    assert process.writer.change_settings("m", "1", {"silence_hours": 5}).monitor_run_id == made.monitor_run_id
+    with pytest.raises(InvalidInput):
+        process.writer.register("m", "1", "classifier", "bob")
+    assert gateway.world.ended == {}
+
+
 @pytest.mark.parametrize("refusal", [DENIED, REFUSED, DOWN])
 def test_a_version_that_mlflow_says_nothing_of_is_not_gone_and_holds_up_no_other(
     process: Process, gateway: MemoryGateway, refusal: TowerError

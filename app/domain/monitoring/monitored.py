@@ -21,7 +21,7 @@ class Monitored:
         return {
             key: registration
             for key, registration in self.by_key.items()
-            if (model := fleet.find(*key)) and model.row.created == registration.version_created
+            if (model := fleet.find(*key)) and registration.is_of(model.row)
         }
 
 

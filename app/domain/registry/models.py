@@ -162,6 +162,13 @@ class Registration:
     def key(self) -> VersionKey:
         return self.name, self.version
 
+    def is_of(self, row: ModelVersion) -> bool:
+        """Whether it was made for this version, and not for a deleted version of the same number.
+
+        A creation time that MLflow's answer lacked, which is then 0 or less, proves nothing.
+        """
+        return self.version_created == row.created or min(self.version_created, row.created) <= 0
+
 
 @dataclass(frozen=True, slots=True)
 class Subscription:

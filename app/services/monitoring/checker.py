@@ -193,7 +193,7 @@ class Checker:
 def _row(fleet: Fleet, state: MonitorState) -> ModelVersion | None:
     """The version that a registration was made for; None where it was deleted, even if it was made again."""
     model = fleet.find(*state.registration.key)
-    return model.row if model and model.row.created == state.registration.version_created else None
+    return model.row if model and state.registration.is_of(model.row) else None
 
 
 def _rows(fleet: Fleet, states: Sequence[MonitorState]) -> Mapping[VersionKey, ModelVersion]:

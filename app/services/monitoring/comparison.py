@@ -66,10 +66,8 @@ class Comparison:
     def _registrations(self, models: Sequence[TrackedModel]) -> Mapping[VersionKey, Registration]:
         """The registrations of these versions, without those of deleted versions with the same numbers."""
         kept, _ = first_of_each(self._gateway.open_registrations() or ())
-        created = {model.key: model.row.created for model in models}
-        return {
-            key: registration for key, registration in kept.items() if created.get(key) == registration.version_created
-        }
+        rows = {model.key: model.row for model in models}
+        return {key: registration for key, registration in kept.items() if key in rows and registration.is_of(rows[key])}
 
 
 def _chosen(name: str, versions: Sequence[TrackedModel], text: str) -> TrackedModel:

@@ -73,6 +73,6 @@ class Drift:
 
 def _registration(model: TrackedModel, known: Registration | None) -> Registration:
     row = model.row
-    if known is not None and known.version_created == row.created:
+    if known is not None and known.is_of(row):
         return known
     return Registration(row.name, row.version, "", "", row.created, "", row.created)

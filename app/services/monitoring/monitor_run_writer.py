@@ -315,7 +315,7 @@ class MonitorRunWriter:
     def _refuse_if_listed(self, row: ModelVersion) -> None:
         """Raise `InvalidInput` where the listed registration is open, without waiting for those who register others."""
         known = self._registrations.known().by_key.get((row.name, row.version))
-        if known is not None and known.version_created == row.created:
+        if known is not None and known.is_of(row):
             with suppress(MlflowMissing, MlflowRefused):
                 if self._gateway.is_open(known.monitor_run_id):
                     raise InvalidInput(ALREADY_MONITORED)
@@ -323,7 +323,7 @@ class MonitorRunWriter:
     def _refuse_if_monitored(self, row: ModelVersion) -> None:
         # The list may have a registration that another host has ended, and lack one that another host has made.
         for registration in self._gateway.find_registrations(row.name, row.version):
-            if registration.version_created == row.created:
+            if registration.is_of(row):
                 self._registrations.add(registration)
                 raise InvalidInput(ALREADY_MONITORED)
             self.end(registration, "the model version was deleted and made again")

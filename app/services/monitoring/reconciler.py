@@ -62,6 +62,6 @@ class Reconciler:
     def _end_if_gone(self, registration: Registration) -> None:
         # The fleet may be older than the registration, so MLflow itself is asked.
         row = self._gateway.find_version(registration.name, registration.version)
-        if row is None or row.created != registration.version_created:
+        if row is None or not registration.is_of(row):
             self._writer.end(registration, "the model version no longer exists in MLflow")
             self._registrations.remove(registration.key, {registration.monitor_run_id})

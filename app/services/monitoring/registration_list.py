@@ -115,7 +115,7 @@ class RegistrationList:
         """Whether it was made for the version in the mirror, and not for a deleted version of the same number."""
         fleet = self._mirror.peek()
         model = fleet.find(*registration.key) if fleet else None
-        return model is None or model.row.created == registration.version_created
+        return model is None or registration.is_of(model.row)
 
     def catch_up(self) -> None:
         """Get the list from the agent where it could not be stored."""
