@@ -9,6 +9,10 @@ from app.domain.errors import InvalidInput
 DAY_MS = 86_400_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _WRITTEN = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)\Z", re.ASCII)
+_MONTHS = (
+    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
+    "December",
+)  # fmt: skip
 # Clocks differ: a time is in the future only if it is later than now by more than this.
 TOLERANCE_MS = 300_000
 # The calendar repeats itself after 400 years.
@@ -53,6 +57,13 @@ def day_of(ms: int) -> str:
     cycles, rest = divmod(ms, _CALENDAR_MS)
     day = datetime.fromtimestamp(rest // 1000, UTC)
     return f"{day.year + cycles * _CALENDAR_YEARS:04d}-{day:%m-%d}"
+
+
+def day_in_words(ms: int, now: int) -> str:
+    """The day of `ms`, in UTC: `23 November`, with the year if it is not that of `now`. Any time will do."""
+    year, month, day = day_of(ms).split("-")
+    words = f"{int(day)} {_MONTHS[int(month) - 1]}"
+    return words if year == day_of(now)[:4] else f"{words} {year}"
 
 
 def is_future(ms: int, now: int) -> bool:

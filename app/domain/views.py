@@ -127,6 +127,7 @@ def registration_info(registration: Registration, check: Check, stage: str | Non
         "settings": dict(registration.settings),
         "verdict": check.verdict,
         "since": rfc3339(check.since),
+        "began_at": rfc3339(check.began),
         "reasons": list(check.reasons),
         "checked_at": rfc3339(check.checked_at) if check.checked_at else None,
         "metric": _key_metric_info(key) if key else None,
@@ -146,6 +147,7 @@ def standing_info(
     return {
         "verdict": check.verdict if check else None,
         "since": rfc3339(check.since) if check else None,
+        "began_at": rfc3339(check.began) if check else None,
         "reasons": list(check.reasons) if check else [],
         "registered_by": registration.registered_by if registration else None,
         "metric": _key_metric_info(key) if key else None,

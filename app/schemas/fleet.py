@@ -10,7 +10,7 @@ from app.domain.registry.query import SORTS, FleetQuery
 from app.domain.registry.stages import STAGES
 from app.schemas.base import doc, moment, number, text
 from app.schemas.models import ListQuerySchema, ModelInfoSchema, query_parts
-from app.schemas.monitoring import KeyMetricSchema, reasons_field, verdict_field
+from app.schemas.monitoring import KeyMetricSchema, began_field, reasons_field, verdict_field
 
 _SORTS = (*SORTS, "verdict")
 
@@ -54,6 +54,7 @@ class FleetRowSchema(ModelInfoSchema):
         required=True,
         allow_none=True,
     )
+    began_at = began_field()
     reasons = reasons_field("Why, in words and figures, the worst first; empty if it is not monitored")
     registered_by = text(
         "Who registered it for monitoring; null if nobody did", "data_scientist_john", required=True, allow_none=True

@@ -128,7 +128,14 @@ def verdict_field(description: str, example: str = "drifting", **options: Any) -
     return fields.String(validate=validate.OneOf(VERDICTS), metadata=doc(description, example), **options)
 
 
-_REASONS = ["accuracy 0.871, baseline 0.940 ± 0.012, below for 4 of the last 5 points since 2023-12-03"]
+_REASONS = [
+    "accuracy fell to 0.860 on 5 December; at least 0.898 was expected from its first 20 days (0.940 ± 0.012). "
+    "Below at 4 of the last 5 points since 3 December. Now 0.871."
+]
+
+
+def began_field(description: str = "When the data changed that led to the verdict; null if no rule fired") -> Any:
+    return moment(description, "2023-12-03T00:00:00Z", required=True, allow_none=True)
 
 
 def reasons_field(description: str) -> fields.List[str]:
@@ -160,6 +167,30 @@ class BaselineSchema(Schema):
     n = number("Number of points, without those set aside", 20, required=True)
 
 
+class AlarmSchema(Schema):
+    """What a rule found wrong with a metric."""
+
+    rule = fields.String(
+        required=True,
+        validate=validate.OneOf([rule.name for rule in RULES]),
+        metadata=doc("The rule that fired", "baseline"),
+    )
+    verdict = verdict_field("What follows from this alarm", required=True)
+    value = real("The value farthest out among the last points", 0.86, required=True, allow_none=True)
+    at = moment(
+        "Time of that value; both are null for `silence`", "2023-12-05T00:00:00Z", required=True, allow_none=True
+    )
+    expected_min = real("The least that was expected; null if that side is open", 0.898, required=True, allow_none=True)
+    expected_max = real("The most that was expected; null if that side is open", None, required=True, allow_none=True)
+    began_at = moment("When the data changed", "2023-12-03T00:00:00Z", required=True)
+    fired = number("At how many of the last points the rule fired", 4, required=True)
+    of = number("How many points those are", 5, required=True)
+    excess = real("How far out the value is, in multiples of what was allowed", 1.9, required=True)
+    accumulates = flag(
+        "Whether no value was out by itself, but the cumulative sum of small deviations", False, required=True
+    )
+
+
 class MetricVerdictSchema(Schema):
     """The verdict on one metric."""
 
@@ -180,7 +211,26 @@ class MetricVerdictSchema(Schema):
     last_at = moment("Time of the last value", "2023-12-07T00:00:00Z", required=True, allow_none=True)
     points = number("How many points are judged", 30, required=True)
     recent = recent_field()
+    began_at = began_field()
+    alarms = fields.List(
+        fields.Nested(AlarmSchema), required=True, metadata={"description": "What the rules found, the worst first"}
+    )
     direction = direction_field()
+
+
+_ALARM = {
+    "rule": "baseline",
+    "verdict": "drifting",
+    "value": 0.86,
+    "at": "2023-12-05T00:00:00Z",
+    "expected_min": 0.898,
+    "expected_max": None,
+    "began_at": "2023-12-03T00:00:00Z",
+    "fired": 4,
+    "of": 5,
+    "excess": 1.9,
+    "accumulates": False,
+}
 
 
 class KeyMetricSchema(Schema):
@@ -226,13 +276,17 @@ class MonitoredVersionSchema(Schema):
     settings = _settings(_SETTINGS_DESCRIPTION, required=True)
     verdict = verdict_field("The verdict of its worst metric", required=True)
     since = moment("Since when it has this verdict", "2023-12-06T10:15:00Z", required=True)
+    began_at = began_field()
     reasons = reasons_field("Why, in words and figures, the worst first")
     checked_at = moment("When it was checked last", "2023-12-07T10:15:00Z", required=True, allow_none=True)
     metric = fields.Nested(
         KeyMetricSchema,
         required=True,
         allow_none=True,
-        metadata={"description": "The worst metric, and among equals the best known; null before the first check"},
+        metadata={
+            "description": "The worst metric, which the first reason names; among equals the best known. Null before "
+            "the first check"
+        },
     )
     metrics = fields.Dict(
         keys=fields.String(),
@@ -250,6 +304,8 @@ class MonitoredVersionSchema(Schema):
                     "last_at": "2023-12-07T00:00:00Z",
                     "points": 30,
                     "recent": [0.94, 0.93, 0.871],
+                    "began_at": "2023-12-03T00:00:00Z",
+                    "alarms": [_ALARM],
                     "direction": "higher",
                 }
             },
@@ -330,8 +386,8 @@ class SeriesSchema(Schema):
         metadata=doc(
             "Per metric: `points`, the series that is judged, by time; `reference`, the points shown beside it; "
             f"where each was logged (`source`: {_SOURCES}) and the rules that `fired` there ({_RULES}); "
-            "`population`, `verdict`, `reasons`, `baseline` and its `reach` to either side, `limits`, "
-            "`direction`",
+            "`population`, `verdict`, `reasons`, `began_at`, `alarms`, `baseline` and its `reach` to either "
+            "side, `limits`, `direction`",
             {
                 "accuracy": {
                     "verdict": "drifting",
@@ -344,6 +400,8 @@ class SeriesSchema(Schema):
                     "last": 0.871,
                     "last_at": "2023-12-07T00:00:00Z",
                     "recent": [0.94, 0.93, 0.871],
+                    "began_at": "2023-12-03T00:00:00Z",
+                    "alarms": [_ALARM],
                     "points": [_POINT],
                     "reference": [{**_POINT, "source": "source run", "fired": []}],
                 }
@@ -402,4 +460,5 @@ class EventSchema(Schema):
     by = text("Who did it", "control-tower", required=True, allow_none=True)
     verdict = verdict_field("The new verdict; null for other events", required=True, allow_none=True)
     before = verdict_field("The verdict before; null for other events", "degraded", required=True, allow_none=True)
+    began_at = began_field("When the data changed that led to the verdict; null if that is not known, or no rule fired")
     reasons = reasons_field("Why. The reasons of old changes of verdict are not kept")

@@ -13,7 +13,7 @@ from tests.api.test_verdicts import STEADY, daily
 from tests.fakes.memory_mlflow import MemoryGateway, MemoryWorld
 from tests.unit.series import START
 
-ADDED = {"verdict", "since", "reasons", "registered_by", "metric", "findings"}
+ADDED = {"verdict", "since", "began_at", "reasons", "registered_by", "metric", "findings"}
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def test_a_row_tells_the_verdict_and_the_metric_to_look_at_first(fleet: Service)
     assert {name: value for name, value in found.items() if name not in ADDED} == fleet.row("bad", 2)
     verdict = fleet.verdict("bad", 2)
     assert (found["verdict"], found["since"], found["registered_by"]) == ("drifting", verdict["since"], "ada")
-    assert found["reasons"] == verdict["reasons"]
+    assert (found["reasons"], found["began_at"]) == (verdict["reasons"], verdict["began_at"])
     assert found["findings"] == []
     metric = found["metric"]
     assert (metric["name"], metric["verdict"], metric["direction"]) == ("accuracy", "drifting", "higher")
@@ -62,7 +62,7 @@ def test_what_is_not_monitored_has_no_verdict_and_the_metric_of_its_source_run(f
     found = one(fleet, "bad")
     assert {name: found[name] for name in ADDED} == {
         "verdict": None,
-        "since": None,
+        "since": None, "began_at": None,
         "reasons": [],
         "registered_by": None,
         "metric": {

@@ -44,8 +44,21 @@ def test_a_scoring_job_needs_only_to_send_numbers_to_get_a_verdict(monitored: Se
     found = monitored.verdict("m")
     assert found["verdict"] == "drifting"
     assert found["reasons"] == [
-        "accuracy 0.800, baseline 0.940 ± 0.010, below for 3 of the last 5 points since 2023-10-15"
+        "accuracy fell to 0.800 on 17 October; at least 0.904 was expected from its first 20 days (0.940 ± 0.010). "
+        "Below at 3 of the last 5 points since 15 October. Now 0.800."
     ]
+    began = rfc3339(START - 30 * DAY_MS)
+    assert found["began_at"] == found["metrics"]["accuracy"]["began_at"] == began < found["since"]
+    assert found["metrics"]["accuracy"]["alarms"] == [
+        {
+            "rule": "baseline", "verdict": "drifting", "value": 0.8, "at": rfc3339(START - 28 * DAY_MS),
+            "expected_min": pytest.approx(0.904, abs=1e-3), "expected_max": None, "began_at": began,
+            "fired": 3, "of": 5, "excess": pytest.approx(3.86, abs=0.01), "accumulates": False,
+        }
+    ]  # fmt: skip
+    (fleet,) = monitored.json("/fleet")
+    assert fleet["began_at"] == monitored.json("/monitoring/history")[0]["began_at"] == began
+    assert monitored.json(f"{series('m')}?days=3650")["metrics"]["accuracy"]["began_at"] == began
 
 
 def test_points_in_microseconds_hide_nothing_and_are_shown_nowhere_but_in_a_reason(
@@ -316,7 +329,7 @@ def test_the_history_tells_registrations_verdicts_and_removals_also_of_past_regi
         ("registered", "ada", None),
     ]
     assert events[2]["before"] == "insufficient_data"
-    assert events[2]["reasons"] == ["accuracy 0.990, limit at most 0.500, above since 2023-11-14"]
+    assert events[2]["reasons"] == ["accuracy rose to 0.990 on 14 November; its limit is at most 0.500. Now 0.990."]
     assert len(monitored.json("/monitoring/history")) == 5
     assert len(monitored.json("/monitoring/history?page_size=2")) == 2
     assert monitored.json("/monitoring/history?name=nobody") == []

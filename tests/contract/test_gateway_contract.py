@@ -417,7 +417,7 @@ def test_a_monitor_run_keeps_settings_verdicts_and_who_was_told(case: Case) -> N
     settings = {"limits": {"acc uracy/ü": {"min": 0.5}}, "silence_hours": 48}
     case.gateway.change_settings(made.monitor_run_id, settings)
     at = now_ms()
-    verdicts = (Verdict(at, "degraded", ("accuracy 0.4, limit",), 3), Verdict(at + 1, "drifting", ("worse ±",), 4))
+    verdicts = (Verdict(at, "degraded", ("accuracy 0.4, limit",), 3, 2), Verdict(at + 1, "drifting", ("worse ±",), 4))
     case.gateway.write_verdict(made.monitor_run_id, verdicts[:1], {"slack": 5})
     case.gateway.write_verdict(made.monitor_run_id, verdicts, {})
     case.gateway.mark_notified(made.monitor_run_id, {"slack": at, "mail": 7})

@@ -241,7 +241,7 @@ def test_a_writer_waits_until_every_host_that_beats_has_the_change(hosts: Callab
     assert a.membership.settle(a.cache.changes_made())
 
 
-@pytest.mark.parametrize("planted", [b"", b"junk", b"control-tower 3\n", pickle.dumps(["planted"])])
+@pytest.mark.parametrize("planted", [b"", b"junk", b"control-tower 4\n", pickle.dumps(["planted"])])
 def test_a_value_in_redis_that_was_tampered_with_is_a_miss(
     hosts: Callable[[str], Host], redis: Redis, planted: bytes
 ) -> None:
@@ -371,7 +371,7 @@ def test_hosts_of_two_releases_with_other_formats_share_locks_and_nothing_else(
     hosts: Callable[[str], Host], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     old = hosts("old")
-    monkeypatch.setattr("app.services.hosts.link.FORMAT", 2)
+    monkeypatch.setattr("app.services.hosts.link.FORMAT", 3)
     new = hosts("new")
     assert old.cache.set("key", "old")
     assert new.cache.set("key", "new")

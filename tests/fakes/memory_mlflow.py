@@ -20,7 +20,14 @@ from app.domain.errors import (
 )
 from app.domain.monitoring.evidence import EVALUATION_RUN, LOGGED_MODEL, MONITOR_RUN, SOURCE_RUN
 from app.domain.monitoring.monitor_history import all_changes
-from app.domain.monitoring.monitor_runs import MonitorState, Verdict, evidence_text, verdicts_from, verdicts_text
+from app.domain.monitoring.monitor_runs import (
+    MonitorState,
+    Verdict,
+    began_text,
+    evidence_text,
+    verdicts_from,
+    verdicts_text,
+)
 from app.domain.monitoring.monitored import precedence
 from app.domain.monitoring.observations import Observation
 from app.domain.monitoring.sent_once import PAGES, SentOnce, page_from, page_text
@@ -457,7 +464,7 @@ class MemoryGateway:
         self._called("write_verdict")
         self._live(run_id)
         self.world.verdicts[run_id] = (*self.world.verdicts.get(run_id, ()), verdicts[-1])
-        self.world.tagged[run_id] = verdicts_text(verdicts), evidence_text(verdicts)
+        self.world.tagged[run_id] = verdicts_text(verdicts), evidence_text(verdicts), began_text(verdicts)
         self.world.notified.setdefault(run_id, {}).update(notified)
 
     def mark_notified(self, run_id: str, notified: Mapping[str, int]) -> None:

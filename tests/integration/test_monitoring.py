@@ -71,8 +71,8 @@ def test_what_a_scoring_job_sends_becomes_a_verdict_on_every_worker_in_mlflow_an
         assert running.post(path, json=observed([0.7] * 4, start + 30 * DAY_MS)).status_code == 201
         until(lambda: verdicts(running, "scored") == {"drifting"})
         found = running.get("/models/scored/1/monitor").json()
-        assert "accuracy 0.700, baseline 0.9" in found["reasons"][0]
-        assert "below for 4 of the last 5 points" in found["reasons"][0]
+        assert "accuracy fell to 0.700" in found["reasons"][0]
+        assert "Below at 4 of the last 5 points" in found["reasons"][0]
         # What follows at once goes into one message.
         until(lambda: any("drifting" in body.get("title", "") for body in there.messages))
         until(lambda: "drifting" in changes(there).values())

@@ -107,7 +107,7 @@ def owe(announcer: Announcer, changes: Sequence[VerdictChange]) -> None:
 def test_a_change_arrives_as_json_that_says_it_all(start: Start, noted: Noted) -> None:
     with receiving() as receiver:
         announcer = start(webhook(receiver))
-        owe(announcer, [change(7)])
+        owe(announcer, [change(7, began=START)])
         until(lambda: noted)
     ((path, headers, body),) = receiver.requests
     assert path == "/services/path-token?key=query-token"
@@ -118,13 +118,13 @@ def test_a_change_arrives_as_json_that_says_it_all(start: Start, noted: Noted) -
         "changes": [
             {
                 "name": "model-7", "version": "3", "model_type": "classifier", "verdict": "drifting",
-                "before": "healthy", "since": "2026-11-23T22:38:34.007Z", "reasons": ["accuracy fell"],
-                "monitor_run_id": "run-7",
+                "before": "healthy", "since": "2026-11-23T22:38:34.007Z", "began_at": "2026-11-23T22:38:34Z",
+                "reasons": ["accuracy fell"], "monitor_run_id": "run-7",
             }
         ],
         "more": 0,
     }  # fmt: skip
-    assert noted == [(receiver_id(receiver.url), [change(7)])]
+    assert noted == [(receiver_id(receiver.url), [change(7, began=START)])]
 
 
 @pytest.mark.parametrize(

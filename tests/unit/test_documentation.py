@@ -180,9 +180,12 @@ def _first_column(page: str, heading: str) -> list[str]:
     return [cells[0].strip("`") for found, cells in BY_NAME[page].tables if found == heading]
 
 
-def test_the_top_section_of_the_changelog_is_the_release_that_the_service_shows() -> None:
-    sections = re.findall(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
-    assert sections[0] == RELEASE
+def test_the_newest_release_in_the_changelog_is_the_one_that_the_service_shows() -> None:
+    sections = re.findall(r"^## (\S+) - (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    # What comes after the release stands in one section above it.
+    released = sections[1:] if sections[0][1] == "unreleased" else sections
+    assert released[0][0] == RELEASE
+    assert all(date != "unreleased" for _, date in released)
 
 
 def test_the_script_shows_the_release_and_the_version_of_the_api(tmp_path: Path) -> None:

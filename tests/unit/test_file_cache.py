@@ -116,7 +116,7 @@ def test_a_file_that_is_cut_or_changed_anywhere_is_a_miss(
     assert cache.get("key") is None
 
 
-@pytest.mark.parametrize("prefix", [b"", struct.pack("I", 0), struct.pack("I", 0) + b"control-tower 3\n" + b"\0" * 16])
+@pytest.mark.parametrize("prefix", [b"", struct.pack("I", 0), struct.pack("I", 0) + b"control-tower 4\n" + b"\0" * 16])
 def test_a_planted_pickle_is_a_miss_and_never_runs(
     cache: FileCache, directory: Path, tmp_path: Path, prefix: bytes
 ) -> None:
@@ -134,7 +134,7 @@ def test_a_planted_pickle_is_a_miss_and_never_runs(
 def test_an_old_format_is_a_miss_and_is_written_over(cache: FileCache, directory: Path) -> None:
     cache.set("key", 1)
     file = only_file(directory)
-    file.write_bytes(file.read_bytes().replace(b"control-tower 3", b"control-tower 2"))
+    file.write_bytes(file.read_bytes().replace(b"control-tower 4", b"control-tower 3"))
     assert cache.get("key") is None
     assert cache.set("key", 2)
     assert cache.get("key") == 2
@@ -145,7 +145,7 @@ def test_a_good_checksum_over_what_is_no_json_is_a_miss(directory: Path, cache: 
         def dump(self, value: Any, file: IO[bytes]) -> None:
             import hashlib
 
-            file.write(b"control-tower 3\n" + hashlib.blake2b(value, digest_size=16).digest() + value)
+            file.write(b"control-tower 4\n" + hashlib.blake2b(value, digest_size=16).digest() + value)
 
     cache.serializer = Foreign()  # type: ignore[assignment]
     cache.set("key", b"{no json")

@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 
 from app.domain.monitoring.baselines import figures, first_points, unlike_baseline
 from app.domain.monitoring.check_settings import CheckSettings, check_settings
+from app.domain.monitoring.checks import metric_figures
 from app.domain.monitoring.judging import judge_metric, judge_registration, judge_version
+from app.domain.monitoring.key_metric import worst
 from app.domain.monitoring.verdicts import VersionVerdict
 from app.domain.registry.models import MetricPoint, Registration
 from app.domain.times import DAY_MS, rfc3339
@@ -72,9 +74,62 @@ def test_one_point_out_is_degraded_and_three_of_five_are_drifting_with_reasons_i
     found = judged([*STEADY, 0.94, 0.87, 0.94, 0.87, 0.871])
     assert found.verdict == "drifting"
     assert found.reasons == (
-        "accuracy 0.871, baseline 0.940 ± 0.010, below for 3 of the last 5 points since 2023-12-05",
+        "accuracy fell to 0.870 on 7 December; at least 0.904 was expected from its first 20 days (0.940 ± 0.010). "
+        "Below at 3 of the last 5 points since 5 December. Now 0.871.",
     )
     assert found.fired == {21: ("baseline",), 23: ("baseline",), 24: ("baseline",)}
+
+
+def test_a_reason_names_the_value_that_fired_where_the_last_value_is_inside_again() -> None:
+    found = judged([*STEADY, 0.94, 0.6, 0.7, 0.94])
+    assert found.reasons == (
+        "accuracy fell to 0.600 on 5 December; at least 0.904 was expected from its first 20 days (0.940 ± 0.010). "
+        "Below at 2 of the last 4 points. Now 0.940.",
+    )
+    assert (found.verdict, found.began) == ("degraded", START + 21 * DAY_MS)
+
+
+def test_a_small_shift_began_where_the_data_changed_and_not_where_the_sum_grew_too_large() -> None:
+    found = judged([*STEADY, *[0.91] * 8])
+    assert found.verdict == "drifting"
+    assert found.reasons[0].startswith(
+        "accuracy fell to 0.910 on 11 December, a small deviation that lasts (cumulative sum); about 0.940 was "
+        "expected from its first 20 days (0.940 ± 0.010). Below at 4 of the last 5 points since 4 December."
+    )
+    assert found.began == START + 20 * DAY_MS
+
+
+def test_what_was_expected_says_which_baseline_it_is_from() -> None:
+    every_hour = [replace(point, time=START + n * HOUR_MS) for n, point in enumerate(points([*STEADY, 0.94, 0.5]))]
+    assert "from its first 20 points (" in version_of(every_hour, START + DAY_MS).reasons[0]
+    period = {"from": rfc3339(START), "to": rfc3339(START + 19 * DAY_MS)}
+    assert (
+        "from its points from 14 November to 3 December (" in judged([*STEADY, 0.94, 0.5], baseline=period).reasons[0]
+    )
+
+
+def test_metrics_that_move_together_are_one_reason_and_the_worst_is_the_key_metric() -> None:
+    drops = {"precision": 0.85, "accuracy": 0.8, "f1_score": 0.82}
+    moved = [point for name, low in drops.items() for point in points([*STEADY, *[low] * 5], name)]
+    rmse = points([*STEADY, 0.94, *[1.0] * 4], "rmse")
+    found = version_of([*moved, *rmse], START + 25 * DAY_MS)
+    assert found.reasons == (
+        "accuracy, f1_score and precision fell and rmse rose together since 4 December. Worst is accuracy, "
+        "at 0.800 on 8 December; at least 0.904 was expected from its first 20 days (0.940 ± 0.010). "
+        "Below at 5 of the last 5 points. Now 0.800.",
+    )
+    assert found.began == START + 20 * DAY_MS
+    assert worst({name: metric_figures(metric) for name, metric in found.metrics.items()}) == "accuracy"
+    precision = version_of([*points([*STEADY, *[0.3] * 5], "precision"), *moved[25:]], START + 25 * DAY_MS)
+    assert "Worst is precision" in precision.reasons[0]
+    assert worst({name: metric_figures(metric) for name, metric in precision.metrics.items()}) == "precision"
+
+
+def test_metrics_that_moved_at_other_times_are_reasons_of_their_own() -> None:
+    early, late = points([*STEADY, *[0.5] * 20], "accuracy"), points([*STEADY, *[0.94] * 19, 0.7], "recall")
+    found = version_of([*early, *late], START + 40 * DAY_MS)
+    assert [reason.split()[0] for reason in found.reasons] == ["accuracy", "recall"]
+    assert found.began == START + 20 * DAY_MS
 
 
 def test_a_drop_that_is_over_is_forgotten() -> None:
@@ -109,7 +164,8 @@ def test_limits_and_silence_work_without_a_baseline() -> None:
     found = judged([0.95, 0.8, 0.8, 0.8], limits={"accuracy": {"min": 0.9, "max": 1}})
     assert found.verdict == "drifting"
     assert found.reasons == (
-        "accuracy 0.800, limit at least 0.900 and at most 1.000, below for 3 of the last 4 points since 2023-11-15",
+        "accuracy fell to 0.800 on 17 November; its limit is at least 0.900 and at most 1.000. "
+        "Below at 3 of the last 4 points since 15 November. Now 0.800.",
     )
     assert judged([0.9, 1.0, 0.95], limits={"accuracy": {"min": 0.9, "max": 1}}).verdict == "healthy"
     assert judged([0.9], silence_hours=25).verdict == "healthy"
@@ -145,7 +201,7 @@ def test_points_sent_in_microseconds_hide_no_drift_and_no_silence() -> None:
     ahead = [MetricPoint("run", "accuracy", (late + n) * 1000, 0.94, "monitor run") for n in range(5)]
     found = version_of([*points([*STEADY, *[0.5] * 20]), *ahead], late)
     assert found.verdict == "drifting"
-    assert found.reasons[0].startswith("accuracy 0.500, baseline 0.940 ± 0.010, below for 5 of the last 5 points")
+    assert found.reasons[0].startswith("accuracy fell to 0.500 on 23 December; at least 0.904 was expected")
     assert found.reasons[1].startswith("accuracy: 5 points lie in the future and are left out (first 5")
     assert found.metrics["accuracy"].last == (0.5, START + 39 * DAY_MS)
     assert found.metrics["accuracy"].points == 40
@@ -218,7 +274,8 @@ def test_a_value_far_on_the_better_side_is_degraded_and_asks_about_the_unit() ->
     found = judged([*STEADY, 0.94, 40.0])
     assert found.verdict == "degraded"
     assert found.reasons == (
-        "accuracy 40.000 on 2023-12-05 is far better than its baseline 0.940 ± 0.010. Has its unit changed?",
+        "accuracy rose to 40.000 on 5 December, far better than its first 20 days (0.940 ± 0.010). "
+        "Has its unit changed? Now 40.000.",
     )
     assert found.fired == {21: ("unit",)}
     assert judged([*STEADY, *[40.0] * 10]).verdict == "degraded"
@@ -226,7 +283,7 @@ def test_a_value_far_on_the_better_side_is_degraded_and_asks_about_the_unit() ->
     assert judged([*STEADY, 40.0, *[0.94] * 5]).verdict == "healthy"
     assert judged([*STEADY, 0.94, 1.1]).verdict == "healthy"
     assert judged([*STEADY, 0.94, -1.0], "rmse").verdict == "degraded"
-    assert judged([*STEADY, 0.94, 40.0], "my_score").reasons[0].startswith("my_score 40.000, baseline")
+    assert judged([*STEADY, 0.94, 40.0], "my_score").reasons[0].startswith("my_score rose to 40.000")
     assert judged([*STEADY, 0.94, 40.0, 0.1, 0.1, 0.1]).verdict == "drifting"
 
 

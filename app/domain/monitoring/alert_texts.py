@@ -15,7 +15,7 @@ _ORDER = (DRIFTING, DEGRADED, INSUFFICIENT, HEALTHY)
 _IS = {INSUFFICIENT: "has too little data to be judged"}
 _COUNTED = {INSUFFICIENT: "with too little data"}
 _MOST_VERSIONS, _MOST_REASONS = 20, 3
-_LONGEST_NAME, _LONGEST_REASON = 100, 200
+_LONGEST_NAME, _LONGEST_REASON = 100, 260
 # The beginnings of a mention, a tag, the target of a link, and an address that a chat turns into a link. Apprise
 # escapes plain text for some services (Slack, Telegram, Teams), but not for others (Mattermost, Discord, PagerDuty).
 _MARKUP = re.compile(r"[@<]|\](?=\()|:(?=//)")
@@ -98,4 +98,5 @@ def _lines(state: _State) -> list[str]:
     reasons = [f"- {harmless(reason, _LONGEST_REASON)}" for reason in change.reasons[:_MOST_REASONS]]
     if len(change.reasons) > _MOST_REASONS:
         reasons.append(f"- and {len(change.reasons) - _MOST_REASONS} more reasons")
-    return [f"{_sentence(state)}{was}, since {rfc3339(change.at)}", *reasons]
+    began = f"; the data changed at {rfc3339(change.began)}" if change.began is not None else ""
+    return [f"{_sentence(state)}{was}, since {rfc3339(change.at)}{began}", *reasons]

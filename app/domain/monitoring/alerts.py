@@ -24,7 +24,7 @@ ChangeKey = str
 
 @dataclass(frozen=True, slots=True)
 class VerdictChange:
-    """One change of verdict of a monitored version; times in milliseconds, `evidence` as in `Verdict`."""
+    """One change of verdict of a monitored version; times in milliseconds, `evidence` and `began` as in `Verdict`."""
 
     name: str
     version: int
@@ -35,6 +35,7 @@ class VerdictChange:
     at: int
     reasons: tuple[str, ...]
     evidence: int | None = None
+    began: int | None = None
 
     @property
     def key(self) -> ChangeKey:
@@ -59,7 +60,7 @@ def owed_changes(state: MonitorState, receiver_id: str) -> list[VerdictChange]:
     return [
         VerdictChange(
             registration.name, registration.version, registration.model_type, registration.monitor_run_id,
-            state.before(place), verdict.verdict, verdict.at, verdict.reasons, verdict.evidence,
+            state.before(place), verdict.verdict, verdict.at, verdict.reasons, verdict.evidence, verdict.began,
         )
         for place, verdict in enumerate(state.verdicts)
         if place >= first
@@ -120,6 +121,7 @@ def _row(change: VerdictChange) -> dict[str, Any]:
         "verdict": change.verdict,
         "before": change.before,
         "since": rfc3339(change.at),
+        "began_at": rfc3339(change.began),
         "reasons": list(change.reasons),
         "monitor_run_id": change.monitor_run_id,
     }

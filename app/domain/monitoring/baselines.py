@@ -7,7 +7,7 @@ interval h are widened, since mean and deviation are estimated from n points. De
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -138,17 +138,44 @@ def unlike_baseline(values: Sequence[float], base: BaselineFigures, better: str 
     """
     sides = {HIGHER: (BELOW,), LOWER: (ABOVE,), None: (BELOW, ABOVE)}[better]
     limit, k, h = widened(base.n)
-    scale = base.scale
     deviations: list[str | None] = [None] * len(values)
     for side in sides:
-        sign, total = (-1 if side == BELOW else 1), 0.0
-        for place, value in enumerate(values):
-            z = sign * (value - base.mean) / scale
-            # The control limit already catches a value far out; it must not make the good values after it count.
-            total = min(max(0.0, total + min(z, limit) - k), _CAP * h)
+        for place, (z, total) in enumerate(_sums(values, base, side)):
             if z > limit or (total > h and z > k):
                 deviations[place] = side
     return deviations
+
+
+def change_point(values: Sequence[float], base: BaselineFigures, side: str, place: int) -> int:
+    """The place of the first value that changed, where the value at `place` is the first that deviates to a side.
+
+    A value beyond the control limit is that value itself. Where the cumulative sum deviates, it began to grow earlier:
+    of the values since it was last 0, the most likely one by the mean of those from there on (Pignatiello, Samuel:
+    Journal of Quality Technology 2001).
+    """
+    limit = widened(base.n)[0]
+    steps = list(_sums(values[: place + 1], base, side))
+    if steps[place][0] > limit:
+        return place
+    start = next((earlier + 1 for earlier in range(place - 1, -1, -1) if not steps[earlier][1]), 0)
+    likely, most, total = place, 0.0, 0.0
+    for earlier in range(place, start - 1, -1):
+        total += min(steps[earlier][0], limit)
+        likelihood = max(total, 0.0) ** 2 / (place - earlier + 1)
+        if likelihood > most:
+            likely, most = earlier, likelihood
+    return likely
+
+
+def _sums(values: Sequence[float], base: BaselineFigures, side: str) -> Iterator[tuple[float, float]]:
+    """For each value its distance to a side of the mean, in deviations, and the cumulative sum up to it."""
+    limit, k, h = widened(base.n)
+    sign, scale, total = (-1 if side == BELOW else 1), base.scale, 0.0
+    for value in values:
+        z = sign * (value - base.mean) / scale
+        # The control limit already catches a value far out; it must not make the good values after it count.
+        total = min(max(0.0, total + min(z, limit) - k), _CAP * h)
+        yield z, total
 
 
 def far_better(values: Sequence[float], base: BaselineFigures, better: str | None) -> list[bool]:

@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from app.domain.monitoring.alarms import alarm_info
 from app.domain.monitoring.verdicts import INSUFFICIENT, MetricVerdict, VersionVerdict
 from app.domain.registry.models import Registration
 from app.domain.times import rfc3339
@@ -15,6 +16,7 @@ NOT_YET = "Not checked yet. The first check takes some seconds."
 class Check:
     """The last check of one registration. `since` is when its verdict became what it is; times in milliseconds.
 
+    `began` is when the data changed that led to the verdict, None if no rule fired.
     `ticket` is the number of the reading of its evidence: of two checks, the one with the higher ticket is newer.
     `metrics` are JSON-shaped, as `metric_figures` makes them.
     """
@@ -26,6 +28,7 @@ class Check:
     reasons: Sequence[str] = ()
     metrics: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     ticket: int = 0
+    began: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +46,8 @@ class OpenRuns:
 def check_of(registration: Registration, verdict: VersionVerdict, since: int, now: int, ticket: int = 0) -> Check:
     """The check of a registration that gave a verdict."""
     metrics = {name: metric_figures(metric) for name, metric in verdict.metrics.items()}
-    return Check(registration.monitor_run_id, verdict.verdict, since, now, list(verdict.reasons), metrics, ticket)
+    run_id, reasons = registration.monitor_run_id, list(verdict.reasons)
+    return Check(run_id, verdict.verdict, since, now, reasons, metrics, ticket, verdict.began)
 
 
 def unchecked(registration: Registration) -> Check:
@@ -69,6 +73,8 @@ def metric_figures(metric: MetricVerdict) -> dict[str, Any]:
         "last_at": rfc3339(time),
         "points": metric.points,
         "recent": list(metric.recent),
+        "began_at": rfc3339(metric.began),
+        "alarms": [alarm_info(alarm) for alarm in metric.alarms],
     }
 
 

@@ -1,7 +1,9 @@
 """Judging: applies the rules to a metric and to a model version as a whole."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 
+from app.domain.monitoring.alarms import alarm_in_words, badness, reasons_of
 from app.domain.monitoring.baselines import LEAST_LATER, BaselineFigures, figures, first_points
 from app.domain.monitoring.check_settings import Baseline, CheckSettings, settings_or_default
 from app.domain.monitoring.evidence import Series, is_system_metric, series_by_metric
@@ -16,6 +18,7 @@ from app.domain.monitoring.verdicts import (
     severity,
 )
 from app.domain.registry.models import MetricPoint, Registration, VersionKey
+from app.domain.times import DAY_MS, day_in_words
 
 # How many values a sparkline shows.
 _RECENT = 20
@@ -47,14 +50,16 @@ def judge_version(
     if not any(points.points for points in series.values()):
         quiet = silence("No metric", since, settings, now)
         # If there are points, but all of them are left out for their times, those reasons suffice.
-        why = [quiet] if quiet else [] if misplaced else [no_metric]
-        return VersionVerdict(DEGRADED if quiet else INSUFFICIENT, first_of([*why, *misplaced, *unlogged]), metrics)
-    worst_first = sorted(metrics.values(), key=lambda metric: -severity(metric.verdict))
-    verdict = worst_first[0].verdict
-    decisive = [metric for metric in worst_first if metric.verdict == verdict or severity(metric.verdict) > 1]
-    reasons = [reason for metric in decisive for reason in metric.reasons]
+        why = [alarm_in_words(quiet, now)] if quiet else [] if misplaced else [no_metric]
+        verdict = DEGRADED if quiet else INSUFFICIENT
+        return VersionVerdict(verdict, first_of([*why, *misplaced, *unlogged]), metrics, [quiet] if quiet else [])
+    verdict = max((metric.verdict for metric in metrics.values()), key=severity)
+    alarms = [alarm for metric in metrics.values() for alarm in metric.alarms]
+    reasons = reasons_of(alarms, now)
+    if not alarms:
+        reasons = [reason for metric in metrics.values() if metric.verdict == verdict for reason in metric.reasons]
     more = [reason for reason in misplaced if reason not in reasons]
-    return VersionVerdict(verdict, first_of([*reasons, *more, *unlogged]), metrics)
+    return VersionVerdict(verdict, first_of([*reasons, *more, *unlogged]), metrics, alarms)
 
 
 def judge_registration(
@@ -99,13 +104,12 @@ def judge_metric(
     values = [point.value for point in points if point.value is not None]
     base, later = _baseline(points, values, settings, reference)
     newest = max(point.time for point in (*points, *series.reference))
-    measured = Measured(series.metric, points, values, settings, base, later, newest, now)
+    origin = _origin(points[:later], settings.baseline, now)
+    measured = Measured(series.metric, points, values, settings, base, origin, later, newest, now)
     outcomes = [(rule, outcome) for rule in RULES if (outcome := rule.apply(measured))]
-    alarms = [outcome.alarm for _, outcome in outcomes if outcome.alarm]
+    alarms = sorted((outcome.alarm for _, outcome in outcomes if outcome.alarm), key=badness)
     if alarms:
-        # A stable sort: equal verdicts stay in the order of the rules.
-        alarms.sort(key=lambda alarm: -severity(alarm[0]))
-        verdict, reasons = alarms[0][0], tuple(reason for _, reason in alarms)
+        verdict, reasons = alarms[0].verdict, tuple(alarm_in_words(alarm, now) for alarm in alarms)
     elif outcomes:
         verdict, reasons = HEALTHY, (f"{series.metric} {short(values[-1])}, {_why_healthy(outcomes)}",)
     else:
@@ -119,7 +123,19 @@ def judge_metric(
         baseline=base,
         fired=_fired(outcomes),
         recent=tuple(values[-_RECENT:]),
+        alarms=tuple(alarms),
     )
+
+
+def _origin(baseline: Sequence[MetricPoint], choice: Baseline, now: int) -> str:
+    """Where the points of a baseline are from, in words."""
+    if choice.version is not None:
+        return f"version {choice.version}"
+    if choice.since is not None and choice.until is not None:
+        return f"its points from {day_in_words(choice.since, now)} to {day_in_words(choice.until, now)}"
+    days = [point.time // DAY_MS for point in baseline]
+    is_daily = all(later - earlier == 1 for earlier, later in pairwise(days))
+    return f"its first {len(baseline)} {'days' if is_daily else 'points'}"
 
 
 def _why_healthy(outcomes: Sequence[tuple[Rule, Outcome]]) -> str:

@@ -67,14 +67,23 @@ def key_metric(
 
 
 def worst(checked: Mapping[str, Mapping[str, Any]]) -> str | None:
-    """The metric with the worst verdict; of several, the best known."""
-    return min(checked, key=lambda name: (-severity(checked[name]["verdict"]), *_fame(name)), default=None)
+    """The metric with the worst verdict: of several, the one that is farthest out, and then the best known."""
+
+    def badness(name: str) -> tuple[Any, ...]:
+        figures = checked[name]
+        verdict = figures["verdict"]
+        # The first reason names the same metric: `alarms.badness` sorts alike.
+        excess = max((row["excess"] for row in figures.get("alarms", ()) if row["verdict"] == verdict), default=0)
+        return -severity(verdict), -excess, *fame(name)
+
+    return min(checked, key=badness, default=None)
 
 
 def best_known(names: Iterable[str]) -> str | None:
     """The best known name; system metrics come last."""
-    return min(names, key=_fame, default=None)
+    return min(names, key=fame, default=None)
 
 
-def _fame(name: str) -> tuple[int, bool, str]:
+def fame(name: str) -> tuple[int, bool, str]:
+    """Sorts names of metrics, the best known first, then by name."""
     return _PLACES.get(name, len(_KNOWN)), is_system_metric(name), name

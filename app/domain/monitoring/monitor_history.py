@@ -117,7 +117,7 @@ def run_history(state: MonitorState, *, whole: bool, revision: int) -> RunHistor
     """The history of a monitor run. It leaves out the registration's settings and who was notified."""
     registration = state.registration
     ended = None if state.ended_at is None else [_time(state.ended_at), state.ended_by, state.ended_reason]
-    verdicts = [[_time(change.at), change.verdict, list(change.reasons)] for change in state.verdicts]
+    verdicts = [[_time(change.at), change.verdict, list(change.reasons), change.began] for change in state.verdicts]
     record = [
         registration.monitor_run_id,
         registration.name,
@@ -152,7 +152,7 @@ def state_of(run: RunHistory) -> MonitorState:
     """The state of a monitor run, as far as its history holds it."""
     run_id, name, version, registered_at, by, ended, verdicts, _ = orjson.loads(run.record)
     ended_at, ended_by, reason = ended or (None, None, None)
-    changes = tuple(Verdict(at, verdict, tuple(reasons)) for at, verdict, reasons in verdicts)
+    changes = tuple(Verdict(at, verdict, tuple(reasons), None, began) for at, verdict, reasons, began in verdicts)
     registration = Registration(name, version, "", by, registered_at, run_id, 0)
     return MonitorState(registration, changes, {}, ended_at, ended_by, reason)
 
@@ -179,7 +179,7 @@ def all_changes(kept: Iterable[Verdict], others: Iterable[tuple[int, str]]) -> t
     changes = {(_time(at), verdict): Verdict(_time(at), verdict) for at, verdict in others}
     for change in kept:
         at = _time(change.at)
-        changes[at, change.verdict] = Verdict(at, change.verdict, change.reasons)
+        changes[at, change.verdict] = Verdict(at, change.verdict, change.reasons, None, change.began)
     return tuple(changes[key] for key in sorted(changes))
 
 
@@ -200,6 +200,7 @@ def event_at(state: MonitorState, number: int) -> dict[str, Any]:
     }
     verdict = before = None
     reasons: Sequence[str] = ()
+    began = None
     if number > len(state.verdicts):
         event = {"at": rfc3339(state.ended_at), "event": "removed", "by": state.ended_by}
         reasons = [state.ended_reason] if state.ended_reason else []
@@ -207,6 +208,7 @@ def event_at(state: MonitorState, number: int) -> dict[str, Any]:
         change = state.verdicts[number - 1]
         event = {"at": rfc3339(change.at), "event": "verdict", "by": "control-tower"}
         verdict, before, reasons = change.verdict, state.before(number - 1), change.reasons
+        began = change.began
     return {
         **event,
         "name": registration.name,
@@ -214,6 +216,7 @@ def event_at(state: MonitorState, number: int) -> dict[str, Any]:
         "monitor_run_id": registration.monitor_run_id,
         "verdict": verdict,
         "before": before,
+        "began_at": rfc3339(began),
         "reasons": list(reasons),
     }
 

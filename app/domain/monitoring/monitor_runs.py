@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import orjson
 
-from app.domain.monitoring.verdicts import DEGRADED, DRIFTING, HEALTHY, INSUFFICIENT
+from app.domain.monitoring.verdicts import DEGRADED, DRIFTING, HEALTHY, INSUFFICIENT, VersionVerdict
 from app.domain.registry.models import Registration
 from app.domain.registry.names import LONGEST_TAG
 
@@ -14,7 +14,7 @@ CODES = {INSUFFICIENT: -1.0, HEALTHY: 0.0, DEGRADED: 1.0, DRIFTING: 2.0}
 VERDICTS_BY_CODE = {code: verdict for verdict, code in CODES.items()}
 _MOST_KEPT = 50
 _MOST_REASONS = 5
-_REASON = 240
+_REASON = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,13 +23,15 @@ class Verdict:
 
     `evidence` is the time of the newest metric point that was judged, or a little later where an earlier change to the
     same verdict has the same time. So every host that finds the change has the same `evidence`, and no other change to
-    this verdict has it. It is None where an older version of the service wrote the verdict.
+    this verdict has it. `began` is when the data changed. Both are None where an older version of the service wrote the
+    verdict, and `began` also where no rule fired.
     """
 
     at: int
     verdict: str
     reasons: tuple[str, ...] = ()
     evidence: int | None = None
+    began: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +62,13 @@ class MonitorState:
         """The verdict before `verdicts[place]`."""
         return self.verdicts[place - 1].verdict if place else INSUFFICIENT
 
-    def changed(self, now: int, verdict: str, reasons: tuple[str, ...], newest: int) -> Verdict:
-        """The change to a verdict. `newest` is the time of the newest point judged; times in milliseconds."""
-        used = {earlier.evidence for earlier in self.verdicts if earlier.verdict == verdict}
+    def changed(self, now: int, new: VersionVerdict) -> Verdict:
+        """The change to a new verdict; `now` in milliseconds."""
+        newest = new.newest
+        used = {earlier.evidence for earlier in self.verdicts if earlier.verdict == new.verdict}
         while newest in used:
             newest += 1
-        return Verdict(max(now, self.since + 1), verdict, reasons, newest)
+        return Verdict(max(now, self.since + 1), new.verdict, new.reasons, newest, new.began)
 
 
 def verdicts_text(verdicts: Sequence[Verdict]) -> str:
@@ -87,22 +90,28 @@ def evidence_text(verdicts: Sequence[Verdict]) -> str:
     return orjson.dumps(rows).decode()
 
 
-def verdicts_from(text: str | None, evidence: str | None = None) -> tuple[Verdict, ...]:
-    """The changes that the texts of both tags hold. A text that somebody made unreadable counts as empty."""
-    known = _evidence_from(evidence)
+def began_text(verdicts: Sequence[Verdict]) -> str:
+    """When the data changed before the last changes of verdict, as the text of a tag of its own, like the evidence."""
+    rows = [[change.at, change.began] for change in verdicts[-_MOST_KEPT:] if change.began is not None]
+    return orjson.dumps(rows).decode()
+
+
+def verdicts_from(text: str | None, evidence: str | None = None, began: str | None = None) -> tuple[Verdict, ...]:
+    """The changes that the texts of the tags hold. A text that somebody made unreadable counts as empty."""
+    known, began_at = _times_from(evidence), _times_from(began)
     try:
         rows = orjson.loads(text or "[]")
         return tuple(
-            Verdict(int(at), str(verdict), tuple(map(str, reasons)), known.get(int(at)))
+            Verdict(int(at), str(verdict), tuple(map(str, reasons)), known.get(int(at)), began_at.get(int(at)))
             for at, verdict, reasons in rows
         )
     except (ValueError, TypeError, OverflowError):
         return ()
 
 
-def _evidence_from(text: str | None) -> dict[int, int]:
+def _times_from(text: str | None) -> dict[int, int]:
     try:
-        return {int(at): int(evidence) for at, evidence in orjson.loads(text or "[]")}
+        return {int(at): int(time) for at, time in orjson.loads(text or "[]")}
     except (ValueError, TypeError, OverflowError):
         return {}
 

@@ -13,6 +13,7 @@ RUN_GONE = (
 )
 # Hundreds of metrics may give the same reason.
 _MOST_REASONS = 20
+_MOST_NAMES = 5
 
 
 def short(value: float) -> str:
@@ -23,13 +24,43 @@ def short(value: float) -> str:
 def limits_in_words(limits: Limits) -> str:
     bounds = [f"at least {short(limits.min)}"] if limits.min is not None else []
     bounds += [f"at most {short(limits.max)}"] if limits.max is not None else []
-    return f"limit {' and '.join(bounds)}"
+    return " and ".join(bounds)
 
 
 def baseline_in_words(base: BaselineFigures) -> str:
-    outliers = "1 outlier" if base.set_aside == 1 else f"{base.set_aside} outliers"
-    set_aside = f" ({outliers} set aside)" if base.set_aside else ""
-    return f"baseline {short(base.mean)} ± {short(base.std)}{set_aside}"
+    return f"baseline {short(base.mean)} ± {short(base.std)}{_set_aside(base)}"
+
+
+def expected_in_words(low: float | None, high: float | None, origin: str, base: BaselineFigures) -> str:
+    """What was expected from a baseline whose `origin` says where its points are from; None for an open side."""
+    if low is not None and high is not None:
+        bounds = f"{short(low)} to {short(high)}"
+    elif low is not None:
+        bounds = f"at least {short(low)}"
+    else:
+        bounds = f"at most {short(high)}" if high is not None else f"about {short(base.mean)}"
+    return f"{bounds} was expected from {origin} ({figures_in_words(base)})"
+
+
+def figures_in_words(base: BaselineFigures) -> str:
+    return f"{short(base.mean)} ± {short(base.std)}{', ' if base.set_aside else ''}{_outliers(base)}"
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names as a phrase, at most five of them: `a, b and c`."""
+    more = len(names) - _MOST_NAMES
+    shown = [*names[:_MOST_NAMES], f"{more} more"] if more > 0 else list(names)
+    return " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
+
+
+def _set_aside(base: BaselineFigures) -> str:
+    return f" ({_outliers(base)})" if base.set_aside else ""
+
+
+def _outliers(base: BaselineFigures) -> str:
+    if not base.set_aside:
+        return ""
+    return f"{base.set_aside} {'outlier' if base.set_aside == 1 else 'outliers'} set aside"
 
 
 def without_number(series: Series) -> str:

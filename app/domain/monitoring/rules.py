@@ -6,14 +6,29 @@ the documentation of the API follow from it.
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from app.domain.monitoring.baselines import ABOVE, BELOW, BaselineFigures, far_better, unlike_baseline
+from app.domain.monitoring.alarms import excess_of
+from app.domain.monitoring.baselines import (
+    ABOVE,
+    BELOW,
+    BaselineFigures,
+    change_point,
+    far_better,
+    unlike_baseline,
+)
 from app.domain.monitoring.check_settings import CheckSettings, Limits
-from app.domain.monitoring.reasons import baseline_in_words, limits_in_words, short
-from app.domain.monitoring.verdicts import DEGRADED, DRIFTING
+from app.domain.monitoring.directions import HIGHER, LOWER
+from app.domain.monitoring.reasons import (
+    baseline_in_words,
+    expected_in_words,
+    figures_in_words,
+    limits_in_words,
+    short,
+)
+from app.domain.monitoring.verdicts import DEGRADED, DRIFTING, Alarm
 from app.domain.registry.models import MetricPoint
-from app.domain.times import day_of, rfc3339
+from app.domain.times import day_in_words, rfc3339
 
 _HOUR_MS = 3_600_000
 
@@ -22,7 +37,8 @@ _HOUR_MS = 3_600_000
 class Measured:
     """What a rule looks at: the points of one metric whose value is a number, by time, and their values.
 
-    `baseline` is None where there are too few points for a baseline; `later` is the place of the first point after it.
+    `baseline` is None where there are too few points for a baseline; `origin` says where its points are from, in words,
+    and `later` is the place of the first point after it.
     `newest` is the time of the metric's last point, be it judged or only shown beside the series; `now` is the time of
     the check. Times in milliseconds.
     """
@@ -32,6 +48,7 @@ class Measured:
     values: Sequence[float]
     settings: CheckSettings
     baseline: BaselineFigures | None
+    origin: str
     later: int
     newest: int
     now: int
@@ -41,11 +58,11 @@ class Measured:
 class Outcome:
     """What a rule says about a metric to which it applies.
 
-    `alarm` is a verdict with its reason, None if all is well; `healthy` is then the reason. `fired` are the places of
-    the points at which the rule fired.
+    `alarm` is None if all is well; `healthy` is then the reason. `fired` are the places of the points at which the rule
+    fired.
     """
 
-    alarm: tuple[str, str] | None = None
+    alarm: Alarm | None = None
     fired: Sequence[int] = ()
     healthy: str | None = None
 
@@ -62,13 +79,14 @@ class Rule:
     fires_at_points: bool = True
 
 
-def silence(metric: str, newest: int, settings: CheckSettings, now: int) -> str | None:
-    """The reason if no point came for longer than the settings allow, else None; times in milliseconds."""
+def silence(metric: str, newest: int, settings: CheckSettings, now: int) -> Alarm | None:
+    """The alarm if no point came for longer than the settings allow, else None; times in milliseconds."""
     hours = settings.silence_hours
     if hours is None or now - newest <= hours * _HOUR_MS:
         return None
     allowed = f"{hours:g} {'hour' if hours == 1 else 'hours'}"
-    return f"{metric}: no new point since {rfc3339(newest)}, for longer than {allowed}"
+    sentence = f": no new point since {rfc3339(newest)}, for longer than {allowed}"
+    return Alarm("silence", DEGRADED, metric, newest, sentence=sentence)
 
 
 def _limit(of: Measured) -> Outcome | None:
@@ -78,7 +96,12 @@ def _limit(of: Measured) -> Outcome | None:
         return None
     sides = _outside(of.values, limits)
     words = limits_in_words(limits)
-    return Outcome(_alarm(of, 0, sides, words), _places(sides, 0), f"within its {words}")
+    alarm = _alarm(
+        of, 0, sides,
+        rule="limit", low=limits.min, high=limits.max, expectation=f"its limit is {words}",
+        excess=lambda value: _beyond(value, limits, of.baseline), began=lambda place: place,
+    )  # fmt: skip
+    return Outcome(alarm, _places(sides, 0), f"within its limit {words}")
 
 
 def _baseline(of: Measured) -> Outcome | None:
@@ -86,12 +109,24 @@ def _baseline(of: Measured) -> Outcome | None:
     base = of.baseline
     if base is None:
         return None
-    sides = unlike_baseline(of.values[of.later :], base, of.settings.direction_of(of.metric))
+    better, values = of.settings.direction_of(of.metric), of.values[of.later :]
+    sides = unlike_baseline(values, base, better)
+    low = None if better == LOWER else base.mean - base.reach
+    high = None if better == HIGHER else base.mean + base.reach
+    alarm = _alarm(
+        of, of.later, sides,
+        rule="baseline", low=low, high=high, expectation=expected_in_words(low, high, of.origin, base),
+        excess=lambda value: excess_of(abs(value - base.mean), base.reach),
+        began=lambda place: change_point(values, base, sides[place] or "", place),
+    )  # fmt: skip
+    if alarm and alarm.excess <= 1:
+        expectation = expected_in_words(None, None, of.origin, base)
+        alarm = replace(alarm, accumulates=True, expectation=expectation)
     words = baseline_in_words(base)
     # Beyond reach can only mean better here: on the worse side the rule would have fired.
     beyond = abs(of.values[-1] - base.mean) > max(base.reach, base.std)
     healthy = f"{'better than' if beyond else 'in line with'} {words}"
-    return Outcome(_alarm(of, of.later, sides, words), _places(sides, of.later), healthy)
+    return Outcome(alarm, _places(sides, of.later), healthy)
 
 
 def _unit(of: Measured) -> Outcome | None:
@@ -103,17 +138,24 @@ def _unit(of: Measured) -> Outcome | None:
     if not fired or fired[-1] < len(of.values) - of.settings.n:
         return Outcome(None, fired)
     at = fired[-1]
-    far = f"{of.metric} {short(of.values[at])} on {day_of(of.points[at].time)} is far better than its"
+    value, time = of.values[at], of.points[at].time
+    far = f"{short(value)} on {day_in_words(time, of.now)}, far better than {of.origin} ({figures_in_words(base)})"
+    side = ABOVE if value > base.mean else BELOW
+    sentence = f" {'rose' if side == ABOVE else 'fell'} to {far}. Has its unit changed? Now {short(of.values[-1])}."
+    lately = [place for place in fired if place >= len(of.values) - of.settings.n]
     # Never drifting, however often it fired: the points do not show whether the unit changed or the model improved.
-    return Outcome((DEGRADED, f"{far} {baseline_in_words(base)}. Has its unit changed?"), fired)
+    alarm = Alarm(
+        "unit", DEGRADED, of.metric, of.points[lately[0]].time, value, time, side,
+        out=len(lately), among=min(of.settings.n, len(of.values) - of.later), last=of.values[-1], sentence=sentence,
+    )  # fmt: skip
+    return Outcome(alarm, fired)
 
 
 def _silence(of: Measured) -> Outcome | None:
     """Fires if no point came for longer than the settings allow."""
     if of.settings.silence_hours is None:
         return None
-    quiet = silence(of.metric, of.newest, of.settings, of.now)
-    return Outcome((DEGRADED, quiet) if quiet else None, healthy="logged in time")
+    return Outcome(silence(of.metric, of.newest, of.settings, of.now), healthy="logged in time")
 
 
 RULES = (
@@ -135,24 +177,67 @@ def _places(hits: Sequence[object], start: int) -> list[int]:
     return [place for place, hit in enumerate(hits, start) if hit]
 
 
-def _alarm(of: Measured, start: int, sides: Sequence[str | None], against: str) -> tuple[str, str] | None:
-    """The verdict and its reason if any of the last n points is out: drifting from m points on, else degraded.
+def _beyond(value: float, limits: Limits, base: BaselineFigures | None) -> float:
+    """How far a value is beyond its limits: 1 at the limit, and one more for each distance that a baseline allows.
 
-    `sides` are those of the points from the place `start` on.
+    Without a baseline the size of the limit is the measure.
     """
-    window = [side for side in sides[-of.settings.n :] if side]
-    if not window:
+    bound = limits.min if limits.min is not None and value < limits.min else limits.max
+    distance = abs(value - bound) if bound is not None else 0.0
+    return 1 + excess_of(distance, base.reach if base else abs(bound or 1.0))
+
+
+def _alarm(
+    of: Measured,
+    start: int,
+    sides: Sequence[str | None],
+    *,
+    rule: str,
+    low: float | None,
+    high: float | None,
+    expectation: str,
+    excess: Callable[[float], float],
+    began: Callable[[int], int],
+) -> Alarm | None:
+    """The alarm if any of the last n points is out: drifting from m points on, else degraded.
+
+    `sides` are those of the points from the place `start` on. `began` gives the place where the change began of which a
+    place, counted from `start` likewise, is the first that is out.
+    """
+    n = of.settings.n
+    among = min(n, len(sides))
+    lately = [place for place in range(len(sides) - among, len(sides)) if sides[place]]
+    if not lately:
         return None
-    verdict = DRIFTING if len(window) >= of.settings.m else DEGRADED
-    where = " and ".join(sorted(set(window), reverse=True))
-    began = last = max(place for place, side in enumerate(sides) if side)
-    # Go back to where it began; a gap of more than n good points separates it from an earlier alarm.
+    values, points = of.values[start:], of.points[start:]
+    # Of equal values the latest.
+    worst = max(lately, key=lambda place: (excess(values[place]), place))
+    return Alarm(
+        rule,
+        DRIFTING if len(lately) >= of.settings.m else DEGRADED,
+        of.metric,
+        points[began(_first_out(sides, n))].time,
+        values[worst],
+        points[worst].time,
+        sides[worst],
+        low,
+        high,
+        expectation,
+        len(lately),
+        among,
+        " and ".join(sorted({side for place in lately if (side := sides[place])}, reverse=True)),
+        points[-1].time - points[-among].time,
+        values[-1],
+        excess(values[worst]),
+    )
+
+
+def _first_out(sides: Sequence[str | None], n: int) -> int:
+    """The first place that is out; more than n good points in between separate it from an earlier alarm."""
+    first = last = max(place for place, side in enumerate(sides) if side)
     for place in range(last, -1, -1):
-        if began - place > of.settings.n:
+        if first - place > n:
             break
         if sides[place]:
-            began = place
-    among = min(of.settings.n, len(sides))
-    out = f"{where} for {len(window)} of the last {among} points" if among > 1 else where
-    since = day_of(of.points[start + began].time)
-    return verdict, f"{of.metric} {short(of.values[-1])}, {against}, {out} since {since}"
+            first = place
+    return first

@@ -1,6 +1,6 @@
 """Verdicts: their names and severity, and what a verdict on a metric and on a model version holds."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from app.domain.monitoring.baselines import BaselineFigures
@@ -17,10 +17,44 @@ def severity(verdict: str) -> int:
 
 
 @dataclass(frozen=True, slots=True)
+class Alarm:
+    """One alarm of one rule. Times in milliseconds.
+
+    `value` is the value farthest out among the last points, at the time `at`, on the `side` where it is out; all three
+    are None for an alarm that no point raised. `low` and `high` are the least and the most that was expected, None
+    where that side is open, and `expectation` says in words what was expected from what. `began` is when the data
+    changed. The rule fired at `out` of the last `among` points, on the sides that `where` names, which are the points
+    of the last `span` milliseconds; `last` is the present value. `excess` is the distance of the value in multiples of
+    what was allowed. `accumulates`: no value was out by itself, but their cumulative sum was. `sentence` replaces all
+    words but the name of the metric.
+    """
+
+    rule: str
+    verdict: str
+    metric: str
+    began: int
+    value: float | None = None
+    at: int | None = None
+    side: str | None = None
+    low: float | None = None
+    high: float | None = None
+    expectation: str = ""
+    out: int = 0
+    among: int = 0
+    where: str = ""
+    span: int = 0
+    last: float | None = None
+    excess: float = 0.0
+    accumulates: bool = False
+    sentence: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class MetricVerdict:
     """The verdict on one metric. `last` is the last value and its time in milliseconds; `points` counts those judged.
 
-    `fired` maps the place of a point to the names of the rules that fired there; `recent` are the last values.
+    `fired` maps the place of a point to the names of the rules that fired there; `recent` are the last values; `alarms`
+    are those of the rules, the worst first.
     """
 
     verdict: str
@@ -31,6 +65,12 @@ class MetricVerdict:
     baseline: BaselineFigures | None = None
     fired: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
     recent: tuple[float, ...] = ()
+    alarms: tuple[Alarm, ...] = ()
+
+    @property
+    def began(self) -> int | None:
+        """When the data changed that led to this verdict, in milliseconds; None if no rule fired."""
+        return _began(self.alarms, self.verdict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +80,18 @@ class VersionVerdict:
     verdict: str
     reasons: tuple[str, ...]
     metrics: Mapping[str, MetricVerdict]
+    alarms: Sequence[Alarm] = ()
+
+    @property
+    def began(self) -> int | None:
+        """When the data changed that led to this verdict, in milliseconds; None if no rule fired."""
+        return _began(self.alarms, self.verdict)
 
     @property
     def newest(self) -> int:
         """The time of the newest point judged, in milliseconds; 0 if there is none."""
         return max((metric.last[1] for metric in self.metrics.values() if metric.last), default=0)
+
+
+def _began(alarms: Iterable[Alarm], verdict: str) -> int | None:
+    return min((alarm.began for alarm in alarms if alarm.verdict == verdict), default=None)

@@ -5,7 +5,7 @@ import logging
 
 log = logging.getLogger(__name__)
 
-_MAGIC = b"control-tower 3\n"
+_MAGIC = b"control-tower 4\n"
 _DIGEST_BYTES = 16
 _START = len(_MAGIC) + _DIGEST_BYTES
 

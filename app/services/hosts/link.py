@@ -26,7 +26,7 @@ T = TypeVar("T")
 ANSWER_SECONDS = 1.0
 # A release of the service that stores other values, or in another format, gets a new number here. Its hosts then have
 # values and a leader of their own, beside those of other releases. All releases share the locks on model versions.
-FORMAT = 1
+FORMAT = 2
 
 _DENIED = "denies this user a command that is needed. Check its access list"
 _WORDS: tuple[tuple[type[RedisError], str], ...] = (

@@ -10,7 +10,14 @@ import orjson
 
 from app.domain.errors import MlflowUnavailable
 from app.domain.monitoring.check_settings import settings_text
-from app.domain.monitoring.monitor_runs import MonitorState, Verdict, evidence_text, verdicts_from, verdicts_text
+from app.domain.monitoring.monitor_runs import (
+    MonitorState,
+    Verdict,
+    began_text,
+    evidence_text,
+    verdicts_from,
+    verdicts_text,
+)
 from app.domain.monitoring.sent_once import PAGES, SentOnce, page_from, page_text
 from app.domain.redact import redact
 from app.domain.registry.models import (
@@ -36,7 +43,9 @@ _TAG = "control_tower."
 # The keys that identify MLflow's entities.
 MODEL_KEY, VERSION_KEY, RUN_KEY = attrgetter("name"), attrgetter("name", "version"), attrgetter("info.run_id")
 EXPERIMENT_KEY, LOGGED_MODEL_KEY, WEBHOOK_KEY = map(attrgetter, ("experiment_id", "model_id", "webhook_id"))
-_SETTINGS, _VERDICTS, _EVIDENCE, _NOTIFIED = _TAG + "settings", _TAG + "verdicts", _TAG + "evidence", _TAG + "told."
+_SETTINGS, _VERDICTS, _EVIDENCE, _BEGAN, _NOTIFIED = (
+    _TAG + "settings", _TAG + "verdicts", _TAG + "evidence", _TAG + "began", _TAG + "told.",
+)  # fmt: skip
 _SENT = _TAG + "sent."
 
 
@@ -217,7 +226,7 @@ def monitor_state(row: Any) -> MonitorState:
     ended = row.info.status != "RUNNING"
     return MonitorState(
         registration(row),
-        verdicts_from(tags.get(_VERDICTS), tags.get(_EVIDENCE)),
+        verdicts_from(tags.get(_VERDICTS), tags.get(_EVIDENCE), tags.get(_BEGAN)),
         {key.removeprefix(_NOTIFIED): int(value) for key, value in tags.items() if key.startswith(_NOTIFIED)},
         _time(row.info.end_time) if ended else None,
         _text(tags.get(_TAG + "ended_by", "")) or None if ended else None,
@@ -249,6 +258,7 @@ def verdict_tags(verdicts: Sequence[Verdict], notified: Mapping[str, int]) -> di
         _TAG + "verdict": verdicts[-1].verdict,
         _VERDICTS: verdicts_text(verdicts),
         _EVIDENCE: evidence_text(verdicts),
+        _BEGAN: began_text(verdicts),
         **notified_tags(notified),
     }
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from app.domain.errors import MlflowTooSlow, TowerError
 from app.domain.monitoring.monitor_history import MonitorHistory, completed, merged, run_history, state_of
-from app.domain.monitoring.monitor_runs import MonitorState, Verdict, verdicts_from, verdicts_text
+from app.domain.monitoring.monitor_runs import MonitorState, Verdict, began_text, verdicts_from, verdicts_text
 from app.domain.ports import Clock, Gateway
 from app.domain.registry.models import Registration
 from app.services.mirror.snapshots import Snapshots
@@ -90,7 +90,7 @@ class Historian:
     def judged(self, run_id: str, verdicts: Sequence[Verdict]) -> None:
         """Note the last of these verdicts, which was just written to MLflow."""
         # The verdicts as they will be read back from the run's tag.
-        tagged = verdicts_from(verdicts_text(verdicts))
+        tagged = verdicts_from(verdicts_text(verdicts), began=began_text(verdicts))
         self._note(run_id, lambda state: state and MonitorState(state.registration, tagged))
 
     def ended(self, run_id: str, at: int, by: str, reason: str) -> None:

@@ -71,7 +71,7 @@ class VerdictRecord:
     def _write(self, state: MonitorState, new: VersionVerdict, now: int) -> MonitorState:
         # A receiver that was never notified of this version is notified from this change on.
         notified = {receiver_id: state.since for receiver_id in self._receiver_ids if receiver_id not in state.notified}
-        verdicts = (*state.verdicts, state.changed(now, new.verdict, new.reasons, new.newest))
+        verdicts = (*state.verdicts, state.changed(now, new))
         registration = state.registration
         self._writer.write_verdict(registration.monitor_run_id, verdicts, notified)
         log.info("%s v%d is %s, was %s", *registration.key, new.verdict, state.verdict)

@@ -5,7 +5,7 @@ import { ago, h, named, none, note, number, show, table } from "./dom.js";
 import { list, pager } from "./list.js";
 import { monitorButton } from "./monitor.js";
 import { addressValues, ageNote, always, hasMlflow, inMlflow, onAddress, part, redraw, setAddress } from "./shell.js";
-import { VERDICTS, badge, change, isBad, reasons, spark, word } from "./verdict.js";
+import { VERDICTS, badge, change, isBad, reasons, since, spark, word } from "./verdict.js";
 
 const PAGE_SIZE = 50;
 const MOST_CARDS = 8;
@@ -74,7 +74,7 @@ function drawAttention(rows, total) {
   }
   const card = (row) => h("li", { class: `card ${row.verdict}`, "data-key": keyOf(row) },
     h("div", { class: "grow" },
-      modelLink(row), " ", badge(row.verdict), " ", h("span", { class: "quiet" }, ago(row.since)),
+      modelLink(row), " ", badge(row.verdict), " ", since(row),
       h("div", {}, reasons(row.reasons, row.verdict))),
     row.metric && h("figure", { class: "small" },
       spark(row.metric.recent, row.verdict), h("figcaption", { class: "quiet" }, row.metric.name)));

@@ -30,6 +30,7 @@ function listItem(event, link) {
   return h("li", { "data-key": `${event.at} ${event.event} ${event.monitor_run_id}` },
     h("span", { class: "when" }, ago(event.at)),
     h("div", {},
-      h("span", {}, link(event), " ", what),
+      h("span", {}, link(event), " ", what,
+        event.began_at && h("span", { class: "quiet" }, "; data changed ", ago(event.began_at))),
       event.reasons.length ? h("div", { class: "quiet" }, reasons(event.reasons, event.verdict)) : null));
 }

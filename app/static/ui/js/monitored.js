@@ -6,7 +6,7 @@ import { historyList } from "./history.js";
 import { list, pager } from "./list.js";
 import { monitoringButtons } from "./monitor.js";
 import { addressValues, mayWrite, redraw } from "./shell.js";
-import { badge, change, reasons, spark } from "./verdict.js";
+import { badge, change, reasons, since, spark } from "./verdict.js";
 
 const PAGE_SIZE = 50;
 const MOST_EVENTS = 30;
@@ -43,7 +43,7 @@ function tableRow(row) {
     cells: [
       [versionLink(row.model_name, row.model_version), h("div", { class: "quiet" },
         [row.stage === "None" ? null : row.stage, row.model_type].filter(Boolean).join(", "))],
-      [badge(row.verdict), " ", h("span", { class: "quiet" }, ago(row.since))],
+      [badge(row.verdict), " ", since(row)],
       reasons(row.reasons, row.verdict),
       metric.name ? [h("span", { class: "quiet" }, `${metric.name} `), number(metric.last)] : none(),
       change(metric),

@@ -1,6 +1,6 @@
 // Verdicts: always a sign, a word and a colour.
 
-import { h, none, number, svg } from "./dom.js";
+import { ago, h, none, number, svg } from "./dom.js";
 import { choices } from "./shell.js";
 
 // A verdict without a sign of its own has the sign for "not known".
@@ -51,6 +51,11 @@ export function spark(values, verdict) {
   },
   svg("polyline", { points: finite.map((value, index) => `${x(index)},${y(value)}`).join(" ") }),
   svg("circle", { cx: x(last), cy: y(finite[last]), r: 2.5 }));
+}
+
+// When the verdict became what it is, and when the data changed that led to it.
+export function since(row) {
+  return h("span", { class: "quiet" }, ago(row.since), row.began_at && ["; data changed ", ago(row.began_at)]);
 }
 
 const MOST_REASONS = { bad: 3, other: 1 };

@@ -7,6 +7,8 @@ import { moreButton } from "../list.js";
 import { addressValues, filters, onAddress, part, setAddress } from "../shell.js";
 import { VERDICTS, badge } from "../verdict.js";
 
+// Where the values of a line are from, by its population.
+const ORIGINS = { production: "production", training: "offline" };
 const MOST_LINES = 5;
 const MOST_CHIPS = 20;
 const MOST_POINTS = 100;
@@ -170,7 +172,7 @@ function legendItem({ registrations }, line, index) {
   const facts = [
     line.baseline && `baseline ${number(line.baseline.mean)} ± ${number(line.baseline.std)}`,
     limits(line.limits),
-    line.population,
+    ORIGINS[line.population],
   ].filter(Boolean);
   return h("li", {},
     h("span", { class: `swatch ink-line-${ink}`, "aria-hidden": "true" }, SWATCHES[ink]),

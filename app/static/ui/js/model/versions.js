@@ -4,7 +4,7 @@ import { ago, h, none, number, pairs, table } from "../dom.js";
 import { list } from "../list.js";
 import { monitorButton, monitoringButtons } from "../monitor.js";
 import { always, inMlflow, mayWrite } from "../shell.js";
-import { badge, reasons } from "../verdict.js";
+import { badge, reasons, since } from "../verdict.js";
 
 const STEP = 20;
 const COLUMNS = [
@@ -48,7 +48,7 @@ function tableRow(row, model, mock, changed) {
       row.model_type ?? none(),
       ago(row.creation_timestamp),
       registration
-        ? [badge(registration.verdict), " ", h("span", { class: "quiet" }, ago(registration.since))]
+        ? [badge(registration.verdict), " ", since(registration)]
         : badge(null),
       registration ? reasons(registration.reasons, registration.verdict) : none(),
       details(row, model.name, registration),
