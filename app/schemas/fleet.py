@@ -64,8 +64,8 @@ class FleetRowSchema(ModelInfoSchema):
         required=True,
         allow_none=True,
         metadata={
-            "description": "The worst of the checked metrics, and among equals the best known; before the first check "
-            "the best known metric of the source run. Null if there is no metric"
+            "description": "The worst of the checked metrics, which the first reason names; before the first check the "
+            "best known metric of the source run. Null if there is no metric"
         },
     )
     findings = fields.List(
@@ -84,6 +84,28 @@ def _counts(names: tuple[str, ...], description: str, example: dict[str, int]) -
     )
 
 
+class MissingSchema(Schema):
+    """What versions lack that cannot be judged."""
+
+    what = text("What is missing", "1 point; a baseline needs 10, and 2 later points", required=True)
+    versions = number("How many versions lack it", 500, required=True)
+
+
+class AttentionSchema(Schema):
+    """What needs attention among the monitored versions."""
+
+    message = text(
+        "The state in one sentence. `Nothing needs attention` only if everything that is monitored can be judged",
+        "Nothing is drifting; 500 of 500 cannot be judged yet",
+        required=True,
+    )
+    missing = fields.List(
+        fields.Nested(MissingSchema),
+        required=True,
+        metadata={"description": "What those lack that cannot be judged, the most frequent first, five at most"},
+    )
+
+
 class FleetSummarySchema(Schema):
     """Counts of the whole fleet."""
 
@@ -91,5 +113,6 @@ class FleetSummarySchema(Schema):
     models = number("Registered models", 5, required=True)
     monitored = number("Versions that are monitored", 3, required=True)
     verdicts = _counts(VERDICTS, "Monitored versions by verdict", {"healthy": 2, "drifting": 1})
+    attention = fields.Nested(AttentionSchema, required=True)
     findings = _counts(FINDINGS, "Findings by kind, including those about a model as a whole", {"production_stale": 1})
     stages = _counts(STAGES, "Versions by effective stage", {"None": 7, "Staging": 5, "Production": 3})

@@ -131,9 +131,34 @@ def test_the_summary_counts_versions_by_verdict_finding_and_stage(fleet: Service
         "models": 4,
         "monitored": 4,
         "verdicts": {"drifting": 1, "degraded": 0, "healthy": 1, "insufficient_data": 2},
+        "attention": {
+            "message": "1 drifting; 2 of 4 cannot be judged yet",
+            "missing": [
+                {"what": "1 point; a baseline needs 10, and 2 later points", "versions": 1},
+                {"what": "Not checked yet. The first check takes some seconds.", "versions": 1},
+            ],
+        },
         "findings": {**dict.fromkeys(FINDINGS, 0), "no_owner": 3},
         "stages": {"None": 3, "Staging": 0, "Production": 2, "Archived": 0},
     }
+
+
+def test_nothing_needs_attention_only_where_everything_can_be_judged(service: Service, world: MemoryWorld) -> None:
+    def attention() -> object:
+        return service.json("/fleet/summary")["attention"]
+
+    assert attention() == {"message": "Nothing is monitored yet", "missing": []}
+    for name in ("a", "b"):
+        world.add_version(name)
+        service.register(name)
+    service.observe("a", observations=daily([*STEADY, 0.94, 0.95]))
+    service.observe("b", observations=daily([0.9]))
+    service.check()
+    missing = [{"what": "1 point; a baseline needs 10, and 2 later points", "versions": 1}]
+    assert attention() == {"message": "Nothing is drifting; 1 of 2 cannot be judged yet", "missing": missing}
+    service.observe("b", observations=daily([*STEADY, 0.94, 0.95])[1:])
+    service.check()
+    assert attention() == {"message": "Nothing needs attention", "missing": []}
 
 
 @pytest.mark.parametrize("path", ["/fleet", "/fleet/summary", "/fleet?sort=verdict"])

@@ -52,6 +52,11 @@ class VerdictIndex:
         registration = self._registrations.get(model.key)
         return last_check(self._known, registration) if registration else None
 
+    @property
+    def checks(self) -> list[Check]:
+        """The last checks of the monitored versions."""
+        return [check for check in self._checks if check is not None]
+
     def findings(self, model: TrackedModel) -> Sequence[str]:
         """The kinds of findings that name a version."""
         return self._kinds().get(model.key, ())

@@ -9,6 +9,7 @@ import orjson
 
 from app.domain.errors import TowerError
 from app.domain.findings import FINDINGS, FindingsQuery, finding_info, matching
+from app.domain.monitoring.attention import attention
 from app.domain.monitoring.verdicts import VERDICTS
 from app.domain.ports import Clock
 from app.domain.registry.fleet import Fleet
@@ -197,11 +198,13 @@ def _with(row: bytes, more: dict[str, Any]) -> bytes:
 
 def _fleet_summary(now: CheckedGeneration) -> dict[str, Any]:
     fleet, kinds = now.of.fleet, Counter(finding.finding for finding in now.of.findings)
+    verdicts = {verdict: now.index.count(verdict) for verdict in VERDICTS}
     return {
         "versions": len(fleet.models),
         "models": len(fleet.registered),
         "monitored": len(now.of.registrations),
-        "verdicts": {verdict: now.index.count(verdict) for verdict in VERDICTS},
+        "verdicts": verdicts,
+        "attention": attention(verdicts, now.index.checks),
         "findings": {kind: kinds[kind] for kind in FINDINGS},
         "stages": {stage: fleet.count(stage) for stage in STAGES},
     }

@@ -44,7 +44,7 @@ part(attention, async (signal) => {
   const { body: summary } = await get("/fleet/summary", signal);
   drawTiles(summary);
   const worst = await get(`/fleet?monitored=true&sort=verdict&page_size=${MOST_CARDS}`, signal);
-  if (summary.monitored) drawAttention(worst.body, summary.verdicts.drifting + summary.verdicts.degraded);
+  if (summary.monitored) drawAttention(worst.body, summary);
   else await drawFirstSteps(summary, signal);
 }, { of: always });
 
@@ -66,10 +66,17 @@ function drawTiles(summary) {
 
 const modelLink = (row) => h("a", { href: path.model(row.name) }, named(row.name, ` v${row.version}`));
 
-function drawAttention(rows, total) {
+function drawAttention(rows, { verdicts, attention: { message, missing } }) {
   const bad = rows.filter((row) => isBad(row.verdict));
+  const total = verdicts.drifting + verdicts.degraded;
+  const lacking = [
+    note(`${message}.`),
+    missing.length > 0 && h("details", {}, h("summary", {}, "What is missing"),
+      h("ul", {}, missing.map(({ what, versions }) =>
+        h("li", {}, `${versions} ${versions === 1 ? "version" : "versions"}: ${what}`)))),
+  ];
   if (!bad.length) {
-    show(attention, note("No monitored version is drifting or degraded."));
+    show(attention, lacking);
     return;
   }
   const card = (row) => h("li", { class: `card ${row.verdict}`, "data-key": keyOf(row) },
@@ -81,7 +88,8 @@ function drawAttention(rows, total) {
   show(attention,
     h("ul", { class: "cards" }, bad.map(card)),
     total > bad.length
-      && note(`${total - bad.length} more need attention. The tiles above filter the list by verdict.`));
+      && note(`${total - bad.length} more need attention. The tiles above filter the list by verdict.`),
+    missing.length > 0 && lacking);
 }
 
 // Nothing is monitored: offer to monitor the versions in Production.
