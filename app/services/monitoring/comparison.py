@@ -67,7 +67,7 @@ class Comparison:
         """The registrations of these versions, without those of deleted versions with the same numbers."""
         kept, _ = first_of_each(self._gateway.open_registrations() or ())
         rows = {model.key: model.row for model in models}
-        return {key: registration for key, registration in kept.items() if key in rows and registration.is_of(rows[key])}
+        return {key: kept[key] for key, row in rows.items() if key in kept and kept[key].is_of(row)}
 
 
 def _chosen(name: str, versions: Sequence[TrackedModel], text: str) -> TrackedModel:
