@@ -58,8 +58,8 @@ log = logging.getLogger(__name__)
 
 # The interval at which the leftovers of killed processes are removed.
 _TIDY_SECONDS = 60
-# Importing mlflow takes a core for two seconds. A host among several is to have what the others have before that; its
-# jobs and its clients' requests do not wait so long where they need MLflow.
+# Importing mlflow takes a core for two seconds. A host among several is to have what the others have before that, if
+# Redis answers within this time.
 _WARM_AFTER_SECONDS = 5.0
 
 
@@ -91,7 +91,7 @@ class Services:
 class Agent:
     """The objects of the process that talks to MLflow, with its start and its end.
 
-    MLflow's client is made after `warm_after` seconds, or when it is first needed.
+    MLflow's client is made once this host has what the others have, or when it is first needed.
     """
 
     world: World
@@ -110,7 +110,6 @@ class Agent:
     desk: RegistrationDesk
     scheduler: Scheduler
     jobs: Jobs
-    warm_after: float
 
     @property
     def api(self) -> AgentApi:
@@ -148,13 +147,15 @@ class Agent:
         # No hook of gunicorn reports the end of an earlier agent, so its counts are folded here.
         self.world.instruments.fold()
         self.hosts.start()
-        warming = threading.Timer(self.warm_after, self.world.gateway.warm)
-        warming.name, warming.daemon = "mlflow-client", True
-        warming.start()
+        threading.Thread(target=self._warm, name="mlflow-client", daemon=True).start()
         self.detector.start()
         self.announcer.start()
         self.checker.start()
         self.scheduler.start(self.jobs)
+
+    def _warm(self) -> None:
+        self.hosts.await_others(_WARM_AFTER_SECONDS)
+        self.world.gateway.warm()
 
     def stop(self) -> None:
         """Stop all threads, before the process ends."""
@@ -245,7 +246,6 @@ def build_agent(settings: Settings, world: World) -> Agent:
         RegistrationDesk(own.writer, check_soon, hosts.settle),
         Scheduler(),
         jobs,
-        _WARM_AFTER_SECONDS if many else 0.0,
     )
 
 

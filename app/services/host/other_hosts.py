@@ -21,6 +21,10 @@ class Leading(OtherHosts, Protocol):
 
     def start(self) -> None: ...
 
+    def await_others(self, seconds: float) -> None:
+        """Wait until this host has what the others have, so long at most."""
+        ...
+
     def stop(self) -> None:
         """Leave the other hosts, before the process ends."""
         ...
@@ -41,6 +45,9 @@ class Alone:
         pass
 
     def stop(self) -> None:
+        pass
+
+    def await_others(self, _: float) -> None:
         pass
 
     @contextmanager

@@ -67,6 +67,7 @@ class Hosts:
         self._note = note
         self._noted: dict[str, Any] | None = None
         self._stopping = threading.Event()
+        self._in_step = threading.Event()
         self._beating = threading.Lock()
         self._has_lost = False
         self._tasks: Tasks | None = None
@@ -86,6 +87,10 @@ class Hosts:
         self._leadership.resign()
         self._membership.leave()
 
+    def await_others(self, seconds: float) -> None:
+        """Wait until this host has what the others have, so long at most."""
+        self._in_step.wait(seconds)
+
     @contextmanager
     def within(self, _: float) -> Iterator[None]:
         """The time bound of `OtherHosts`. The link to Redis has its own."""
@@ -103,7 +108,7 @@ class Hosts:
         """Get what the other hosts have. Raises `Busy` where Redis does not answer."""
         began = time.monotonic()
         self._has_lost |= self._cache.follow()
-        self._marks.serve_until(began + CONFIRM_SECONDS)
+        self._serve_until(began + CONFIRM_SECONDS)
 
     def settle(self) -> None:
         """Wait until every live host has what was changed here, for a second at most. Called before an answer."""
@@ -131,9 +136,13 @@ class Hosts:
                 self._has_lost |= self._cache.follow()
                 self._membership.beat(self._cache.changes())
             if self._membership.round_trip > _SLOW_SECONDS:
-                self._marks.serve_until(None)
+                self._serve_until(None)
             elif self._cache.changes() >= changes:
-                self._marks.serve_until(began + CONFIRM_SECONDS)
+                self._serve_until(began + CONFIRM_SECONDS)
+
+    def _serve_until(self, until: float | None) -> None:
+        self._marks.serve_until(until)
+        self._in_step.set()
 
     def _listen(self) -> None:
         """React to what other hosts publish at once. A message that is lost costs a fifth of a second: see `_beat`."""
