@@ -313,7 +313,9 @@ def _services(
     tracker = ModelTracker(shared.snapshots, publisher, rules_of(settings), world.clock, tracker_options(settings))
     locks = world.monitoring_locks
     registrations = RegistrationStore(gateway, cache, locks, world.monotonic, source, cached, tracker)
-    writer = MonitorRunWriter(gateway, registrations, tracker, locks, world.clock)
+    marks = world.host.marks if world.host else None
+    note_turns = marks.note_writes if marks else None
+    writer = MonitorRunWriter(gateway, registrations, tracker, locks, world.clock, note_turns)
     counter = RunCounter(gateway, cache, world.clock, world.monotonic, source, cached)
     probe = Probe(gateway, cache, world.refresh_locks, world.clock, world.monotonic)
     return Services(tracker, registrations, writer, counter, probe)

@@ -345,7 +345,9 @@ def _exposition(
     from app.services.telemetry.exposition import Exposition  # noqa: PLC0415
     from app.services.telemetry.state import State  # noqa: PLC0415
 
-    state = State(tracker, registrations, checks, journal, health, world.clock, interval, hosts)
+    marks = world.host.marks if world.host else None
+    writes = marks.writes if marks else None
+    state = State(tracker, registrations, checks, journal, health, world.clock, interval, hosts, writes)
     return Exposition(world.instruments, state)
 
 

@@ -13,6 +13,7 @@ import requests
 from mlflow import MlflowClient
 
 from tests.contract.real_world import RealWorld
+from tests.exposition import figure, figures
 from tests.servers import Proxy, Tower, agents, tower, until
 
 AT_ONCE = 300
@@ -26,6 +27,11 @@ def points(mlflow: str, run_ids: set[str]) -> list[float]:
 
 def run_of(running: Tower, name: str) -> str:
     return str(running.get(f"/models/{name}/1/monitor").json()["monitor_run_id"])
+
+
+def waiting_and_limit(running: Tower) -> tuple[float, float]:
+    found = figures(running.get("/metrics").content)
+    return figure(found, "writes_waiting"), figure(found, "writes_limit")
 
 
 @pytest.mark.parametrize("models", [1, 30])
@@ -58,6 +64,7 @@ def test_of_300_observations_at_once_none_is_lost_and_none_fails_and_what_is_sen
                 left = dict(zip(left, pool.map(send, left), strict=True))
             expected = [number / 1000 for number in range(AT_ONCE)]
             assert points(mlflow_url, run_ids) == expected
+            until(lambda: waiting_and_limit(running) in {(0, limit) for limit in (1, 2, 3, 4)}, "an empty queue")
             assert {send(number).status_code for number in range(0, AT_ONCE, 10)} == {201}
             assert points(mlflow_url, run_ids) == expected
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from app.services.host.file_cache import FileCache
-from app.services.host.marks import shared_marks
+from app.services.host.marks import Marks, shared_marks
 
 
 @pytest.fixture(params=[True, False], ids=["marks", "files"])
@@ -104,3 +104,12 @@ def test_without_memory_to_share_the_files_tell_what_is_new(monkeypatch: pytest.
         assert shared_marks() is None
     finally:
         shared_marks.cache_clear()
+
+
+def test_what_the_agent_notes_of_writes_every_process_reads() -> None:
+    marks = shared_marks()
+    assert marks is not None
+    marks.note_writes(7, 3)
+    assert marks.writes() == (7, 3)
+    assert Marks(os.dup(marks.descriptor)).writes() == (7, 3)
+    marks.note_writes(0, 0)

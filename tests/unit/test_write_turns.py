@@ -76,6 +76,20 @@ def test_fewer_go_at_once_when_mlflow_has_too_much_to_do_and_one_always_goes(
     assert at_once(turns) == 1
 
 
+def test_how_many_wait_and_how_many_may_go_is_noted_for_other_processes(held: ExitStack) -> None:
+    noted: list[tuple[int, int]] = []
+    turns = WriteTurns(10, note=lambda *figures: noted.append(figures))
+    assert noted[-1] == (0, 2)
+    for _ in range(2):
+        held.enter_context(turns.turn())
+    with pytest.raises(Busy):
+        held.enter_context(turns.turn(0.01))
+    assert max(noted) == (1, 2)
+    assert noted[-1] == (0, 2)
+    held.close()
+    assert noted[-1][1] > 1
+
+
 def test_writes_that_fail_together_lower_the_bound_once(turns: WriteTurns) -> None:
     for _ in range(20):
         take(turns)

@@ -15,10 +15,10 @@ from functools import cache
 log = logging.getLogger(__name__)
 
 _SLOTS = 512
-# Three more: when a worker last had a sign of life of MLflow's, until when workers may serve what this host has, and
-# until when this host leads.
-_SIGN, _SERVE, _LEASE = _SLOTS, _SLOTS + 1, _SLOTS + 2
-_BYTES = (_SLOTS + 3) * 8
+# More: when a worker last had a sign of life of MLflow's, until when workers may serve what this host has, until when
+# this host leads, and how many writes to MLflow wait and may go at once.
+_SIGN, _SERVE, _LEASE, _WAITING, _AT_ONCE = range(_SLOTS, _SLOTS + 5)
+_BYTES = (_SLOTS + 5) * 8
 _FOR_EVER = (1 << 64) - 1
 _HASH = (1 << 32) - 1
 
@@ -82,6 +82,14 @@ class Marks:
     def lease_seconds(self, now: float) -> float:
         """How long this host's lease lasts if nobody renews it; 0 where another host leads."""
         return max(0.0, self._numbers[_LEASE] / 1000 - now)
+
+    def note_writes(self, waiting: int, at_once: int) -> None:
+        """Note how many writes to MLflow wait for a turn, and how many may go at once."""
+        self._numbers[_WAITING], self._numbers[_AT_ONCE] = waiting, at_once
+
+    def writes(self) -> tuple[int, int]:
+        """How many writes to MLflow wait for a turn, and how many may go at once; 0 and 0 before the agent's start."""
+        return self._numbers[_WAITING], self._numbers[_AT_ONCE]
 
     def has_served(self) -> bool:
         """Whether the agent has let workers serve since this service started."""

@@ -3,7 +3,7 @@
 import hashlib
 import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import replace
 from typing import Any
@@ -49,7 +49,7 @@ class MonitorRunWriter:
 
     Only one process at a time changes the registrations of a version, under one of the locks `version-0` and so on.
     Each write to MLflow waits for a turn, and observations of a version that wait for one are written together. Every
-    method may raise `MlflowUnavailable`, or `Busy`.
+    method may raise `MlflowUnavailable`, or `Busy`. `note_turns` is the `note` of the turns.
     """
 
     def __init__(
@@ -59,6 +59,7 @@ class MonitorRunWriter:
         mirror: ModelTracker,
         locks: Locks,
         clock: Clock,
+        note_turns: Callable[[int, int], None] | None = None,
     ) -> None:
         self._gateway = gateway
         self._registrations = registrations
@@ -67,7 +68,7 @@ class MonitorRunWriter:
         self._clock = clock
         # What is left of the time is for MLflow.
         self._longest_wait = gateway.patience / 2
-        self._turns = WriteTurns(self._longest_wait)
+        self._turns = WriteTurns(self._longest_wait, note=note_turns)
         self._groups: Groups[Sending, Registration] = Groups(lambda sending: len(sending[0]), MOST_VALUES)
 
     def register(

@@ -4,7 +4,7 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from app.domain.errors import Busy, MlflowOverloaded, MlflowTooSlow
@@ -22,9 +22,12 @@ class WriteTurns:
 
     The bound follows MLflow's answers: additive increase, multiplicative decrease. A write that MLflow takes raises it
     by a fraction, a write that MLflow is too busy for halves it. Nobody waits longer than `longest_wait` seconds.
+    `note` is called with how many wait and how many may go at once, when either changes.
     """
 
-    def __init__(self, longest_wait: float, monotonic: Monotonic = time.monotonic) -> None:
+    def __init__(
+        self, longest_wait: float, monotonic: Monotonic = time.monotonic, note: Callable[[int, int], None] | None = None
+    ) -> None:
         self._longest_wait = longest_wait
         self._monotonic = monotonic
         self._changing = threading.Lock()
@@ -35,6 +38,8 @@ class WriteTurns:
         self._halved = 0
         # How long a write takes, in seconds.
         self._seconds = 0.0
+        self._note = note
+        self._say()
 
     @contextmanager
     def turn(self, longest_wait: float | None = None) -> Iterator[None]:
@@ -73,18 +78,25 @@ class WriteTurns:
             self._admit()
             if not mine.is_set() and self._expected() > longest_wait:
                 self._waiting.remove(mine)
+                self._say()
                 raise Busy(TOO_MANY_WRITES, self._retry_after())
         if mine.wait(longest_wait):
             return
         with self._changing:
             if not mine.is_set():
                 self._waiting.remove(mine)
+                self._say()
                 raise Busy(TOO_MANY_WRITES, self._retry_after())
 
     def _admit(self) -> None:
         while self._waiting and self._under_way < int(self._at_once):
             self._under_way += 1
             self._waiting.popleft().set()
+        self._say()
+
+    def _say(self) -> None:
+        if self._note is not None:
+            self._note(len(self._waiting), int(self._at_once))
 
     def _expected(self) -> float:
         """How long the last of those that wait will wait, in seconds, by how long a write takes."""

@@ -1,6 +1,6 @@
 """The state of the registry and of MLflow as workers know it, reported at the scrape without asking MLflow."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from math import isnan
 from typing import Any, Protocol
 
@@ -51,7 +51,10 @@ class Sign(Protocol):
 
 
 class State:
-    """The gauges. `interval` is the time between sweeps, in seconds."""
+    """The gauges. `interval` is the time between sweeps, in seconds.
+
+    `writes` returns how many writes to MLflow wait for their turn, and how many may go at once.
+    """
 
     def __init__(
         self,
@@ -63,6 +66,7 @@ class State:
         clock: Clock,
         interval: float,
         hosts: HostsRecord | None = None,
+        writes: Callable[[], tuple[int, int]] | None = None,
     ) -> None:
         self._mirror = mirror
         self._register = register
@@ -72,6 +76,7 @@ class State:
         self._clock = clock
         self._interval = interval
         self._hosts = hosts
+        self._writes = writes
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """Every gauge. A gauge without a known value has none."""
@@ -80,6 +85,10 @@ class State:
         yield from self._of_the_snapshot(fleet, now)
         yield _gauge("monitored_versions", "Model versions registered for monitoring", value=len(registrations))
         yield _gauge("mlflow_up", "Whether MLflow answered when it was asked last", value=self._reachable())
+        if self._writes is not None:
+            waiting, at_once = self._writes()
+            yield _gauge("writes_waiting", "Writes to MLflow that wait for their turn", value=waiting)
+            yield _gauge("writes_limit", "How many writes to MLflow may go at once", value=at_once)
         if self._hosts is not None:
             yield from gauges_of_hosts(self._hosts)
         yield from self._of_versions(registrations, now)
