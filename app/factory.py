@@ -19,6 +19,7 @@ from app.blueprints import (
     monitoring,
     system,
     ui,
+    watches,
     webhooks,
 )
 from app.cli import register_commands
@@ -108,7 +109,7 @@ def _register_api(app: Flask, settings: Settings) -> None:
         "bearer",
         {"type": "http", "scheme": "bearer", "description": "An access key, where the service has keys"},
     )
-    areas = [system, models, fleet, monitoring, experiments, cache, dashboard, metrics]
+    areas = [system, models, fleet, monitoring, watches, experiments, cache, dashboard, metrics]
     if settings.enable_debug_endpoints:
         areas.append(debug)
     if settings.mlflow_webhook_secret:

@@ -63,10 +63,13 @@ def register(body: dict[str, Any], model_name: str, model_version: str) -> Respo
 
 @blp.route(_PATH, methods=["DELETE"])
 @requires("write")
-@errors(blp, 400, 404, 503, not_found=NOT_MONITORED)
+@errors(blp, 400, 404, 409, 503, not_found=NOT_MONITORED)
 @blp.response(200, RemovedSchema, headers=AGE_HEADERS)
 def remove(model_name: str, model_version: str) -> Response:
-    """Remove a model version from monitoring."""
+    """Remove a model version from monitoring. A version that is watched as well keeps its record.
+
+    A version that is monitored only since it is watched is a 409: remove the watch.
+    """
     removed_at = tower().registrations.remove(model_name, model_version, default_registrant())
     result = {
         "message": f"Model {model_name} v{model_version} removed from monitoring",

@@ -1,5 +1,7 @@
 """Messages whose wording is fixed: programs match them, or several places share them."""
 
+from collections.abc import Sequence
+
 MODEL_NOT_FOUND = "Model not found in MLflow"
 EXPERIMENT_NOT_FOUND = "Experiment not found in MLflow"
 NOT_MONITORED = "Model is not being monitored"
@@ -13,10 +15,16 @@ REGISTRATIONS_DENIED = (
 )
 TOO_MANY_WRITES = "MLflow has more to write than it can at present. Try again later."
 OTHER_CONTENT = "This id was sent before with other observations. Send these with an id of their own."
+NOT_WATCHED = "This alias or stage is not being watched"
+ALREADY_WATCHED = "This alias or stage is already being watched"
 NOTHING_READ = "Nothing has been read from MLflow yet. Try again shortly."
 
 # These are an error's whole text: no name of a field is put before them.
 WHOLE = frozenset({INVALID_MODEL_TYPE})
+
+
+def still_watched(watched_by: Sequence[str]) -> str:
+    return f"The version is monitored since it is watched ({', '.join(watched_by)}). Remove the watch instead."
 
 
 def no_registered_model(name: str) -> str:

@@ -13,6 +13,7 @@ from app.domain.monitoring.monitor_runs import MonitorState, Verdict
 from app.domain.monitoring.monitored import Monitored
 from app.domain.monitoring.observations import Observation
 from app.domain.monitoring.sent_once import SentOnce
+from app.domain.monitoring.watches import Watch
 from app.domain.registry.fleet import Edition, Fleet, Refreshed
 from app.domain.registry.models import (
     Experiment,
@@ -135,6 +136,10 @@ class Gateway(TimeBounds, Protocol):
         """
         ...
 
+    def watches(self) -> Sequence[Watch] | None:
+        """Every open watch, in the order in which they were made; None when their experiment is deleted or gone."""
+        ...
+
     def is_open(self, run_id: str) -> bool:
         """Whether a monitor run is neither ended nor deleted. Raises `MlflowMissing` where there is no such run."""
         ...
@@ -200,6 +205,22 @@ class WritingGateway(Gateway, Protocol):
 
     def change_settings(self, run_id: str, settings: Mapping[str, Any]) -> None:
         """Replace the settings of a registration."""
+        ...
+
+    def change_coverage(self, registration: Registration) -> None:
+        """Replace what covers a registered version, its own settings, and the settings in force, on its monitor run."""
+        ...
+
+    def open_watch(self, wanted: Watch) -> Watch:
+        """Make a watch; the watch that is returned has the id of its run."""
+        ...
+
+    def change_watch(self, watch: Watch) -> None:
+        """Replace the settings of a watch, and the record of the version that it covered last."""
+        ...
+
+    def end_watch(self, run_id: str, by: str, reason: str) -> int:
+        """End a watch; returns the time of its end, in milliseconds."""
         ...
 
     def write_verdict(self, run_id: str, verdicts: Sequence[Verdict], notified: Mapping[str, int]) -> None:
@@ -414,6 +435,47 @@ class RegistrationWrites(Protocol):
 
     def remove(self, name: str, version: str, removed_by: str) -> int:
         """End the monitor run and return the time of that, in milliseconds. Raises `NotFound` where none is open."""
+        ...
+
+
+class WatchWrites(Protocol):
+    """Writes what clients change about watches to MLflow, in this process or in the agent.
+
+    A watch is named by its kind (`alias` or `stage`), the registered model, and the alias or stage. Settings are what
+    a client sent as JSON, whatever that is. Every method may raise `MlflowUnavailable`, and `Busy` where others write
+    too much, or the same thing for too long.
+    """
+
+    def within(self, seconds: float) -> AbstractContextManager[Any]:
+        """Bound the time of all calls in the block together."""
+        ...
+
+    def watch(self, kind: str, model: str, place: str, model_type: str, registered_by: str, settings: Any) -> Watch:
+        """Make a watch, and have the version there monitored.
+
+        Raises `NotFound` for an unknown model or alias, and `InvalidInput` where it is watched or the settings are bad.
+        """
+        ...
+
+    def change_watch(self, kind: str, model: str, place: str, patch: Any) -> Watch:
+        """Apply a change to the settings; None restores all defaults. Raises `NotFound` and `InvalidInput`."""
+        ...
+
+    def observe_watched(
+        self, kind: str, model: str, place: str, observations: Sequence[Observation], sent: SentOnce | None = None
+    ) -> Registration:
+        """Write observations of the version that is there now, as `RegistrationWrites.observe`.
+
+        Raises `NotFound` where nothing is watched, and `Conflict` where no version is there.
+        """
+        ...
+
+    def remove_watch(self, kind: str, model: str, place: str, removed_by: str) -> int:
+        """End a watch and return the time of that, in milliseconds. Raises `NotFound` where there is none."""
+        ...
+
+    def look_up_watches(self) -> bool:
+        """Read the watches from MLflow, unless they were read less than two seconds ago; whether that was done."""
         ...
 
 

@@ -7,7 +7,8 @@ from app.domain.monitoring.check_settings import Limits, settings_or_default
 from app.domain.monitoring.checks import Check, metric_figures
 from app.domain.monitoring.evidence import Series
 from app.domain.monitoring.key_metric import KeyMetric, key_metric
-from app.domain.monitoring.verdicts import VersionVerdict
+from app.domain.monitoring.verdicts import INSUFFICIENT, VersionVerdict
+from app.domain.monitoring.watches import ALIAS, STAGE, Watch
 from app.domain.registry.models import Experiment, MetricPoint, Registration, Run, TrackedModel
 from app.domain.registry.query import effective_type
 from app.domain.times import day_start, rfc3339
@@ -125,6 +126,8 @@ def registration_info(registration: Registration, check: Check, stage: str | Non
         "registered_at": rfc3339(registration.registered_at),
         "monitor_run_id": registration.monitor_run_id,
         "settings": dict(registration.settings),
+        "own_settings": None if registration.own is None else dict(registration.own),
+        "watched_by": list(registration.watched_by),
         "verdict": check.verdict,
         "since": rfc3339(check.since),
         "began_at": rfc3339(check.began),
@@ -135,6 +138,32 @@ def registration_info(registration: Registration, check: Check, stage: str | Non
         "metrics": {
             name: {**figures, "direction": settings.direction_of(name)} for name, figures in check.metrics.items()
         },
+    }
+
+
+def watch_info(
+    watch: Watch, version: TrackedModel | None, registration: Registration | None, check: Check | None, nothing: str
+) -> Json:
+    """The answer of `GET …/aliases/…/monitor` and `GET …/stages/…/monitor`.
+
+    `version` is the one there, None if there is none. `nothing` is the reason where it has no record.
+    """
+    stage = version.stage if version else None
+    record = registration_info(registration, check, stage) if registration and check else None
+    return {
+        "model_name": watch.model,
+        "alias": watch.place if watch.kind == ALIAS else None,
+        "stage": watch.place if watch.kind == STAGE else None,
+        "model_version": str(version.row.version) if version else None,
+        "model_type": watch.model_type,
+        "registered_by": watch.registered_by,
+        "registered_at": rfc3339(watch.registered_at),
+        "watch_run_id": watch.run_id,
+        "settings": dict(watch.settings),
+        "verdict": record["verdict"] if record else INSUFFICIENT,
+        "since": record["since"] if record else None,
+        "reasons": record["reasons"] if record else [nothing],
+        "monitor": record,
     }
 
 

@@ -60,7 +60,7 @@ _SETTINGS_DESCRIPTION = (
 )
 
 
-def _settings(description: str, **options: Any) -> _Json:
+def settings_field(description: str, **options: Any) -> _Json:
     return _Json(metadata={"type": "object", **doc(description, _SETTINGS)}, **options)
 
 
@@ -82,13 +82,13 @@ class RegisterSchema(Schema):
         "data_scientist_john",
         validate=validate.Length(1, LONGEST_NAME),
     )
-    settings = _settings(_SETTINGS_DESCRIPTION, allow_none=True)
+    settings = settings_field(_SETTINGS_DESCRIPTION, allow_none=True)
 
 
 class SettingsSchema(Schema):
     """A request to change the settings of a registration."""
 
-    settings = _settings(
+    settings = settings_field(
         f"{_SETTINGS_DESCRIPTION}. Settings that are not named stay; null restores a default (RFC 7396). A baseline is "
         "replaced as a whole",
         required=True,
@@ -273,7 +273,18 @@ class MonitoredVersionSchema(Schema):
     monitor_run_id = text(
         "The run in MLflow that holds registration, observations and verdicts", "b1946ac9", required=True
     )
-    settings = _settings(_SETTINGS_DESCRIPTION, required=True)
+    settings = settings_field(f"Those in force. {_SETTINGS_DESCRIPTION}", required=True)
+    own_settings = settings_field(
+        "Those of the version itself, which count before those of what watches it; null if it is monitored only since "
+        "it is watched",
+        required=True,
+        allow_none=True,
+    )
+    watched_by = fields.List(
+        fields.String(),
+        required=True,
+        metadata=doc("The watches that cover it, in the order in which their settings count", ["alias champion"]),
+    )
     verdict = verdict_field("The verdict of its worst metric", required=True)
     since = moment("Since when it has this verdict", "2023-12-06T10:15:00Z", required=True)
     began_at = began_field()

@@ -19,6 +19,7 @@ from app.domain.ports import (
     RegistrationSource,
     RegistrationWrites,
     SnapshotSource,
+    WatchWrites,
     WritableCache,
 )
 from app.services.agent import remove_abandoned_sockets
@@ -47,6 +48,8 @@ from app.services.monitoring.refresh_coordinator import RefreshCoordinator
 from app.services.monitoring.registration_desk import RegistrationDesk
 from app.services.monitoring.registration_list import RegistrationStore
 from app.services.monitoring.verdict_record import VerdictRecord
+from app.services.monitoring.watch_list import WatchStore
+from app.services.monitoring.watcher import Watcher
 from app.wiring.shared import AgentApi, interval_of, rules_of, snapshot_source_of, tracker_options
 from app.wiring.world import World, agent_locks, source_of
 from config import Settings
@@ -58,6 +61,8 @@ log = logging.getLogger(__name__)
 
 # The interval at which the leftovers of killed processes are removed.
 _TIDY_SECONDS = 60
+# How often the watches are followed without a mirror, which means that all of the registry is read.
+_WATCH_SECONDS = 60
 # Importing mlflow takes a core for two seconds. A host among several is to have what the others have before that, if
 # Redis answers within this time.
 _WARM_AFTER_SECONDS = 5.0
@@ -102,6 +107,7 @@ class Agent:
     publisher: SnapshotPublisher
     detector: ChangeDetector
     reconciler: Reconciler
+    watcher: Watcher
     coordinator: RefreshCoordinator
     checker: Checker
     announcer: Announcer
@@ -124,6 +130,7 @@ class Agent:
             self.historian,
             self.stores.holding,
             self.hosts,
+            self.watcher,
         )
 
     def exposed(self) -> Mapping[type, object]:
@@ -139,6 +146,7 @@ class Agent:
             HistorySource: api.history_source,
             Holder: api.holder,
             OtherHosts: api.other_hosts,
+            WatchWrites: api.watch_writes,
         }
 
     def start(self) -> None:
@@ -192,9 +200,6 @@ def build_agent(settings: Settings, world: World) -> Agent:
     own = _services(settings, world, shared, gateway, publisher)
     detector = ChangeDetector(gateway, shared.snapshots, publisher, shared.journal, timeout)
     reconciler = Reconciler(gateway, own.registrations, own.writer)
-    coordinator = RefreshCoordinator(
-        publisher, detector if cached else None, reconciler, own.counter, shared.journal, clock, timeout
-    )
     announcer = Announcer(receivers(settings, clock), own.writer, may_send=hosts.may_lead)
     record = VerdictRecord(own.writer, own.registrations, announcer.receiver_ids)
     checker = Checker(
@@ -210,9 +215,31 @@ def build_agent(settings: Settings, world: World) -> Agent:
         shared.snapshots.ticket,
         own.registrations,
     )
+    check_soon: Callable[[str, int], None] = checker.check_soon
+
+    def judge_soon(name: str, version: int) -> None:
+        # Among several hosts the leader checks, which is decided below.
+        check_soon(name, version)
+
+    watcher = Watcher(
+        gateway,
+        WatchStore(gateway, shared.cache, source_of(settings), cached),
+        own.registrations,
+        own.writer,
+        own.tracker,
+        publisher,
+        world.monitoring_locks,
+        clock,
+        judge_soon,
+        hosts.settle,
+    )
+    coordinator = RefreshCoordinator(
+        publisher, detector if cached else None, reconciler, watcher, own.counter, shared.journal, clock, timeout
+    )
     leaders = {
         checker.round: settings.check_interval_minutes * 60,
         coordinator.tick: TICK_SECONDS,
+        watcher.tick: 1 if cached else _WATCH_SECONDS,
         historian.tick: TICK_SECONDS if cached else 0,
         lambda: shared.server.update(world.gateway): TICK_SECONDS,
         detector.poll_changes: settings.change_poll_seconds if cached else 0,
@@ -226,7 +253,6 @@ def build_agent(settings: Settings, world: World) -> Agent:
         **{_as_leader(hosts, job): seconds for job, seconds in leaders.items()},
     }
     refresh_trigger: RefreshTrigger = coordinator
-    check_soon: Callable[[str, int], None] = checker.check_soon
     if many:
         refresh_trigger, check_soon = _led(many, shared, coordinator, detector if cached else None, checker, historian)
     return Agent(
@@ -238,6 +264,7 @@ def build_agent(settings: Settings, world: World) -> Agent:
         publisher,
         detector,
         reconciler,
+        watcher,
         coordinator,
         checker,
         announcer,

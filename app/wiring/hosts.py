@@ -21,7 +21,7 @@ from app.wiring.world import World, source_of
 from config import Settings
 
 # The values that hosts share, beside the snapshot and the history. The journal and the signs of life are soon replaced.
-_VALUES = ("monitored", "checks", "runs", "server")
+_VALUES = ("monitored", "watches", "checks", "runs", "server")
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from app.domain.ports import (
     RegistrationSource,
     RegistrationWrites,
     SnapshotSource,
+    WatchWrites,
 )
 from app.domain.registry.codec import Source
 from app.domain.registry.stages import StageRules, stage_rules
@@ -33,6 +34,7 @@ class AgentApi:
     history_source: HistorySource
     holder: Holder
     other_hosts: OtherHosts
+    watch_writes: WatchWrites
 
 
 def rules_of(settings: Settings) -> StageRules:

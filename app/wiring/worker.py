@@ -17,6 +17,7 @@ from app.domain.ports import (
     RegistrationSource,
     RegistrationWrites,
     SnapshotSource,
+    WatchWrites,
 )
 from app.domain.redact import without_userinfo
 from app.domain.updates import ALIASES, CHANGES, CHECKS, PUSH, SWEEP
@@ -50,6 +51,8 @@ from app.services.monitoring.drift import Drift
 from app.services.monitoring.histories import Histories
 from app.services.monitoring.registration_list import RegistrationList
 from app.services.monitoring.registration_requests import RegistrationRequests
+from app.services.monitoring.watch_list import WatchList
+from app.services.monitoring.watch_requests import WatchRequests
 from app.wiring.shared import AgentApi, interval_of, rules_of, snapshot_source_of, tracker_options
 from app.wiring.world import Host, World, agent_locks, patience_of, source_of
 from config import API_VERSION, RELEASE, ROOT, BadSetting, Settings, as_json
@@ -68,6 +71,7 @@ class Tower:
 
     catalogue: Catalogue
     registrations: RegistrationRequests
+    watches: WatchRequests
     monitoring: MonitoringReport
     history: HistoryReport
     drift: Drift
@@ -184,6 +188,7 @@ def build_worker(settings: Settings, world: World, agent: AgentApi | None = None
     views = Tower(
         catalogue=catalogue,
         registrations=RegistrationRequests(agent.registration_writes, registrations),
+        watches=WatchRequests(agent.watch_writes, WatchList(cache, source, cached), registrations, tracker, checks),
         monitoring=MonitoringReport(
             tracker,
             registrations,
@@ -243,6 +248,7 @@ def remote_agent(link: AgentLink) -> AgentApi:
         remote(HistorySource, link),
         remote(Holder, link),
         remote(OtherHosts, link),
+        remote(WatchWrites, link),
     )
 
 

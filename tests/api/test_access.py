@@ -58,6 +58,16 @@ NEEDED = {
     "monitoring.series": "read",
     "monitoring.monitoring": "read",
     "monitoring.history": "read",
+    "watches.watch_alias": "write",
+    "watches.alias_watch": "read",
+    "watches.change_alias_watch": "write",
+    "watches.remove_alias_watch": "write",
+    "watches.observe_alias": "write",
+    "watches.watch_stage": "write",
+    "watches.stage_watch": "read",
+    "watches.change_stage_watch": "write",
+    "watches.remove_stage_watch": "write",
+    "watches.observe_stage": "write",
     "experiments.experiments": "read",
     "experiments.runs": "read",
     "cache.cache_info": "admin",
@@ -97,7 +107,7 @@ def guarded(_guarded: Service) -> Service:
 def rules(service: Service) -> list[tuple[str, str, str]]:
     """Method, path and endpoint of every route, with the model `m` in its place."""
     models = {"model_name": "m", "model_version": "1", "experiment_id": "0", "name": "m"}
-    values = {**models, "filename": "icon.svg", "digest": "x"}
+    values = {**models, "alias": "champion", "stage": "Staging", "filename": "icon.svg", "digest": "x"}
     return [
         (method, template_of(rule.rule).format(**values), rule.endpoint)
         for rule in service.app.url_map.iter_rules()

@@ -67,6 +67,11 @@ def test_every_body_that_is_sent_has_an_example_that_fits_its_schema(document: d
         "post /models/{model_name}/{model_version}/monitor",
         "patch /models/{model_name}/{model_version}/monitor",
         "post /models/{model_name}/{model_version}/observations",
+        *(
+            f"{method} /models/{{model_name}}/{where}/{what}"
+            for where in ("aliases/{alias}", "stages/{stage}")
+            for method, what in (("post", "monitor"), ("patch", "monitor"), ("post", "observations"))
+        ),
     }
     for content in bodies.values():
         assert list(validator(document, content["schema"]).iter_errors(content["example"])) == []

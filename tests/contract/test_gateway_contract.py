@@ -20,7 +20,8 @@ from app.domain.monitoring.evidence import series_by_metric
 from app.domain.monitoring.monitor_runs import VERDICT_METRIC, MonitorState, Verdict
 from app.domain.monitoring.observations import Observation
 from app.domain.monitoring.sent_once import PAGES, sent_once
-from app.domain.registry.models import ModelReading, ModelVersion, RegisteredModel, Registration
+from app.domain.monitoring.watches import ALIAS, STAGE, Watch
+from app.domain.registry.models import ModelReading, ModelVersion, Predecessor, RegisteredModel, Registration
 from app.domain.registry.names import EVALUATES, is_metric_name
 from app.domain.registry.webhook import EVENTS
 from app.services.mlflow_gateway.gateway import MlflowGateway
@@ -589,6 +590,54 @@ def test_an_open_monitor_run_is_a_registration_and_ending_it_removes_it(case: Ca
     case.gateway.end_monitor_run(made.monitor_run_id, "bob", "removed from monitoring")
     assert list(case.gateway.find_registrations(name, 1)) == []
     assert [r.key for r in case.gateway.open_registrations()] == [(other, 1)]
+
+
+def test_a_watch_is_kept_until_it_is_ended_and_is_no_registration(case: Case) -> None:
+    name = case.name('it\'s "odd" ')
+    case.world.add_version(name)
+    assert case.gateway.watches() is None
+    wanted = Watch(ALIAS, name, "blue", "classifier", "ada", now_ms(), "", 7, {"silence_hours": 4})
+    made = case.gateway.open_watch(wanted)
+    assert made == replace(wanted, run_id=made.run_id)
+    other = case.gateway.open_watch(replace(wanted, kind=STAGE, place="Production", registered_at=now_ms() + 1))
+    assert list(case.gateway.watches()) == [made, other]
+    assert (list(case.gateway.open_registrations()), list(case.gateway.monitor_runs(None))) == ([], [])
+    registered = case.register(name, 1)
+    changed = replace(made, settings={"alarm": {"m": 2}}, record=registered.monitor_run_id)
+    case.gateway.change_watch(changed)
+    case.gateway.end_watch(other.run_id, "bob", "the watch was removed")
+    assert list(case.gateway.watches()) == [changed]
+    assert list(case.gateway.open_registrations()) == [registered]
+
+
+def test_a_monitor_run_keeps_what_covers_its_version(case: Case) -> None:
+    name = case.name()
+    case.world.add_version(name)
+    made = case.register(name, 1)
+    covered = replace(
+        made,
+        settings={"silence_hours": 4},
+        watched_by=("alias blue", "stage Production"),
+        watched_settings={"silence_hours": 4},
+        predecessors=(Predecessor(9, 8, "a" * 32, {"points": 30}), Predecessor(7, 6, "b" * 32)),
+    )
+    case.gateway.change_coverage(covered)
+    assert list(case.gateway.find_registrations(name, 1)) == [covered]
+    owned = replace(covered, own_settings={"alarm": {"m": 2}}, model_type="regressor")
+    case.gateway.change_coverage(owned)
+    assert list(case.gateway.look_up_registrations(name, 1)) == [owned]
+    case.gateway.change_coverage(made)
+    assert list(case.gateway.find_registrations(name, 1)) == [made]
+
+
+def test_a_watched_version_is_registered_although_the_experiment_was_deleted_a_moment_ago(case: Case) -> None:
+    name = case.name()
+    case.world.add_version(name)
+    case.register(name, 1)
+    case.world.delete_experiment(case.experiment)
+    case.world.add_version(name)
+    case.register(name, 2)
+    assert [record.version for record in case.gateway.open_registrations()] == [1, 2]
 
 
 def test_of_two_open_runs_the_earlier_comes_first(case: Case) -> None:

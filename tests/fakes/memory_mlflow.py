@@ -31,6 +31,7 @@ from app.domain.monitoring.monitor_runs import (
 from app.domain.monitoring.monitored import precedence
 from app.domain.monitoring.observations import Observation
 from app.domain.monitoring.sent_once import PAGES, SentOnce, page_from, page_text
+from app.domain.monitoring.watches import Watch
 from app.domain.ports import WritingGateway
 from app.domain.redact import redact
 from app.domain.registry.models import (
@@ -75,6 +76,7 @@ class MemoryWorld:
         self.runs: dict[str, StoredRun] = {}
         self.registrations: dict[str, Registration] = {}
         self.past: dict[str, MonitorState] = {}
+        self.watches: dict[str, Watch] = {}
         self.monitor_points: dict[str, list[MetricPoint]] = {}
         self.verdicts: dict[str, tuple[Verdict, ...]] = {}
         self.tagged: dict[str, tuple[str, str]] = {}
@@ -365,7 +367,8 @@ class MemoryGateway:
         since = started_after if started_after is not None else -1
         open_runs = [r for r in self.world.registrations.values() if r.registered_at > since]
         runs = [s for s in self.world.runs.values() if not s.deleted and (s.run.start_time or 0) > since]
-        return len(runs) + len(open_runs)
+        watches = [watch for watch in self.world.watches.values() if watch.registered_at > since]
+        return len(runs) + len(open_runs) + len(watches)
 
     def evidence(
         self,
@@ -533,6 +536,39 @@ class MemoryGateway:
         self.world.past[run_id] = replace(state, ended_at=ended_at, ended_by=by, ended_reason=reason)
         self.world.ended[run_id] = (by, reason)
         return ended_at
+
+    def change_coverage(self, registration: Registration) -> None:
+        run_id = registration.monitor_run_id
+        self._called("change_coverage", registration.key)
+        self._live(run_id)
+        self.world.registrations[run_id] = registration
+
+    def watches(self) -> Sequence[Watch] | None:
+        self._called("watches")
+        experiment = self.world.experiments.get(self._experiment)
+        if experiment is None or experiment.lifecycle_stage != "active" or self.registrations_denied:
+            return None
+        return sorted(self.world.watches.values(), key=lambda watch: (watch.registered_at, watch.run_id))
+
+    def open_watch(self, wanted: Watch) -> Watch:
+        self._called("open_watch")
+        if self._experiment not in self.world.experiments:
+            self.world.add_experiment(self._experiment)
+        self._restore()
+        made = replace(wanted, run_id=f"watch-{len(self.world.watches) + len(self.world.ended)}")
+        self.world.watches[made.run_id] = made
+        return made
+
+    def change_watch(self, watch: Watch) -> None:
+        self._called("change_watch")
+        if watch.run_id in self.world.watches:
+            self.world.watches[watch.run_id] = watch
+
+    def end_watch(self, run_id: str, by: str, reason: str) -> int:
+        self._called("end_watch")
+        self.world.watches.pop(run_id, None)
+        self.world.ended[run_id] = (by, reason)
+        return self.world.tick()
 
     def register_webhook(self, url: str, secret: str) -> Subscription:
         self._called("register_webhook")

@@ -5,9 +5,9 @@ from itertools import pairwise
 
 from app.domain.monitoring.alarms import alarm_in_words, badness, reasons_of
 from app.domain.monitoring.baselines import LEAST_LATER, BaselineFigures, figures, first_points
-from app.domain.monitoring.check_settings import Baseline, CheckSettings, settings_or_default
+from app.domain.monitoring.check_settings import LEAST_BASELINE, Baseline, CheckSettings, settings_or_default
 from app.domain.monitoring.evidence import Series, is_system_metric, series_by_metric
-from app.domain.monitoring.reasons import NO_METRIC, first_of, short, without_number, without_rule
+from app.domain.monitoring.reasons import NO_METRIC, borrowed_baseline, first_of, short, without_number, without_rule
 from app.domain.monitoring.rules import RULES, Measured, Outcome, Rule, silence
 from app.domain.monitoring.verdicts import (
     DEGRADED,
@@ -23,6 +23,9 @@ from app.domain.times import DAY_MS, day_in_words
 # How many values a sparkline shows.
 _RECENT = 20
 
+StandIn = tuple[int, Sequence[float]]
+"""An earlier version, and the values of its baseline."""
+
 
 def judge_version(
     series: Mapping[str, Series],
@@ -31,16 +34,19 @@ def judge_version(
     since: int,
     now: int,
     no_metric: str = NO_METRIC,
+    stand_ins: Mapping[str, StandIn] | None = None,
 ) -> VersionVerdict:
     """Judge every metric of a version.
 
     `references` are the baseline values, by metric, of the version that the settings name as the baseline, if any.
     `since` is when the version was registered for monitoring; times in milliseconds. `no_metric` is the reason if no
-    metric was logged.
+    metric was logged. `stand_ins` are baseline values of an earlier version, by metric.
     """
     by_version = settings.baseline.version is not None
     metrics = {
-        metric: judge_metric(points, settings, now, references.get(metric, ()) if by_version else None)
+        metric: judge_metric(
+            points, settings, now, references.get(metric, ()) if by_version else None, (stand_ins or {}).get(metric)
+        )
         for metric, points in series.items()
     }
     unlogged = [
@@ -83,7 +89,27 @@ def judge_registration(
         own = settings_or_default(other.settings if other else {})
         named = series_by_metric(evidence.get(key, ()), now)
         references = {metric: _own_baseline(named.get(metric), judged, own) for metric, judged in series.items()}
-    return series, judge_version(series, references, settings, registration.registered_at, now, no_metric)
+    stand_ins = {} if key else _stand_ins(registration, series, evidence, now)
+    return series, judge_version(series, references, settings, registration.registered_at, now, no_metric, stand_ins)
+
+
+def _stand_ins(
+    registration: Registration,
+    series: Mapping[str, Series],
+    evidence: Mapping[VersionKey, Iterable[MetricPoint]],
+    now: int,
+) -> dict[str, StandIn]:
+    """For each metric the baseline values of the last version before that has a baseline."""
+    stand_ins: dict[str, StandIn] = {}
+    for earlier in registration.predecessors:
+        points = evidence.get((registration.name, earlier.version), ())
+        named = series_by_metric(points, now) if points else {}
+        own = settings_or_default({"baseline": earlier.baseline} if earlier.baseline else {})
+        for metric, judged in series.items():
+            values = _own_baseline(named.get(metric), judged, own)
+            if metric not in stand_ins and len(values) >= LEAST_BASELINE:
+                stand_ins[metric] = earlier.version, values
+    return stand_ins
 
 
 def baseline_key(registration: Registration) -> VersionKey | None:
@@ -92,10 +118,32 @@ def baseline_key(registration: Registration) -> VersionKey | None:
     return None if version is None else (registration.name, version)
 
 
+def baseline_keys(registration: Registration) -> list[VersionKey]:
+    """The versions whose baselines may count for a version: the version that its settings name, or its predecessors."""
+    key = baseline_key(registration)
+    return [key] if key else [(registration.name, earlier.version) for earlier in registration.predecessors]
+
+
+def earlier_runs(registrations: Iterable[Registration]) -> dict[VersionKey, str]:
+    """The monitor runs of the predecessors of some registrations. They may have ended."""
+    return {
+        (registration.name, earlier.version): earlier.monitor_run_id
+        for registration in registrations
+        for earlier in registration.predecessors
+    }
+
+
 def judge_metric(
-    series: Series, settings: CheckSettings, now: int, reference: Sequence[float] | None = None
+    series: Series,
+    settings: CheckSettings,
+    now: int,
+    reference: Sequence[float] | None = None,
+    stand_in: StandIn | None = None,
 ) -> MetricVerdict:
-    """Judge one metric. `reference` are the baseline values of another version if the settings name one, else None."""
+    """Judge one metric. `reference` are the baseline values of another version if the settings name one, else None.
+
+    The baseline of an earlier version, `stand_in`, counts until the metric has a baseline of its own.
+    """
     points = [point for point in series.points if point.value is not None]
     if not points or is_system_metric(series.metric):
         is_misplaced = not series.points and series.misplaced
@@ -103,15 +151,20 @@ def judge_metric(
         return MetricVerdict(INSUFFICIENT, reasons, series.population, len(points))
     values = [point.value for point in points if point.value is not None]
     base, later = _baseline(points, values, settings, reference)
+    origin, borrowed = _origin(points[:later], settings.baseline, now), tuple[str, ...]()
+    if base is None and stand_in is not None and reference is None:
+        base, later = _baseline(points, values, settings, stand_in[1])
+        if base is not None:
+            origin = f"the baseline of version {stand_in[0]}, for want of its own"
+            borrowed = (borrowed_baseline(series.metric, stand_in[0]),)
     newest = max(point.time for point in (*points, *series.reference))
-    origin = _origin(points[:later], settings.baseline, now)
     measured = Measured(series.metric, points, values, settings, base, origin, later, newest, now)
     outcomes = [(rule, outcome) for rule in RULES if (outcome := rule.apply(measured))]
     alarms = sorted((outcome.alarm for _, outcome in outcomes if outcome.alarm), key=badness)
     if alarms:
         verdict, reasons = alarms[0].verdict, tuple(alarm_in_words(alarm, now) for alarm in alarms)
     elif outcomes:
-        verdict, reasons = HEALTHY, (f"{series.metric} {short(values[-1])}, {_why_healthy(outcomes)}",)
+        verdict, reasons = HEALTHY, (f"{series.metric} {short(values[-1])}, {_why_healthy(outcomes)}", *borrowed)
     else:
         verdict, reasons = INSUFFICIENT, (without_rule(series.metric, len(values), settings, reference),)
     return MetricVerdict(

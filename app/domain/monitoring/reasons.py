@@ -63,6 +63,11 @@ def _outliers(base: BaselineFigures) -> str:
     return f"{base.set_aside} {'outlier' if base.set_aside == 1 else 'outliers'} set aside"
 
 
+def borrowed_baseline(metric: str, version: int) -> str:
+    """Whose baseline a metric is compared with, until it has one of its own."""
+    return f"{metric}: compared with the baseline of version {version} until this version has its own"
+
+
 def without_number(series: Series) -> str:
     """Why a metric without a finite number, or a system metric, is not judged."""
     if not series.points:

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from app.domain.registry.fleet import SEGMENTS, Edition, Fleet, Segment, segment
-from app.domain.registry.models import Experiment, ModelVersion, RegisteredModel, Registration
+from app.domain.registry.models import Experiment, ModelVersion, Predecessor, RegisteredModel, Registration
 from app.domain.registry.stages import StageRules
 
 Read = Callable[[str], Any]
@@ -118,9 +118,14 @@ def registrations_from(value: Any, source: str) -> tuple[list[Registration], boo
     try:
         if value["source"] != source:
             return None
-        return [Registration(**row) for row in value["registrations"]], bool(value["stale"])
+        return [_registration_from(row) for row in value["registrations"]], bool(value["stale"])
     except (KeyError, TypeError, ValueError):
         return None
+
+
+def _registration_from(row: dict[str, Any]) -> Registration:
+    predecessors = tuple(Predecessor(**earlier) for earlier in row["predecessors"])
+    return Registration(**{**row, "watched_by": tuple(row["watched_by"]), "predecessors": predecessors})
 
 
 def _segment_key(number: int) -> str:

@@ -142,11 +142,28 @@ class Newest:
 
 
 @dataclass(frozen=True, slots=True)
+class Predecessor:
+    """The version that a watch covered before: its baseline stands in until the newer version has a baseline.
+
+    `monitor_run_id` is its record, which may have ended. `baseline` is its setting of that name, as JSON.
+    """
+
+    version: int
+    version_created: int
+    monitor_run_id: str
+    baseline: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Registration:
     """One model version registered for monitoring: an open monitor run in MLflow.
 
     `version_created` is the creation time of the version, so that a version that was deleted and created anew is not
-    taken for it. `settings` are those of the registration, as JSON.
+    taken for it. `settings` are those in force, as JSON.
+
+    `watched_by` names the watches that cover the version, and `watched_settings` are theirs in one. `own_settings` are
+    those of the version itself; None if it is monitored only since a watch covers it. `predecessors` are the versions
+    that the watch covered before, the last first.
     """
 
     name: str
@@ -157,6 +174,10 @@ class Registration:
     monitor_run_id: str
     version_created: int
     settings: Mapping[str, Any] = field(default_factory=dict)
+    watched_by: tuple[str, ...] = ()
+    watched_settings: Mapping[str, Any] = field(default_factory=dict)
+    own_settings: Mapping[str, Any] | None = None
+    predecessors: tuple[Predecessor, ...] = ()
 
     @property
     def key(self) -> VersionKey:
@@ -168,6 +189,11 @@ class Registration:
         A creation time that MLflow's answer lacked, which is then 0 or less, proves nothing.
         """
         return self.version_created == row.created or min(self.version_created, row.created) <= 0
+
+    @property
+    def own(self) -> Mapping[str, Any] | None:
+        """The settings of the version itself; None if nobody registered it by itself."""
+        return self.own_settings if self.watched_by else self.settings
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """The snapshot publisher reads all of MLflow or some registered models, and publishes them as the snapshot."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from app.domain.errors import LockTimeout, MlflowDenied, MlflowUnavailable, TowerError
@@ -127,11 +127,15 @@ class SnapshotPublisher:
 
     def look_up(self, names: Sequence[str]) -> int:
         """Read some registered models again. Returns how many had changed. Raises `MlflowUnavailable`."""
+        return self.look_up_each(names)[1]
+
+    def look_up_each(self, names: Sequence[str]) -> tuple[Collection[str], int]:
+        """As `look_up`; returns as well which of the models could be read."""
         fleet = self._snapshots.newest() or self.sweep_first()
         ticket = self._ticket()
         with self._gateway.within(self._gateway.patience):
             readings = self._gateway.read_models(names, fleet.experiment_ids)
-        return self.apply(readings, ticket)
+        return readings.keys(), self.apply(readings, ticket)
 
     def apply(self, readings: Mapping[str, ModelReading], ticket: int) -> int:
         """Publish a reading of some registered models, which took the ticket. Returns how many models had changed."""

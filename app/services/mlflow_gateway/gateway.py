@@ -20,6 +20,7 @@ from app.domain.monitoring.monitor_history import all_changes
 from app.domain.monitoring.monitor_runs import CODES, VERDICT_METRIC, VERDICTS_BY_CODE, MonitorState, Verdict
 from app.domain.monitoring.observations import Observation
 from app.domain.monitoring.sent_once import SentOnce
+from app.domain.monitoring.watches import Watch
 from app.domain.ports import Clock, Telemetry
 from app.domain.registry.models import (
     Experiment,
@@ -277,6 +278,21 @@ class MlflowGateway:
 
     def mark_notified(self, run_id: str, notified: Mapping[str, int]) -> None:
         self._monitor_runs.tag(run_id, rows.notified_tags(notified))
+
+    def change_coverage(self, registration: Registration) -> None:
+        self._monitor_runs.tag(registration.monitor_run_id, rows.coverage_tags(registration))
+
+    def watches(self) -> Sequence[Watch] | None:
+        return self._monitor_runs.open_watches()
+
+    def open_watch(self, wanted: Watch) -> Watch:
+        return self._monitor_runs.open_watch(wanted)
+
+    def change_watch(self, watch: Watch) -> None:
+        self._monitor_runs.tag(watch.run_id, rows.watch_tags(watch))
+
+    def end_watch(self, run_id: str, by: str, reason: str) -> int:
+        return self.end_monitor_run(run_id, by, reason)
 
     def find_registrations(self, name: str, version: int) -> Sequence[Registration]:
         return self._monitor_runs.of(name, version)

@@ -1,14 +1,18 @@
 """Monitor runs: an open run in the tower's experiment is a registration. Removing the registration ends the run."""
 
+import itertools
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
+from typing import Any
 
-from app.domain.errors import MlflowDenied, MlflowRefused, MlflowUnavailable
+from app.domain.errors import MlflowDenied, MlflowMissing, MlflowRefused, MlflowUnavailable
 from app.domain.monitoring.monitor_runs import MonitorState
 from app.domain.monitoring.monitored import precedence
 from app.domain.monitoring.sent_once import SentOnce
+from app.domain.monitoring.watches import Watch
 from app.domain.registry.models import Experiment, Registration
 from app.domain.registry.names import LONGEST_NAME, registration_key
 from app.services.mlflow_gateway import pages, rows
@@ -118,15 +122,36 @@ class MonitorRuns:
         return rows.only(rows.sent_pages, run, "monitor run")
 
     def open(self, wanted: Registration) -> Registration:
-        client = self._connection.client()
-        run = self._calls.call(
-            client.create_run,
-            self._writable_experiment(),
-            start_time=wanted.registered_at,
-            tags={**rows.registration_tags(wanted), "mlflow.user": wanted.registered_by},
-            run_name=_run_name(wanted.name, wanted.version),
-        )
-        return replace(wanted, monitor_run_id=rows.only(rows.run_id, run, "new run"))
+        name = _run_name(f"monitor {wanted.name}", f" v{wanted.version}")
+        tags = {**rows.registration_tags(wanted), "mlflow.user": wanted.registered_by}
+        return replace(wanted, monitor_run_id=self._create(wanted.registered_at, tags, name))
+
+    def open_watches(self) -> Sequence[Watch] | None:
+        experiment = self._readable_experiment()
+        if experiment is None or experiment.lifecycle_stage != "active":
+            return None
+        found = self._runs(experiment.experiment_id, f"attributes.status = 'RUNNING' and tags.`{rows.WATCH}` != ''")
+        good, _ = rows.readable(rows.watch, filter(rows.is_watch, found), "watch")
+        return sorted(good, key=lambda watch: (watch.registered_at, watch.run_id))
+
+    def open_watch(self, wanted: Watch) -> Watch:
+        name = _run_name(f"watch {wanted.model}", f" {wanted.label}")
+        tags = {**rows.watch_tags(wanted), "mlflow.user": wanted.registered_by}
+        return replace(wanted, run_id=self._create(wanted.registered_at, tags, name))
+
+    def _create(self, start_time: int, tags: Mapping[str, str], name: str) -> str:
+        """Make an open run in the tower's experiment, and return its id: in one request if the experiment is known."""
+
+        def create(experiment_id: str) -> str:
+            create_run = self._connection.client().create_run
+            run = self._calls.call(create_run, experiment_id, start_time=start_time, tags=tags, run_name=name)
+            return rows.only(rows.run_id, run, "new run")
+
+        if self._experiment_id is not None:
+            # MLflow refuses a run in an experiment that was deleted since.
+            with suppress(MlflowRefused, MlflowMissing):
+                return create(self._experiment_id)
+        return create(self._writable_experiment())
 
     def end(self, run_id: str, by: str, reason: str, ended_at: int) -> None:
         client = self._connection.client()
@@ -178,8 +203,13 @@ class MonitorRuns:
 
     def _search(self, experiment_id: str, condition: str, view: int = _ACTIVE) -> list[MonitorState]:
         """Monitor runs, in the order in which they were opened."""
+        runs = itertools.filterfalse(rows.is_watch, self._runs(experiment_id, condition, view))
+        good, _ = rows.readable(rows.monitor_state, runs, "monitor run")
+        return sorted(good, key=lambda state: (state.registration.registered_at, state.registration.monitor_run_id))
+
+    def _runs(self, experiment_id: str, condition: str, view: int = _ACTIVE) -> Iterable[Any]:
         search = self._connection.client().search_runs
-        runs = pages.read_all(
+        return pages.read_all(
             self._calls.call,
             search,
             pages.RUNS,
@@ -188,12 +218,12 @@ class MonitorRuns:
             filter_string=condition,
             run_view_type=view,
         )
-        good, _ = rows.readable(rows.monitor_state, runs, "monitor run")
-        return sorted(good, key=lambda state: (state.registration.registered_at, state.registration.monitor_run_id))
 
 
-def _run_name(name: str, version: int) -> str:
+def _run_name(name: str, end: str) -> str:
     """The run's name in MLflow, shortened since PostgreSQL refuses longer ones. The tags have the whole name."""
-    whole = f"monitor {name} v{version}"
-    surplus = len(whole) - LONGEST_NAME
-    return whole if surplus <= 0 else f"monitor {name[: -surplus - 1]}… v{version}"
+    whole = f"{name}{end}"
+    if len(whole) <= LONGEST_NAME:
+        return whole
+    end = end[: LONGEST_NAME // 2]
+    return f"{name[: LONGEST_NAME - len(end) - 1]}…{end}"

@@ -19,11 +19,13 @@ from app.domain.monitoring.monitor_runs import (
     verdicts_text,
 )
 from app.domain.monitoring.sent_once import PAGES, SentOnce, page_from, page_text
+from app.domain.monitoring.watches import KINDS, Watch
 from app.domain.redact import redact
 from app.domain.registry.models import (
     Experiment,
     MetricPoint,
     ModelVersion,
+    Predecessor,
     RegisteredModel,
     Registration,
     Run,
@@ -47,6 +49,8 @@ _SETTINGS, _VERDICTS, _EVIDENCE, _BEGAN, _NOTIFIED = (
     _TAG + "settings", _TAG + "verdicts", _TAG + "evidence", _TAG + "began", _TAG + "told.",
 )  # fmt: skip
 _SENT = _TAG + "sent."
+WATCH, _WATCHED_BY, _WATCHED = _TAG + "watch", _TAG + "watched_by", _TAG + "watched_settings"
+_OWN, _BEFORE = _TAG + "own_settings", _TAG + "predecessors"
 
 
 def readable(convert: Callable[[Any], T], rows: Iterable[Any], what: str) -> tuple[list[T], int]:
@@ -208,6 +212,7 @@ def registration(row: Any) -> Registration:
         run_id(row),
         int(tags[_TAG + "version_created"]),
         _settings(tags.get(_SETTINGS)),
+        *_coverage(tags),
     )
 
 
@@ -218,6 +223,59 @@ def _settings(text: str | None) -> dict[str, Any]:
     except ValueError:
         return {}
     return settings if isinstance(settings, dict) else {}
+
+
+def _coverage(tags: Mapping[str, str]) -> tuple[tuple[str, ...], dict[str, Any], Any, tuple[Predecessor, ...]]:
+    """What covers the version of a monitor run, as `coverage_tags` wrote it; nothing where a tag is unreadable."""
+    try:
+        own = orjson.loads(tags.get(_OWN) or "null")
+        return (
+            tuple(map(str, orjson.loads(tags.get(_WATCHED_BY) or "[]"))),
+            _settings(tags.get(_WATCHED)),
+            None if own is None else dict(own),
+            tuple(Predecessor(**earlier) for earlier in orjson.loads(tags.get(_BEFORE) or "[]")),
+        )
+    except (TypeError, ValueError):
+        return (), {}, None, ()
+
+
+def is_watch(row: Any) -> bool:
+    """Whether a run is a watch, and no monitor run."""
+    return WATCH in row.data.tags
+
+
+def watch(row: Any) -> Watch:
+    """The watch of a run. A run without the tags is no watch of the tower's, and raises `KeyError`."""
+    tags = row.data.tags
+    kind, model_type = tags[WATCH], tags[_TAG + "model_type"]
+    if kind not in KINDS or model_type not in MODEL_TYPES:
+        raise ValueError(f"watch {kind!r:.80} of {model_type!r:.80}")
+    return Watch(
+        kind,
+        _text(tags[WATCH + ".model"]),
+        _text(tags[WATCH + ".place"]),
+        model_type,
+        _text(tags[_TAG + "registered_by"]),
+        _time(row.info.start_time),
+        run_id(row),
+        int(tags[WATCH + ".model_created"]),
+        _settings(tags.get(_SETTINGS)),
+        tags.get(WATCH + ".record", ""),
+    )
+
+
+def watch_tags(wanted: Watch) -> dict[str, str]:
+    """The tags of a run for its watch; `watch` reads them back."""
+    return {
+        WATCH: wanted.kind,
+        WATCH + ".model": wanted.model,
+        WATCH + ".place": wanted.place,
+        WATCH + ".model_created": str(wanted.model_created),
+        WATCH + ".record": wanted.record,
+        _TAG + "model_type": wanted.model_type,
+        _TAG + "registered_by": wanted.registered_by,
+        **settings_tags(wanted.settings),
+    }
 
 
 def monitor_state(row: Any) -> MonitorState:
@@ -243,7 +301,19 @@ def registration_tags(wanted: Registration) -> dict[str, str]:
         _TAG + "model_type": wanted.model_type,
         _TAG + "registered_by": wanted.registered_by,
         _TAG + "version_created": str(wanted.version_created),
-        **settings_tags(wanted.settings),
+        **(coverage_tags(wanted) if wanted.watched_by else settings_tags(wanted.settings)),
+    }
+
+
+def coverage_tags(registration: Registration) -> dict[str, str]:
+    """The tags of a monitor run for what covers its version, and for the settings in force."""
+    return {
+        _TAG + "model_type": registration.model_type,
+        _WATCHED_BY: orjson.dumps(registration.watched_by).decode(),
+        _WATCHED: settings_text(registration.watched_settings),
+        _OWN: "null" if registration.own_settings is None else settings_text(registration.own_settings),
+        _BEFORE: orjson.dumps(registration.predecessors).decode(),
+        **settings_tags(registration.settings),
     }
 
 

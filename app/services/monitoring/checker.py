@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from app.domain.errors import LockTimeout, MlflowMissing, MlflowRefused, MlflowUnavailable, TowerError
 from app.domain.monitoring.alerts import owed_changes
 from app.domain.monitoring.checks import Check, OpenRuns, check_of
-from app.domain.monitoring.judging import baseline_key, judge_registration
+from app.domain.monitoring.judging import baseline_keys, earlier_runs, judge_registration
 from app.domain.monitoring.monitor_runs import MonitorState
 from app.domain.monitoring.reasons import NO_METRIC, RUN_GONE
 from app.domain.ports import Clock, Locks, OwnGateway
@@ -154,7 +154,10 @@ class Checker:
         fleet = self._mirror.fleet()
         current = [state for state in wanted if _row(fleet, state)]
         rows = _rows(fleet, current)
-        monitor_runs = {s.registration.key: s.registration.monitor_run_id for s in states if s.registration.key in rows}
+        monitor_runs = earlier_runs([state.registration for state in current])
+        monitor_runs |= {
+            s.registration.key: s.registration.monitor_run_id for s in states if s.registration.key in rows
+        }
         others = {s.registration.key: s.registration for s in states if s.registration.key in rows and _row(fleet, s)}
         evidence, unread = self._gateway.readable_evidence(list(rows.values()), monitor_runs)
         silent = {row.run_id for key, row in rows.items() if row.run_id and key not in unread and not evidence[key]}
@@ -163,7 +166,8 @@ class Checker:
         outcome = Outcome()
         for state in current:
             now, key = self._clock(), state.registration.key
-            if failure := unread.get(key) or unread.get(baseline_key(state.registration) or key):
+            needed = (key, *baseline_keys(state.registration))
+            if failure := next((unread[version] for version in needed if version in unread), None):
                 outcome.failed[key] = failure.detail
                 continue
             no_metric = RUN_GONE if rows[key].run_id in gone else NO_METRIC
@@ -197,7 +201,7 @@ def _row(fleet: Fleet, state: MonitorState) -> ModelVersion | None:
 
 
 def _rows(fleet: Fleet, states: Sequence[MonitorState]) -> Mapping[VersionKey, ModelVersion]:
-    """The versions of some registrations, and their baseline versions."""
+    """The versions of some registrations, and those whose baselines may count for them."""
     keys = {state.registration.key for state in states}
-    keys |= {key for state in states if (key := baseline_key(state.registration))}
+    keys |= {key for state in states for key in baseline_keys(state.registration)}
     return {key: model.row for key in sorted(keys) if (model := fleet.find(*key))}

@@ -5,7 +5,7 @@ from typing import Any
 
 from app.domain.errors import NotFound
 from app.domain.messages import MODEL_NOT_FOUND
-from app.domain.monitoring.judging import baseline_key, judge_registration
+from app.domain.monitoring.judging import baseline_keys, earlier_runs, judge_registration
 from app.domain.ports import Clock, Gateway
 from app.domain.registry.models import Registration, TrackedModel, VersionKey
 from app.domain.registry.names import version_number
@@ -57,10 +57,11 @@ class Drift:
         """
         known = self._registrations.peek()
         registrations = [_registration(model, known.by_key.get(model.key)) for model in models]
-        baselines = {baseline_key(registration) for registration in registrations}
+        baselines = {key for registration in registrations for key in baseline_keys(registration)}
         wanted = {registration.key for registration in registrations} | baselines
         rows = [model.row for model in others if model.key in wanted]
-        monitor_runs = {key: listed.monitor_run_id for key, listed in known.by_key.items() if key in wanted}
+        monitor_runs = earlier_runs(registrations)
+        monitor_runs |= {key: listed.monitor_run_id for key, listed in known.by_key.items() if key in wanted}
         evidence = self._gateway.evidence(rows, monitor_runs, metrics)
         named = {
             model.key: _registration(model, known.by_key.get(model.key)) for model in others if model.key in wanted

@@ -19,14 +19,21 @@ from app.domain.errors import (
     NotFound,
     TowerError,
 )
-from app.domain.messages import ALREADY_MONITORED, MODEL_NOT_FOUND, NOT_MONITORED, OTHER_CONTENT
+from app.domain.messages import (
+    ALREADY_MONITORED,
+    MODEL_NOT_FOUND,
+    NOT_MONITORED,
+    OTHER_CONTENT,
+    still_watched,
+)
 from app.domain.monitoring.alerts import VerdictChange
 from app.domain.monitoring.check_settings import check_settings, merged
 from app.domain.monitoring.monitor_runs import Verdict
 from app.domain.monitoring.observations import MOST_VALUES, Observation
 from app.domain.monitoring.sent_once import SentOnce, as_first_sent
+from app.domain.monitoring.watches import Coverage, covered, is_settled, predecessors, uncovered, with_own
 from app.domain.ports import Clock, HeldLock, Locks, WritingGateway
-from app.domain.registry.models import ModelVersion, Registration
+from app.domain.registry.models import ModelVersion, Predecessor, Registration, VersionKey
 from app.domain.registry.names import version_number
 from app.services.host.groups import Groups, Member, Take
 from app.services.mirror.model_tracker import ModelTracker
@@ -36,6 +43,7 @@ from app.services.monitoring.write_turns import WriteTurns
 log = logging.getLogger(__name__)
 
 _SELF = "control-tower"
+_MADE_AGAIN = "the model version was deleted and made again"
 # Versions that share a lock wait for each other. A lock file for each version ever registered would be litter.
 _STRIPES = 256
 
@@ -81,14 +89,14 @@ class MonitorRunWriter:
         self._refuse_if_listed(row)
         self._mirror.ensure_known(name, row.version, row.created)
         with self._one_at_a_time(name, row.version):
-            self._refuse_if_monitored(row)
+            watched = self._refuse_if_monitored(row)
+            if watched is not None:
+                # The watch and the registration share the record.
+                return self._with_own(replace(watched, model_type=model_type), wanted_settings)
             wanted = Registration(
                 name, row.version, model_type, registered_by, self._clock(), "", row.created, wanted_settings
             )
-            with self._turns.turn():
-                registration = self._gateway.open_monitor_run(wanted)
-            self._registrations.add(registration)
-        return registration
+            return self._opened(wanted)
 
     def change_settings(self, name: str, version: str, patch: Mapping[str, Any] | None) -> Registration:
         """Apply a change to the settings; None restores all defaults. Raises `NotFound` and `InvalidInput`."""
@@ -96,9 +104,11 @@ class MonitorRunWriter:
         with self._one_at_a_time(*known.key):
             # Another host may have changed the settings, so they are read from MLflow.
             registration = self._open_run_of(known)
-            settings = {} if patch is None else merged(registration.settings, patch)
+            settings = {} if patch is None else merged(registration.own or {}, patch)
             if patch is not None and "baseline" in patch:
                 self._refuse_unknown_baseline(name, settings)
+            if registration.watched_by:
+                return self._with_own(registration, settings)
             with self._turns.turn():
                 self._gateway.change_settings(registration.monitor_run_id, settings)
             changed = replace(registration, settings=settings)
@@ -136,6 +146,11 @@ class MonitorRunWriter:
             listed = {registration.monitor_run_id for registration in open_runs}
             if known and known.monitor_run_id not in listed and self._is_still_open(known):
                 open_runs.append(known)
+            if open_runs and open_runs[0].watched_by:
+                if open_runs[0].own is None:
+                    raise Conflict(still_watched(open_runs[0].watched_by))
+                self._with_own(open_runs[0], None)
+                return self._clock()
             for registration in open_runs:
                 self._end(registration, removed_by, "removed from monitoring")
             gone = [*open_runs, known] if known else open_runs
@@ -143,6 +158,66 @@ class MonitorRunWriter:
                 raise NotFound(NOT_MONITORED)
             self._registrations.remove((name, number), {registration.monitor_run_id for registration in gone})
         return self._clock()
+
+    def cover(self, row: ModelVersion, coverage: Coverage | None, reason: str, before: str) -> Registration | None:
+        """Bring the record of a version in line with what covers it: open, change or end it, or leave it as it is.
+
+        `reason` is why it ends where nothing covers it any more. `before` is the record of the version that the watch
+        covered before, or empty. Returns the record; None where there is none. Doing it again changes nothing.
+        """
+        key = row.name, row.version
+        with self._one_at_a_time(*key):
+            # One request, since hundreds of versions may be covered at once.
+            open_runs = self._gateway.look_up_registrations(*key)
+            current = next((run for run in open_runs if run.is_of(row)), None)
+            if coverage is None:
+                return self._uncovered(current, reason) if current else None
+            if current is not None and is_settled(current, coverage):
+                self._registrations.keep(current)
+                return current
+            if current is None:
+                for outdated in open_runs:
+                    self.end(outdated, _MADE_AGAIN)
+                now = self._clock()
+                blank = Registration(*key, coverage.model_type, coverage.registered_by, now, "", row.created)
+                return self._opened(covered(blank, coverage, None, self._predecessors(key, before)))
+            # The record of a version that was registered by itself before keeps its settings as its own.
+            earlier = current.predecessors or self._predecessors(key, before)
+            return self._changed(covered(current, coverage, current.own, earlier))
+
+    def adopt_own(self, registration: Registration, own: Mapping[str, Any]) -> Registration:
+        """Give the record of a watched version the settings of a duplicate, which was registered by itself."""
+        return self._with_own(registration, own)
+
+    def _uncovered(self, current: Registration, reason: str) -> Registration | None:
+        if not current.watched_by:
+            return current
+        if current.own is not None:
+            return self._changed(uncovered(current))
+        self.end(current, reason)
+        self._registrations.remove(current.key, {current.monitor_run_id})
+        return None
+
+    def _with_own(self, registration: Registration, own: Mapping[str, Any] | None) -> Registration:
+        """Change the own settings of a version that is watched as well; None: it is not registered by itself."""
+        return self._changed(with_own(registration, own))
+
+    def _opened(self, wanted: Registration) -> Registration:
+        with self._turns.turn():
+            registration = self._gateway.open_monitor_run(wanted)
+        self._registrations.add(registration)
+        return registration
+
+    def _changed(self, registration: Registration) -> Registration:
+        with self._turns.turn():
+            self._gateway.change_coverage(registration)
+        self._registrations.add(registration)
+        return registration
+
+    def _predecessors(self, key: VersionKey, before: str) -> tuple[Predecessor, ...]:
+        """The versions whose baselines may stand in for that of a version, from the record before."""
+        states = self._gateway.monitor_runs([before]) if before else None
+        return predecessors(key, states[0].registration) if states else ()
 
     def end(self, registration: Registration, reason: str) -> None:
         """End a monitor run in the name of this service. The list of registrations stays as it is."""
@@ -316,18 +391,22 @@ class MonitorRunWriter:
     def _refuse_if_listed(self, row: ModelVersion) -> None:
         """Raise `InvalidInput` where the listed registration is open, without waiting for those who register others."""
         known = self._registrations.known().by_key.get((row.name, row.version))
-        if known is not None and known.is_of(row):
+        if known is not None and known.is_of(row) and known.own is not None:
             with suppress(MlflowMissing, MlflowRefused):
                 if self._gateway.is_open(known.monitor_run_id):
                     raise InvalidInput(ALREADY_MONITORED)
 
-    def _refuse_if_monitored(self, row: ModelVersion) -> None:
+    def _refuse_if_monitored(self, row: ModelVersion) -> Registration | None:
+        """Raise `InvalidInput` where the version is registered by itself. Returns its record if it is only watched."""
         # The list may have a registration that another host has ended, and lack one that another host has made.
         for registration in self._gateway.find_registrations(row.name, row.version):
             if registration.is_of(row):
                 self._registrations.add(registration)
+                if registration.own is None:
+                    return registration
                 raise InvalidInput(ALREADY_MONITORED)
-            self.end(registration, "the model version was deleted and made again")
+            self.end(registration, _MADE_AGAIN)
+        return None
 
     def _end(self, registration: Registration, by: str, reason: str) -> None:
         with self._turns.turn():

@@ -57,6 +57,8 @@ class Reconciler:
     def _end_duplicates(self, duplicate: Registration) -> None:
         first, *others = self._gateway.find_registrations(*duplicate.key) or [duplicate]
         for registration in others:
+            if first.own is None and registration.own is not None:
+                first = self._writer.adopt_own(first, registration.own)
             self._writer.end(registration, f"registered twice: run {first.monitor_run_id} counts")
 
     def _end_if_gone(self, registration: Registration) -> None:

@@ -13,6 +13,7 @@ from app.services.mirror.journal import JournalWriter
 from app.services.mirror.run_counter import RunCounter
 from app.services.mirror.snapshot_publisher import SnapshotPublisher
 from app.services.monitoring.reconciler import Reconciler
+from app.services.monitoring.watcher import Watcher
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +31,7 @@ class RefreshCoordinator:
         publisher: SnapshotPublisher,
         detector: ChangeDetector | None,
         reconciler: Reconciler,
+        watcher: Watcher,
         runs: RunCounter,
         journal: JournalWriter,
         clock: Clock,
@@ -38,6 +40,7 @@ class RefreshCoordinator:
         self._publisher = publisher
         self._detector = detector
         self._reconciler = reconciler
+        self._watcher = watcher
         self._runs = runs
         self._journal = journal
         self._clock = clock
@@ -97,6 +100,8 @@ class RefreshCoordinator:
     def _reconcile(self, fleet: Fleet) -> _Outcome:
         try:
             self._reconciler.reconcile(fleet)
+            self._watcher.read_again()
+            self._watcher.follow()
         except MlflowDenied as error:
             # The log has said so already.
             return error.detail, True

@@ -218,6 +218,11 @@ class RegistrationStore(RegistrationList):
         """Add a registration that was written to MLflow. It replaces an older one of the same version."""
         self._change(registration.key, lambda by_key: by_key.update({registration.key: registration}))
 
+    def keep(self, registration: Registration) -> None:
+        """Add a registration as MLflow has it, where the list lacks it or has another."""
+        if self.known().by_key.get(registration.key) != registration:
+            self.add(registration)
+
     def remove(self, key: VersionKey, ended: Collection[str]) -> None:
         """Remove the registration of a version if its monitor run is among those that ended."""
 

@@ -1,0 +1,327 @@
+"""The watcher keeps the records of the monitored versions in line with the watches, and takes changes to watches.
+
+The records follow from the watches and the registry, so the work can end anywhere and begin again. A move opens the
+record of the new version, then ends the old one, and then notes on the watch which record it has. Before anything is
+written, the watches, the records and the models in question are read from MLflow again: what this host knows may be
+older than what another host did.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from itertools import islice
+from typing import Any
+
+from app.domain.errors import Conflict, InvalidInput, MlflowUnavailable, NotFound, TowerError
+from app.domain.messages import ALREADY_WATCHED, MODEL_NOT_FOUND, NOT_WATCHED
+from app.domain.monitoring.check_settings import check_settings, merged
+from app.domain.monitoring.monitored import Registrations, first_of_each
+from app.domain.monitoring.observations import Observation
+from app.domain.monitoring.sent_once import SentOnce
+from app.domain.monitoring.watches import (
+    ALIAS,
+    Watch,
+    alias_target,
+    coverages,
+    end_reason,
+    gone_watches,
+    is_settled,
+    nothing_there,
+    target,
+    unsettled,
+)
+from app.domain.ports import Clock, Locks, OwnGateway
+from app.domain.registry.fleet import Fleet
+from app.domain.registry.models import ModelVersion, Registration
+from app.services.mirror.model_tracker import ModelTracker
+from app.services.mirror.snapshot_publisher import SnapshotPublisher
+from app.services.monitoring.monitor_run_writer import MonitorRunWriter
+from app.services.monitoring.registration_list import RegistrationStore
+from app.services.monitoring.watch_list import WatchStore
+
+log = logging.getLogger(__name__)
+
+_LOCK = "watches"
+_SELF = "control-tower"
+# After a failure the watches are left alone for so long, in seconds.
+_RETRY_SECONDS = 5.0
+# The watches are not read again so soon for a watch that MLflow did not have.
+_ASKED_AGAIN_SECONDS = 2.0
+# How many models and steps are settled under the lock, so that clients who change a watch do not wait for long.
+_MODELS_AT_ONCE = 50
+_MOST_STEPS = 100
+
+
+class Watcher:
+    """The agent's `WatchWrites`. `check_soon` has a version judged; `settle` waits until other hosts have a change."""
+
+    def __init__(
+        self,
+        gateway: OwnGateway,
+        watches: WatchStore,
+        registrations: RegistrationStore,
+        writer: MonitorRunWriter,
+        mirror: ModelTracker,
+        publisher: SnapshotPublisher,
+        locks: Locks,
+        clock: Clock,
+        check_soon: Callable[[str, int], None],
+        settle: Callable[[], None],
+    ) -> None:
+        self._gateway = gateway
+        self._watches = watches
+        self._registrations = registrations
+        self._writer = writer
+        self._mirror = mirror
+        self._publisher = publisher
+        self._locks = locks
+        self._clock = clock
+        self._check_soon = check_soon
+        self._settle = settle
+        self.within = gateway.within
+        # What was in line when the watches were settled last.
+        self._settled: tuple[object, object, object] = (None, None, None)
+        self._has_read = False
+        self._again_at = 0.0
+        self._read_at: float | None = None
+
+    def tick(self) -> None:
+        """The scheduler's tick: follow the aliases and stages that moved since the last tick."""
+        if time.monotonic() < self._again_at:
+            return
+        try:
+            if not self._has_read:
+                # A process may have ended between a write to MLflow and a write to the list.
+                self.read_again()
+            self.follow()
+        except TowerError as error:
+            self._again_at = time.monotonic() + _RETRY_SECONDS
+            log.warning("The watches could not be followed: %s", error.detail)
+        except Exception:
+            self._again_at = time.monotonic() + _RETRY_SECONDS
+            log.exception("The watches could not be followed")
+
+    def read_again(self) -> None:
+        """Bring the list of watches in line with MLflow, and end duplicates that hosts made at once."""
+        with self._changing():
+            _, duplicates = self._watches.read()
+            self._has_read = True
+            for watch in duplicates:
+                self._gateway.end_watch(watch.run_id, _SELF, "watched twice: the earlier watch counts")
+
+    def follow(self) -> None:
+        """Bring the records in line with the watches. Raises the last failure, after all models were tried."""
+        seen = self._state()
+        if all(now is before for now, before in zip(seen, self._settled, strict=True)):
+            return
+        names = _unsettled(*seen)
+        failure: TowerError | None = None
+        for start in range(0, len(names), _MODELS_AT_ONCE):
+            try:
+                more = True
+                while more:
+                    with self._changing():
+                        more = self._bring_in_line(names[start : start + _MODELS_AT_ONCE])
+            except TowerError as error:
+                failure = error
+        if failure is not None:
+            raise failure
+        if not names:
+            self._settled = seen
+        elif _unsettled(*self._state()) == names:
+            raise MlflowUnavailable(f"{len(names)} registered models cannot be read.")
+
+    def _state(self) -> tuple[Fleet, Sequence[Watch] | None, Registrations]:
+        return self._mirror.fleet(), self._watches.known(), self._registrations.known().by_key
+
+    def watch(self, kind: str, model: str, place: str, model_type: str, registered_by: str, settings: Any) -> Watch:
+        wanted_settings = {} if settings is None else merged({}, settings)
+        with self._changing():
+            fleet, _ = self._read_live([model])
+            registered = fleet.model(model)[0]
+            if registered is None:
+                raise NotFound(MODEL_NOT_FOUND)
+            if kind == ALIAS and alias_target(registered, place) is None:
+                raise NotFound(f"The registered model {model!r} has no alias {place!r}.")
+            _refuse_unknown_baseline(fleet, model, wanted_settings)
+            watches, _ = self._watches.read()
+            wanted = Watch(
+                kind, model, place, model_type, registered_by, self._clock(), "", registered.created, wanted_settings
+            )
+            if any(watch.key == wanted.key and watch.model_created == wanted.model_created for watch in watches):
+                raise InvalidInput(ALREADY_WATCHED)
+            made = self._gateway.open_watch(wanted)
+            self._watches.put(made)
+            self._follow_one(model)
+        self._settle()
+        return self._watches.find(made.key) or made
+
+    def change_watch(self, kind: str, model: str, place: str, patch: Any) -> Watch:
+        with self._changing():
+            watch = self._current(kind, model, place)
+            settings = {} if patch is None else merged(watch.settings, patch)
+            if patch is not None and "baseline" in patch:
+                _refuse_unknown_baseline(self._read_live([model])[0], model, settings)
+            changed = replace(watch, settings=settings)
+            self._gateway.change_watch(changed)
+            self._watches.put(changed)
+            self._follow_one(model)
+        self._settle()
+        return self._watches.find(changed.key) or changed
+
+    def observe_watched(
+        self, kind: str, model: str, place: str, observations: Sequence[Observation], sent: SentOnce | None = None
+    ) -> Registration:
+        watch = self._watches.find((kind, model, place)) or self._find_in_mlflow(kind, model, place)
+        # The alias may have moved since the last look.
+        fleet, _ = self._read_live([model])
+        version = target(watch, fleet)
+        if version is None:
+            raise Conflict(nothing_there(watch, fleet))
+        if unsettled(fleet, [watch], self._registrations.known().by_key):
+            with self._changing():
+                self._bring_in_line([model])
+        registration = self._writer.observe(model, str(version.row.version), observations, sent)
+        self._check_soon(*registration.key)
+        self._settle()
+        return registration
+
+    def remove_watch(self, kind: str, model: str, place: str, removed_by: str) -> int:
+        with self._changing():
+            watch = self._current(kind, model, place)
+            removed_at = self._gateway.end_watch(watch.run_id, removed_by, "the watch was removed")
+            self._watches.remove(watch)
+            self._follow_one(model)
+        self._settle()
+        return removed_at
+
+    def look_up_watches(self) -> bool:
+        now = time.monotonic()
+        if self._read_at is not None and now - self._read_at < _ASKED_AGAIN_SECONDS:
+            return False
+        with self._changing():
+            self._watches.read()
+        self._read_at = now
+        return True
+
+    def _current(self, kind: str, model: str, place: str) -> Watch:
+        """A watch as MLflow has it now. Raises `NotFound`."""
+        watches, _ = self._watches.read()
+        found = next((watch for watch in watches if watch.key == (kind, model, place)), None)
+        if found is None:
+            raise NotFound(NOT_WATCHED)
+        return found
+
+    def _find_in_mlflow(self, kind: str, model: str, place: str) -> Watch:
+        with self._changing():
+            return self._current(kind, model, place)
+
+    def _follow_one(self, model: str) -> None:
+        """Bring the records of one model in line. The watch has been written, so a failure is left to the next tick."""
+        try:
+            self._bring_in_line([model])
+        except TowerError as error:
+            log.warning("The watches on %s are followed later: %s", model, error.detail)
+
+    def _read_live(self, names: Sequence[str]) -> tuple[Fleet, Collection[str]]:
+        """The fleet in which these registered models are as MLflow has them now, and which of them could be read.
+
+        Raises `MlflowUnavailable` where none could be read.
+        """
+        read = self._publisher.look_up_each(names)[0] if self._mirror.cached else names
+        return self._mirror.fleet(), read
+
+    def _bring_in_line(self, names: Sequence[str]) -> bool:
+        """Settle versions of some registered models; whether there is more to do. Raises the last failure.
+
+        A version that cannot be settled does not stop the others.
+        """
+        fleet, read = self._read_live(names)
+        records = self._open_records()
+        watches, duplicates = self._watches.read()
+        for watch in duplicates:
+            self._gateway.end_watch(watch.run_id, _SELF, "watched twice: the earlier watch counts")
+        for watch in gone_watches(watches, fleet, read):
+            self._gateway.end_watch(watch.run_id, _SELF, "the registered model no longer exists in MLflow")
+            self._watches.remove(watch)
+        watches = [watch for watch in self._watches.known() or () if watch.model in read]
+        failure: TowerError | None = None
+        steps = self._steps(fleet, watches, records, read)
+        for step in islice(steps, _MOST_STEPS):
+            try:
+                step()
+            except TowerError as error:
+                failure = error
+        if failure is not None:
+            raise failure
+        return next(steps, None) is not None
+
+    def _steps(
+        self, fleet: Fleet, watches: Sequence[Watch], records: Registrations, names: Collection[str]
+    ) -> Iterator[Callable[[], object]]:
+        """What is to be done, in an order in which no version is without a record for long."""
+        wanted = coverages(fleet, watches)
+        before = {version.key: watch.record for watch in watches if (version := target(watch, fleet)) and watch.record}
+        covered: Registrations = {}
+
+        def cover(row: ModelVersion) -> None:
+            key = row.name, row.version
+            record = self._writer.cover(row, wanted[key], "", before.get(key, ""))
+            if record is not None:
+                covered[key] = record
+                if records.get(key) != record:
+                    self._check_soon(*key)
+
+        def end(registration: Registration, row: ModelVersion) -> None:
+            self._writer.cover(row, None, end_reason(registration, watches, fleet), "")
+
+        def note(watch: Watch, record: str) -> None:
+            changed = replace(watch, record=record)
+            self._gateway.change_watch(changed)
+            self._watches.put(changed)
+
+        for key in wanted:
+            model = fleet.find(*key)
+            record = records.get(key)
+            if model is None:
+                continue
+            if record is not None and is_settled(record, wanted[key]) and record.is_of(model.row):
+                self._registrations.keep(record)
+                covered[key] = record
+            else:
+                yield partial(cover, model.row)
+        for key, registration in records.items():
+            model = fleet.find(*key)
+            if key[0] in names and key not in wanted and registration.watched_by and model is not None:
+                yield partial(end, registration, model.row)
+        for watch in watches:
+            version = target(watch, fleet)
+            now = covered.get(version.key) if version else None
+            if now is not None and now.monitor_run_id != watch.record:
+                yield partial(note, watch, now.monitor_run_id)
+
+    def _open_records(self) -> Registrations:
+        listed = self._gateway.open_registrations()
+        if listed is None:
+            if not self._gateway.may_read_registrations():
+                raise MlflowUnavailable("MLflow's user may not read the experiment of the watches.")
+            return {}
+        return first_of_each(listed)[0]
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        with self._locks.hold(_LOCK, self._gateway.patience), self._gateway.within(self._gateway.patience):
+            yield
+
+
+def _unsettled(fleet: Fleet, watches: Sequence[Watch] | None, records: Registrations) -> list[str]:
+    return [] if fleet.mock else sorted(unsettled(fleet, watches or (), records))
+
+
+def _refuse_unknown_baseline(fleet: Fleet, model: str, settings: Any) -> None:
+    number = check_settings(settings).baseline.version
+    if number is not None and fleet.find(model, number) is None:
+        raise InvalidInput(f"baseline.version: the registered model has no version {number}.")
