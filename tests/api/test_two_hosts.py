@@ -146,13 +146,14 @@ def receiver() -> Iterator[HttpReceiver]:
 def both_found(
     tmp_path: Path, gateway: MemoryGateway, receiver: HttpReceiver, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[tuple[Service, Service]]:
-    """Two towers that found one change of verdict at the same time; the second one noted a later time."""
+    """Two towers that found one change of verdict; the first one noted a later time, the second one saw more points."""
     one, two = (Service(tmp_path / name, gateway, alert_webhook_url=receiver.url) for name in "ab")
     one.register("m", settings={"limits": {"accuracy": {"min": 0.8}}})
     write = gateway.write_verdict
 
     def after_the_other(*written: Any) -> None:
         monkeypatch.setattr(gateway, "write_verdict", write)
+        assert two.post(f"{PATH}/observations", json={"metrics": {"accuracy": 0.6}}).status_code == 201
         two.check()
         write(*written)
 
@@ -182,7 +183,9 @@ def test_what_the_other_host_has_announced_already_is_not_announced_again(
     one.agent.announcer.start()
     until(lambda: "monitor_runs" in gateway.calls)
     two.agent.announcer.stop()
-    one.observe("m", **ACCURACY)
+    for _ in range(5):
+        one.clock.forward(60)
+        one.observe("m", **ACCURACY)
     one.check()
     until(lambda: len(receiver.requests) == 2)
     assert [message["changes"][0]["verdict"] for message in receiver.messages] == ["degraded", "healthy"]

@@ -14,14 +14,13 @@ from app.domain.monitoring.monitor_runs import (
     verdicts_from,
     verdicts_text,
 )
-from app.domain.monitoring.verdicts import MetricVerdict, VersionVerdict
+from app.domain.monitoring.verdicts import VersionVerdict
 from app.domain.registry.models import Registration
 from app.domain.registry.names import LONGEST_TAG
 
 
-def judged(verdict: str, newest: int) -> VersionVerdict:
-    """A verdict on a version whose only point has the time `newest`."""
-    return VersionVerdict(verdict, (), {"accuracy": MetricVerdict(verdict, (), "production", 1, (0.9, newest))})
+def judged(verdict: str) -> VersionVerdict:
+    return VersionVerdict(verdict, (), {})
 
 
 _verdicts = st.lists(
@@ -67,5 +66,5 @@ def test_a_verdict_that_comes_back_on_the_same_evidence_is_another_change() -> N
     registration = Registration("m", 1, "classifier", "ada", 0, "run", 0, {})
     state = MonitorState(registration)
     for verdict in ("drifting", "healthy", "drifting"):
-        state = replace(state, verdicts=(*state.verdicts, state.changed(9, judged(verdict, 5))))
+        state = replace(state, verdicts=(*state.verdicts, state.changed(9, judged(verdict), 5)))
     assert [(v.verdict, v.evidence) for v in state.verdicts] == [("drifting", 5), ("healthy", 5), ("drifting", 6)]

@@ -2,6 +2,7 @@
 
 import random
 import statistics
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from app.domain.monitoring.baselines import figures, first_points, unlike_baseline
 from app.domain.monitoring.check_settings import CheckSettings, check_settings
 from app.domain.monitoring.checks import metric_figures
-from app.domain.monitoring.judging import judge_metric, judge_registration, judge_version
+from app.domain.monitoring.judging import decided_at, judge_metric, judge_registration, judge_version
 from app.domain.monitoring.key_metric import worst
 from app.domain.monitoring.verdicts import VersionVerdict
 from app.domain.registry.models import MetricPoint, Registration
@@ -370,6 +371,47 @@ def test_another_version_as_baseline_does_not_teach_its_own_drift() -> None:
     period = {"from": rfc3339(START + 30 * DAY_MS), "to": rfc3339(START + 70 * DAY_MS)}
     chosen = {other.key: replace(other, settings={"baseline": period})}
     assert judge_registration(registration, evidence, LATER, chosen)[1].verdict == "healthy"
+
+
+@pytest.mark.parametrize(
+    ("values", "settings", "day"),
+    [
+        ([*STEADY, 0.5], {}, len(STEADY)),
+        ([*STEADY, 0.5, 0.5, 0.5, 0.5], {}, len(STEADY) + 2),
+        ([0.9, 0.7, 0.9], {"limits": {"accuracy": {"min": 0.8}}}, 1),
+        # It was degraded before, and was drifting in between.
+        ([*STEADY, 0.5, 0.5, 0.5, *STEADY[:8], 0.5], {}, len(STEADY) + 11),
+    ],
+)
+def test_which_point_decided_does_not_depend_on_how_many_came_later(
+    values: list[float], settings: dict[str, object], day: int
+) -> None:
+    registration = Registration("m", 1, "classifier", "ada", 7, "run", START, settings)
+
+    def decided(found: Sequence[MetricPoint]) -> tuple[str, int]:
+        evidence, now = {("m", 1): found}, found[-1].time + 1
+        judged = judge_registration(registration, evidence, now)
+        return judged[1].verdict, decided_at(registration, evidence, judged)
+
+    verdict, at = decided(points(values))
+    assert at == START + day * DAY_MS
+    assert decided(points(values[: day + 1])) == (verdict, at)
+    # Other metrics that are well decide nothing.
+    assert decided(points(values) + points([0.9], "recall", start=START + len(values) * DAY_MS)) == (verdict, at)
+
+
+def test_where_no_point_decided_it_is_the_newest_and_where_nothing_changed_for_long_the_registration() -> None:
+    registration = Registration("m", 1, "classifier", "ada", 7, "run", START, {"silence_hours": 24})
+
+    def decided(found: Sequence[MetricPoint], now: int) -> tuple[str, int]:
+        judged = judge_registration(registration, {("m", 1): found}, now)
+        return judged[1].verdict, decided_at(registration, {("m", 1): found}, judged)
+
+    quiet = points(STEADY)
+    assert decided(quiet, LATER) == ("degraded", quiet[-1].time)
+    assert decided([], LATER) == ("degraded", 0)
+    steady = points(STEADY * 3)
+    assert decided(steady, steady[-1].time) == ("healthy", 7)
 
 
 def test_a_version_has_the_verdict_of_its_worst_metric_and_one_that_appears_late_takes_nothing_away() -> None:

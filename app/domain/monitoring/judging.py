@@ -22,6 +22,8 @@ from app.domain.times import DAY_MS, day_in_words
 
 # How many values a sparkline shows.
 _RECENT = 20
+# Checks of different hosts differ by few points. Judging each of them takes time.
+_POINTS_BACK = 20
 
 StandIn = tuple[int, Sequence[float]]
 """An earlier version, and the values of its baseline."""
@@ -110,6 +112,34 @@ def _stand_ins(
             if metric not in stand_ins and len(values) >= LEAST_BASELINE:
                 stand_ins[metric] = earlier.version, values
     return stand_ins
+
+
+def decided_at(
+    registration: Registration,
+    evidence: Mapping[VersionKey, Iterable[MetricPoint]],
+    judged: tuple[Mapping[str, Series], VersionVerdict],
+    others: Mapping[VersionKey, Registration] | None = None,
+) -> int:
+    """The time of the point that decided: from it on, the verdict is the present verdict. In milliseconds.
+
+    So it is the same for hosts that check the version at different times, with more or fewer points. Where the points
+    do not decide, as for silence, it is the time of the newest point, and 0 if there is none. Where the verdict has
+    been the same for the last 20 points, it is the time of the registration. Arguments as of `judge_registration`,
+    which returned `judged`.
+    """
+    series, verdict = judged
+    judged_series = [series[metric] for metric, judgement in verdict.metrics.items() if judgement.last]
+    # What is only shown beside the series now may have been the series before.
+    counted = [point for one in judged_series for point in (*one.points, *one.reference) if point.value is not None]
+    times = sorted({point.time for point in counted}, reverse=True)
+    points = list(evidence.get(registration.key, ()))
+    decided = max(times, default=0)
+    for time in times[:_POINTS_BACK]:
+        earlier = {**evidence, registration.key: [point for point in points if point.time <= time]}
+        if judge_registration(registration, earlier, time, others)[1].verdict != verdict.verdict:
+            return decided
+        decided = time
+    return decided if len(times) <= _POINTS_BACK else registration.registered_at
 
 
 def baseline_key(registration: Registration) -> VersionKey | None:

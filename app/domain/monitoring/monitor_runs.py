@@ -21,9 +21,9 @@ _REASON = 300
 class Verdict:
     """A verdict as it was written when it changed; times in milliseconds. Old verdicts have no reasons any more.
 
-    `evidence` is the time of the newest metric point that was judged, or a little later where an earlier change to the
-    same verdict has the same time. So every host that finds the change has the same `evidence`, and no other change to
-    this verdict has it. `began` is when the data changed. Both are None where an older version of the service wrote the
+    `evidence` is the time of the metric point that decided, or a little later where an earlier change to the same
+    verdict has the same time. So every host that finds the change has the same `evidence`, and no other change to this
+    verdict has it. `began` is when the data changed. Both are None where an older version of the service wrote the
     verdict, and `began` also where no rule fired.
     """
 
@@ -62,13 +62,12 @@ class MonitorState:
         """The verdict before `verdicts[place]`."""
         return self.verdicts[place - 1].verdict if place else INSUFFICIENT
 
-    def changed(self, now: int, new: VersionVerdict) -> Verdict:
-        """The change to a new verdict; `now` in milliseconds."""
-        newest = new.newest
+    def changed(self, now: int, new: VersionVerdict, decided_at: int) -> Verdict:
+        """The change to a new verdict, with the time of the point that decided; times in milliseconds."""
         used = {earlier.evidence for earlier in self.verdicts if earlier.verdict == new.verdict}
-        while newest in used:
-            newest += 1
-        return Verdict(max(now, self.since + 1), new.verdict, new.reasons, newest, new.began)
+        while decided_at in used:
+            decided_at += 1
+        return Verdict(max(now, self.since + 1), new.verdict, new.reasons, decided_at, new.began)
 
 
 def verdicts_text(verdicts: Sequence[Verdict]) -> str:

@@ -87,11 +87,6 @@ class VersionVerdict:
         """When the data changed that led to this verdict, in milliseconds; None if no rule fired."""
         return _began(self.alarms, self.verdict)
 
-    @property
-    def newest(self) -> int:
-        """The time of the newest point judged, in milliseconds; 0 if there is none."""
-        return max((metric.last[1] for metric in self.metrics.values() if metric.last), default=0)
-
 
 def _began(alarms: Iterable[Alarm], verdict: str) -> int | None:
     return min((alarm.began for alarm in alarms if alarm.verdict == verdict), default=None)

@@ -3,11 +3,12 @@
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from app.domain.errors import LockTimeout, MlflowMissing, MlflowRefused, MlflowUnavailable, TowerError
 from app.domain.monitoring.alerts import owed_changes
 from app.domain.monitoring.checks import Check, OpenRuns, check_of
-from app.domain.monitoring.judging import baseline_keys, earlier_runs, judge_registration
+from app.domain.monitoring.judging import baseline_keys, decided_at, earlier_runs, judge_registration
 from app.domain.monitoring.monitor_runs import MonitorState
 from app.domain.monitoring.reasons import NO_METRIC, RUN_GONE
 from app.domain.ports import Clock, Locks, OwnGateway
@@ -171,9 +172,11 @@ class Checker:
                 outcome.failed[key] = failure.detail
                 continue
             no_metric = RUN_GONE if rows[key].run_id in gone else NO_METRIC
-            verdict = judge_registration(state.registration, evidence, now, others, no_metric)[1]
+            judged = judge_registration(state.registration, evidence, now, others, no_metric)
+            verdict = judged[1]
+            decided = partial(decided_at, state.registration, evidence, judged, others)
             try:
-                kept, is_news = self._record.add(Judged(state, verdict, ticket), now)
+                kept, is_news = self._record.add(Judged(state, verdict, ticket, decided), now)
             except (MlflowRefused, MlflowMissing):
                 log.warning("%s v%d: its monitor run is deleted, so the verdict is not kept", *key)
                 continue

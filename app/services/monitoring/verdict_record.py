@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
 from app.domain.monitoring.monitor_runs import MonitorState
@@ -15,11 +15,15 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """The verdict on a registration. `ticket` is the number of the reading of its evidence."""
+    """The verdict on a registration. `ticket` is the number of the reading of its evidence.
+
+    `decided_at` returns the time of the point that decided, in milliseconds. It is called where the verdict changed.
+    """
 
     state: MonitorState
     verdict: VersionVerdict
     ticket: int
+    decided_at: Callable[[], int]
 
 
 class VerdictRecord:
@@ -58,7 +62,7 @@ class VerdictRecord:
                 state = judged.state
             is_news = judged.verdict.verdict != state.verdict and self._is_open(state)
             if is_news:
-                state = self._write(state, judged.verdict, now)
+                state = self._write(state, judged, now)
             self._newest[run_id] = (state, judged.ticket)
         return state, is_news
 
@@ -68,11 +72,11 @@ class VerdictRecord:
         current = known.by_key.get(state.registration.key)
         return known.stale or (current is not None and current.monitor_run_id == state.registration.monitor_run_id)
 
-    def _write(self, state: MonitorState, new: VersionVerdict, now: int) -> MonitorState:
+    def _write(self, state: MonitorState, judged: Judged, now: int) -> MonitorState:
         # A receiver that was never notified of this version is notified from this change on.
         notified = {receiver_id: state.since for receiver_id in self._receiver_ids if receiver_id not in state.notified}
-        verdicts = (*state.verdicts, state.changed(now, new))
+        verdicts = (*state.verdicts, state.changed(now, judged.verdict, judged.decided_at()))
         registration = state.registration
         self._writer.write_verdict(registration.monitor_run_id, verdicts, notified)
-        log.info("%s v%d is %s, was %s", *registration.key, new.verdict, state.verdict)
+        log.info("%s v%d is %s, was %s", *registration.key, judged.verdict.verdict, state.verdict)
         return replace(state, verdicts=verdicts, notified={**state.notified, **notified})
