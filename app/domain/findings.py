@@ -14,7 +14,7 @@ from app.domain.registry.query import ListQuery
 from app.domain.registry.stages import StageRules
 from app.domain.times import DAY_MS, day_of
 
-_PRODUCTION, _STAGING = "Production", "Staging"
+_PRODUCTION, _STAGING, _ARCHIVED = "Production", "Staging", "Archived"
 # The name of the model, the version (None if the finding is about the model as a whole), and the detail in words.
 Detail = tuple[str, int | None, str]
 
@@ -34,7 +34,7 @@ class Registry:
 class Kind:
     """One kind of finding: how to detect it, and what to do about it.
 
-    `action` may hold `{address}`, the path at which the version can be registered for monitoring. `names_version` is
+    `action` may hold `{address}`, the path of the version's registration. `names_version` is
     False if the findings are about a model as a whole.
     """
 
@@ -165,6 +165,25 @@ def _stages(alias: str, rules: StageRules) -> tuple[str, ...]:
     return tuple(stage for stage, aliases in lists if alias.lower() in aliases)
 
 
+def _retired(registry: Registry) -> Iterator[Detail]:
+    for key, registration in registry.registrations.items():
+        model = registry.fleet.find(*key)
+        # What is monitored since an alias or a stage is watched ends by itself. An alias says that somebody uses it.
+        if model is None or model.aliases or registration.own is None:
+            continue
+        if model.stage == _ARCHIVED:
+            yield *key, f"Version {key[1]} is archived and still monitored."
+        elif model.stage == "None" and (newer := _newer_in_production(registry.fleet, key)):
+            retired = f"Version {key[1]} has no stage and no alias, while version {newer} is in Production."
+            yield *key, f"{retired} It is still monitored."
+
+
+def _newer_in_production(fleet: Fleet, key: VersionKey) -> int | None:
+    """The highest version of the same model that is in Production and newer than this version."""
+    _, versions = fleet.model(key[0])
+    return next((v.row.version for v in versions if v.stage == _PRODUCTION and v.row.version > key[1]), None)
+
+
 def _no_owner(registry: Registry) -> Iterator[Detail]:
     for registered in registry.fleet.registered.values():
         if not any(key.lower() == "owner" and value.strip() for key, value in registered.tags.items()):
@@ -197,6 +216,11 @@ KINDS = (
         "stage_alias_conflict",
         _conflict,
         "Move the alias to the version that it is meant for, or set the stage that the alias stands for.",
+    ),
+    Kind(
+        "retired_with_monitor",
+        _retired,
+        "Remove it from monitoring: DELETE {address}.",
     ),
     Kind(
         "no_owner",

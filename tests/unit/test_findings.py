@@ -47,6 +47,25 @@ def test_a_version_in_production_that_is_not_monitored_is_found_and_how_to_regis
     )  # fmt: skip
 
 
+def test_a_retired_version_that_is_still_monitored_is_found_unless_it_is_only_watched() -> None:
+    fleet = fleet_of([version(1), version(2, "Archived"), version(3), version(4)], champion=3)
+    found = found_in(fleet, 0, (1, 2, 3, 4))
+    assert [(one.version, one.detail, one.action) for one in found] == [
+        (
+            1,
+            "Version 1 has no stage and no alias, while version 3 is in Production. It is still monitored.",
+            "Remove it from monitoring: DELETE /models/m/1/monitor.",
+        ),
+        (
+            2,
+            "Version 2 is archived and still monitored.",
+            "Remove it from monitoring: DELETE /models/m/2/monitor.",
+        ),
+    ]
+    watched = Registration("m", 2, "classifier", "ada", 0, "run", 0, watched_by=("stage Archived",))
+    assert findings(fleet, {("m", 2): watched, ("m", 3): watched}, RULES, 0, NOW) == []
+
+
 def test_the_address_to_register_at_holds_for_any_name() -> None:
     name = "a/b {x} ü?"
     fleet = swept(
@@ -185,6 +204,10 @@ def test_whatever_the_registry_holds_the_findings_are_those_of_looking_at_everyt
                 expected.add(("production_without_monitor", *model.key))
             if stale_days and max(row.created, row.updated) < NOW - stale_days * DAY_MS:
                 expected.add(("production_stale", *model.key))
+        newer = [m for m in fleet.models if m.row.name == row.name and m.row.version > row.version]
+        is_passed = model.stage == "None" and any(m.stage == "Production" for m in newer)
+        if model.key in monitored and not model.aliases and (model.stage == "Archived" or is_passed):
+            expected.add(("retired_with_monitor", *model.key))
         lowered = {alias.lower() for alias in model.aliases}
         for_production = row.stage in ("Staging", "Archived") and "champion" in lowered
         for_staging = row.stage in ("Production", "Archived") and "challenger" in lowered
