@@ -216,6 +216,20 @@ def test_a_watch_that_could_not_be_followed_is_followed_once_mlflow_answers(
     assert open_records(world) == [2]
 
 
+def test_while_mlflow_has_too_much_to_do_a_watch_is_a_503_and_made_by_a_later_request(
+    service: Service, gateway: MemoryGateway, world: MemoryWorld
+) -> None:
+    gateway.locked = True
+    refused = watch(service)
+    assert (refused.status_code, "Retry-After" in refused.headers, world.watches) == (503, True, {})
+    gateway.locked = False
+    assert watch(service).status_code == 201
+    gateway.failure = MlflowUnavailable("MLflow is down.")
+    assert service.delete(f"{BLUE}/monitor").status_code == 500
+    # What is known is shown, without MLflow.
+    assert watched(service)["model_version"] == "1"
+
+
 def test_another_host_without_redis_sees_the_watch_and_the_record_stays_one(
     service: Service, gateway: MemoryGateway, world: MemoryWorld, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

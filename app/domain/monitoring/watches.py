@@ -161,7 +161,8 @@ def unsettled(fleet: Fleet, watches: Collection[Watch], registrations: Registrat
     names = {key[0] for key, coverage in wanted.items() if not is_settled(registrations.get(key), coverage)}
     for key, registration in registrations.items():
         # The reconciler ends the records of versions that are gone.
-        if registration.watched_by and key not in wanted and fleet.find(*key):
+        model = fleet.find(*key)
+        if registration.watched_by and key not in wanted and model and registration.is_of(model.row):
             names.add(registration.name)
     for watch in watches:
         version = target(watch, fleet)

@@ -31,7 +31,7 @@ from app.domain.monitoring.check_settings import check_settings, merged
 from app.domain.monitoring.monitor_runs import Verdict
 from app.domain.monitoring.observations import MOST_VALUES, Observation
 from app.domain.monitoring.sent_once import SentOnce, as_first_sent
-from app.domain.monitoring.watches import Coverage, covered, is_settled, predecessors, uncovered, with_own
+from app.domain.monitoring.watches import Coverage, Watch, covered, is_settled, predecessors, uncovered, with_own
 from app.domain.ports import Clock, HeldLock, Locks, WritingGateway
 from app.domain.registry.models import ModelVersion, Predecessor, Registration, VersionKey
 from app.domain.registry.names import version_number
@@ -184,6 +184,21 @@ class MonitorRunWriter:
             # The record of a version that was registered by itself before keeps its settings as its own.
             earlier = current.predecessors or self._predecessors(key, before)
             return self._changed(covered(current, coverage, current.own, earlier))
+
+    def open_watch(self, wanted: Watch) -> Watch:
+        """Make a watch; the watch that is returned has the id of its run."""
+        with self._turns.turn():
+            return self._gateway.open_watch(wanted)
+
+    def change_watch(self, watch: Watch) -> None:
+        """Replace the settings of a watch, and the record of the version that it covered last."""
+        with self._turns.turn():
+            self._gateway.change_watch(watch)
+
+    def end_watch(self, run_id: str, by: str, reason: str) -> int:
+        """End a watch; returns the time of its end, in milliseconds."""
+        with self._turns.turn():
+            return self._gateway.end_watch(run_id, by, reason)
 
     def adopt_own(self, registration: Registration, own: Mapping[str, Any]) -> Registration:
         """Give the record of a watched version the settings of a duplicate, which was registered by itself."""

@@ -100,8 +100,7 @@ class RefreshCoordinator:
     def _reconcile(self, fleet: Fleet) -> _Outcome:
         try:
             self._reconciler.reconcile(fleet)
-            self._watcher.read_again()
-            self._watcher.follow()
+            self._watcher.after_sweep()
         except MlflowDenied as error:
             # The log has said so already.
             return error.detail, True

@@ -90,11 +90,17 @@ class Watcher:
 
     def tick(self) -> None:
         """The scheduler's tick: follow the aliases and stages that moved since the last tick."""
-        if time.monotonic() < self._again_at:
-            return
+        if time.monotonic() >= self._again_at:
+            self._look(self._has_read)
+
+    def after_sweep(self) -> None:
+        """Read the watches from MLflow again, and follow them. A failure is logged, and a later tick tries again."""
+        self._look(has_read=False)
+
+    def _look(self, has_read: bool) -> None:
         try:
-            if not self._has_read:
-                # A process may have ended between a write to MLflow and a write to the list.
+            if not has_read:
+                # Others may have written, and a process may have ended between its writes to MLflow and to the list.
                 self.read_again()
             self.follow()
         except TowerError as error:
@@ -110,7 +116,7 @@ class Watcher:
             _, duplicates = self._watches.read()
             self._has_read = True
             for watch in duplicates:
-                self._gateway.end_watch(watch.run_id, _SELF, "watched twice: the earlier watch counts")
+                self._writer.end_watch(watch.run_id, _SELF, "watched twice: the earlier watch counts")
 
     def follow(self) -> None:
         """Bring the records in line with the watches. Raises the last failure, after all models were tried."""
@@ -153,7 +159,7 @@ class Watcher:
             )
             if any(watch.key == wanted.key and watch.model_created == wanted.model_created for watch in watches):
                 raise InvalidInput(ALREADY_WATCHED)
-            made = self._gateway.open_watch(wanted)
+            made = self._writer.open_watch(wanted)
             self._watches.put(made)
             self._follow_one(model)
         self._settle()
@@ -166,7 +172,7 @@ class Watcher:
             if patch is not None and "baseline" in patch:
                 _refuse_unknown_baseline(self._read_live([model])[0], model, settings)
             changed = replace(watch, settings=settings)
-            self._gateway.change_watch(changed)
+            self._writer.change_watch(changed)
             self._watches.put(changed)
             self._follow_one(model)
         self._settle()
@@ -192,7 +198,7 @@ class Watcher:
     def remove_watch(self, kind: str, model: str, place: str, removed_by: str) -> int:
         with self._changing():
             watch = self._current(kind, model, place)
-            removed_at = self._gateway.end_watch(watch.run_id, removed_by, "the watch was removed")
+            removed_at = self._writer.end_watch(watch.run_id, removed_by, "the watch was removed")
             self._watches.remove(watch)
             self._follow_one(model)
         self._settle()
@@ -243,9 +249,9 @@ class Watcher:
         records = self._open_records()
         watches, duplicates = self._watches.read()
         for watch in duplicates:
-            self._gateway.end_watch(watch.run_id, _SELF, "watched twice: the earlier watch counts")
+            self._writer.end_watch(watch.run_id, _SELF, "watched twice: the earlier watch counts")
         for watch in gone_watches(watches, fleet, read):
-            self._gateway.end_watch(watch.run_id, _SELF, "the registered model no longer exists in MLflow")
+            self._writer.end_watch(watch.run_id, _SELF, "the registered model no longer exists in MLflow")
             self._watches.remove(watch)
         watches = [watch for watch in self._watches.known() or () if watch.model in read]
         failure: TowerError | None = None
@@ -280,7 +286,7 @@ class Watcher:
 
         def note(watch: Watch, record: str) -> None:
             changed = replace(watch, record=record)
-            self._gateway.change_watch(changed)
+            self._writer.change_watch(changed)
             self._watches.put(changed)
 
         for key in wanted:
@@ -295,7 +301,13 @@ class Watcher:
                 yield partial(cover, model.row)
         for key, registration in records.items():
             model = fleet.find(*key)
-            if key[0] in names and key not in wanted and registration.watched_by and model is not None:
+            if (
+                key[0] in names
+                and key not in wanted
+                and registration.watched_by
+                and model
+                and registration.is_of(model.row)
+            ):
                 yield partial(end, registration, model.row)
         for watch in watches:
             version = target(watch, fleet)
