@@ -6,12 +6,17 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from gunicorn.config import Config
+from gunicorn.glogging import Logger
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.access_log import AccessLog
 from app.logs import OneJsonLine, OneLine
 
 _PROGRAM = """
@@ -103,3 +108,55 @@ def test_an_event_goes_to_stderr_with_the_id_of_its_request(log_format: str) -> 
         found = json.loads(lines[0])
         assert (found["level"], found["logger"], found["message"]) == ("INFO", "some.where", "hello")
         assert "time" in found
+
+
+_SHOWN = "%(h)s %(m)s %(U)s %(s)s %(B)s bytes %(M)s ms"
+
+
+def access_line(kind: type[Logger], shown: str, path: str, seconds: float = 0.0123) -> str:
+    """The line of a request, as gunicorn makes it for a format."""
+    config = Config()
+    config.set("accesslog", "-")
+    config.set("access_log_format", shown)
+    answer = SimpleNamespace(status="200 OK", status_code=200, sent=17, headers=[("ETag", '"abc"')])
+    asked = SimpleNamespace(headers=[("X-FORWARDED-PROTO", "https")])
+    environ = {
+        "REMOTE_ADDR": "10.0.0.7",
+        "REQUEST_METHOD": "GET",
+        "RAW_URI": path,
+        "PATH_INFO": path,
+        "SERVER_PROTOCOL": "HTTP/1.1",
+        "HTTP_USER_AGENT": 'a "client"',
+    }
+    logger = kind(config)
+    lines: list[logging.LogRecord] = []
+    logger.access_log.setLevel(logging.INFO)
+    logger.access_log.propagate = False
+    logger.access_log.handlers = [_Keeping(lines)]
+    logger.access(answer, asked, environ, timedelta(seconds=seconds))
+    (line,) = lines
+    return line.getMessage()
+
+
+class _Keeping(logging.Handler):
+    def __init__(self, kept: list[logging.LogRecord]) -> None:
+        super().__init__()
+        self._kept = kept
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._kept.append(record)
+
+
+@given(st.text(st.characters(max_codepoint=127)), st.floats(0, 1000))
+def test_the_access_log_has_the_line_that_gunicorn_makes(path: str, seconds: float) -> None:
+    line = access_line(AccessLog, _SHOWN, path, seconds)
+    assert line == access_line(Logger, _SHOWN, path, seconds)
+
+
+def test_the_access_log_takes_every_format_of_gunicorn_s() -> None:
+    shown = '"%(r)s" %(a)s %({X-Forwarded-Proto}i)s %({etag}o)s %({absent}i)s %(D)s %(U)s'
+    assert access_line(AccessLog, shown, '/a"b') == access_line(Logger, shown, '/a"b')
+
+
+def test_the_access_log_shows_paths_as_utf_8() -> None:
+    assert " /modèle/\\xff " in access_line(AccessLog, _SHOWN, "/modèle/".encode().decode("latin-1") + "\xff")
