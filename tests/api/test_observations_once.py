@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from app.domain.errors import MlflowUnavailable
+from app.domain.monitoring.sent_once import PAGES, SentOnce, sent_once
 from app.domain.times import rfc3339
 from tests.api.service import Service
 from tests.fakes.memory_mlflow import MemoryGateway
@@ -62,14 +63,19 @@ def test_an_id_with_other_observations_is_a_conflict_and_nothing_is_written(
 def test_a_registration_keeps_its_latest_thousand_ids_and_forgets_the_oldest(
     host: Service, gateway: MemoryGateway
 ) -> None:
-    for number in range(1001):
-        host.observe("m", id=f"batch {number}", **DATED)
-    other = {"metrics": {"accuracy": 0.8}}
+    run, other = host.verdict("m")["monitor_run_id"], {"metrics": {"accuracy": 0.8}}
+    gateway.keep_sent_ids(run, _pages(1001))
     assert host.observe("m", id="batch 1", **other).status_code == 409
-    for number in range(1001, 3000):
-        host.observe("m", id=f"batch {number}", **DATED)
+    gateway.keep_sent_ids(run, _pages(3000))
+    assert host.observe("m", id="batch 2999", **other).status_code == 409
     assert host.observe("m", id="batch 1", **other).status_code == 201
     assert all(len(text) <= 8000 for pages in gateway.world.sent.values() for text in pages.values())
+
+
+def _pages(count: int) -> dict[int, list[SentOnce]]:
+    """What so many requests leave at a monitor run."""
+    sent = [sent_once(f"batch {number}", [], 1_700_000_000_000 + number) for number in range(count)]
+    return {page: [row for row in sent if row.page == page] for page in range(PAGES)}
 
 
 @pytest.mark.parametrize("bad", ["", "x" * 201, "a\nb", "a\x7fb", 5, None, ["a"]])
