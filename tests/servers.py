@@ -322,7 +322,7 @@ class Proxy:
         self.mode = "up"
         self.delay = 0.0
         # As MLflow's own gunicorn does, refuse what has a longer first line.
-        self.longest_line = 0
+        self.longest_line = self.refused_lines = 0
         # Hold the answers to requests with this in their body, after MLflow has done what they ask for.
         self.loses = b""
         # How many requests were under way at once, at most.
@@ -397,6 +397,7 @@ class Proxy:
     def misbehave(self, request: BaseHTTPRequestHandler, body: bytes) -> None:
         """Answer as the mode says."""
         if self.longest_line and len(request.raw_requestline) > self.longest_line:
+            self.refused_lines += 1
             self.answer(request, 400, b"<html>Request Line is too large</html>", "text/html")
         elif self.mode == "hang":
             with self.holding():

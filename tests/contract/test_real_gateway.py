@@ -283,6 +283,7 @@ def test_more_runs_than_fit_into_an_address_are_read_and_the_longest_names_of_mo
     assert sorted(p.value or 0 for p in reader.evidence([row], {})[name, 1]) == [day / 100 for day in range(98)]
     readings = reader.read_models(long, ["0"])
     assert {n: one.model is not None for n, one in readings.items()} == dict.fromkeys(long, True)
+    assert faulty.refused_lines == 0
     # Behind a proxy that takes less still: each is read in smaller parts.
     faulty.longest_line = 1500
     assert len(reader.evidence([row], {})[name, 1]) == 98
