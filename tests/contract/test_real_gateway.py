@@ -18,8 +18,11 @@ from app.domain.errors import MlflowAddressRefused, MlflowDenied, MlflowTooSlow,
 from app.domain.registry.models import Registration
 from app.domain.registry.names import EVALUATES
 from app.domain.registry.server import Server
+from app.domain.registry.stages import stage_rules
+from app.services.mlflow_gateway import metric_points
 from app.services.mlflow_gateway.calls import AT_ONCE
 from app.services.mlflow_gateway.gateway import MlflowGateway
+from app.services.monitoring.comparison import Comparison
 from app.wiring.agent import Agent, build_agent
 from app.wiring.world import now_ms
 from tests.api.service import settings_of
@@ -308,6 +311,39 @@ def test_many_metrics_are_read_several_at_once_over_a_slow_link(faulty: Proxy, m
     faulty.delay = 0.18
     assert {p.metric: p.value for p in reader.evidence([row], {})[name, 1]} == values
     assert 2 <= faulty.peak <= AT_ONCE
+
+
+def test_a_comparison_of_one_metric_reads_that_metric_only(faulty: Proxy, mlflow_url: str) -> None:
+    world, reader = RealWorld(mlflow_url), gateway(faulty.url, timeout=10)
+    name = f"compared {uuid.uuid4().hex[:8]}"
+    for _ in range(2):
+        world.add_version(name, {f"metric {n}": n / 1000 for n in range(20)})
+    compared = Comparison(reader, stage_rules([], []), now_ms).of(name, "1", "2", 0.0, ["metric 7"])
+    assert [(row["metric"], row["baseline"]) for row in compared["metrics"]] == [("metric 7", 0.007)]
+    assert faulty.count("metrics/get-history") == 1
+
+
+def test_a_history_that_is_longer_than_an_answer_is_read_to_its_end_with_time_for_each_page(
+    faulty: Proxy, mlflow_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world, reader = RealWorld(mlflow_url), gateway(faulty.url, timeout=1, retries=0)
+    name = f"of a long history {uuid.uuid4().hex[:8]}"
+    world.add_version(name)
+    times = range(1, 201)
+    world.client.log_batch(world.run_of(name, 1), metrics=[Metric("accuracy", 0.5, at, 0) for at in times])
+    row = reader.find_version(name, 1)
+    assert row is not None
+    monkeypatch.setattr(metric_points, "_POINTS_A_CALL", 50)
+    asked = faulty.asked
+
+    def by_length(request: BaseHTTPRequestHandler, body: bytes) -> tuple[int, bytes, str]:
+        status, content, content_type = asked(request, body)
+        # A hundred points take longer than a call may.
+        faulty.closing.wait(0.016 * content.count(b'"timestamp"'))
+        return status, content, content_type
+
+    monkeypatch.setattr(faulty, "asked", by_length)
+    assert sorted(point.time for point in reader.evidence([row], {})[name, 1]) == list(times)
 
 
 def test_where_a_proxy_lets_only_the_documented_api_through_histories_are_read_all_the_same(

@@ -1,6 +1,7 @@
 """Calls to MLflow that cannot block the service: time budgets, a limit on calls, errors in the service's words."""
 
 import logging
+import math
 import re
 import threading
 import time
@@ -40,15 +41,20 @@ _TERM_SECONDS = 0.5
 
 @dataclass
 class Budget:
-    """The time that several calls share, and the number of calls made."""
+    """The time that several calls share, with the latest end to which it may be prolonged; the number of calls made."""
 
     until: float
+    latest: float
     requests: int = 0
     counting: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def count(self, requests: int = 1) -> None:
         with self.counting:
             self.requests += requests
+
+    def prolong(self, seconds: float) -> None:
+        with self.counting:
+            self.until = min(self.until + seconds, self.latest)
 
 
 @dataclass(eq=False)
@@ -77,11 +83,14 @@ class Calls:
         self._stopping = False
 
     @contextmanager
-    def within(self, seconds: float) -> Iterator[Budget]:
-        """Bound the time of all calls in the block together, also by the time that an enclosing block has left."""
-        outer = _budget.get()
-        until = time.monotonic() + seconds
-        budget = Budget(min(until, outer.until) if outer else until)
+    def within(self, seconds: float, longest: float = 0.0) -> Iterator[Budget]:
+        """Bound the time of all calls in the block together, also by the time that an enclosing block has left.
+
+        If the calls turn out to be more than was known, `prolong` may prolong the time up to `longest` seconds.
+        """
+        outer, now = _budget.get(), time.monotonic()
+        end = outer.until if outer else math.inf
+        budget = Budget(min(now + seconds, end), min(now + max(seconds, longest), end))
         token = _budget.set(budget)
         try:
             yield budget
@@ -89,6 +98,12 @@ class Calls:
             _budget.reset(token)
             if outer:
                 outer.count(budget.requests)
+
+    def prolong(self, seconds: float) -> None:
+        """Give the calls of the innermost block more time, up to the longest that the block may take."""
+        budget = _budget.get()
+        if budget:
+            budget.prolong(seconds)
 
     def call(self, function: Callable[..., T], /, *args: Any, **kwargs: Any) -> T:
         """Return the function's answer, or raise one of the domain's MLflow errors, within the time left."""

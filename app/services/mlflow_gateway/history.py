@@ -113,7 +113,7 @@ class History:
                 if metric in wanted if wanted else not is_own(metric):
                     having[metric][owner.run.run_id] = None
         to_read = {metric: list(run_ids) for metric, run_ids in sorted(having.items())}
-        with self._calls.within(self._calls.patience + self._points.requests(to_read) * _A_REQUEST):
+        with self._calls.within(self._calls.patience + self._points.requests(to_read) * _A_REQUEST, _LONGEST):
             by_run, failures = self._points.read(to_read)
         for owner in owners:
             run_id = owner.run.run_id

@@ -17,6 +17,7 @@ from app.services.mlflow_gateway import rows
 from app.services.mlflow_gateway.batches import batches, read_each, room_for
 from app.services.mlflow_gateway.calls import Calls
 from app.services.mlflow_gateway.client import Connection
+from app.services.mlflow_gateway.pages import read_all
 
 # A point: time in milliseconds, step, value.
 Point = tuple[int, int, float | None]
@@ -26,6 +27,8 @@ _RUNS_A_CALL = 100
 _PATH = "/ajax-api/2.0/mlflow/metrics/get-history-bulk"
 # The most points in an answer. An answer of this length may be incomplete.
 _POINTS_A_CALL = 25_000
+# How much longer a reading may take for each page of a history that is longer than that.
+_A_PAGE_SECONDS = 6.0
 # For proxies that let only /api through. Of a run with more points than this, the endpoint gives a sample.
 _API_PATH = "/api/2.0/mlflow/metrics/get-history-bulk-interval"
 _POINTS_A_RUN = 2500
@@ -80,7 +83,16 @@ class MetricPoints:
         return metric, points
 
     def _whole(self, run_id: str, metric: str) -> list[tuple[str, Point]]:
-        history = self._calls.call(self._connection.client().get_metric_history, run_id, metric)
+        """A long history, page by page: MLflow takes seconds for a page, so each has a call's time of its own."""
+
+        def page(max_results: int, page_token: str | None) -> Any:
+            self._calls.prolong(_A_PAGE_SECONDS)
+            store = self._connection.store()
+            return self._calls.call(
+                store.get_metric_history, run_id, metric, max_results=max_results, page_token=page_token
+            )
+
+        history = read_all(lambda search, **size: search(**size), page, _POINTS_A_CALL, _place)
         return [(run_id, (row.timestamp, row.step, rows.number(row.value))) for row in history]
 
     def _read_store(self, run_ids: Sequence[str], metric: str) -> tuple[list[tuple[str, Point]], set[str]]:
@@ -131,6 +143,10 @@ def _cut(run_ids: Sequence[str], points: Sequence[tuple[str, Point]]) -> set[str
     if len(points) < _POINTS_A_CALL:
         return set()
     return set(run_ids) - {run_id for run_id, _ in points} | {points[-1][0]}
+
+
+def _place(row: Any) -> tuple[int, int, str]:
+    return row.timestamp, row.step, repr(row.value)
 
 
 def _sampled(points: Sequence[tuple[str, Point]]) -> set[str]:

@@ -42,7 +42,7 @@ class Comparison:
             registrations = self._registrations([first, second])
             rows = {model.key: model.row for model in (first, second)}
             monitor_runs = {key: registration.monitor_run_id for key, registration in registrations.items()}
-        evidence = self._gateway.evidence(list(rows.values()), monitor_runs)
+        evidence = self._gateway.evidence(list(rows.values()), monitor_runs, metrics)
         known = registrations.get(first.key)
         settings = settings_or_default(known.settings if known else {})
         now = self._clock()
