@@ -111,7 +111,7 @@ def _documented(decorate: Callable[..., Any]) -> Callable[..., Any]:
 
 def example_of(schema: ma.Schema) -> Any:
     """An example of a schema, built from the examples of its fields."""
-    example = {name: _field_example(field) for name, field in schema.fields.items()}
+    example = {field.data_key or name: _field_example(field) for name, field in schema.fields.items()}
     return [example] if schema.many else example
 
 

@@ -6,6 +6,7 @@ from flask import Response
 
 from app.access import default_registrant, requires
 from app.domain.messages import NOT_MONITORED
+from app.domain.monitoring.corrections import points_to_withdraw
 from app.domain.monitoring.observations import observations_of
 from app.domain.monitoring.sent_once import sent_once
 from app.domain.registry.query import FleetQuery
@@ -26,6 +27,8 @@ from app.schemas.monitoring import (
     SeriesSchema,
     SettingsSchema,
     StatusSchema,
+    WithdrawalQuerySchema,
+    WithdrawnSchema,
 )
 from app.services.answers.prepared import Answer
 from app.wiring.worker import tower
@@ -127,6 +130,30 @@ def observe(body: dict[str, Any], model_name: str, model_version: str) -> Respon
     sent = None if sent_id is None else sent_once(sent_id, observations, now)
     tower().registrations.observe(model_name, model_version, observations, sent)
     return live({"accepted": len(observations)}, 201)
+
+
+@blp.route("/models/<string:model_name>/<string:model_version>/observations", methods=["DELETE"])
+@requires("write")
+@errors(blp, 400, 404, 503, not_found=NOT_MONITORED)
+@blp.arguments(WithdrawalQuerySchema, location="query")
+@blp.response(200, WithdrawnSchema, headers=AGE_HEADERS)
+def withdraw(query: dict[str, Any], model_name: str, model_version: str) -> Response:
+    """Have observations no longer count: of a metric, of a period, or both. Nothing is deleted in MLflow.
+
+    Observations that are sent later count, also for the same times.
+    """
+    metric, since, until = points_to_withdraw(query.get("metric"), query.get("since"), query.get("until"))
+    done = tower().registrations.withdraw(model_name, model_version, metric, since, until, default_registrant())
+    result = {
+        "message": f"Observations of model {model_name} v{model_version} withdrawn",
+        "model_name": model_name,
+        "model_version": model_version,
+        "metric": done.metric,
+        "from": rfc3339(done.since),
+        "to": rfc3339(done.until),
+        "withdrawn_at": rfc3339(done.at),
+    }
+    return live(result)
 
 
 @blp.route("/models/<string:model_name>/<string:model_version>/series")

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from app.domain.errors import TowerError
 from app.domain.held import News, Token
+from app.domain.monitoring.corrections import Ledger, Withdrawal
 from app.domain.monitoring.monitor_runs import MonitorState, Verdict
 from app.domain.monitoring.monitored import Monitored
 from app.domain.monitoring.observations import Observation
@@ -195,12 +196,19 @@ class WritingGateway(Gateway, Protocol):
         """
         ...
 
-    def sent_ids(self, run_id: str) -> Mapping[int, Sequence[SentOnce]]:
-        """The ids that observations of a monitor run were sent with, the newest last, of every page."""
+    def ledger(self, run_id: str) -> Ledger:
+        """What a monitor run keeps of the writes to it. Of the ids of each page the newest is the last."""
         ...
 
-    def keep_sent_ids(self, run_id: str, pages: Mapping[int, Sequence[SentOnce]]) -> None:
-        """Replace pages of the ids that observations were sent with; of a page that is too long the newest stay."""
+    def keep_sent_ids(self, run_id: str, pages: Mapping[int, Sequence[SentOnce]], order: int) -> None:
+        """Replace pages of the ids that observations were sent with, and note the highest order of the writes.
+
+        Of a page that is too long the newest ids stay.
+        """
+        ...
+
+    def withdraw(self, run_id: str, withdrawal: Withdrawal) -> None:
+        """Note on a monitor run that points no longer count."""
         ...
 
     def change_settings(self, run_id: str, settings: Mapping[str, Any]) -> None:
@@ -430,6 +438,15 @@ class RegistrationWrites(Protocol):
         """Write all observations to the monitor run, or none. Raises `NotFound`.
 
         What was `sent` before is not written again; with other observations that raises `Conflict`.
+        """
+        ...
+
+    def withdraw(
+        self, name: str, version: str, metric: str | None, since: int | None, until: int | None, by: str
+    ) -> Withdrawal:
+        """Have observations no longer count: of a metric or of all, in a period or of all times until now.
+
+        `since` and `until` in milliseconds, both inclusive. Raises `NotFound`.
         """
         ...
 

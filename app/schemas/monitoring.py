@@ -368,6 +368,33 @@ class AcceptedSchema(Schema):
     accepted = number("How many metric values", 2, required=True)
 
 
+class WithdrawalQuerySchema(Schema):
+    """Which observations no longer count."""
+
+    metric = text("A metric; by default all", "acuracy", validate=validate.Length(1, LONGEST_NAME))
+    since = moment("The first time, RFC 3339 with offset", "2023-12-07T00:00:00Z", data_key="from")
+    until = moment("The last time, itself included; at the latest now", "2023-12-07T23:59:59Z", data_key="to")
+
+
+class WithdrawnSchema(Schema):
+    """Observations that no longer count."""
+
+    message = text("What was done", "Observations of model DNA_Analysis_Model v1 withdrawn", required=True)
+    model_name = text("Registered model", "DNA_Analysis_Model", required=True)
+    model_version = text("Version", "1", required=True)
+    metric = text("The metric; null for all", "acuracy", required=True, allow_none=True)
+    withdrawn_at = moment("When", "2023-12-08T10:30:00Z", required=True)
+
+    since = moment(
+        "The first time; null for all until `to`",
+        "2023-12-07T00:00:00Z",
+        data_key="from",
+        required=True,
+        allow_none=True,
+    )
+    until = moment("The last time", "2023-12-07T23:59:59Z", data_key="to", required=True)
+
+
 class SeriesQuerySchema(Schema):
     """The metrics, and how many days of them."""
 

@@ -55,6 +55,7 @@ NEEDED = {
     "monitoring.registration": "read",
     "monitoring.change": "write",
     "monitoring.observe": "write",
+    "monitoring.withdraw": "write",
     "monitoring.series": "read",
     "monitoring.monitoring": "read",
     "monitoring.history": "read",

@@ -61,6 +61,52 @@ def test_a_scoring_job_needs_only_to_send_numbers_to_get_a_verdict(monitored: Se
     assert monitored.json(f"{series('m')}?days=3650")["metrics"]["accuracy"]["began_at"] == began
 
 
+def test_a_later_observation_of_the_same_time_replaces_the_earlier_one(monitored: Service) -> None:
+    monitored.observe("m", observations=daily([*STEADY, 0.94, 0.5, 0.5, 0.5]))
+    monitored.check()
+    assert monitored.verdict("m")["verdict"] == "drifting"
+    for value in (0.6, 0.94):
+        assert monitored.observe("m", observations=daily([value] * 3, START - 39 * DAY_MS)).status_code == 201
+    monitored.check()
+    found = monitored.verdict("m")
+    assert (found["verdict"], found["metrics"]["accuracy"]["points"]) == ("healthy", 24)
+    shown = monitored.json(f"{series('m')}?days=3650")["metrics"]["accuracy"]["points"]
+    assert [point["value"] for point in shown[-3:]] == [0.94] * 3
+
+
+def test_observations_are_withdrawn_by_metric_and_time_and_count_again_when_they_are_sent_again(
+    monitored: Service,
+) -> None:
+    observed = "/models/m/1/observations"
+    rows = daily([*STEADY, 0.94, 0.5, 0.5, 0.5])
+    monitored.observe("m", observations=rows)
+    monitored.observe("m", observations=[{**row, "metrics": {"acuracy": 0.9}} for row in rows])
+    for query in (
+        "",
+        "?metric=",
+        "?from=x",
+        "?metric=accuracy&from=2023-01-02T00:00:00Z&to=2023-01-01T00:00:00Z",
+        "?x=1",
+    ):
+        assert monitored.delete(observed + query).status_code == 400
+    assert monitored.delete("/models/nobody/1/observations?metric=a").json == NOT_MONITORED
+    retired = monitored.delete(f"{observed}?metric=acuracy")
+    assert (retired.status_code, retired.json["metric"], retired.json["from"]) == (200, "acuracy", None)
+    first = rfc3339(START - 39 * DAY_MS)
+    assert monitored.delete(f"{observed}?metric=accuracy&from={first}").status_code == 200
+    monitored.check()
+    found = monitored.verdict("m")
+    assert (found["verdict"], list(found["metrics"])) == ("healthy", ["accuracy"])
+    assert found["metrics"]["accuracy"]["points"] == 21
+    monitored.observe("m", observations=daily([0.94, 0.93], START - 39 * DAY_MS))
+    monitored.observe("m", metrics={"acuracy": 0.9})
+    monitored.check()
+    found = monitored.verdict("m")
+    assert (found["verdict"], found["metrics"]["accuracy"]["points"], found["metrics"]["acuracy"]["points"]) == (
+        "healthy", 23, 1,
+    )  # fmt: skip
+
+
 def test_points_in_microseconds_hide_nothing_and_are_shown_nowhere_but_in_a_reason(
     monitored: Service, world: MemoryWorld
 ) -> None:

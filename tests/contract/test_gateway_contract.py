@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from mlflow.exceptions import MlflowException
 
 from app.domain.errors import InvalidInput, MlflowMissing, MlflowOverloaded, MlflowRefused, NotFound
+from app.domain.monitoring.corrections import Withdrawal
 from app.domain.monitoring.evidence import series_by_metric
 from app.domain.monitoring.monitor_runs import VERDICT_METRIC, MonitorState, Verdict
 from app.domain.monitoring.observations import Observation
@@ -410,6 +411,42 @@ def test_an_observation_sent_again_is_one_point_also_where_an_older_tower_wrote_
     assert [point.time for point in series_by_metric(found, 4_000_000_000_000)["accuracy"].points] == times
 
 
+def test_of_the_points_of_a_metric_and_time_the_last_one_written_counts_and_none_that_was_withdrawn(
+    case: Case,
+) -> None:
+    name, start = case.name(), 1_700_000_000_000
+    case.world.add_version(name, {"accuracy": 0.99})
+    run = case.register(name, 1).monitor_run_id
+    row = case.gateway.find_version(name, 1)
+
+    def counting() -> list[tuple[str, int, float | None]]:
+        found = case.gateway.evidence([row], {(name, 1): run})[name, 1]
+        return sorted((p.metric, p.time - start, p.value) for p in found if p.source == "monitor run")
+
+    def log(metric: str, after: int, value: float, order: int = 0) -> None:
+        case.gateway.log_observations(run, [Observation(metric, start + after, value, order=order)])
+
+    # The last of equal times is the lowest value, the highest, and one between.
+    for order, value in enumerate((0.5, 0.4, 0.9, 0.7)):
+        log("accuracy", 1000, value, order)
+    log("accuracy", 2000, 0.8)
+    log("acuracy", 1000, 0.6)
+    assert counting() == [("accuracy", 1000, 0.7), ("accuracy", 2000, 0.8), ("acuracy", 1000, 0.6)]
+    ledger = case.gateway.ledger(run)
+    assert (ledger.last["accuracy"].time, ledger.last["accuracy"].order) == (start + 1000, 3)
+    one = Withdrawal(4, now_ms(), "ada", start + 1000, "accuracy", start)
+    other = Withdrawal(5, now_ms(), "bob", start + 9000, "acuracy")
+    for withdrawal in (one, other):
+        case.gateway.withdraw(run, withdrawal)
+    assert list(case.gateway.ledger(run).withdrawals) == [one, other]
+    assert counting() == [("accuracy", 2000, 0.8)]
+    log("accuracy", 1000, 0.5, 6)
+    assert counting() == [("accuracy", 1000, 0.5), ("accuracy", 2000, 0.8)]
+    assert [p.value for p in case.gateway.evidence([row], {})[name, 1]] == [0.99]
+    with pytest.raises(MlflowMissing):
+        case.gateway.withdraw("0" * 32, one)
+
+
 def test_a_monitor_run_keeps_settings_verdicts_and_who_was_told(case: Case) -> None:
     name = case.name()
     case.world.add_version(name)
@@ -470,16 +507,17 @@ def test_a_monitor_run_keeps_the_ids_that_observations_were_sent_with_page_by_pa
     name = case.name()
     case.world.add_version(name)
     run = case.register(name, 1).monitor_run_id
-    assert not any(case.gateway.sent_ids(run).values())
+    assert not any(case.gateway.ledger(run).sent.values())
     sent = [sent_once(f"batch {number}", [], 1_700_000_000_000 + number) for number in range(2000)]
     pages = {page: [row for row in sent if row.page == page] for page in range(PAGES)}
-    case.gateway.keep_sent_ids(run, pages)
-    found = case.gateway.sent_ids(run)
+    case.gateway.keep_sent_ids(run, pages, 0)
+    found = case.gateway.ledger(run).sent
     assert all(list(found[page]) == pages[page][-200:] for page in range(PAGES))
-    case.gateway.keep_sent_ids(run, {1: pages[1][:1]})
-    assert case.gateway.sent_ids(run) == {**found, 1: pages[1][:1]}
+    case.gateway.keep_sent_ids(run, {1: pages[1][:1]}, 7)
+    assert case.gateway.ledger(run).order == 7
+    assert case.gateway.ledger(run).sent == {**found, 1: pages[1][:1]}
     with pytest.raises(MlflowMissing):
-        case.gateway.keep_sent_ids("0" * 32, pages)
+        case.gateway.keep_sent_ids("0" * 32, pages, 0)
 
 
 @pytest.mark.parametrize("kind", ["memory", "sqlite"])

@@ -18,6 +18,7 @@ from app.domain.errors import (
     NotFound,
     TowerError,
 )
+from app.domain.monitoring.corrections import LastPoint, Ledger, Withdrawal, counting
 from app.domain.monitoring.evidence import EVALUATION_RUN, LOGGED_MODEL, MONITOR_RUN, SOURCE_RUN
 from app.domain.monitoring.monitor_history import all_changes
 from app.domain.monitoring.monitor_runs import (
@@ -52,7 +53,7 @@ from app.domain.registry.page_token import page_token_offset
 from app.domain.registry.server import Server
 from app.domain.registry.webhook import EVENTS, WEBHOOK_NAME
 
-_WRITES = frozenset(vars(WritingGateway)) - {"sent_ids"}
+_WRITES = frozenset(vars(WritingGateway)) - {"ledger"}
 _REFUSED = "MLflow refused the request (INVALID_PARAMETER_VALUE). Check the names and values in it."
 
 
@@ -81,6 +82,8 @@ class MemoryWorld:
         self.verdicts: dict[str, tuple[Verdict, ...]] = {}
         self.tagged: dict[str, tuple[str, str]] = {}
         self.notified: dict[str, dict[str, int]] = {}
+        self.orders: dict[str, int] = {}
+        self.withdrawals: dict[str, list[Withdrawal]] = {}
         self.sent: dict[str, dict[int, str]] = {}
         self.model_points: dict[VersionKey, list[MetricPoint]] = {}
         self.ended: dict[str, tuple[str, str]] = {}
@@ -402,9 +405,10 @@ class MemoryGateway:
                 found += [replace(point, source=EVALUATION_RUN) for point in stored.points]
         found += [replace(p, source=MONITOR_RUN) for p in world.monitor_points.get(monitor_runs.get(key, ""), ())]
         sources = {point.run_id: point.source for point in found}
-        return found + [
+        found += [
             replace(point, source=sources.get(point.run_id, LOGGED_MODEL)) for point in world.model_points.get(key, ())
         ]
+        return counting(found, world.withdrawals.get(monitor_runs.get(key, ""), ()))
 
     def gone_runs(self, run_ids: Collection[str]) -> frozenset[str]:
         self._called("gone_runs")
@@ -445,18 +449,35 @@ class MemoryGateway:
         if not all(is_metric_name(value.metric) and value.time >= 0 for value in observations):
             raise MlflowRefused(_REFUSED)
         points = self.world.monitor_points.setdefault(run_id, [])
-        sent = (MetricPoint(run_id, value.metric, value.time, value.value, MONITOR_RUN) for value in observations)
+        sent = (
+            MetricPoint(run_id, value.metric, value.time, value.value, MONITOR_RUN, value.order)
+            for value in observations
+        )
         points += [point for point in dict.fromkeys(sent) if point not in points]
 
-    def sent_ids(self, run_id: str) -> Mapping[int, Sequence[SentOnce]]:
-        self._called("sent_ids")
+    def ledger(self, run_id: str) -> Ledger:
+        self._called("ledger")
         self._live(run_id)
         texts = self.world.sent.get(run_id, {})
-        return {page: page_from(texts.get(page, "")) for page in range(PAGES)}
+        last: dict[str, LastPoint] = {}
+        for point in self.world.monitor_points.get(run_id, ()):
+            order = point.step
+            found = LastPoint(point.time, point.time // 1000 + order, point.value, order)
+            known = last.get(point.metric)
+            if known is None or (found.step, found.time) > (known.step, known.time):
+                last[point.metric] = found
+        sent = {page: page_from(texts.get(page, "")) for page in range(PAGES)}
+        return Ledger(sent, last, self.world.orders.get(run_id, 0), self.world.withdrawals.get(run_id, ()))
 
-    def keep_sent_ids(self, run_id: str, pages: Mapping[int, Sequence[SentOnce]]) -> None:
+    def withdraw(self, run_id: str, withdrawal: Withdrawal) -> None:
+        self._called("withdraw")
+        self._live(run_id)
+        self.world.withdrawals.setdefault(run_id, []).append(withdrawal)
+
+    def keep_sent_ids(self, run_id: str, pages: Mapping[int, Sequence[SentOnce]], order: int) -> None:
         self._called("keep_sent_ids")
         self._live(run_id)
+        self.world.orders[run_id] = order
         self.world.sent.setdefault(run_id, {}).update({page: page_text(sent) for page, sent in pages.items()})
 
     def change_settings(self, run_id: str, settings: Mapping[str, Any]) -> None:

@@ -18,12 +18,16 @@ _LARGEST = 1.797e308
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """One value of one metric at a time in milliseconds. `is_dated`: the client gave the time."""
+    """One value of one metric at a time in milliseconds. `is_dated`: the client gave the time.
+
+    `order` is that of the write, as in `corrections`.
+    """
 
     metric: str
     time: int
     value: float
     is_dated: bool = field(default=True, compare=False)
+    order: int = 0
 
 
 def observations_of(body: Mapping[str, Any], now: int) -> list[Observation]:

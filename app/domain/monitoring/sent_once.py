@@ -12,21 +12,26 @@ from dataclasses import dataclass, replace
 import orjson
 
 from app.domain.monitoring.observations import Observation
+from app.domain.registry.names import LONGEST_TAG
 
 # The ids are kept in so many tags, by their hash. A tag holds 8000 characters, and an id takes 40 of them.
 PAGES = 8
 _KEPT_A_PAGE = 200
 LONGEST_ID = 200
-_ROW = re.compile(r"([0-9a-f]{16}) ([0-9a-f]{8}) ([0-9]{1,15})")
+_ROW = re.compile(r"([0-9a-f]{16}) ([0-9a-f]{8}) ([0-9]{1,15})(?: ([0-9]{1,9}))?")
 
 
 @dataclass(frozen=True, slots=True)
 class SentOnce:
-    """The hash of an id, a digest of the observations sent with it, and when they first arrived, in milliseconds."""
+    """The hash of an id, a digest of the observations sent with it, and when they first arrived, in milliseconds.
+
+    `order` is that of the write, as in `corrections`.
+    """
 
     key: str
     content: str
     received_at: int
+    order: int = 0
 
     @property
     def page(self) -> int:
@@ -46,13 +51,27 @@ def as_first_sent(observations: Iterable[Observation], later: int) -> list[Obser
 
 def page_text(sent: Sequence[SentOnce]) -> str:
     """A page as the text of a tag: the latest ids that fit, the newest last."""
-    return "\n".join(f"{row.key} {row.content} {row.received_at}" for row in sent[-_KEPT_A_PAGE:])
+    return _fitting([_line(row) for row in sent[-_KEPT_A_PAGE:]])
 
 
 def page_from(text: str) -> list[SentOnce]:
     """The ids that the text of a tag holds; lines that somebody made unreadable are left out."""
     rows = (_ROW.fullmatch(line) for line in text.splitlines())
-    return [SentOnce(row[1], row[2], int(row[3])) for row in rows if row]
+    return [SentOnce(row[1], row[2], int(row[3]), int(row[4] or 0)) for row in rows if row]
+
+
+def _line(row: SentOnce) -> str:
+    # Older versions of the service read three fields.
+    return f"{row.key} {row.content} {row.received_at}" + (f" {row.order}" if row.order else "")
+
+
+def _fitting(lines: Sequence[str]) -> str:
+    """The last lines that fit into a tag."""
+    room, first = LONGEST_TAG, len(lines)
+    while first and room > len(lines[first - 1]):
+        first -= 1
+        room -= len(lines[first]) + 1
+    return "\n".join(lines[first:])
 
 
 def _hash(content: bytes, size: int) -> str:

@@ -16,6 +16,7 @@ from app.domain.errors import (
     MlflowUnavailable,
     TowerError,
 )
+from app.domain.monitoring.corrections import Ledger, Withdrawal
 from app.domain.monitoring.monitor_history import all_changes
 from app.domain.monitoring.monitor_runs import CODES, VERDICT_METRIC, VERDICTS_BY_CODE, MonitorState, Verdict
 from app.domain.monitoring.observations import Observation
@@ -259,21 +260,24 @@ class MlflowGateway:
         return dict(changes)
 
     def log_observations(self, run_id: str, observations: Sequence[Observation]) -> None:
-        points = [(value.metric, value.value, value.time) for value in observations]
+        points = [(value.metric, value.value, value.time, value.order) for value in observations]
         self._monitor_runs.log(run_id, points, {})
 
-    def sent_ids(self, run_id: str) -> Mapping[int, Sequence[SentOnce]]:
-        return self._monitor_runs.sent_ids(run_id)
+    def ledger(self, run_id: str) -> Ledger:
+        return self._monitor_runs.ledger(run_id)
 
-    def keep_sent_ids(self, run_id: str, pages: Mapping[int, Sequence[SentOnce]]) -> None:
-        self._monitor_runs.tag(run_id, rows.sent_tags(pages))
+    def keep_sent_ids(self, run_id: str, pages: Mapping[int, Sequence[SentOnce]], order: int) -> None:
+        self._monitor_runs.tag(run_id, rows.sent_tags(pages, order))
+
+    def withdraw(self, run_id: str, withdrawal: Withdrawal) -> None:
+        self._monitor_runs.tag(run_id, rows.withdrawal_tags(withdrawal))
 
     def change_settings(self, run_id: str, settings: Mapping[str, Any]) -> None:
         self._monitor_runs.tag(run_id, rows.settings_tags(settings))
 
     def write_verdict(self, run_id: str, verdicts: Sequence[Verdict], notified: Mapping[str, int]) -> None:
         newest = verdicts[-1]
-        point = (VERDICT_METRIC, CODES[newest.verdict], newest.at)
+        point = (VERDICT_METRIC, CODES[newest.verdict], newest.at, 0)
         self._monitor_runs.log(run_id, [point], rows.verdict_tags(verdicts, notified))
 
     def mark_notified(self, run_id: str, notified: Mapping[str, int]) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from app.domain.errors import TowerError
+from app.domain.monitoring.corrections import counting
 from app.domain.monitoring.evidence import EVALUATION_RUN, LOGGED_MODEL, MONITOR_RUN, SOURCE_RUN, is_own
 from app.domain.registry.models import MetricPoint, ModelVersion, Run, VersionKey
 from app.domain.registry.names import EVALUATES
@@ -67,7 +68,9 @@ class History:
             for key, points in more.items():
                 evidence[key] += [point for point in points if not metrics or point.metric in metrics]
         unread |= failures
-        return {key: points for key, points in evidence.items() if key not in unread}, unread
+        withdrawn = {owner.key: rows.withdrawals(owner.run.tags) for owner in owners if owner.source == MONITOR_RUN}
+        read = {key: counting(points, withdrawn.get(key, ())) for key, points in evidence.items() if key not in unread}
+        return read, unread
 
     def points(self, run_ids: Sequence[str], metric: str) -> list[MetricPoint]:
         """The history of a metric of some runs."""

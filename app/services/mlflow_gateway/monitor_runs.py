@@ -9,9 +9,9 @@ from dataclasses import replace
 from typing import Any
 
 from app.domain.errors import MlflowDenied, MlflowMissing, MlflowRefused, MlflowUnavailable
+from app.domain.monitoring.corrections import Ledger
 from app.domain.monitoring.monitor_runs import MonitorState
 from app.domain.monitoring.monitored import precedence
-from app.domain.monitoring.sent_once import SentOnce
 from app.domain.monitoring.watches import Watch
 from app.domain.registry.models import Experiment, Registration
 from app.domain.registry.names import LONGEST_NAME, registration_key
@@ -117,9 +117,9 @@ class MonitorRuns:
         rows.only(rows.run_id, run, "monitor run")
         return bool(run.info.status == "RUNNING" and run.info.lifecycle_stage == "active")
 
-    def sent_ids(self, run_id: str) -> dict[int, list[SentOnce]]:
+    def ledger(self, run_id: str) -> Ledger:
         run = self._calls.call(self._connection.client().get_run, run_id)
-        return rows.only(rows.sent_pages, run, "monitor run")
+        return rows.only(rows.ledger, run, "monitor run")
 
     def open(self, wanted: Registration) -> Registration:
         name = _run_name(f"monitor {wanted.name}", f" v{wanted.version}")
@@ -162,12 +162,12 @@ class MonitorRuns:
     def tag(self, run_id: str, tags: Mapping[str, str]) -> None:
         self.log(run_id, [], tags)
 
-    def log(self, run_id: str, points: Sequence[tuple[str, float, int]], tags: Mapping[str, str]) -> None:
-        """Write metric values (name, value, time in milliseconds) and tags in one request, all or none."""
+    def log(self, run_id: str, points: Sequence[tuple[str, float, int, int]], tags: Mapping[str, str]) -> None:
+        """Write metric values (name, value, time in milliseconds, order) and tags in one request, all or none."""
         client = self._connection.client()
         from mlflow.entities import Metric, RunTag  # noqa: PLC0415
 
-        metrics = [Metric(name, value, time, rows.step_of(time)) for name, value, time in points]
+        metrics = [Metric(name, value, time, rows.step_of(time) + order) for name, value, time, order in points]
         self._calls.call(client.log_batch, run_id, metrics, tags=[RunTag(key, value) for key, value in tags.items()])
 
     def _experiment(self) -> Experiment | None:

@@ -10,6 +10,7 @@ import orjson
 
 from app.domain.errors import MlflowUnavailable
 from app.domain.monitoring.check_settings import settings_text
+from app.domain.monitoring.corrections import LastPoint, Ledger, Withdrawal, withdrawal_from, withdrawal_text
 from app.domain.monitoring.monitor_runs import (
     MonitorState,
     Verdict,
@@ -48,7 +49,7 @@ EXPERIMENT_KEY, LOGGED_MODEL_KEY, WEBHOOK_KEY = map(attrgetter, ("experiment_id"
 _SETTINGS, _VERDICTS, _EVIDENCE, _BEGAN, _NOTIFIED = (
     _TAG + "settings", _TAG + "verdicts", _TAG + "evidence", _TAG + "began", _TAG + "told.",
 )  # fmt: skip
-_SENT = _TAG + "sent."
+_SENT, _ORDER, _WITHDRAWN = _TAG + "sent.", _TAG + "order", _TAG + "withdrawn."
 WATCH, _WATCHED_BY, _WATCHED = _TAG + "watch", _TAG + "watched_by", _TAG + "watched_settings"
 _OWN, _BEFORE = _TAG + "own_settings", _TAG + "predecessors"
 
@@ -187,11 +188,11 @@ def step_of(time: int) -> int:
 
 
 def own_step(step: int, time: int) -> int:
-    """The step of a point of a monitor run, or 0 where the step only repeats the time.
+    """The order of a point of a monitor run, as in `corrections`: what its step has beyond the seconds of its time.
 
     Older versions of the tower wrote no step. A point sent before an upgrade and again after it stays one point.
     """
-    return 0 if step == step_of(time) else step
+    return max(0, step - step_of(time))
 
 
 def registration(row: Any) -> Registration:
@@ -338,14 +339,40 @@ def notified_tags(notified: Mapping[str, int]) -> dict[str, str]:
     return {_NOTIFIED + receiver: str(at) for receiver, at in notified.items()}
 
 
-def sent_tags(pages: Mapping[int, Sequence[SentOnce]]) -> dict[str, str]:
-    """The tags of a monitor run for the ids that observations were sent with, by page."""
-    return {f"{_SENT}{page}": page_text(sent) for page, sent in pages.items()}
+def sent_tags(pages: Mapping[int, Sequence[SentOnce]], order: int) -> dict[str, str]:
+    """The tags of a monitor run for the ids that observations were sent with, by page, and for the highest order."""
+    return {_ORDER: str(order), **{f"{_SENT}{page}": page_text(sent) for page, sent in pages.items()}}
 
 
-def sent_pages(row: Any) -> dict[int, list[SentOnce]]:
-    """The ids that observations were sent with, of every page."""
-    return {page: page_from(row.data.tags.get(f"{_SENT}{page}", "")) for page in range(PAGES)}
+def ledger(row: Any) -> Ledger:
+    """What a monitor run keeps of the writes to it."""
+    tags = row.data.tags
+    last = {
+        point.key: LastPoint(
+            time := _time(point.timestamp), step := int(point.step or 0), number(point.value), own_step(step, time)
+        )
+        for point in row.data._metric_objs
+    }
+    order = tags.get(_ORDER, "0")
+    return Ledger(
+        {page: page_from(tags.get(f"{_SENT}{page}", "")) for page in range(PAGES)},
+        last,
+        int(order) if order.isdecimal() else 0,
+        withdrawals(tags),
+    )
+
+
+def withdrawals(tags: Mapping[str, str]) -> list[Withdrawal]:
+    """The withdrawals that the tags of a monitor run hold, the oldest first."""
+    read = (
+        withdrawal_from(key.removeprefix(_WITHDRAWN), text) for key, text in tags.items() if key.startswith(_WITHDRAWN)
+    )
+    return sorted((found for found in read if found), key=lambda found: found.order)
+
+
+def withdrawal_tags(withdrawal: Withdrawal) -> dict[str, str]:
+    """The tag of a monitor run for a withdrawal."""
+    return {f"{_WITHDRAWN}{withdrawal.order}": withdrawal_text(withdrawal)}
 
 
 def end_tags(by: str, reason: str) -> dict[str, str]:

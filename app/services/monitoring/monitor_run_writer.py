@@ -28,6 +28,7 @@ from app.domain.messages import (
 )
 from app.domain.monitoring.alerts import VerdictChange
 from app.domain.monitoring.check_settings import check_settings, merged
+from app.domain.monitoring.corrections import Numbering, Withdrawal, numbered
 from app.domain.monitoring.monitor_runs import Verdict
 from app.domain.monitoring.observations import MOST_VALUES, Observation
 from app.domain.monitoring.sent_once import SentOnce, as_first_sent
@@ -35,6 +36,7 @@ from app.domain.monitoring.watches import Coverage, Watch, covered, is_settled, 
 from app.domain.ports import Clock, HeldLock, Locks, WritingGateway
 from app.domain.registry.models import ModelVersion, Predecessor, Registration, VersionKey
 from app.domain.registry.names import version_number
+from app.domain.times import TOLERANCE_MS
 from app.services.host.groups import Groups, Member, Take
 from app.services.mirror.model_tracker import ModelTracker
 from app.services.monitoring.registration_list import RegistrationStore
@@ -124,16 +126,35 @@ class MonitorRunWriter:
         """
         registration = self._find(name, version)
         until = time.monotonic() + self._longest_wait
-        key = (registration.monitor_run_id, sent is not None)
+        # What has no id and the present time concerns no earlier write.
+        is_ordered = sent is not None or any(row.is_dated for row in observations)
+        key = (registration.monitor_run_id, is_ordered)
 
         def write(take: Take[Sending, Registration]) -> None:
-            # Nobody else may change the ids that the run keeps.
-            lock = self._version_lock(*registration.key, _left(until)) if sent else nullcontext()
+            # Nobody else may change the ids and the order that the run keeps.
+            lock = self._version_lock(*registration.key, _left(until)) if is_ordered else nullcontext()
             with lock, self._turns.turn(_left(until)):
                 self._write_together(registration, take())
 
         with self._gateway.within(self._gateway.patience):
             return self._groups.handle(key, (observations, sent), self._longest_wait, write)
+
+    def withdraw(
+        self, name: str, version: str, metric: str | None, since: int | None, until: int | None, by: str
+    ) -> tuple[Registration, Withdrawal]:
+        """Note that points no longer count, those that are written later do. Raises `NotFound`."""
+        known = self._find(name, version)
+        with self._one_at_a_time(*known.key):
+            registration = self._open_run_of(known)
+            ledger, now = self._gateway.ledger(registration.monitor_run_id), self._clock()
+            times = (last.time for key, last in ledger.last.items() if metric in (None, key))
+            # A later point must count although nobody looks whether its time is in the period.
+            newest = min(max([now, *times]), now + TOLERANCE_MS)
+            until = newest if until is None else min(until, newest)
+            withdrawal = Withdrawal(ledger.highest + 1, now, by, until, metric, since)
+            with self._turns.turn():
+                self._gateway.withdraw(registration.monitor_run_id, withdrawal)
+        return registration, withdrawal
 
     def remove(self, name: str, version: str, removed_by: str) -> int:
         """End the monitor run and return the time of that, in milliseconds. Raises `NotFound` where none is open."""
@@ -323,30 +344,36 @@ class MonitorRunWriter:
             raise MlflowUnavailable(error.detail) from None
 
     def _observations_of(self, run_id: str, group: Sendings) -> list[Observation]:
-        """The observations to write; ids that the run does not keep yet are written.
+        """The observations to write, with the order of the writes; ids that the run does not keep yet are written.
 
-        MLflow keeps the same point once. So what was sent before is written again with the times of its first arrival,
-        since nobody knows whether MLflow took it then.
+        MLflow keeps the same point once. So what was sent before is written again with the times and the order of its
+        first arrival, since nobody knows whether MLflow took it then.
         """
-        if all(sending.item[1] is None for sending in group):
-            return [observation for sending in group for observation in sending.item[0]]
-        pages = {page: {sent.key: sent for sent in kept} for page, kept in self._gateway.sent_ids(run_id).items()}
+        if not any(sent or any(row.is_dated for row in values) for values, sent in (row.item for row in group)):
+            return numbered([observation for sending in group for observation in sending.item[0]], 0)
+        ledger = self._gateway.ledger(run_id)
+        numbering = Numbering(ledger)
+        pages = {page: {sent.key: sent for sent in kept} for page, kept in ledger.sent.items()}
         observations: list[Observation] = []
         changed = set()
         for sending in group:
             values, sent = sending.item
             if sent is None:
-                observations += values
+                observations += numbering.numbered(values, numbering.next_order(values))
                 continue
+            if sent.key not in pages[sent.page]:
+                sent = replace(sent, order=numbering.next_order(values))
             first = pages[sent.page].setdefault(sent.key, sent)
             if first.content != sent.content:
                 sending.outcome = Conflict(OTHER_CONTENT)
                 continue
             if first is sent:
                 changed.add(sent.page)
-            observations += as_first_sent(values, sent.received_at - first.received_at)
-        if changed:
-            self._gateway.keep_sent_ids(run_id, {page: list(pages[page].values()) for page in sorted(changed)})
+            values = as_first_sent(values, sent.received_at - first.received_at)
+            observations += numbering.numbered(values, first.order)
+        if changed or numbering.highest > ledger.order:
+            kept_pages = {page: list(pages[page].values()) for page in sorted(changed)}
+            self._gateway.keep_sent_ids(run_id, kept_pages, numbering.highest)
         return observations
 
     def _replacement_of(self, ended: Registration) -> Registration:

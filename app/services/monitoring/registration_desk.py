@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from app.domain.monitoring.corrections import Withdrawal
 from app.domain.monitoring.observations import Observation
 from app.domain.monitoring.sent_once import SentOnce
 from app.domain.registry.models import Registration
@@ -32,6 +33,13 @@ class RegistrationDesk:
         self, name: str, version: str, observations: Sequence[Observation], sent: SentOnce | None = None
     ) -> Registration:
         return self._judged(self._writer.observe(name, version, observations, sent))
+
+    def withdraw(
+        self, name: str, version: str, metric: str | None, since: int | None, until: int | None, by: str
+    ) -> Withdrawal:
+        registration, withdrawal = self._writer.withdraw(name, version, metric, since, until, by)
+        self._judged(registration)
+        return withdrawal
 
     def remove(self, name: str, version: str, removed_by: str) -> int:
         removed_at = self._writer.remove(name, version, removed_by)

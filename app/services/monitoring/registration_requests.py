@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from app.domain.monitoring.corrections import Withdrawal
 from app.domain.monitoring.observations import Observation
 from app.domain.monitoring.sent_once import SentOnce
 from app.domain.ports import RegistrationWrites
@@ -33,6 +34,11 @@ class RegistrationRequests:
         self, name: str, version: str, observations: Sequence[Observation], sent: SentOnce | None = None
     ) -> Registration:
         return self._writes.observe(name, version, observations, sent)
+
+    def withdraw(
+        self, name: str, version: str, metric: str | None, since: int | None, until: int | None, by: str
+    ) -> Withdrawal:
+        return self._writes.withdraw(name, version, metric, since, until, by)
 
     def remove(self, name: str, version: str, removed_by: str) -> int:
         removed_at = self._writes.remove(name, version, removed_by)
