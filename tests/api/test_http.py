@@ -58,7 +58,7 @@ def test_an_unknown_path_is_a_404_that_says_where_to_look(shared: Service, path:
         ("POST", "/models", {"GET", "HEAD", "OPTIONS"}),
         ("DELETE", "/", {"GET", "HEAD", "OPTIONS"}),
         ("PUT", "/models/m/1/monitor", {"GET", "HEAD", "PATCH", "POST", "DELETE", "OPTIONS"}),
-        ("GET", "/models/m/1/observations", {"POST", "OPTIONS"}),
+        ("GET", "/models/m/1/observations", {"POST", "DELETE", "OPTIONS"}),
         ("GET", "/cache/refresh", {"POST", "OPTIONS"}),
         ("POST", "/cache/clear", {"DELETE", "OPTIONS"}),
         ("PATCH", "/openapi.json", {"GET", "HEAD", "OPTIONS"}),
