@@ -7,6 +7,7 @@ import random
 import shutil
 import signal
 import socket
+import socketserver
 import subprocess
 import sys
 import tempfile
@@ -212,6 +213,41 @@ class Redis:
 
     def client(self) -> redis.Redis:
         return redis.Redis.from_url(self.url, socket_timeout=5, decode_responses=True)
+
+
+class SlowLine:
+    """A line to a server, on which everything that is sent arrives `delay` seconds later; answers come at once."""
+
+    def __init__(self, port: int) -> None:
+        self.delay = 0.0
+        self._to = (HOST, port)
+        line = self
+
+        class Handler(socketserver.BaseRequestHandler):
+            def handle(self) -> None:
+                with suppress(OSError), socket.create_connection(line._to) as there:
+                    back = threading.Thread(target=line._carry, args=(there, self.request), daemon=True)
+                    back.start()
+                    line._carry(self.request, there, is_slow=True)
+
+        self._server = socketserver.ThreadingTCPServer((HOST, 0), Handler)
+        self._server.daemon_threads = True
+        self.port = self._server.server_address[1]
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    def _carry(self, one: socket.socket, other: socket.socket, is_slow: bool = False) -> None:
+        with suppress(OSError):
+            while content := one.recv(1 << 16):
+                if is_slow:
+                    time.sleep(self.delay)
+                other.sendall(content)
+        for end in (one, other):
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
 
 
 @contextmanager

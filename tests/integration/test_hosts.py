@@ -4,6 +4,7 @@ import json
 import os
 import random
 import signal
+import statistics
 import tempfile
 import time
 from collections import Counter
@@ -16,12 +17,13 @@ from typing import Any
 
 import pytest
 from mlflow import MlflowClient
+from mlflow.entities import Metric
 
 from app.domain.registry.webhook import signature
 from app.domain.times import DAY_MS, rfc3339
 from app.wiring.world import now_ms
 from tests.receivers import receiving
-from tests.servers import QUIET, Proxy, Redis, Tower, agents, tower, until
+from tests.servers import QUIET, Proxy, Redis, SlowLine, Tower, agents, tower, until
 
 POLL_SECONDS = 0.5
 SECRET = "a secret of enough characters"
@@ -324,6 +326,91 @@ def test_a_change_of_verdict_is_announced_once_by_two_hosts_to_a_receiver_that_f
             refreshed = both[0].tower.post("/cache/refresh")
             assert refreshed.status_code == 200, refreshed.text
             assert Counter(arrived(there)) == Counter(set(arrived(there)))
+
+
+@pytest.mark.parametrize("moment", ["reads", "writes"])
+def test_where_the_leader_is_stopped_in_the_middle_of_a_check_a_change_is_written_and_announced_once(
+    between: Proxy, redis: Redis, seeded_url: str, tmp_path: Path, moment: str
+) -> None:
+    name, start = "seed-00002", now_ms() - 60 * DAY_MS
+    client = MlflowClient(seeded_url, seeded_url)
+    with receiving() as there:
+        settings = {
+            "ALERT_WEBHOOK_URL": there.url, "ALERT_WEBHOOK_SECRET": SECRET, "CHECK_INTERVAL_MINUTES": "0.05",
+            "MONITORING_EXPERIMENT": f"hosts-stopped-{moment}", "REDIS_PREFIX": f"stopped-{moment}",
+        }  # fmt: skip
+        with hosts_of(between.url, redis, tmp_path, 2, **settings) as both:
+            assert both[0].tower.register(name).status_code == 201
+            sent = observations([0.94, 0.95, 0.93] * 8, start)
+            assert both[1].tower.post(f"/models/{name}/1/observations", json=sent).status_code == 201
+            until(lambda: arrived(there) == ["healthy"], "the first verdict")
+            run_id = both[0].tower.get(f"/models/{name}/1/monitor").json()["monitor_run_id"]
+            leader, other = well(both)
+            pid = leader.agent()
+            try:
+                if moment == "reads":
+                    between.gate.clear()
+                else:
+                    between.loses = b"control_tower.verdict"
+                # Past every host, so that the next round of checks is the first to see them.
+                bad = [Metric("accuracy", 0.5, start + (30 + n) * DAY_MS, 0) for n in range(5)]
+                client.log_batch(run_id, metrics=bad)
+                until(lambda: between.held > 0, "a check that waits")
+                os.kill(pid, signal.SIGSTOP)
+                between.loses = b""
+                until(other.leads, "another leader")
+                between.gate.set()
+                until(lambda: "drifting" in arrived(there), "the alert")
+            finally:
+                between.gate.set()
+                between.loses = b""
+                os.kill(pid, signal.SIGCONT)
+            until(lambda: both[0].leads() != both[1].leads(), "one leader")
+            checked = last_round(both[0])
+            until(lambda: last_round(both[0]) > checked and last_round(both[1]) > checked, "another round of checks")
+            assert Counter(arrived(there)) == {"healthy": 1, "drifting": 1}
+            written = client.get_metric_history(run_id, "control_tower.verdict")
+            assert {point.value for point in written} == {0.0, 2.0}
+            shown = [host.tower.get(f"/models/{name}/1/monitor").json()["verdict"] for host in both]
+            assert shown == ["drifting", "drifting"]
+
+
+def last_round(host: Host) -> str:
+    """When the checks last succeeded, as this host shows it."""
+    return str(host.tower.get("/cache/info").json()["freshness"]["checks"]["last_run"])
+
+
+def test_while_redis_is_slow_lists_wait_for_nothing_and_writes_are_acknowledged_or_refused_and_it_heals(
+    between: Proxy, redis: Redis, tmp_path: Path
+) -> None:
+    with closing(SlowLine(redis.port)) as line:
+        settings = {
+            "REDIS_URL": redis.url.replace(str(redis.port), str(line.port)), "REDIS_PREFIX": "slow",
+            "MONITORING_EXPERIMENT": "hosts-slow",
+        }  # fmt: skip
+        with hosts_of(between.url, redis, tmp_path, 2, **settings) as both:
+            assert both[0].tower.register("seed-00003").status_code == 201
+            line.delay = 0.4
+            until(lambda: all(host.health()["hosts"]["redis"] == "is slow" for host in both), "'is slow' in /health")
+            took = []
+            for host in both * 10:
+                began = time.monotonic()
+                assert host.tower.get("/models/all").status_code == 200
+                took.append(time.monotonic() - began)
+            assert statistics.median(took) < line.delay
+            point = observations([0.94], now_ms() - DAY_MS)
+            for number, host in enumerate(both, 4):
+                answer = host.tower.register(f"seed-0000{number}")
+                assert answer.status_code in (201, 503), answer.text
+                assert answer.status_code == 201 or int(answer.headers["Retry-After"]) > 0
+                assert host.tower.post("/models/seed-00003/1/observations", json=point).status_code == 201
+            line.delay = 0.0
+            well(both)
+            for number, host in enumerate(both, 4):
+                # What was refused was not done by halves.
+                assert host.tower.register(f"seed-0000{number}").status_code in (201, 400)
+                assert [each.is_monitored(f"seed-0000{number}") for each in both] == [True, True]
+            until(lambda: tags(both[0]) == tags(both[1]), "the same ETags on both hosts")
 
 
 def polls_shown_by(both: list[Host], count: int) -> set[str]:
