@@ -238,6 +238,7 @@ def test_what_mlflow_does_not_know_is_none(case: Case) -> None:
     assert case.gateway.find_version(name, 1) is None
     assert case.gateway.find_version(name, 99) is None
     assert case.gateway.find_version("no such model", 1) is None
+    assert case.gateway.find_version(name.upper(), 2) is None
     assert read(case, "no such model").model is None
     assert case.gateway.find_experiment("987654321") is None
     case.world.delete_model(name)

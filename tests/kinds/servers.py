@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -85,7 +85,7 @@ def running(kind: Kind, folder: Path) -> Iterator[str]:
         port = free_port()
         command = [
             str(installed(kind.version) / "mlflow"), "server", "--host", HOST, "--port", str(port), "--workers", "1",
-            "--backend-store-uri", stack.enter_context(_DATABASES[kind.database](folder)),
+            "--backend-store-uri", stack.enter_context(database(kind.database, folder)),
             "--artifacts-destination", str(folder / "artifacts"),
         ]  # fmt: skip
         command += ["--static-prefix", kind.prefix] if kind.prefix else []
@@ -146,7 +146,9 @@ def _mariadb(folder: Path) -> Iterator[str]:
     with _data(folder) as data:
         start = data / "start.sql"
         # One statement a line.
-        start.write_text("CREATE DATABASE mlflow;\nCREATE USER ada@'%';\nGRANT ALL ON mlflow.* TO ada@'%';\n")
+        start.write_text(
+            "CREATE DATABASE mlflow CHARACTER SET utf8mb4;\nCREATE USER ada@'%';\nGRANT ALL ON mlflow.* TO ada@'%';\n"
+        )
         files = ["--no-defaults", f"--datadir={data}/data"]
         command = [*_as_nobody(), install, *files, "--auth-root-authentication-method=normal", "--skip-test-db"]
         subprocess.run(command, check=True, capture_output=True, env=env, cwd=data)
@@ -159,6 +161,11 @@ def _mariadb(folder: Path) -> Iterator[str]:
 
 
 _DATABASES = {"sqlite": _sqlite, "postgresql": _postgresql, "mariadb": _mariadb}
+
+
+def database(kind: str, folder: Path) -> AbstractContextManager[str]:
+    """A running `sqlite`, `postgresql` or `mariadb` without tables; its address for SQLAlchemy."""
+    return _DATABASES[kind](folder)
 
 
 @contextmanager
