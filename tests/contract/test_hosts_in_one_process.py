@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -64,6 +65,31 @@ def test_what_one_takes_the_other_shows_and_the_leader_checks(both: list[Service
     assert one.json("/health")["cache_status"] == two.json("/health")["cache_status"]
     assert two.remove("m").status_code == 200
     assert not one.is_monitored("m")
+
+
+def test_hosts_that_watch_the_same_alias_at_once_have_one_watch_and_one_record_wherever_it_moves(
+    both: list[Service],
+) -> None:
+    world, path = both[0].world, "/models/m/aliases/blue/monitor"
+    world.add_version("m", {"accuracy": 0.5})
+    world.set_alias("m", "blue", 1)
+    both[0].refresh()
+    with ThreadPoolExecutor(4) as pool:
+        made = list(pool.map(lambda host: host.post(path, json={"model_type": "classifier"}).status_code, both * 2))
+    assert (sorted(made), len(world.watches)) == ([201, 400, 400, 400], 1)
+    assert [host.json(path)["model_version"] for host in both] == ["1", "1"]
+    for version in (2, 1):
+        world.set_alias("m", "blue", version)
+        with ThreadPoolExecutor(4) as pool:
+            for done in [pool.submit(work) for host in both for work in (host.refresh, host.agent.watcher.tick)]:
+                done.result()
+        assert [record.version for record in world.registrations.values()] == [version]
+        assert [host.json(path)["monitor"]["model_version"] for host in both] == [str(version)] * 2
+    assert both[1].patch(path, json={"settings": {"silence_hours": 7}}).status_code == 200
+    assert both[0].verdict("m", 1)["settings"] == {"silence_hours": 7}
+    assert both[0].delete(path).status_code == 200
+    assert [host.get(path).status_code for host in both] == [404, 404]
+    assert world.registrations == {}
 
 
 def test_another_leads_where_the_leader_leaves_and_what_redis_lost_is_read_again(

@@ -80,7 +80,11 @@ class WatchStore(WatchList):
         self._change(lambda watches: [other for other in watches if other.key != watch.key])
 
     def _change(self, change: Callable[[Iterable[Watch]], list[Watch]]) -> None:
-        self._share(change(self.known() or ()))
+        """Change the list. MLflow has the change already, so the next reading mends a failure here."""
+        try:
+            self._share(change(self.known() or ()))
+        except TowerError as error:
+            log.warning("The list of watches is behind until the next refresh: %s", error.detail)
 
     def _share(self, watches: list[Watch]) -> None:
         with self._adopting:

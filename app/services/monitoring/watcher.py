@@ -47,7 +47,7 @@ log = logging.getLogger(__name__)
 _LOCK = "watches"
 _SELF = "control-tower"
 # After a failure the watches are left alone for so long, in seconds.
-_RETRY_SECONDS = 5.0
+_RETRY_SECONDS = 15.0
 # The watches are not read again so soon for a watch that MLflow did not have.
 _ASKED_AGAIN_SECONDS = 2.0
 # How many models and steps are settled under the lock, so that clients who change a watch do not wait for long.
@@ -90,7 +90,8 @@ class Watcher:
 
     def tick(self) -> None:
         """The scheduler's tick: follow the aliases and stages that moved since the last tick."""
-        if time.monotonic() >= self._again_at:
+        # Before the first sweep there is nothing to follow.
+        if time.monotonic() >= self._again_at and (self._mirror.peek() or not self._mirror.cached):
             self._look(self._has_read)
 
     def after_sweep(self) -> None:
