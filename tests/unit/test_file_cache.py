@@ -163,6 +163,24 @@ def test_a_directory_in_place_of_a_file_is_a_miss(cache: FileCache, directory: P
     assert cache.set("key", 2) is False
 
 
+def test_a_disk_that_takes_nothing_is_a_warning_of_one_line_and_no_traceback(
+    cache: FileCache, directory: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    cache.set("key", 1)
+    file = only_file(directory)
+    file.unlink()
+    file.mkdir()
+    for _ in range(3):
+        cache.set("key", 2)
+        cache.delete("key")
+    shutil.rmtree(directory)
+    directory.write_text("in the way")
+    cache.set("key", 3)
+    assert cache.delete("key") is True
+    assert len([record for record in caplog.records if record.levelname == "WARNING"]) == 1
+    assert not any(record.exc_info for record in caplog.records)
+
+
 @pytest.mark.parametrize("in_the_way", ["cache", "deep"])
 def test_a_file_in_place_of_the_directory_means_that_nothing_is_kept(
     tmp_path: Path, directory: Path, in_the_way: str

@@ -133,8 +133,17 @@ class FileCache(FileSystemCache):
             return None
         return unpacked(content[len(_NEVER_EXPIRES) :], "A file in the cache directory")
 
-    def delete(self, key: str, mgmt_element: bool = False) -> bool:
-        deleted = bool(super().delete(key, mgmt_element))
+    def delete(self, key: str, mgmt_element: bool = False) -> bool:  # noqa: ARG002 - cachelib's
+        """Whether there is no such file any more. cachelib's own way logs a traceback each time that it fails."""
+        deleted = True
+        try:
+            os.unlink(self._get_filename(key))
+        except (FileNotFoundError, NotADirectoryError):
+            pass
+        except OSError as error:
+            deleted = False
+            level = logging.DEBUG if self._is_failing else logging.WARNING
+            log.log(level, "A file in the cache directory %s cannot be removed: %s", self._directory, error)
         self._changed(key)
         return deleted
 
