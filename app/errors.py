@@ -68,10 +68,15 @@ def register_errors(app: Flask) -> None:
     @app.errorhandler(TowerError)
     def tower_error(error: TowerError) -> Response:
         response: Response = jsonify(detail=error.detail)
-        response.status_code = next((status for kind, status in _STATUS.items() if isinstance(error, kind)), 500)
+        response.status_code = status_of(error)
         if isinstance(error, Busy):
             response.headers["Retry-After"] = str(error.retry_after)
         return response
+
+
+def status_of(error: TowerError) -> int:
+    """The HTTP status of a domain error."""
+    return next((status for kind, status in _STATUS.items() if isinstance(error, kind)), 500)
 
 
 def _detail(error: HTTPException, status: int) -> str:

@@ -5,21 +5,26 @@ from typing import Any
 from flask import Response
 
 from app.access import default_registrant, requires
+from app.domain.errors import TowerError
 from app.domain.messages import NOT_MONITORED
 from app.domain.monitoring.corrections import points_to_withdraw
 from app.domain.monitoring.observations import observations_of
+from app.domain.monitoring.sendings import Part, parts_of
 from app.domain.monitoring.sent_once import sent_once
 from app.domain.registry.query import FleetQuery
 from app.domain.times import rfc3339
+from app.errors import status_of
 from app.parsing import TowerBlueprint
 from app.replies import AGE_HEADERS, cached, errors, live
 from app.schemas.monitoring import (
     AcceptedSchema,
     EventSchema,
     HistoryQuerySchema,
+    ManyObservationsSchema,
     MonitoredVersionSchema,
     MonitoringQuerySchema,
     ObservationsSchema,
+    OutcomesSchema,
     RegisteredSchema,
     RegisterSchema,
     RemovedSchema,
@@ -130,6 +135,31 @@ def observe(body: dict[str, Any], model_name: str, model_version: str) -> Respon
     sent = None if sent_id is None else sent_once(sent_id, observations, now)
     tower().registrations.observe(model_name, model_version, observations, sent)
     return live({"accepted": len(observations)}, 201)
+
+
+@blp.route("/observations", methods=["POST"])
+@requires("write")
+@errors(blp, 400)
+@blp.arguments(
+    ManyObservationsSchema,
+    example={"versions": [{"model_name": "DNA_Analysis_Model", "model_version": "1", "metrics": {"accuracy": 0.93}}]},
+)
+@blp.response(200, OutcomesSchema, headers=AGE_HEADERS)
+def observe_each(body: dict[str, Any]) -> Response:
+    """Send metric values of many versions. Each version is answered by itself: what fails for one stops no other."""
+    parts = parts_of(body["versions"], tower().clock())
+    outcomes = zip(parts, tower().registrations.observe_each(parts), strict=True)
+    return live({"results": [_outcome(part, error) for part, error in outcomes]})
+
+
+def _outcome(part: Part, error: TowerError | None) -> dict[str, Any]:
+    return {
+        "model_name": part.name,
+        "model_version": part.version,
+        "status": 201 if error is None else status_of(error),
+        "accepted": len(part.observations) if error is None else 0,
+        "detail": error.detail if error else None,
+    }
 
 
 @blp.route("/models/<string:model_name>/<string:model_version>/observations", methods=["DELETE"])

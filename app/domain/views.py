@@ -212,6 +212,7 @@ def _points(points: Sequence[MetricPoint], since: int, fired: Mapping[int, tuple
                     "value": point.value,
                     "source": point.source,
                     "run_id": point.run_id,
+                    "n": point.n,
                     "fired": list(rules),
                 }
             )

@@ -16,6 +16,7 @@ from app.domain.monitoring.directions import DIRECTIONS
 from app.domain.monitoring.evidence import PRODUCTION, SOURCES, TRAINING
 from app.domain.monitoring.observations import MOST_VALUES
 from app.domain.monitoring.rules import RULES
+from app.domain.monitoring.sendings import MOST_PARTS
 from app.domain.monitoring.sent_once import LONGEST_ID
 from app.domain.monitoring.verdicts import VERDICTS
 from app.domain.registry.names import LONGEST_NAME, LONGEST_TAG
@@ -350,16 +351,65 @@ class ObservationsSchema(Schema):
             ),
         }
     )
+    n = _Json(
+        metadata={
+            "type": "integer",
+            **doc(
+                "The number of cases behind the values, such as the rows that were scored. The limits of shares "
+                "(accuracy, recall and the like) follow it",
+                500,
+            ),
+        }
+    )
     observations = _Json(
         metadata={
             "type": "array",
             "items": {"type": "object"},
             **doc(
-                f"Several observations, instead of the two fields above; at most {MOST_VALUES} values in all",
-                [{"metrics": {"accuracy": 0.93}, "timestamp": "2023-12-07T10:30:00Z"}],
+                f"Several observations, instead of the fields above; at most {MOST_VALUES} values in all",
+                [{"metrics": {"accuracy": 0.93}, "timestamp": "2023-12-07T10:30:00Z", "n": 500}],
             ),
         }
     )
+
+
+class ManyObservationsSchema(Schema):
+    """Metric values of many versions."""
+
+    versions = fields.List(
+        _Json(metadata={"type": "object"}),
+        required=True,
+        error_messages={"required": "Needed: a list of objects with model_name, model_version and metrics."},
+        metadata=doc(
+            f"At most {MOST_PARTS} objects: `model_name`, `model_version`, and what "
+            "`POST /models/{model_name}/{model_version}/observations` takes",
+            [
+                {
+                    "model_name": "DNA_Analysis_Model",
+                    "model_version": "1",
+                    "metrics": {"accuracy": 0.93},
+                    "timestamp": "2023-12-07T10:30:00Z",
+                    "n": 500,
+                }
+            ],
+        ),
+    )
+
+
+class OutcomeSchema(Schema):
+    """What became of the observations of one version."""
+
+    model_name = text("Registered model", "DNA_Analysis_Model", required=True)
+    model_version = text("Version", "1", required=True)
+    status = number("The status that the version would have been answered with by itself", 201, required=True)
+    accepted = number("How many metric values were written", 1, required=True)
+    detail = text("What is wrong; null if they were written", None, required=True, allow_none=True)
+
+
+class OutcomesSchema(Schema):
+    """What became of the observations of many versions, in their order."""
+
+    results = fields.List(fields.Nested(OutcomeSchema), required=True)
 
 
 class AcceptedSchema(Schema):
@@ -407,6 +457,7 @@ _POINT = {
     "value": 0.871,
     "source": "monitor run",
     "run_id": "b1946ac9",
+    "n": 500,
     "fired": ["baseline"],
 }
 _RULES = ", ".join(f"`{rule.name}`" for rule in RULES if rule.fires_at_points)
@@ -423,7 +474,8 @@ class SeriesSchema(Schema):
         required=True,
         metadata=doc(
             "Per metric: `points`, the series that is judged, by time; `reference`, the points shown beside it; "
-            f"where each was logged (`source`: {_SOURCES}) and the rules that `fired` there ({_RULES}); "
+            f"where each was logged (`source`: {_SOURCES}), the number of cases behind it (`n`) and the rules "
+            f"that `fired` there ({_RULES}); "
             "`population`, `verdict`, `reasons`, `began_at`, `alarms`, `baseline` and its `reach` to either "
             "side, `limits`, `direction`",
             {

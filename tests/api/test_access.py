@@ -56,6 +56,7 @@ NEEDED = {
     "monitoring.change": "write",
     "monitoring.observe": "write",
     "monitoring.withdraw": "write",
+    "monitoring.observe_each": "write",
     "monitoring.series": "read",
     "monitoring.monitoring": "read",
     "monitoring.history": "read",

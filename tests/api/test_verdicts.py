@@ -61,6 +61,57 @@ def test_a_scoring_job_needs_only_to_send_numbers_to_get_a_verdict(monitored: Se
     assert monitored.json(f"{series('m')}?days=3650")["metrics"]["accuracy"]["began_at"] == began
 
 
+def test_observations_of_many_versions_are_answered_one_by_one(monitored: Service, world: MemoryWorld) -> None:
+    world.add_version("n")
+    monitored.register("n")
+
+    def part(name: str, **more: Any) -> dict[str, Any]:
+        return {"model_name": name, "model_version": "1", **more}
+
+    sent = [
+        part("m", metrics={"accuracy": 0.9, "f1": 0.8}, n=500),
+        part("nobody", metrics={"accuracy": 0.9}),
+        part("n", id="a", observations=daily([0.7, 0.6])),
+        part("n", id="a", observations=daily([0.5])),
+        part("n", metrics={"accuracy": "x"}),
+        part("n", metrics={"accuracy": 1}, id=""),
+        {"model_name": "n", "metrics": {"accuracy": 1}},
+        "n",
+    ]
+    answer = monitored.post("/observations", json={"versions": sent})
+    assert answer.status_code == 200
+    results = answer.json["results"]
+    assert [(row["model_name"], row["status"], row["accepted"]) for row in results] == [
+        ("m", 201, 2), ("nobody", 404, 0), ("n", 201, 2), ("n", 409, 0), ("n", 400, 0), ("n", 400, 0), ("n", 400, 0),
+        ("", 400, 0),
+    ]  # fmt: skip
+    assert results[0]["detail"] is None
+    assert results[1]["detail"] == NOT_MONITORED["detail"]
+    assert results[4]["detail"] == "metrics.accuracy: Not a number."
+    points = monitored.json(f"{series('n')}?days=3650")["metrics"]["accuracy"]["points"]
+    assert [point["value"] for point in points] == [0.7, 0.6]
+    for bad in ({}, {"versions": []}, {"versions": [sent[0]] * 101}, {"versions": sent[0]}, {"versions": sent, "x": 1}):
+        assert monitored.post("/observations", json=bad).status_code == 400
+
+
+def test_the_limits_of_a_share_follow_the_number_of_cases_behind_each_value(monitored: Service) -> None:
+    rows = [{**row, "n": 2000} for row in daily([*STEADY, 0.94])]
+    rows += [{**row, "n": 5} for row in daily([0.8], START - 39 * DAY_MS)]
+    assert monitored.observe("m", observations=rows).status_code == 201
+    monitored.check()
+    assert monitored.verdict("m")["verdict"] == "healthy"
+    points = monitored.json(f"{series('m')}?days=3650")["metrics"]["accuracy"]["points"]
+    assert [point["n"] for point in points] == [2000] * 21 + [5]
+    monitored.observe("m", observations=[{**rows[-1], "n": 2000}])
+    monitored.check()
+    found = monitored.verdict("m")
+    assert found["verdict"] == "degraded"
+    assert "; at least 0.904 was expected of 2000 cases, from its first 20 days (" in found["reasons"][0]
+    for n in (0, -1, 1.5, True, "5", 10**10):
+        refused = monitored.observe("m", observations=[{**rows[0], "n": n}])
+        assert (refused.status_code, refused.json["detail"].startswith("observations[0].n: ")) == (400, True)
+
+
 def test_a_later_observation_of_the_same_time_replaces_the_earlier_one(monitored: Service) -> None:
     monitored.observe("m", observations=daily([*STEADY, 0.94, 0.5, 0.5, 0.5]))
     monitored.check()

@@ -448,6 +448,23 @@ def test_of_the_points_of_a_metric_and_time_the_last_one_written_counts_and_none
         case.gateway.withdraw("0" * 32, one)
 
 
+def test_the_number_of_cases_behind_a_value_is_kept_and_is_no_metric_of_its_own(case: Case) -> None:
+    name, start = case.name(), 1_700_000_000_000
+    case.world.add_version(name)
+    run = case.register(name, 1).monitor_run_id
+    row = case.gateway.find_version(name, 1)
+    rows = [Observation("accuracy", start + n, 0.5, n=10 + n) for n in range(600)]
+    case.gateway.log_observations(run, [*rows, Observation("rmse", start, 2.0), Observation("f1", start, 0.4, n=7)])
+    case.gateway.log_observations(run, [Observation("accuracy", start, 0.6, order=1, n=99)])
+    for metrics in ([], ["accuracy"]):
+        found = case.gateway.evidence([row], {(name, 1): run}, metrics)[name, 1]
+        assert {p.metric for p in found} == set(metrics or ["accuracy", "f1", "rmse"])
+        counted = sorted((p.time - start, p.value, p.n) for p in found if p.metric == "accuracy")
+        assert counted == [(0, 0.6, 99), *((n, 0.5, 10 + n) for n in range(1, 600))]
+        assert case.gateway.ledger(run).last["f1"].n == 7
+        assert {p.metric: p.n for p in found if p.metric != "accuracy"} == ({} if metrics else {"f1": 7, "rmse": None})
+
+
 def test_a_monitor_run_keeps_settings_verdicts_and_who_was_told(case: Case) -> None:
     name = case.name()
     case.world.add_version(name)

@@ -450,7 +450,7 @@ class MemoryGateway:
             raise MlflowRefused(_REFUSED)
         points = self.world.monitor_points.setdefault(run_id, [])
         sent = (
-            MetricPoint(run_id, value.metric, value.time, value.value, MONITOR_RUN, value.order)
+            MetricPoint(run_id, value.metric, value.time, value.value, MONITOR_RUN, value.order, value.n)
             for value in observations
         )
         points += [point for point in dict.fromkeys(sent) if point not in points]
@@ -462,7 +462,7 @@ class MemoryGateway:
         last: dict[str, LastPoint] = {}
         for point in self.world.monitor_points.get(run_id, ()):
             order = point.step
-            found = LastPoint(point.time, point.time // 1000 + order, point.value, order)
+            found = LastPoint(point.time, point.time // 1000 + order, point.value, order, point.n)
             known = last.get(point.metric)
             if known is None or (found.step, found.time) > (known.step, known.time):
                 last[point.metric] = found

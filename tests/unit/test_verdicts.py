@@ -17,6 +17,8 @@ from app.domain.monitoring.key_metric import worst
 from app.domain.monitoring.verdicts import VersionVerdict
 from app.domain.registry.models import MetricPoint, Registration
 from app.domain.times import DAY_MS, rfc3339
+from bench.weighing import found_after
+from bench.weighing import series as series_of_shares
 from tests.unit.series import LATER, START, by_metric, judged, points, series
 
 STEADY = [0.94 + 0.01 * (-1) ** n for n in range(20)]
@@ -131,6 +133,38 @@ def test_metrics_that_moved_at_other_times_are_reasons_of_their_own() -> None:
     found = version_of([*early, *late], START + 40 * DAY_MS)
     assert [reason.split()[0] for reason in found.reasons] == ["accuracy", "recall"]
     assert found.began == START + 20 * DAY_MS
+
+
+def test_equal_numbers_of_cases_change_nothing_and_a_small_day_counts_for_little() -> None:
+    rng = random.Random(5)
+    values = [round(rng.gauss(0.9, 0.01), 3) for _ in range(40)] + [0.8] * 3
+    plain = judged(values)
+    weighed = [replace(point, n=300) for point in points(values)]
+    found = judge_metric(by_metric(weighed)["accuracy"], CheckSettings(), START + len(values) * DAY_MS)
+    assert (found.verdict, found.fired, found.began) == (plain.verdict, plain.fired, plain.began)
+    assert found.baseline is not None
+    assert plain.baseline is not None
+    assert (found.baseline.mean, found.baseline.std) == pytest.approx((plain.baseline.mean, plain.baseline.std))
+    small = [replace(point, n=5 if point.value == 0.8 else 300) for point in points(values)]
+    assert judge_metric(by_metric(small)["accuracy"], CheckSettings(), LATER).verdict == "healthy"
+    # Of other metrics, and where a number is not known, the values count as they are.
+    for metric, cases in (("rmse", 300), ("accuracy", None)):
+        rows = [replace(point, n=cases) for point in points(values, metric)]
+        assert judge_metric(by_metric(rows)[metric], CheckSettings(), LATER).fired == judged(values, metric).fired
+
+
+def test_days_of_unequal_size_give_fewer_false_alarms_and_find_a_drop_sooner() -> None:
+    # The figures of many more series are in docs/decisions/0034.
+    rng = random.Random(1)
+    for drop in (0.0, 0.06):
+        made = [series_of_shares(rng, "5 or 2000", drop, 0.0) for _ in range(20)]
+        plain, weighed = ([found_after(points, weighs) for points in made] for weighs in (False, True))
+        found = [[after for after in answers if after is not None] for answers in (plain, weighed)]
+        if drop:
+            assert len(found[1]) == len(made) > len(found[0])
+            assert statistics.median(found[1]) < statistics.median(found[0])
+        else:
+            assert len(found[1]) <= len(found[0])
 
 
 def test_a_drop_that_is_over_is_forgotten() -> None:

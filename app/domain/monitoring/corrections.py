@@ -47,6 +47,7 @@ class LastPoint:
     step: int
     value: float | None
     order: int
+    n: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,7 @@ class Ledger:
         last = self.last.get(row.metric)
         return (
             last is not None
-            and (last.time, last.value) == (row.time, row.value)
+            and (last.time, last.value, last.n) == (row.time, row.value, row.n)
             and not any(one.order > last.order and one.covers(row.metric, row.time) for one in self.withdrawals)
         )
 

@@ -16,6 +16,8 @@ ENOUGH = 3
 # ... and with a single such point, if the source run holds fewer than so many.
 HISTORY = 10
 _OWN = "control_tower."
+# The metric of a monitor run that holds the number of cases behind each value of another metric.
+CASES = f"{_OWN}n."
 # MLflow's system metrics, of the machine that trained.
 _SYSTEM = "system/"
 # An earlier time was sent in seconds, or is no time at all: in seconds this limit would be the year 2969.

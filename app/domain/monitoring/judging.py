@@ -17,6 +17,7 @@ from app.domain.monitoring.verdicts import (
     VersionVerdict,
     severity,
 )
+from app.domain.monitoring.weighing import Weighed, counts_of, weighed
 from app.domain.registry.models import MetricPoint, Registration, VersionKey
 from app.domain.times import DAY_MS, day_in_words
 
@@ -180,15 +181,18 @@ def judge_metric(
         reasons = series.misplaced if is_misplaced else (without_number(series), *series.misplaced)
         return MetricVerdict(INSUFFICIENT, reasons, series.population, len(points))
     values = [point.value for point in points if point.value is not None]
-    base, later = _baseline(points, values, settings, reference)
+    shares, (chosen, later) = (
+        (None, (reference, 0)) if reference is not None else _weighed(series.metric, points, values, settings.baseline)
+    )
+    base = _figures(chosen, len(values), later)
     origin, borrowed = _origin(points[:later], settings.baseline, now), tuple[str, ...]()
     if base is None and stand_in is not None and reference is None:
-        base, later = _baseline(points, values, settings, stand_in[1])
+        shares, base, later = None, _figures(stand_in[1], len(values), 0), 0
         if base is not None:
             origin = f"the baseline of version {stand_in[0]}, for want of its own"
             borrowed = (borrowed_baseline(series.metric, stand_in[0]),)
     newest = max(point.time for point in (*points, *series.reference))
-    measured = Measured(series.metric, points, values, settings, base, origin, later, newest, now)
+    measured = Measured(series.metric, points, values, settings, base, origin, later, newest, now, shares)
     outcomes = [(rule, outcome) for rule in RULES if (outcome := rule.apply(measured))]
     alarms = sorted((outcome.alarm for _, outcome in outcomes if outcome.alarm), key=badness)
     if alarms:
@@ -235,6 +239,26 @@ def _fired(outcomes: Iterable[tuple[Rule, Outcome]]) -> dict[int, tuple[str, ...
     return fired
 
 
+def _weighed(
+    metric: str, points: Sequence[MetricPoint], values: Sequence[float], choice: Baseline
+) -> tuple[Weighed | None, tuple[list[float], int]]:
+    """The values, made comparable where the number of cases behind each is known; and as `_baseline_values`.
+
+    Which of the first values are the default baseline is decided with the first ten of them as the centre.
+    """
+    counts = counts_of(metric, points) if len(values) >= LEAST_BASELINE else None
+    if counts is None:
+        return None, _baseline_values(points, values, choice)
+    first = weighed(values, counts, range(LEAST_BASELINE))
+    later = _baseline_values(points, first.values, choice)[1]
+    since = choice.since if choice.since is not None else points[0].time
+    places = [place for place, point in enumerate(points[:later]) if point.time >= since]
+    if len(places) < LEAST_BASELINE:
+        return None, _baseline_values(points, values, choice)
+    shares = weighed(values, counts, frozenset(places))
+    return shares, ([shares.values[place] for place in places], later)
+
+
 def _own_baseline(named: Series | None, judged: Series, settings: CheckSettings) -> list[float]:
     """The baseline values of another version's series of the same population, as its own settings choose them.
 
@@ -259,10 +283,7 @@ def _baseline_values(
     return list(values[:later]), later
 
 
-def _baseline(
-    points: Sequence[MetricPoint], values: Sequence[float], settings: CheckSettings, reference: Sequence[float] | None
-) -> tuple[BaselineFigures | None, int]:
-    """The figures of the baseline and the place of the first later value. None for figures if values are too few."""
-    chosen, later = (reference, 0) if reference is not None else _baseline_values(points, values, settings.baseline)
+def _figures(chosen: Sequence[float], count: int, later: int) -> BaselineFigures | None:
+    """The figures of a baseline; None if its values, or those of `count` that come later, are too few."""
     base = figures(chosen)
-    return (base, later) if base and len(values) - later >= LEAST_LATER else (None, later)
+    return base if base and count - later >= LEAST_LATER else None

@@ -5,13 +5,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from app.domain.errors import InvalidInput
-from app.domain.monitoring.evidence import is_own
+from app.domain.monitoring.evidence import CASES, is_own
 from app.domain.registry.names import LONGEST_NAME, is_metric_name
 from app.domain.times import is_future, parse_rfc3339
 
 MOST_VALUES = 1000
 _MOST_ERRORS = 20
-_FIELDS = ("metrics", "timestamp")
+MOST_CASES = 1_000_000_000
+_FIELDS = ("metrics", "timestamp", "n")
 # MLflow keeps infinity as the largest double.
 _LARGEST = 1.797e308
 
@@ -20,7 +21,7 @@ _LARGEST = 1.797e308
 class Observation:
     """One value of one metric at a time in milliseconds. `is_dated`: the client gave the time.
 
-    `order` is that of the write, as in `corrections`.
+    `order` is that of the write, as in `corrections`; `n` is the number of cases behind the value, if it is known.
     """
 
     metric: str
@@ -28,6 +29,7 @@ class Observation:
     value: float
     is_dated: bool = field(default=True, compare=False)
     order: int = 0
+    n: int | None = None
 
 
 def observations_of(body: Mapping[str, Any], now: int) -> list[Observation]:
@@ -73,18 +75,27 @@ def _observation(row: Any, place: str, now: int, default_time: int, errors: list
                 raise InvalidInput(f"{dot}timestamp: must be from 1970 to five minutes from now.")
         except InvalidInput as error:
             errors.append(error.detail)
+    cases = row.get("n")
+    if cases is not None and (isinstance(cases, bool) or not isinstance(cases, int) or not 0 < cases <= MOST_CASES):
+        errors.append(f"{dot}n: Not a whole number from 1 to {MOST_CASES}.")
+        return []
     metrics = row.get("metrics")
     if not isinstance(metrics, dict) or not metrics:
         errors.append(f'{dot}metrics: Needed, as {{"accuracy": 0.93}}.')
         return []
     observations = []
     for metric, value in metrics.items():
-        problem = _problem(metric, value)
+        problem = _problem(metric, value) or (cases and _problem_of_cases(metric))
         if problem:
             errors.append(f"{dot}metrics.{metric[:60]}: {problem}")
         else:
-            observations.append(Observation(metric, time, float(value), is_dated))
+            observations.append(Observation(metric, time, float(value), is_dated, n=cases))
     return observations
+
+
+def _problem_of_cases(metric: str) -> str | None:
+    longest = LONGEST_NAME - len(CASES)
+    return f"with n, a name has at most {longest} characters." if len(metric) > longest else None
 
 
 def _problem(metric: str, value: Any) -> str | None:

@@ -31,15 +31,21 @@ def baseline_in_words(base: BaselineFigures) -> str:
     return f"baseline {short(base.mean)} ± {short(base.std)}{_set_aside(base)}"
 
 
-def expected_in_words(low: float | None, high: float | None, origin: str, base: BaselineFigures) -> str:
-    """What was expected from a baseline whose `origin` says where its points are from; None for an open side."""
+def expected_in_words(
+    low: float | None, high: float | None, origin: str, base: BaselineFigures, n: int | None = None
+) -> str:
+    """What was expected from a baseline whose `origin` says where its points are from; None for an open side.
+
+    `n` is the number of cases behind the value, where the bounds follow it.
+    """
     if low is not None and high is not None:
         bounds = f"{short(low)} to {short(high)}"
     elif low is not None:
         bounds = f"at least {short(low)}"
     else:
         bounds = f"at most {short(high)}" if high is not None else f"about {short(base.mean)}"
-    return f"{bounds} was expected from {origin} ({figures_in_words(base)})"
+    cases = "" if n is None else f" of {n} {'case' if n == 1 else 'cases'},"
+    return f"{bounds} was expected{cases} from {origin} ({figures_in_words(base)})"
 
 
 def figures_in_words(base: BaselineFigures) -> str:

@@ -27,6 +27,7 @@ from app.domain.monitoring.reasons import (
     short,
 )
 from app.domain.monitoring.verdicts import DEGRADED, DRIFTING, Alarm
+from app.domain.monitoring.weighing import Weighed
 from app.domain.registry.models import MetricPoint
 from app.domain.times import day_in_words, rfc3339
 
@@ -40,7 +41,8 @@ class Measured:
     `baseline` is None where there are too few points for a baseline; `origin` says where its points are from, in words,
     and `later` is the place of the first point after it.
     `newest` is the time of the metric's last point, be it judged or only shown beside the series; `now` is the time of
-    the check. Times in milliseconds.
+    the check. Times in milliseconds. `shares` are the values made comparable, where the number of cases behind each is
+    known.
     """
 
     metric: str
@@ -52,6 +54,16 @@ class Measured:
     later: int
     newest: int
     now: int
+    shares: Weighed | None = None
+
+    @property
+    def comparable(self) -> Sequence[float]:
+        """The values as they are compared with the baseline."""
+        return self.shares.values if self.shares else self.values
+
+    def factor(self, place: int) -> float:
+        """How many times its own distance from the baseline a value counts."""
+        return self.shares.factors[place] if self.shares else 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +110,11 @@ def _limit(of: Measured) -> Outcome | None:
     words = limits_in_words(limits)
     alarm = _alarm(
         of, 0, sides,
-        rule="limit", low=limits.min, high=limits.max, expectation=f"its limit is {words}",
-        excess=lambda value: _beyond(value, limits, of.baseline), began=lambda place: place,
+        rule="limit",
+        bounds=lambda _: (limits.min, limits.max),
+        expectation=lambda *_: f"its limit is {words}",
+        excess=lambda place: _beyond(of.values[place], limits, of.baseline),
+        began=lambda place: place,
     )  # fmt: skip
     return Outcome(alarm, _places(sides, 0), f"within its limit {words}")
 
@@ -109,14 +124,14 @@ def _baseline(of: Measured) -> Outcome | None:
     base = of.baseline
     if base is None:
         return None
-    better, values = of.settings.direction_of(of.metric), of.values[of.later :]
+    better, values = of.settings.direction_of(of.metric), of.comparable[of.later :]
     sides = unlike_baseline(values, base, better)
-    low = None if better == LOWER else base.mean - base.reach
-    high = None if better == HIGHER else base.mean + base.reach
     alarm = _alarm(
         of, of.later, sides,
-        rule="baseline", low=low, high=high, expectation=expected_in_words(low, high, of.origin, base),
-        excess=lambda value: excess_of(abs(value - base.mean), base.reach),
+        rule="baseline",
+        bounds=lambda place: _bounds(of, base, better, place),
+        expectation=lambda low, high, n: expected_in_words(low, high, of.origin, base, n if of.shares else None),
+        excess=lambda place: excess_of(abs(of.comparable[place] - base.mean), base.reach),
         began=lambda place: change_point(values, base, sides[place] or "", place),
     )  # fmt: skip
     if alarm and alarm.excess <= 1:
@@ -124,7 +139,7 @@ def _baseline(of: Measured) -> Outcome | None:
         alarm = replace(alarm, accumulates=True, expectation=expectation)
     words = baseline_in_words(base)
     # Beyond reach can only mean better here: on the worse side the rule would have fired.
-    beyond = abs(of.values[-1] - base.mean) > max(base.reach, base.std)
+    beyond = abs(of.comparable[-1] - base.mean) > max(base.reach, base.std)
     healthy = f"{'better than' if beyond else 'in line with'} {words}"
     return Outcome(alarm, _places(sides, of.later), healthy)
 
@@ -177,6 +192,15 @@ def _places(hits: Sequence[object], start: int) -> list[int]:
     return [place for place, hit in enumerate(hits, start) if hit]
 
 
+def _bounds(of: Measured, base: BaselineFigures, better: str | None, place: int) -> tuple[float | None, float | None]:
+    """The least and the most that was expected of a point; of a share within what is possible."""
+    low, high = base.mean - base.reach, base.mean + base.reach
+    if of.shares:
+        centre, factor = of.shares.centre, of.factor(place)
+        low, high = (min(1.0, max(0.0, centre + (bound - centre) / factor)) for bound in (low, high))
+    return None if better == LOWER else low, None if better == HIGHER else high
+
+
 def _beyond(value: float, limits: Limits, base: BaselineFigures | None) -> float:
     """How far a value is beyond its limits: 1 at the limit, and one more for each distance that a baseline allows.
 
@@ -193,16 +217,16 @@ def _alarm(
     sides: Sequence[str | None],
     *,
     rule: str,
-    low: float | None,
-    high: float | None,
-    expectation: str,
-    excess: Callable[[float], float],
+    bounds: Callable[[int], tuple[float | None, float | None]],
+    expectation: Callable[[float | None, float | None, int | None], str],
+    excess: Callable[[int], float],
     began: Callable[[int], int],
 ) -> Alarm | None:
     """The alarm if any of the last n points is out: drifting from m points on, else degraded.
 
-    `sides` are those of the points from the place `start` on. `began` gives the place where the change began of which a
-    place, counted from `start` likewise, is the first that is out.
+    `sides` are those of the points from the place `start` on. For a place `bounds` gives what was expected there, and
+    `excess` how far out it is; `expectation` says bounds in words, with the number of cases behind the value. `began`
+    gives the place where the change began of which a place is the first that is out, both counted from `start`.
     """
     n = of.settings.n
     among = min(n, len(sides))
@@ -211,7 +235,8 @@ def _alarm(
         return None
     values, points = of.values[start:], of.points[start:]
     # Of equal values the latest.
-    worst = max(lately, key=lambda place: (excess(values[place]), place))
+    worst = max(lately, key=lambda place: (excess(start + place), place))
+    low, high = bounds(start + worst)
     return Alarm(
         rule,
         DRIFTING if len(lately) >= of.settings.m else DEGRADED,
@@ -222,13 +247,13 @@ def _alarm(
         sides[worst],
         low,
         high,
-        expectation,
+        expectation(low, high, points[worst].n),
         len(lately),
         among,
         " and ".join(sorted({side for place in lately if (side := sides[place])}, reverse=True)),
         points[-1].time - points[-among].time,
         values[-1],
-        excess(values[worst]),
+        excess(start + worst),
     )
 
 

@@ -40,7 +40,11 @@ class SentOnce:
 
 def sent_once(sent_id: str, observations: Sequence[Observation], now: int) -> SentOnce:
     """What is kept of a request. Observations without a time of their own have the same digest whenever they arrive."""
-    content = sorted((row.metric, row.time if row.is_dated else row.time - now, row.value) for row in observations)
+    # Without n the digest is the one that older versions of the service made.
+    content = sorted(
+        [row.metric, row.time if row.is_dated else row.time - now, row.value, *([row.n] if row.n else [])]
+        for row in observations
+    )
     return SentOnce(_hash(sent_id.encode(), 8), _hash(orjson.dumps(content), 4), now)
 
 

@@ -95,7 +95,7 @@ class MetricPoint:
     """One logged value of one metric. `time` in milliseconds; `value` is None for NaN and infinity.
 
     `source` is where it was logged, one of the `SOURCES` of `domain/monitoring/evidence.py`. `step` orders points of
-    the same time.
+    the same time. `n` is the number of cases behind the value, None if it is not known.
     """
 
     run_id: str
@@ -104,6 +104,7 @@ class MetricPoint:
     value: float | None
     source: str = "source run"
     step: int = 0
+    n: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,9 +17,10 @@ from app.domain.errors import (
     TowerError,
 )
 from app.domain.monitoring.corrections import Ledger, Withdrawal
+from app.domain.monitoring.evidence import CASES
 from app.domain.monitoring.monitor_history import all_changes
 from app.domain.monitoring.monitor_runs import CODES, VERDICT_METRIC, VERDICTS_BY_CODE, MonitorState, Verdict
-from app.domain.monitoring.observations import Observation
+from app.domain.monitoring.observations import MOST_VALUES, Observation
 from app.domain.monitoring.sent_once import SentOnce
 from app.domain.monitoring.watches import Watch
 from app.domain.ports import Clock, Telemetry
@@ -261,7 +262,12 @@ class MlflowGateway:
 
     def log_observations(self, run_id: str, observations: Sequence[Observation]) -> None:
         points = [(value.metric, value.value, value.time, value.order) for value in observations]
-        self._monitor_runs.log(run_id, points, {})
+        cases = [(f"{CASES}{row.metric}", float(row.n), row.time, row.order) for row in observations if row.n]
+        if len(points) + len(cases) > MOST_VALUES:
+            # Numbers of cases without a value mean nothing, so that they may be written first.
+            self._monitor_runs.log(run_id, cases, {})
+            cases = []
+        self._monitor_runs.log(run_id, [*cases, *points], {})
 
     def ledger(self, run_id: str) -> Ledger:
         return self._monitor_runs.ledger(run_id)

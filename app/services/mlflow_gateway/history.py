@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from app.domain.errors import TowerError
 from app.domain.monitoring.corrections import counting
-from app.domain.monitoring.evidence import EVALUATION_RUN, LOGGED_MODEL, MONITOR_RUN, SOURCE_RUN, is_own
+from app.domain.monitoring.evidence import CASES, EVALUATION_RUN, LOGGED_MODEL, MONITOR_RUN, SOURCE_RUN, is_own
 from app.domain.registry.models import MetricPoint, ModelVersion, Run, VersionKey
 from app.domain.registry.names import EVALUATES
 from app.services.mlflow_gateway import rows
@@ -113,7 +113,7 @@ class History:
         having: dict[str, dict[str, None]] = defaultdict(dict)
         for owner in owners:
             for metric in owner.last:
-                if metric in wanted if wanted else not is_own(metric):
+                if _is_read(metric, owner.source, wanted):
                     having[metric][owner.run.run_id] = None
         to_read = {metric: list(run_ids) for metric, run_ids in sorted(having.items())}
         with self._calls.within(self._calls.patience + self._points.requests(to_read) * _A_REQUEST, _LONGEST):
@@ -154,10 +154,20 @@ class History:
 
 def _points_of(owner: _Owner, read: Mapping[str, Sequence[tuple[int, int, float | None]]]) -> list[MetricPoint]:
     run_id, source = owner.run.run_id, owner.source
-    return [
-        MetricPoint(
-            run_id, metric, time, value, source, rows.own_step(step, time) if source == MONITOR_RUN else step
-        )
-        for metric, points in read.items()
-        for time, step, value in points
-    ]  # fmt: skip
+    found = []
+    for metric, points in read.items():
+        if is_own(metric):
+            continue
+        cases = {(time, step): value for time, step, value in sorted(read.get(f"{CASES}{metric}", ()), key=str)}
+        for time, step, value in points:
+            order = rows.own_step(step, time) if source == MONITOR_RUN else step
+            n = cases.get((time, step)) if source == MONITOR_RUN else None
+            found.append(MetricPoint(run_id, metric, time, value, source, order, int(n) if n else None))
+    return found
+
+
+def _is_read(metric: str, source: str, wanted: Collection[str]) -> bool:
+    """Whether the history of a metric is read, for its values or as the number of cases behind those of another."""
+    if source == MONITOR_RUN:
+        metric = metric.removeprefix(CASES)
+    return metric in wanted if wanted else not is_own(metric)

@@ -11,6 +11,7 @@ import orjson
 from app.domain.errors import MlflowUnavailable
 from app.domain.monitoring.check_settings import settings_text
 from app.domain.monitoring.corrections import LastPoint, Ledger, Withdrawal, withdrawal_from, withdrawal_text
+from app.domain.monitoring.evidence import CASES
 from app.domain.monitoring.monitor_runs import (
     MonitorState,
     Verdict,
@@ -347,12 +348,14 @@ def sent_tags(pages: Mapping[int, Sequence[SentOnce]], order: int) -> dict[str, 
 def ledger(row: Any) -> Ledger:
     """What a monitor run keeps of the writes to it."""
     tags = row.data.tags
+    points = {point.key: (_time(point.timestamp), int(point.step or 0), point.value) for point in row.data._metric_objs}
     last = {
-        point.key: LastPoint(
-            time := _time(point.timestamp), step := int(point.step or 0), number(point.value), own_step(step, time)
+        key: LastPoint(
+            time, step, number(value), own_step(step, time),
+            int(cases[2]) if (cases := points.get(f"{CASES}{key}")) and cases[:2] == (time, step) else None,
         )
-        for point in row.data._metric_objs
-    }
+        for key, (time, step, value) in points.items()
+    }  # fmt: skip
     order = tags.get(_ORDER, "0")
     return Ledger(
         {page: page_from(tags.get(f"{_SENT}{page}", "")) for page in range(PAGES)},

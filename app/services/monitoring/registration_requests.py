@@ -1,14 +1,21 @@
 """What a worker's views ask of the registrations: the agent writes, and this process sees what was written at once."""
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from typing import Any
 
+from app.domain.errors import TowerError
 from app.domain.monitoring.corrections import Withdrawal
 from app.domain.monitoring.observations import Observation
+from app.domain.monitoring.sendings import Part
 from app.domain.monitoring.sent_once import SentOnce
 from app.domain.ports import RegistrationWrites
 from app.domain.registry.models import Registration
 from app.services.monitoring.registration_list import RegistrationList
+
+# The agent lets as many writes to MLflow go at once.
+_AT_ONCE = 4
 
 
 class RegistrationRequests:
@@ -34,6 +41,34 @@ class RegistrationRequests:
         self, name: str, version: str, observations: Sequence[Observation], sent: SentOnce | None = None
     ) -> Registration:
         return self._writes.observe(name, version, observations, sent)
+
+    def observe_each(self, parts: Sequence[Part]) -> list[TowerError | None]:
+        """Write the observations of many versions; for each part the error, or None if it was written."""
+        by_version: dict[tuple[str, str], list[int]] = {}
+        for place, part in enumerate(parts):
+            by_version.setdefault((part.name, part.version), []).append(place)
+        answers: list[TowerError | None] = [None] * len(parts)
+
+        def write(places: Sequence[int]) -> None:
+            # Parts of the same version keep their order.
+            for place in places:
+                answers[place] = self._written(parts[place])
+
+        with ThreadPoolExecutor(_AT_ONCE, "observe") as pool:
+            # The threads log with the id of the request.
+            jobs = [pool.submit(copy_context().run, write, places) for places in by_version.values()]
+            for job in jobs:
+                job.result()
+        return answers
+
+    def _written(self, part: Part) -> TowerError | None:
+        try:
+            if part.refused is not None:
+                return part.refused
+            self.observe(part.name, part.version, part.observations, part.sent)
+        except TowerError as error:
+            return error
+        return None
 
     def withdraw(
         self, name: str, version: str, metric: str | None, since: int | None, until: int | None, by: str
