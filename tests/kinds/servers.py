@@ -49,6 +49,7 @@ class Kind:
     prefix: str = ""
     proxied: bool = False
     auth: bool = False
+    workspaces: bool = False
     lacks: tuple[str, ...] = ()
 
 
@@ -90,6 +91,7 @@ def running(kind: Kind, folder: Path) -> Iterator[str]:
         ]  # fmt: skip
         command += ["--static-prefix", kind.prefix] if kind.prefix else []
         command += ["--app-name", "basic-auth"] if kind.auth else []
+        command += ["--enable-workspaces"] if kind.workspaces else []
         env = without_coverage(clean_environment(MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false", **_auth(kind, folder)))
         env["PATH"] = f"{installed(kind.version)}{os.pathsep}{env['PATH']}"
         env.pop("PYTHONPATH")

@@ -201,3 +201,35 @@ def test_a_user_who_may_read_nothing_is_told_so(guarded: tuple[str, Path]) -> No
         error = until(lambda: bob.get("/cache/info").json()["refresh"]["last_error"])
         assert "Give it the right to read them" in error, error
         assert "Traceback" not in bob.text()
+
+
+def test_a_workspace_is_shown_and_written_to_by_itself_and_the_others_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with running(Kind("workspaces", workspaces=True), tmp_path) as url:
+        for name in ("fraud", "sales"):
+            MlflowClient(url, url).create_workspace(name)
+        for name in ("fraud", "sales"):
+            monkeypatch.setenv("MLFLOW_WORKSPACE", name)
+            client = MlflowClient(url, url)
+            client.create_registered_model(f"of {name}")
+            client.create_model_version(f"of {name}", "mem:/model")
+        monkeypatch.delenv("MLFLOW_WORKSPACE")
+        with (
+            tower(tmp_path / "fraud", url, workers=2, MLFLOW_WORKSPACE="fraud") as fraud,
+            tower(tmp_path / "default", url, workers=2) as default,
+        ):
+            assert [row["name"] for row in fraud.get("/models/all").json()] == ["of fraud"]
+            assert default.get("/models/all").json() == []
+            assert [place.get("/config").json()["mlflow"]["workspace"] for place in (fraud, default)] == ["fraud", None]
+            until(lambda: others_of(fraud) == {"default", "sales"} and others_of(default) == {"fraud", "sales"})
+            assert fraud.register("of fraud").status_code == 201
+            sent = fraud.post("/models/of fraud/1/observations", json={"metrics": {"accuracy": 0.9}})
+            assert sent.status_code == 201, sent.text
+            until(lambda: fraud.get("/models/of fraud/1/monitor").json()["checked_at"])
+            assert default.get("/models/monitored").json() == []
+            assert default.register("of fraud").status_code == 404
+
+
+def others_of(running_tower: Tower) -> set[str]:
+    return set(running_tower.get("/cache/info").json()["mlflow_server"]["other_workspaces"] or ())
