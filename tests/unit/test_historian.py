@@ -1,10 +1,12 @@
 """The history of the registrations between the process that reads MLflow and a worker that cannot see its files."""
 
+import logging
 import shutil
 from pathlib import Path
 
 import pytest
 
+from app.domain.errors import Busy
 from app.domain.monitoring.monitor_history import MonitorHistory
 from app.domain.registry.models import Registration
 from app.domain.registry.query import ListQuery
@@ -75,6 +77,24 @@ def test_where_nothing_can_be_stored_a_worker_asks_the_process_that_reads_mlflow
     pair.open("n")
     assert pair.total() == 5
     assert Histories(disk, "x").newest() is not None
+
+
+def test_a_change_that_cannot_be_shared_a_moment_long_is_in_the_history_after_the_next_tick(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    pair = Pair(FileCache(tmp_path / "cache"), FileCache(tmp_path / "cache"), tmp_path)
+    pair.open("m")
+
+    def away(*_: object) -> None:
+        raise Busy("Redis cannot be reached.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pair.store, "change", away)
+        pair.open("n")
+    (said,) = (record for record in caplog.records if record.levelno >= logging.WARNING)
+    assert (said.levelname, said.exc_info) == ("WARNING", None)
+    pair.historian.tick()
+    assert pair.total() == 2
 
 
 def test_a_worker_that_sees_other_files_is_up_to_date_after_its_tick(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from app.services.monitoring.histories import HistoryStore
 
 log = logging.getLogger(__name__)
 
+_MISSING = "A change of a registration is missing from the history until the next reading"
 _RETRY_SECONDS = 15.0
 # The runs of one call to MLflow, whose result is kept even where the next call takes too long.
 _RUNS_AT_ONCE = 100
@@ -201,9 +202,12 @@ class Historian:
                 # Another tower has just opened the run.
                 began = self.revision()
                 self._take(*self._read_by_id([run_id]), began)
+        except TowerError as error:
+            self._due_at = 0.0
+            log.warning("%s: %s", _MISSING, error.detail)
         except Exception:
             self._due_at = 0.0
-            log.exception("A change of a registration is missing from the history until the next reading")
+            log.exception(_MISSING)
 
     def _last_sweep(self) -> int | None:
         """The ticket of the last sweep of any process."""
