@@ -66,7 +66,7 @@ def test_a_registration_keeps_its_latest_thousand_ids_and_forgets_the_oldest(
     run, other = host.verdict("m")["monitor_run_id"], {"metrics": {"accuracy": 0.8}}
     gateway.keep_sent_ids(run, _pages(1001), 0)
     assert host.observe("m", id="batch 1", **other).status_code == 409
-    gateway.keep_sent_ids(run, _pages(3000))
+    gateway.keep_sent_ids(run, _pages(3000), 0)
     assert host.observe("m", id="batch 2999", **other).status_code == 409
     assert host.observe("m", id="batch 1", **other).status_code == 201
     assert all(len(text) <= 8000 for pages in gateway.world.sent.values() for text in pages.values())
