@@ -141,7 +141,7 @@ def test_where_nothing_is_monitored_the_first_registration_is_a_click_away(
         page.locator("#attention").get_by_role("button", name="Monitor unwatched version 1").click()
         page.get_by_role("dialog").get_by_label("Type").select_option("regressor")
         page.get_by_role("button", name="Monitor", exact=True).click()
-        expect(page.locator("#attention")).to_contain_text("No monitored version is drifting or degraded")
+        expect(page.locator("#attention")).to_contain_text("Nothing is drifting; 1 of 1 cannot be judged yet.")
         assert running.get("/models/unwatched/1/monitor/status").json()["is_monitored"]
 
 
