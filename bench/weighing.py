@@ -1,4 +1,4 @@
-"""`python -m bench.weighing`: what following the number of cases costs and brings, by simulation (docs/decisions/0034).
+"""`python -m bench.weighing`: what following the number of cases costs and brings, by simulation (docs/decisions/0035).
 
 The same series of an accuracy are judged twice, with the number of cases behind each value and without.
 """

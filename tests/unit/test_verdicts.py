@@ -1,12 +1,13 @@
 """What the rules say of a series: when they are silent, when they fire, and how often they are wrong."""
 
 import random
+import re
 import statistics
 from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from app.domain.monitoring.baselines import figures, first_points, unlike_baseline
@@ -154,7 +155,7 @@ def test_equal_numbers_of_cases_change_nothing_and_a_small_day_counts_for_little
 
 
 def test_days_of_unequal_size_give_fewer_false_alarms_and_find_a_drop_sooner() -> None:
-    # The figures of many more series are in docs/decisions/0034.
+    # The figures of many more series are in docs/decisions/0035.
     rng = random.Random(1)
     for drop in (0.0, 0.06):
         made = [series_of_shares(rng, "5 or 2000", drop, 0.0) for _ in range(20)]
@@ -326,6 +327,17 @@ def test_of_equal_values_only_another_size_asks_about_the_unit() -> None:
     assert judged([0.9] * 20 + [0.95] * 3).verdict == "healthy"
     assert judged([0.9] * 20 + [90.0] * 3).verdict == "degraded"
     assert judged([0.0] * 20 + [90.0] * 3).verdict == "healthy"
+
+
+@given(st.floats(0.01, 1000), st.sampled_from([1e-15, 1e-9, 1e-5, 1e-3, 0.1]))
+def test_a_value_and_the_limit_that_it_crossed_are_never_written_alike(limit: float, part: float) -> None:
+    value = limit * (1 - part)
+    assume(value < limit)
+    (reason,) = judged([value] * 3, limits={"accuracy": {"min": limit}}).reasons
+    words = re.search(r"fell to (\S+) on .*; its limit is at least (\S+)\. ", reason)
+    assert words is not None
+    assert words[1] != words[2]
+    assert [float(word) for word in words.groups()] == pytest.approx([value, limit], rel=0.06)
 
 
 def test_m_of_n_can_be_set() -> None:

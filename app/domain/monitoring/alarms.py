@@ -5,7 +5,7 @@ from typing import Any
 
 from app.domain.monitoring.baselines import BELOW
 from app.domain.monitoring.key_metric import fame
-from app.domain.monitoring.reasons import listed, short
+from app.domain.monitoring.reasons import distinct, listed, short
 from app.domain.monitoring.verdicts import Alarm, severity
 from app.domain.times import day_in_words, rfc3339
 
@@ -99,7 +99,8 @@ def _verb(alarm: Alarm) -> str:
 
 
 def _worst_value(alarm: Alarm, now: int) -> str:
-    return f"{short(alarm.value or 0)} on {day_in_words(alarm.at or 0, now)}"
+    bound = alarm.low if alarm.side == BELOW else alarm.high
+    return f"{distinct(alarm.value or 0, bound)} on {day_in_words(alarm.at or 0, now)}"
 
 
 def _count(alarm: Alarm, since: str) -> str:

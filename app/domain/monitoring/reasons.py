@@ -21,9 +21,20 @@ def short(value: float) -> str:
     return f"{value:.3f}" if value == 0 or 0.01 <= abs(value) < 1000 else f"{value:.3g}"  # noqa: PLR2004 - see above
 
 
-def limits_in_words(limits: Limits) -> str:
-    bounds = [f"at least {short(limits.min)}"] if limits.min is not None else []
-    bounds += [f"at most {short(limits.max)}"] if limits.max is not None else []
+def distinct(value: float, other: float | None) -> str:
+    """A value as `short` has it, with as many digits more as tell it from another that is not equal."""
+    text = short(value)
+    if other is None or value == other or text != short(other):
+        return text
+    return next(
+        (longer for digits in range(4, 17) if (longer := f"{value:.{digits}g}") != f"{other:.{digits}g}"), repr(value)
+    )
+
+
+def limits_in_words(limits: Limits, value: float | None = None) -> str:
+    """The limits, told apart from a value that is beyond one of them."""
+    bounds = [f"at least {distinct(limits.min, value)}"] if limits.min is not None else []
+    bounds += [f"at most {distinct(limits.max, value)}"] if limits.max is not None else []
     return " and ".join(bounds)
 
 
@@ -32,18 +43,20 @@ def baseline_in_words(base: BaselineFigures) -> str:
 
 
 def expected_in_words(
-    low: float | None, high: float | None, origin: str, base: BaselineFigures, n: int | None = None
+    value: float, low: float | None, high: float | None, origin: str, base: BaselineFigures, n: int | None = None
 ) -> str:
-    """What was expected from a baseline whose `origin` says where its points are from; None for an open side.
+    """What was expected of a value from a baseline whose `origin` says where its points are from.
 
-    `n` is the number of cases behind the value, where the bounds follow it.
+    None stands for an open side. `n` is the number of cases behind the value, where the bounds follow it.
     """
     if low is not None and high is not None:
-        bounds = f"{short(low)} to {short(high)}"
+        bounds = f"{distinct(low, value)} to {distinct(high, value)}"
     elif low is not None:
-        bounds = f"at least {short(low)}"
+        bounds = f"at least {distinct(low, value)}"
+    elif high is not None:
+        bounds = f"at most {distinct(high, value)}"
     else:
-        bounds = f"at most {short(high)}" if high is not None else f"about {short(base.mean)}"
+        bounds = f"about {distinct(base.mean, value)}"
     cases = "" if n is None else f" of {n} {'case' if n == 1 else 'cases'},"
     return f"{bounds} was expected{cases} from {origin} ({figures_in_words(base)})"
 

@@ -107,16 +107,15 @@ def _limit(of: Measured) -> Outcome | None:
     if limits is None:
         return None
     sides = _outside(of.values, limits)
-    words = limits_in_words(limits)
     alarm = _alarm(
         of, 0, sides,
         rule="limit",
         bounds=lambda _: (limits.min, limits.max),
-        expectation=lambda *_: f"its limit is {words}",
+        expectation=lambda value, *_: f"its limit is {limits_in_words(limits, value)}",
         excess=lambda place: _beyond(of.values[place], limits, of.baseline),
         began=lambda place: place,
     )  # fmt: skip
-    return Outcome(alarm, _places(sides, 0), f"within its limit {words}")
+    return Outcome(alarm, _places(sides, 0), f"within its limit {limits_in_words(limits)}")
 
 
 def _baseline(of: Measured) -> Outcome | None:
@@ -130,12 +129,14 @@ def _baseline(of: Measured) -> Outcome | None:
         of, of.later, sides,
         rule="baseline",
         bounds=lambda place: _bounds(of, base, better, place),
-        expectation=lambda low, high, n: expected_in_words(low, high, of.origin, base, n if of.shares else None),
+        expectation=lambda value, low, high, n: expected_in_words(
+            value, low, high, of.origin, base, n if of.shares else None
+        ),
         excess=lambda place: excess_of(abs(of.comparable[place] - base.mean), base.reach),
         began=lambda place: change_point(values, base, sides[place] or "", place),
     )  # fmt: skip
     if alarm and alarm.excess <= 1:
-        expectation = expected_in_words(None, None, of.origin, base)
+        expectation = expected_in_words(alarm.value or 0, None, None, of.origin, base)
         alarm = replace(alarm, accumulates=True, expectation=expectation)
     words = baseline_in_words(base)
     # Beyond reach can only mean better here: on the worse side the rule would have fired.
@@ -218,15 +219,16 @@ def _alarm(
     *,
     rule: str,
     bounds: Callable[[int], tuple[float | None, float | None]],
-    expectation: Callable[[float | None, float | None, int | None], str],
+    expectation: Callable[[float, float | None, float | None, int | None], str],
     excess: Callable[[int], float],
     began: Callable[[int], int],
 ) -> Alarm | None:
     """The alarm if any of the last n points is out: drifting from m points on, else degraded.
 
     `sides` are those of the points from the place `start` on. For a place `bounds` gives what was expected there, and
-    `excess` how far out it is; `expectation` says bounds in words, with the number of cases behind the value. `began`
-    gives the place where the change began of which a place is the first that is out, both counted from `start`.
+    `excess` how far out it is; `expectation` says in words what was expected of a value, from the bounds and the
+    number of cases behind it. `began` gives the place where the change began of which a place is the first that is out,
+    both counted from `start`.
     """
     n = of.settings.n
     among = min(n, len(sides))
@@ -247,7 +249,7 @@ def _alarm(
         sides[worst],
         low,
         high,
-        expectation(low, high, points[worst].n),
+        expectation(values[worst], low, high, points[worst].n),
         len(lately),
         among,
         " and ".join(sorted({side for place in lately if (side := sides[place])}, reverse=True)),

@@ -4,7 +4,7 @@ A share of n cases varies with the square root of 1/n. Laney's p'-chart ("Improv
 Quality Engineering 14, 2002) therefore divides each value's distance from the mean by the deviation that a binomial
 share of its n cases has, and estimates from these distances how much more than that the process varies. Here each
 distance is multiplied by what it takes to have the deviation of a day of average size, which is the same, and leaves
-values of equal n as they are. Details: docs/decisions/0034.
+values of equal n as they are. Details: docs/decisions/0035.
 """
 
 import math
