@@ -1,13 +1,12 @@
 """The command `flask gate`: whether a candidate may replace the baseline, as an exit code for CI."""
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
 import click
 
-from app.domain.comparison.comparison import MOST_MARGIN
-from app.domain.errors import TowerError
+from app.domain.comparison.requirements import requirements
+from app.domain.errors import InvalidInput, TowerError
 from app.domain.registry.names import is_metric_name
 from app.services.monitoring.comparison import Comparison
 
@@ -24,11 +23,24 @@ def gate_command(comparison: Comparison) -> click.Command:
     @click.option("--candidate", required=True, callback=_sendable, help="Version or alias that may replace it.")
     @click.option(
         "--margin",
-        type=click.FloatRange(0, MOST_MARGIN),
-        default=0.0,
-        show_default=True,
-        callback=_number,
-        help="How much worse the candidate may be, in the unit of the metrics.",
+        "margins",
+        multiple=True,
+        metavar="[METRIC=]NUMBER",
+        help="How much worse the candidate may be, in all metrics or in one; may be repeated.  [default: 0]",
+    )
+    @click.option(
+        "--min",
+        "least",
+        multiple=True,
+        metavar="METRIC=NUMBER",
+        help="What the candidate's value has to be at least; may be repeated.",
+    )
+    @click.option(
+        "--max",
+        "most",
+        multiple=True,
+        metavar="METRIC=NUMBER",
+        help="What the candidate's value may be at most; may be repeated.",
     )
     @click.option(
         "--metric",
@@ -37,14 +49,29 @@ def gate_command(comparison: Comparison) -> click.Command:
         callback=_metrics,
         help="Compare this metric; may be repeated.  [default: all]",
     )
-    def gate(name: str, baseline: str, candidate: str, margin: float, metrics: tuple[str, ...]) -> None:
-        """Compare two versions of the registered model NAME. Exits 0 when the candidate is not worse, else 1."""
+    def gate(
+        name: str,
+        baseline: str,
+        candidate: str,
+        margins: tuple[str, ...],
+        least: tuple[str, ...],
+        most: tuple[str, ...],
+        metrics: tuple[str, ...],
+    ) -> None:
+        """Compare two versions of the registered model NAME. Exits 0 when the candidate passes, else 1.
+
+        It passes if it is not worse, and if each of its values is within the limits that --min and --max give.
+        """
         try:
-            result = comparison.of(name, baseline, candidate, margin, metrics)
+            required = requirements(margins, least, most)
+        except InvalidInput as error:
+            raise click.UsageError(_printable(error.detail)) from None
+        try:
+            result = comparison.of(name, baseline, candidate, required, metrics)
         except TowerError as error:
             raise click.ClickException(_printable(error.detail)) from None
         _show(result)
-        click.get_current_context().exit(0 if result["non_inferior"] else 1)
+        click.get_current_context().exit(0 if result["passes"] else 1)
 
     return gate
 
@@ -64,12 +91,6 @@ def _metrics(_: click.Context, __: click.Parameter, value: tuple[str, ...]) -> t
     return value
 
 
-def _number(_: click.Context, __: click.Parameter, value: float) -> float:
-    if math.isnan(value):
-        raise click.BadParameter("Not a number.")
-    return value
-
-
 def _show(result: dict[str, Any]) -> None:
     candidate, baseline = _version(result["candidate"]), _version(result["baseline"])
     click.echo(f"{_printable(result['name'])}: {candidate} against {baseline}, margin {result['margin']:g}\n")
@@ -80,7 +101,7 @@ def _show(result: dict[str, Any]) -> None:
         click.echo(f"{_printable(row['metric'])}: {row['reason']}.")
     if result["non_inferior"] is None:
         click.echo("No answer: no metric counts, or one that counts cannot be compared.")
-    click.echo("pass" if result["non_inferior"] else "fail")
+    click.echo("pass" if result["passes"] else "fail")
 
 
 def _version(side: dict[str, Any]) -> str:

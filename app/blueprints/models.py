@@ -6,6 +6,7 @@ from typing import Any
 from flask import Response
 
 from app.access import requires
+from app.domain.comparison.requirements import requirements
 from app.domain.findings import FindingsQuery
 from app.domain.messages import no_registered_model
 from app.domain.registry.query import ListQuery
@@ -96,5 +97,5 @@ def model_drift(query: dict[str, Any], model_name: str) -> Response:
 @blp.response(200, ComparisonSchema, headers=AGE_HEADERS)
 def compare_versions(query: dict[str, Any], model_name: str) -> Response:
     """Champion against challenger: per metric both values, the difference, and whether the candidate is not worse."""
-    result = tower().comparison.of(model_name, query["baseline"], query["candidate"], query["margin"], query["metric"])
-    return live(result)
+    required = requirements(query["margin"], query["min"], query["max"])
+    return live(tower().comparison.of(model_name, query["baseline"], query["candidate"], required, query["metric"]))

@@ -5,6 +5,7 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, validate
 
+from app.domain.numbers import DECIMAL
 from app.domain.registry.names import is_metric_name
 
 # Beyond any list, but small enough that Python can slice by the place of the page's first row.
@@ -12,7 +13,6 @@ _MOST_PAGES = 1_000_000_000
 _MOST_DAYS = 3650
 
 _DIGITS = re.compile(r"-?[0-9]{1,20}\Z", re.ASCII)
-_DECIMALS = re.compile(r"-?[0-9]{1,20}(\.[0-9]{1,20})?([eE][+-]?[0-9]{1,2})?\Z", re.ASCII)
 
 
 def doc(description: str, example: Any, **more: Any) -> dict[str, Any]:
@@ -41,7 +41,7 @@ class DecimalNumber(fields.Float):
     """A number as JSON writes it. Python's `float` would also accept what `WholeNumber` refuses, and `nan`."""
 
     def _validated(self, value: Any) -> Any:
-        if isinstance(value, str) and not _DECIMALS.match(value):
+        if isinstance(value, str) and not DECIMAL.match(value):
             raise self.make_error("invalid", input=value)
         return super()._validated(value)
 

@@ -2,15 +2,19 @@
 
 from marshmallow import Schema, fields, validate
 
-from app.domain.comparison.comparison import MOST_MARGIN
 from app.domain.comparison.differences import METHODS
 from app.domain.monitoring.evidence import PRODUCTION, TRAINING
 from app.domain.registry.names import LONGEST_ALIAS
 from app.domain.registry.stages import STAGES
-from app.schemas.base import DecimalNumber, doc, metric_choice, number, real, text
+from app.schemas.base import doc, flag, metric_choice, number, real, text
 from app.schemas.monitoring import direction_field
 
 _WHICH = {"required": "Needed: a version or an alias."}
+
+
+def _numbers(description: str, example: list[str]) -> fields.List[str]:
+    """Numbers by metric, which `domain.comparison.requirements` reads."""
+    return fields.List(fields.String(), load_default=(), metadata=doc(description, example))
 
 
 class CompareQuerySchema(Schema):
@@ -30,11 +34,15 @@ class CompareQuerySchema(Schema):
         validate=validate.Length(1, LONGEST_ALIAS),
         error_messages=_WHICH,
     )
-    margin = DecimalNumber(
-        load_default=0.0,
-        validate=validate.Range(0, MOST_MARGIN),
-        metadata=doc("How much worse the candidate may be, in the unit of the metrics, 0 to 1e9", 0.01),
+    margin = _numbers(
+        "How much worse the candidate may be, in the unit of the metric, 0 to 1e9: a number, for one metric "
+        "`METRIC=NUMBER`; may be repeated. The default is 0",
+        ["0.01", "rmse=2"],
     )
+    min = _numbers(
+        "What the candidate's value has to be at least, as `METRIC=NUMBER`; may be repeated", ["accuracy=0.9"]
+    )
+    max = _numbers("What the candidate's value may be at most, as `METRIC=NUMBER`; may be repeated", ["rmse=40"])
     metric = metric_choice("A metric to compare; may be repeated. Every metric named here counts")
 
 
@@ -78,6 +86,14 @@ class MetricComparisonSchema(Schema):
         allow_none=True,
         metadata=doc("Whether the candidate is not worse by more than the margin; null if it is not known", True),
     )
+    margin = real("How much worse the candidate may be", 0.01, required=True)
+    min = real("What its value has to be at least; null without such a limit", 0.9, required=True, allow_none=True)
+    max = real("What its value may be at most; null without such a limit", None, required=True, allow_none=True)
+    within_limits = fields.Boolean(
+        required=True,
+        allow_none=True,
+        metadata=doc("Whether the value is within `min` and `max`; null without limits, or without a value", True),
+    )
     reason = text(
         "The result in words and figures",
         "0.931 against 0.925 in production, means of 30 shared days: +0.006, with 95 % confidence at least +0.002; "
@@ -92,10 +108,12 @@ class ComparisonSchema(Schema):
     name = text("Registered model", "DNA_Analysis_Model", required=True)
     baseline = fields.Nested(ComparedVersionSchema, required=True)
     candidate = fields.Nested(ComparedVersionSchema, required=True)
-    margin = real("How much worse the candidate may be", 0.01, required=True)
+    margin = real("How much worse the candidate may be in metrics without a margin of their own", 0.01, required=True)
     non_inferior = fields.Boolean(
         required=True,
         allow_none=True,
         metadata=doc("Whether the candidate is not worse in any metric that counts; null if not known", True),
     )
+    passes = flag("Whether a gate lets it pass: it is not worse, and every value that has a limit keeps it", True,
+                  required=True)  # fmt: skip
     metrics = fields.List(fields.Nested(MetricComparisonSchema), required=True)

@@ -31,6 +31,7 @@ def test_each_metric_has_both_values_their_difference_and_an_answer(service: Ser
         "candidate": {"version": "2", "alias": "challenger", "stage": "Staging"},
         "margin": 0.01,
         "non_inferior": True,
+        "passes": True,
     }
     assert [one["metric"] for one in found["metrics"]] == ["accuracy", "rmse", "size"]
     accuracy = row(found, "accuracy")
@@ -39,6 +40,7 @@ def test_each_metric_has_both_values_their_difference_and_an_answer(service: Ser
     assert accuracy == {
         "metric": "accuracy", "direction": "higher", "population": "training", "method": "last values", "n": 1,
         "baseline": 0.93, "candidate": 0.92, "better": False, "non_inferior": True,
+        "margin": 0.01, "min": None, "max": None, "within_limits": None,
     }  # fmt: skip
     assert (row(found, "rmse")["better"], row(found, "rmse")["non_inferior"]) == (True, True)
     assert (row(found, "size")["direction"], row(found, "size")["non_inferior"]) == (None, None)
@@ -169,6 +171,9 @@ def test_what_mlflow_does_not_know_is_a_404_that_names_it(
             (f"baseline=1&candidate=1&margin={margin}", "margin: ")
             for margin in ("-0.1", "x", "", "nan", "inf", "1e10", "1_0", "%20 1", "1e999", "-1e-9", "%EF%BC%91")
         ),
+        ("baseline=1&candidate=1&margin=a=1&margin=a=2", "margin: "),
+        ("baseline=1&candidate=1&min=0.9", "min: "),
+        ("baseline=1&candidate=1&max=a=1&min=a=2", "min: "),
         ("baseline=1&candidate=1&metric=", "metric"),
         ("baseline=1&candidate=1&metric=ok&metric=a%00b", "metric"),
         ("baseline=1&candidate=1&metric=../up", "metric"),
@@ -185,6 +190,23 @@ def test_a_value_that_cannot_be_used_is_a_400_that_names_the_parameter(shared: S
 def test_a_margin_is_written_as_numbers_are_in_json(service: Service, world: MemoryWorld, margin: str) -> None:
     two_versions(world, accuracy=(0.9, 0.8))
     assert service.json(path("m", margin=margin))["margin"] == float(margin)
+
+
+def test_margins_and_limits_are_given_metric_by_metric(service: Service, world: MemoryWorld) -> None:
+    two_versions(world, accuracy=(0.3, 0.5), rmse=(40.0, 41.0))
+    asked = f"{path('m')}&margin=0.01&margin=rmse=2&max=rmse%3D41"
+    found = service.json(asked)
+    assert (found["margin"], found["non_inferior"], found["passes"]) == (0.01, True, True)
+    assert (row(found, "rmse")["margin"], row(found, "rmse")["max"], row(found, "rmse")["within_limits"]) == (
+        2,
+        41,
+        True,
+    )
+    assert row(found, "accuracy")["within_limits"] is None
+    # A champion on broken input lets anything pass that has no limit.
+    found = service.json(f"{asked}&min=accuracy=0.9")
+    assert (found["non_inferior"], found["passes"], row(found, "accuracy")["within_limits"]) == (True, False, False)
+    assert "required is at least 0.9: 0.5 is beyond the limit" in row(found, "accuracy")["reason"]
 
 
 def test_with_mlflow_down_it_is_a_500_with_the_reason(service: Service, gateway: MemoryGateway) -> None:

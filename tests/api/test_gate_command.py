@@ -46,6 +46,20 @@ def test_a_candidate_that_is_worse_fails(run: Run, world: MemoryWorld) -> None:
     assert run("m", *NAMED, "--metric", "rmse", "--metric", "accuracy").exit_code == 1
 
 
+def test_margins_and_limits_are_given_metric_by_metric(run: Run, world: MemoryWorld) -> None:
+    two_versions(world, accuracy=(0.93, 0.92), rmse=(1.0, 2.0))
+    assert run("m", *NAMED, "--margin", "0.01").exit_code == 1
+    passing = ("--margin", "accuracy=0.01", "--margin", "rmse=2", "--min", "accuracy=0.9", "--max", "rmse=2.5")
+    assert run("m", *NAMED, *passing).exit_code == 0
+    result = run("m", *NAMED, *passing, "--min", "f1=0.8")
+    assert (result.exit_code, result.stdout.splitlines()[-1]) == (1, "fail")
+    assert (
+        "f1: Not comparable: neither version has a point of this metric; required is at least 0.8: there is no value"
+        in (result.stdout)
+    )
+    assert "required is at most 2.5: 2 is within the limit." in result.stdout
+
+
 def test_a_candidate_that_is_perhaps_worse_fails(run: Run, world: MemoryWorld) -> None:
     two_versions(world)
     evaluate(world, "m", 1, "accuracy", STABLE)
@@ -97,6 +111,10 @@ def test_it_reads_mlflow_as_it_is_now_and_writes_nothing(run: Run, world: Memory
         ("m\udcff", *NAMED),
         ("m", "--baseline", "\udcff", "--candidate", "1"),
         ("m", *NAMED, "--nothing"),
+        ("m", *NAMED, "--margin", "accuracy=x"),
+        ("m", *NAMED, "--margin", "0.1", "--margin", "0.2"),
+        ("m", *NAMED, "--min", "0.9"),
+        ("m", *NAMED, "--max", "\x1b[2J=1"),
     ],
 )
 def test_what_cannot_be_used_exits_2_before_mlflow_is_asked(

@@ -9,7 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from app.domain.comparison.comparison import MetricComparison, compare, non_inferior
+from app.domain.comparison.comparison import MetricComparison, compare, non_inferior, passes
+from app.domain.comparison.requirements import Requirements, requirements
+from app.domain.errors import InvalidInput
 from app.domain.monitoring.directions import HIGHER, LOWER, direction_of
 from app.domain.monitoring.evidence import EVALUATION_RUN, SOURCE_RUN, Series
 from app.domain.registry.models import MetricPoint
@@ -39,7 +41,7 @@ def row_of(
     baseline: dict[str, Series], candidate: dict[str, Series], margin: float = 0.0, direction: str | None = HIGHER
 ) -> MetricComparison:
     """The comparison of the one metric there is."""
-    (row,) = compare(baseline, candidate, margin, lambda _: direction)
+    (row,) = compare(baseline, candidate, Requirements(margin), lambda _: direction)
     return row
 
 
@@ -123,7 +125,7 @@ def test_production_is_not_compared_with_training() -> None:
 def test_a_metric_that_one_of_them_lacks_is_not_comparable_and_which_is_said() -> None:
     assert "the candidate has no point" in row_of(trained([1.0]), {}).reason
     assert "the baseline has no point" in row_of({}, trained([1.0])).reason
-    (row,) = compare({}, {}, 0.0, direction_of, ["accuracy"])
+    (row,) = compare({}, {}, Requirements(), direction_of, ["accuracy"])
     assert "neither version has a point" in row.reason
 
 
@@ -221,24 +223,92 @@ def test_the_candidate_is_not_worse_when_no_metric_that_counts_is(
 
 def test_a_metric_that_is_asked_for_counts_whatever_there_is_of_it() -> None:
     rows = [answered("production", True), answered("training", False)]
-    assert non_inferior(rows, ["a", "b"]) is False
-    assert non_inferior([answered("production", True), answered(None, None)], ["a", "b"]) is None
-    assert non_inferior([answered("production", True)], ["a"]) is True
+    assert non_inferior(rows, ["m"]) is False
+    assert non_inferior([answered("production", True), answered(None, None)], ["m"]) is None
+    assert non_inferior([answered("production", True)], ["m"]) is True
 
 
 def test_one_row_a_metric_by_name_each_in_its_own_direction() -> None:
     def of(**values: float) -> dict[str, Series]:
         return by_metric(MetricPoint("r", name, 0, value) for name, value in values.items())
 
-    rows = compare(of(rmse=2.0, accuracy=0.9, size=3.0), of(rmse=1.0, accuracy=0.8, extra=1.0), 0.0, direction_of)
+    rows = compare(
+        of(rmse=2.0, accuracy=0.9, size=3.0), of(rmse=1.0, accuracy=0.8, extra=1.0), Requirements(), direction_of
+    )
     assert [(row.metric, row.direction, row.better) for row in rows] == [
         ("accuracy", HIGHER, False),
         ("extra", None, None),
         ("rmse", LOWER, True),
         ("size", None, None),
     ]
-    (row,) = compare(of(rmse=2.0, accuracy=0.9), of(rmse=1.0, accuracy=0.8), 0.0, direction_of, ["rmse", "rmse"])
+    (row,) = compare(
+        of(rmse=2.0, accuracy=0.9), of(rmse=1.0, accuracy=0.8), Requirements(), direction_of, ["rmse", "rmse"]
+    )
     assert row.metric == "rmse"
+
+
+def test_each_metric_has_its_own_margin_and_the_others_the_common_one() -> None:
+    baseline, candidate = of_each(accuracy=0.93, f1=0.93, rmse=40.0), of_each(accuracy=0.92, f1=0.90, rmse=41.5)
+    for texts, answers in (
+        ((), (False, False, False)),
+        (("0.01",), (True, False, False)),
+        (("0.01", "rmse=2"), (True, False, True)),
+        (("f1=0.03", "rmse=2", "0.01"), (True, True, True)),
+        (("2", "accuracy=0"), (False, True, True)),
+    ):
+        rows = compare(baseline, candidate, requirements(texts, (), ()), direction_of)
+        assert tuple(row.non_inferior for row in rows) == answers
+        assert passes(rows) is all(answers)
+
+
+def test_a_candidate_has_to_keep_its_limits_however_bad_the_baseline_is() -> None:
+    baseline, candidate = of_each(accuracy=0.3, rmse=90.0), of_each(accuracy=0.5, rmse=40.0, extra=1.0)
+    for least, most, within in (
+        ((), (), True),
+        (("accuracy=0.5",), ("rmse=40",), True),
+        (("accuracy=0.51",), (), False),
+        ((), ("rmse=39.9",), False),
+        (("extra=1",), (), True),
+        (("extra=1.1",), (), False),
+        (("acuracy=0.1",), (), False),
+    ):
+        required = requirements((), least, most)
+        rows = compare(baseline, candidate, required, direction_of)
+        assert (non_inferior(rows), passes(rows)) == (True, within)
+        # Where metrics are named, others still have to keep their limits.
+        assert passes(compare(baseline, candidate, required, direction_of, ["rmse"]), ["rmse"]) is within
+    # Five means of 0.9 come to a little less than 0.9.
+    assert passes(compare(produced([0.1] * 7), produced([0.9] * 7), requirements((), ("m=0.9",), ()), lambda _: HIGHER))
+
+
+def of_each(**values: float) -> dict[str, Series]:
+    return by_metric(MetricPoint("r", name, 0, value) for name, value in values.items())
+
+
+@pytest.mark.parametrize(
+    ("place", "texts", "told"),
+    [
+        ("margin", ["x"], "Not a valid number"),
+        ("margin", ["accuracy="], "Not a valid number"),
+        ("margin", ["accuracy=1_0"], "Not a valid number"),
+        ("margin", ["accuracy=-1"], "from 0 to 1e9"),
+        ("margin", ["accuracy=0.1", "accuracy=0.2"], "accuracy is there twice"),
+        ("margin", ["1", "2"], "A number without a metric is there twice"),
+        ("margin", ["../up=1"], "name of a metric"),
+        ("margin", ["=1"], "name of a metric"),
+        ("min", ["0.9"], "Name the metric"),
+        ("max", ["0.9"], "Name the metric"),
+        ("min", ["accuracy=nan"], "Not a valid number"),
+    ],
+)
+def test_what_is_required_and_cannot_be_read_is_refused(place: str, texts: list[str], told: str) -> None:
+    given_texts = {"margin": (), "min": (), "max": (), place: texts}
+    with pytest.raises(InvalidInput) as refused:
+        requirements(given_texts["margin"], given_texts["min"], given_texts["max"])
+    assert refused.value.detail.startswith(f"{place}: ")
+    assert told in refused.value.detail
+    with pytest.raises(InvalidInput, match="above max for accuracy"):
+        requirements((), ["accuracy=0.9"], ["accuracy=0.8"])
 
 
 _decimals = st.integers(-1_000_000, 1_000_000).map(lambda n: Decimal(n) / 1000)
@@ -292,7 +362,8 @@ def test_whatever_was_logged_every_figure_is_finite_and_swapping_turns_the_diffe
     baseline = by_metric(points(a, EVALUATION_RUN) + points(b, SOURCE_RUN))
     candidate = by_metric(points(c, EVALUATION_RUN, start=start) + points(d, SOURCE_RUN))
     there, back = (
-        compare(*pair, margin, lambda _: direction) for pair in ((baseline, candidate), (candidate, baseline))
+        compare(*pair, Requirements(margin), lambda _: direction)
+        for pair in ((baseline, candidate), (candidate, baseline))
     )
     assert len(there) == len(back) == (1 if baseline or candidate else 0)
     for row, turned in zip(there, back, strict=True):

@@ -7,14 +7,14 @@ null hypothesis" in clinical trials, Controlled Clinical Trials 3, 1982). Detail
 
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from app.domain.comparison.differences import Difference, Values, difference
+from app.domain.comparison.differences import Difference, Values, difference, level
+from app.domain.comparison.requirements import Requirements
 from app.domain.monitoring.directions import HIGHER, LOWER
 from app.domain.monitoring.evidence import PRODUCTION, TRAINING, Series
 from app.domain.registry.models import MetricPoint
 
-MOST_MARGIN = 1e9
 # The floating-point noise in a difference of equal values, as a share of the largest value.
 _NOISE = 1e-12
 
@@ -24,7 +24,8 @@ class MetricComparison:
     """The comparison of one metric, in its own unit. `difference` is the candidate's value less the baseline's.
 
     `n` counts days, or points of the smaller sample. If the two cannot be compared, `reason` says why, and `method`
-    is None; so is `population` if the two have no evidence of the same kind.
+    is None; so is `population` if the two have no evidence of the same kind. `margin`, `min` and `max` are what was
+    required; `within_limits` is None without limits, or if the candidate has no value.
     """
 
     metric: str
@@ -38,24 +39,39 @@ class MetricComparison:
     better: bool | None
     non_inferior: bool | None
     reason: str
+    margin: float = 0.0
+    min: float | None = None
+    max: float | None = None
+    within_limits: bool | None = None
 
 
 def compare(
     baseline: Mapping[str, Series],
     candidate: Mapping[str, Series],
-    margin: float,
+    required: Requirements,
     direction_of: Callable[[str], str | None],
     wanted: Collection[str] = (),
 ) -> tuple[MetricComparison, ...]:
-    """One row for each metric of either version, or for each of the `wanted` metrics, by name.
+    """One row for each metric of either version, or for each of the `wanted` metrics, by name; and for each limit.
 
-    `margin`, 0 or more and in the metric's unit, is how much worse the candidate may be. `direction_of` gives
-    `higher`, `lower` or None.
+    `direction_of` gives `higher`, `lower` or None.
     """
     return tuple(
-        _compared(metric, direction_of(metric), baseline.get(metric), candidate.get(metric), margin)
-        for metric in sorted({*wanted} or {*baseline, *candidate})
+        _limited(
+            _compared(
+                metric, direction_of(metric), baseline.get(metric), candidate.get(metric), required.margin_of(metric)
+            ),
+            candidate.get(metric),
+            required,
+        )
+        for metric in sorted({*(wanted or {*baseline, *candidate}), *required.limited()})
     )
+
+
+def passes(rows: Collection[MetricComparison], wanted: Collection[str] = ()) -> bool:
+    """Whether a gate lets the candidate pass: it is not worse, and no value is beyond a limit or missing."""
+    limited = [row.within_limits for row in rows if row.min is not None or row.max is not None]
+    return non_inferior(rows, wanted) is True and all(limited)
 
 
 def non_inferior(rows: Collection[MetricComparison], wanted: Collection[str] = ()) -> bool | None:
@@ -66,7 +82,8 @@ def non_inferior(rows: Collection[MetricComparison], wanted: Collection[str] = (
     """
     counting = [row for row in rows if row.direction and row.population]
     production = [row for row in counting if row.population == PRODUCTION]
-    answers = {row.non_inferior for row in (rows if wanted else production or counting)}
+    named = [row for row in rows if row.metric in wanted]
+    answers = {row.non_inferior for row in (named if wanted else production or counting)}
     if False in answers:
         return False
     return None if None in answers or not answers else True
@@ -83,6 +100,31 @@ def _compared(
                 return _not_comparable(metric, direction, population, result)
             return _judged(metric, direction, population, result, margin)
     return _not_comparable(metric, direction, None, _unlike(baseline, candidate))
+
+
+def _limited(row: MetricComparison, candidate: Series | None, required: Requirements) -> MetricComparison:
+    """A row with the limits of its metric, and whether the candidate's value is within them."""
+    row = replace(row, margin=required.margin_of(row.metric))
+    low, high = required.least.get(row.metric), required.most.get(row.metric)
+    if low is None and high is None:
+        return row
+    value = row.candidate
+    if value is None:
+        # Without anything to compare with, the candidate still has to keep the limit.
+        series = next(filter(None, (_finite(_points(candidate, kind)) for kind in (PRODUCTION, TRAINING))), ())
+        value = level(series)
+    within = None if value is None else _is_within(value, low, high)
+    bounds = [f"at least {low:g}"] if low is not None else []
+    bounds += [f"at most {high:g}"] if high is not None else []
+    has = "there is no value" if value is None else f"{value:.5g} is {'within' if within else 'beyond'} the limit"
+    reason = f"{row.reason}; required is {' and '.join(bounds)}: {has}"
+    return replace(row, min=low, max=high, within_limits=within, reason=reason)
+
+
+def _is_within(value: float, low: float | None, high: float | None) -> bool:
+    """Whether a value keeps its limits. A mean of values at a limit may miss it by a rounding error."""
+    noise = _NOISE * abs(value)
+    return (low is None or value >= low - noise) and (high is None or value <= high + noise)
 
 
 def _points(series: Series | None, population: str) -> Sequence[MetricPoint]:

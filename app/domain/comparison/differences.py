@@ -63,6 +63,13 @@ def difference(first: Values, second: Values) -> Difference:
     return result
 
 
+def level(values: Values) -> float | None:
+    """The mean of the last 30 values, or the last value if there are fewer than five; None without any."""
+    if not values:
+        return None
+    return _mean([value for _, value in values[-_MOST_POINTS:]]) if len(values) >= _LEAST else values[-1][1]
+
+
 def _last_of_each_day(values: Values) -> dict[int, float]:
     return {time // DAY_MS: value for time, value in values}
 

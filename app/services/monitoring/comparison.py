@@ -4,7 +4,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from app.domain.comparison.comparison import compare, non_inferior
+from app.domain.comparison.comparison import compare, non_inferior, passes
+from app.domain.comparison.requirements import Requirements
 from app.domain.errors import InvalidInput, NotFound
 from app.domain.messages import no_registered_model
 from app.domain.monitoring.check_settings import settings_or_default
@@ -26,12 +27,12 @@ class Comparison:
         self._clock = clock
 
     def of(
-        self, name: str, baseline: str, candidate: str, margin: float = 0.0, metrics: Collection[str] = ()
+        self, name: str, baseline: str, candidate: str, required: Requirements, metrics: Collection[str] = ()
     ) -> dict[str, Any]:
         """Compare two versions, each given by its number or an alias, in all metrics or only in `metrics`.
 
-        `margin` is how much worse the candidate may be, in the metrics' unit. Raises `NotFound` for a model, version
-        or alias that MLflow does not know, and `InvalidInput` where both are the same version.
+        Raises `NotFound` for a model, version or alias that MLflow does not know, and `InvalidInput` where both are the
+        same version.
         """
         with self._gateway.within(self._gateway.patience):
             versions = self._versions(name)
@@ -42,18 +43,20 @@ class Comparison:
             registrations = self._registrations([first, second])
             rows = {model.key: model.row for model in (first, second)}
             monitor_runs = {key: registration.monitor_run_id for key, registration in registrations.items()}
-        evidence = self._gateway.evidence(list(rows.values()), monitor_runs, metrics)
+        to_read = {*metrics, *required.limited()} if metrics else ()
+        evidence = self._gateway.evidence(list(rows.values()), monitor_runs, to_read)
         known = registrations.get(first.key)
         settings = settings_or_default(known.settings if known else {})
         now = self._clock()
         ours, theirs = (series_by_metric(evidence.get(model.key, ()), now) for model in (first, second))
-        compared = compare(ours, theirs, margin, settings.direction_of, metrics)
+        compared = compare(ours, theirs, required, settings.direction_of, metrics)
         return {
             "name": name,
             "baseline": _side(first, baseline),
             "candidate": _side(second, candidate),
-            "margin": margin,
+            "margin": required.margin,
             "non_inferior": non_inferior(compared, metrics),
+            "passes": passes(compared, metrics),
             "metrics": [asdict(row) for row in compared],
         }
 
