@@ -98,7 +98,7 @@ def create_app(
     register_commands(
         app, keys, world.gateway, settings.mlflow_webhook_secret, receivers(settings, world.clock), world.clock
     )
-    app.cli.add_command(gate_command(Comparison(world.gateway, rules_of(settings), world.clock)))
+    app.cli.add_command(gate_command(Comparison(world.gateway, rules_of(settings), world.clock), world.gateway.warm))
     return app
 
 

@@ -1,6 +1,6 @@
 """The command `flask gate`: whether a candidate may replace the baseline, as an exit code for CI."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import click
@@ -14,8 +14,11 @@ _COLUMNS = ("metric", "population", "method", "n", "baseline", "candidate", "dif
 _ANSWERS = {True: "yes", False: "no", None: "-"}
 
 
-def gate_command(comparison: Comparison) -> click.Command:
-    """Build the command. It reads MLflow in its own process, whether or not the service runs."""
+def gate_command(comparison: Comparison, warm: Callable[[], None]) -> click.Command:
+    """Build the command. It reads MLflow in its own process, whether or not the service runs.
+
+    `warm` prepares what the first call to MLflow needs.
+    """
 
     @click.command("gate")
     @click.argument("name", callback=_sendable)
@@ -67,6 +70,8 @@ def gate_command(comparison: Comparison) -> click.Command:
         except InvalidInput as error:
             raise click.UsageError(_printable(error.detail)) from None
         try:
+            # Loading MLflow's client takes seconds on a busy machine, and is no part of the time that MLflow may take.
+            warm()
             result = comparison.of(name, baseline, candidate, required, metrics)
         except TowerError as error:
             raise click.ClickException(_printable(error.detail)) from None

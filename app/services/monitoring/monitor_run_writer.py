@@ -4,14 +4,16 @@ import hashlib
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import replace
 from typing import Any
 
 from app.domain.errors import (
     NOTHING_AT_ALL,
+    Busy,
     Conflict,
     InvalidInput,
+    LockTimeout,
     MlflowMissing,
     MlflowOverloaded,
     MlflowRefused,
@@ -128,11 +130,10 @@ class MonitorRunWriter:
         until = time.monotonic() + self._longest_wait
         # What has no id and the present time concerns no earlier write.
         is_ordered = sent is not None or any(row.is_dated for row in observations)
-        key = (registration.monitor_run_id, is_ordered)
+        key = (registration.monitor_run_id, is_ordered, sent is not None)
 
         def write(take: Take[Sending, Registration]) -> None:
-            # Nobody else may change the ids and the order that the run keeps.
-            lock = self._version_lock(*registration.key, _left(until)) if is_ordered else nullcontext()
+            lock = self._in_order(*registration.key, _left(until), bool(sent)) if is_ordered else nullcontext()
             with lock, self._turns.turn(_left(until)):
                 self._write_together(registration, take())
 
@@ -460,6 +461,23 @@ class MonitorRunWriter:
             self._version_lock(name, version, self._gateway.patience),
             self._gateway.within(self._gateway.patience),
         ):
+            yield
+
+    @contextmanager
+    def _in_order(self, name: str, version: int, timeout: float, has_id: bool) -> Iterator[None]:
+        """Let nobody else change the ids and the order that the monitor run of a version keeps.
+
+        If nobody can say who holds the lock, observations without an id are written all the same: refusing them would
+        lose them. At worst two hosts correct the same point at once, and either value counts.
+        """
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(self._version_lock(name, version, timeout))
+            except LockTimeout:
+                raise
+            except Busy:
+                if has_id:
+                    raise
             yield
 
     def _version_lock(self, name: str, version: int, timeout: float) -> AbstractContextManager[HeldLock]:
