@@ -14,6 +14,7 @@ import pytest
 from mlflow.entities import Metric
 from mlflow.store.tracking.dbmodels.models import SqlRun, SqlTag
 
+from app.domain.comparison.requirements import Requirements
 from app.domain.errors import MlflowAddressRefused, MlflowDenied, MlflowTooSlow, MlflowUnavailable
 from app.domain.registry.models import Registration
 from app.domain.registry.names import EVALUATES
@@ -318,7 +319,7 @@ def test_a_comparison_of_one_metric_reads_that_metric_only(faulty: Proxy, mlflow
     name = f"compared {uuid.uuid4().hex[:8]}"
     for _ in range(2):
         world.add_version(name, {f"metric {n}": n / 1000 for n in range(20)})
-    compared = Comparison(reader, stage_rules([], []), now_ms).of(name, "1", "2", 0.0, ["metric 7"])
+    compared = Comparison(reader, stage_rules([], []), now_ms).of(name, "1", "2", Requirements(), ["metric 7"])
     assert [(row["metric"], row["baseline"]) for row in compared["metrics"]] == [("metric 7", 0.007)]
     assert faulty.count("metrics/get-history") == 1
 
