@@ -8,9 +8,8 @@ from app.access import default_registrant, requires
 from app.domain.errors import TowerError
 from app.domain.messages import NOT_MONITORED
 from app.domain.monitoring.corrections import points_to_withdraw
-from app.domain.monitoring.observations import observations_of
 from app.domain.monitoring.sendings import Part, parts_of
-from app.domain.monitoring.sent_once import sent_once
+from app.domain.monitoring.sent_once import received
 from app.domain.registry.query import FleetQuery
 from app.domain.times import rfc3339
 from app.errors import status_of
@@ -130,9 +129,7 @@ def observe(body: dict[str, Any], model_name: str, model_version: str) -> Respon
 
     What is sent again with the same `id` counts once.
     """
-    now, sent_id = tower().clock(), body.pop("id", None)
-    observations = observations_of(body, now)
-    sent = None if sent_id is None else sent_once(sent_id, observations, now)
+    observations, sent = received(body, tower().clock())
     tower().registrations.observe(model_name, model_version, observations, sent)
     return live({"accepted": len(observations)}, 201)
 

@@ -7,8 +7,7 @@ from flask import Response
 
 from app.access import default_registrant, requires
 from app.domain.messages import NOT_WATCHED
-from app.domain.monitoring.observations import observations_of
-from app.domain.monitoring.sent_once import sent_once
+from app.domain.monitoring.sent_once import received
 from app.domain.monitoring.watches import ALIAS, STAGE, stage_named
 from app.domain.times import rfc3339
 from app.parsing import TowerBlueprint
@@ -73,9 +72,7 @@ def _declare(kind: str, segment: str, named: str, place_of: Callable[[str], str]
     @blp.response(201, WatchAcceptedSchema, headers=AGE_HEADERS)
     @blp.doc(summary=f"Send metric values of the version that {named} now. A 409 if there is none.")
     def observe(body: dict[str, Any], model_name: str, **place: str) -> Response:
-        now, sent_id = tower().clock(), body.pop("id", None)
-        observations = observations_of(body, now)
-        sent = None if sent_id is None else sent_once(sent_id, observations, now)
+        observations, sent = received(body, tower().clock())
         made = tower().watches.observe(kind, model_name, place_of(place[kind]), observations, sent)
         return live({"accepted": len(observations), "model_version": str(made.version)}, 201)
 

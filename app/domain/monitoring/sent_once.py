@@ -6,12 +6,13 @@ Observations that arrive again get the times that they had first, so MLflow keep
 
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import orjson
 
-from app.domain.monitoring.observations import Observation
+from app.domain.monitoring.observations import Observation, observations_of
 from app.domain.registry.names import LONGEST_TAG
 
 # The ids are kept in so many tags, by their hash. A tag holds 8000 characters, and an id takes 40 of them.
@@ -46,6 +47,13 @@ def sent_once(sent_id: str, observations: Sequence[Observation], now: int) -> Se
         for row in observations
     )
     return SentOnce(_hash(sent_id.encode(), 8), _hash(orjson.dumps(content), 4), now)
+
+
+def received(body: Mapping[str, Any], now: int) -> tuple[list[Observation], SentOnce | None]:
+    """The observations of a request's body, and what is kept of it if it has an `id`. Raises `InvalidInput`."""
+    observations = observations_of({name: value for name, value in body.items() if name != "id"}, now)
+    sent_id = body.get("id")
+    return observations, None if sent_id is None else sent_once(sent_id, observations, now)
 
 
 def as_first_sent(observations: Iterable[Observation], later: int) -> list[Observation]:

@@ -118,7 +118,7 @@ def coverages(fleet: Fleet, watches: Iterable[Watch]) -> dict[VersionKey, Covera
         version = target(watch, fleet)
         if version is not None:
             by_version.setdefault(version.key, []).append(watch)
-    return {key: _coverage(found) for key, found in by_version.items()}
+    return {key: _coverage(watching) for key, watching in by_version.items()}
 
 
 def _coverage(watches: Sequence[Watch]) -> Coverage:

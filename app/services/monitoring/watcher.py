@@ -217,10 +217,10 @@ class Watcher:
     def _current(self, kind: str, model: str, place: str) -> Watch:
         """A watch as MLflow has it now. Raises `NotFound`."""
         watches, _ = self._watches.read()
-        found = next((watch for watch in watches if watch.key == (kind, model, place)), None)
-        if found is None:
+        current = next((watch for watch in watches if watch.key == (kind, model, place)), None)
+        if current is None:
             raise NotFound(NOT_WATCHED)
-        return found
+        return current
 
     def _find_in_mlflow(self, kind: str, model: str, place: str) -> Watch:
         with self._changing():
