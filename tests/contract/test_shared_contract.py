@@ -296,6 +296,27 @@ def test_a_host_goes_on_with_what_it_has_while_redis_is_away_and_says_so(redis: 
         assert b.cache.get("key") == 2
 
 
+def test_a_leader_that_shares_again_what_redis_lost_never_undoes_what_another_host_has_changed_since(
+    hosts: Callable[[str], Host], redis: Redis
+) -> None:
+    a, b = hosts("a"), hosts("b")
+    a.cache.set_many({"changed": "old", "deleted": "old", "lost": "kept", "same": "same"})
+    b.beat()
+    redis.client().flushall()
+    a.beat()
+    b.beat()
+    b.cache.set_many({"changed": "new", "same": "same"})
+    b.cache.delete("deleted")
+    # The leader has not heard of the other host's changes yet.
+    a.cache.seed(["changed", "deleted", "lost", "same"])
+    a.beat()
+    b.beat()
+    for here in (a, b):
+        values = [here.cache.get(key) for key in ("changed", "deleted", "lost", "same")]
+        assert values == ["new", None, "kept", "same"]
+        assert here.cache.changes() == b.cache.changes()
+
+
 def test_a_task_for_the_leader_stays_until_it_is_done_and_is_done_again_if_it_was_asked_for_again(
     hosts: Callable[[str], Host],
 ) -> None:

@@ -27,21 +27,25 @@ _UNUSED_SECONDS = 600
 _OTHER_EPOCH, _FENCED = -1, -2
 
 # KEYS: epoch, changes, revisions, then locks. ARGV: the epoch, how many locks, their tokens, the prefix of values, the
-# channel, then for each change its key, and its digest, which is empty where the value is deleted.
+# channel, "absent" if only keys without any change are set, then for each change its key, and its digest, which is
+# empty where the value is deleted. The number of a change that was not made is 0.
 _COMMIT = """
 local tokens = tonumber(ARGV[2])
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return {-1} end
 for i = 1, tokens do
     if redis.call('GET', KEYS[3 + i]) ~= ARGV[2 + i] then return {-2} end
 end
-local values, channel = ARGV[3 + tokens], ARGV[4 + tokens]
+local values, channel, absent = ARGV[3 + tokens], ARGV[4 + tokens], ARGV[5 + tokens] == 'absent'
 local numbers = {1}
-for i = 5 + tokens, #ARGV, 2 do
+for i = 6 + tokens, #ARGV, 2 do
     local key, digest = ARGV[i], ARGV[i + 1]
     local known = redis.call('HGET', KEYS[3], key) or ''
     local number, old = string.match(known, '^(%d+):(.*)$')
-    if digest ~= '' then redis.call('PERSIST', values .. key .. '@' .. digest) end
-    if old ~= digest then
+    local stays = absent and old and old ~= digest
+    if digest ~= '' and not stays then redis.call('PERSIST', values .. key .. '@' .. digest) end
+    if stays then
+        number = 0
+    elseif old ~= digest then
         number = redis.call('INCR', KEYS[2])
         redis.call('HSET', KEYS[3], key, number .. ':' .. digest)
         if old and old ~= '' then redis.call('UNLINK', values .. key .. '@' .. old) end
@@ -140,10 +144,13 @@ class RedisValues:
         bodies: Mapping[str, bytes | None],
         known: Mapping[str, Revision],
         fences: Iterable[Fence],
+        *,
+        only_absent: bool = False,
     ) -> dict[str, Revision]:
         """Have all these values count, or none; None deletes. What counts now of each.
 
-        `known`: what this host knows to count. Raises `Fenced` and `OtherEpoch`.
+        `known`: what this host knows to count. `only_absent`: a key that any host has changed in this epoch stays as it
+        is, and is not in the answer unless it has this very value. Raises `Fenced` and `OtherEpoch`.
         """
         digests = {key: "" if body is None else digest_of(body) for key, body in bodies.items()}
         for key, body in bodies.items():
@@ -159,11 +166,13 @@ class RedisValues:
         answer = self._link.run(
             _COMMIT,
             [self._epoch, self._changes, self._revisions, *(key for key, _ in held)],
-            epoch, len(held), *(token for _, token in held), self._prefix, self.channel, *changes,
+            epoch, len(held), *(token for _, token in held), self._prefix, self.channel,
+            "absent" if only_absent else "", *changes,
         )  # fmt: skip
         if answer[0] == _OTHER_EPOCH:
             raise OtherEpoch("Redis has lost what it held a moment ago. Try again in some seconds.")
         if answer[0] == _FENCED:
             raise Fenced("This host was held up, and another one does this now. Try again.")
         numbers = answer[1:]
-        return {key: Revision(number, digests[key]) for key, number in zip(digests, numbers, strict=True)}
+        made = zip(digests, numbers, strict=True)
+        return {key: Revision(number, digests[key]) for key, number in made if number}

@@ -141,7 +141,8 @@ class ReplicatedCache:
             absent = [key for key in keys if key not in self._taken]
             bodies = {key: body for key in absent if (body := self._local.body(key)) is not None}
             if bodies and self._epoch is not None:
-                self._note(self._values.commit(self._epoch, bodies, self._taken, fences()))
+                # Another host may have changed a key since this one looked. That change is newer, and stays.
+                self._note(self._values.commit(self._epoch, bodies, self._taken, fences(), only_absent=True))
 
     def _begin(self, contents: Contents) -> None:
         """Take note of another epoch; at a start, values that are the same are there already."""
