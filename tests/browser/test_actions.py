@@ -35,10 +35,10 @@ def test_a_version_is_registered_with_settings_and_the_api_s_words_stand_in_the_
     form.get_by_label("Registered by").fill("ada")
     form.get_by_text("Settings (optional)").click()
     form.get_by_label("Metric").fill("rmse")
-    form.get_by_label("Maximum").fill("three")
+    form.get_by_label("Max").fill("three")
     form.get_by_role("button", name="Monitor").click()
     expect(form.get_by_role("alert")).to_have_text("limits.rmse.max: Not a number.")
-    form.get_by_label("Maximum").fill("3")
+    form.get_by_label("Max").fill("3")
     form.get_by_label("at this many points").fill("7")
     form.get_by_label("of the last (points)").fill("2")
     form.get_by_role("button", name="Monitor").click()
@@ -60,8 +60,8 @@ def test_settings_are_changed_and_what_is_emptied_goes_back_to_its_default(free:
     free.reload()
     free.get_by_role("button", name="Settings of version 1").click()
     form = free.get_by_role("dialog", name="Settings of free v1")
-    form.get_by_label("Minimum rmse").fill("")
-    form.get_by_label("Maximum mae").fill("")
+    form.get_by_label("Min rmse").fill("")
+    form.get_by_label("Max mae").fill("")
     form.get_by_label("Degraded when nothing was logged").fill("")
     form.get_by_label("Baseline").select_option("another version")
     form.get_by_role("textbox", name="Version").fill("x")
@@ -150,7 +150,7 @@ def test_a_refresh_shows_its_progress_and_what_it_read(look: Look) -> None:
     page.route("**/cache/refresh", lambda route: (page.wait_for_timeout(1000), route.continue_()))
     page.get_by_role("button", name="Refresh").click()
     expect(page.get_by_role("progressbar", name="Refresh")).to_be_visible()
-    expect(page.locator("#refresh")).to_contain_text("Refreshing, ")
+    expect(page.locator("#refresh")).to_contain_text("Refreshing… ")
     expect(page.locator("#refresh-result")).to_contain_text("model versions read")
     expect(page.locator("#refresh")).to_have_text("Refresh")
     expect(page.get_by_role("progressbar", name="Refresh")).to_be_hidden()
@@ -167,9 +167,9 @@ def test_without_a_cache_there_is_nothing_to_refresh(look: Look, tmp_path: Path,
     ("fields", "told"),
     [
         ({"Degraded when nothing was logged": "1e309"}, "silence_hours: Not a number."),
-        ({"Metric": "rmse", "Minimum": "Infinity"}, "limits.rmse.min: Not a number."),
+        ({"Metric": "rmse", "Min": "Infinity"}, "limits.rmse.min: Not a number."),
         ({"Metric": "rmse"}, "limits.rmse: needs min, max or both."),
-        ({"Minimum": "1"}, "limits: '' cannot be the name of a metric."),
+        ({"Min": "1"}, "limits: '' cannot be the name of a metric."),
         ({"of the last (points)": "0,5"}, "alarm.n: Not a whole number."),
     ],
 )
@@ -194,7 +194,7 @@ def test_a_baseline_without_its_period_and_a_metric_named_twice_are_refused(free
     form.get_by_role("button", name="Add a metric").click()
     for row in (0, 1):
         form.get_by_label("Metric", exact=True).nth(row).fill("rmse")
-        form.get_by_label("Maximum").nth(row).fill("3")
+        form.get_by_label("Max").nth(row).fill("3")
     form.get_by_role("button", name="Monitor").click()
     expect(form.get_by_role("alert")).to_have_text("limits: rmse is listed twice.")
     form.get_by_role("button", name="Remove this row").first.click()

@@ -24,7 +24,7 @@ list(document.getElementById("experiments"), {
     return rows.filter((row) => row.name.toLowerCase().includes(name.toLowerCase()));
   },
   content: (rows) => table("Experiments",
-    ["Name", "Id", "State", "Created", "Last changed", ...(hasMlflow ? ["MLflow"] : [])], rows.map(experimentRow)),
+    ["Name", "ID", "State", "Created", "Last updated", ...(hasMlflow ? ["MLflow"] : [])], rows.map(experimentRow)),
   nothing: () => "There are no experiments in this state.",
   step: STEP,
   noun: "experiments",

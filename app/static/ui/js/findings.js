@@ -28,7 +28,7 @@ list(document.getElementById("list"), {
   content: (rows, { mock }) => table("Findings", ["Model", "Version", "Finding", "Details", "What to do"],
     rows.map((row) => tableRow(row, mock))),
   rest: pager,
-  nothing: () => "Nothing is out of order.",
+  nothing: () => "No problems were found.",
   seconds: SECONDS,
 });
 onAddress(drawKinds);

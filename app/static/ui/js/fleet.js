@@ -23,7 +23,7 @@ const TILES = [
   },
 ];
 const COLUMNS = [
-  "Model", "Version", "Stage", "Aliases", "Type", "Verdict", "Metric", "Against baseline", "Recent", "Last logged",
+  "Model", "Version", "Stage", "Aliases", "Type", "Verdict", "Metric", "vs baseline", "Trend", "Last point",
   ...(hasMlflow ? ["MLflow"] : []),
 ];
 const tiles = document.getElementById("tiles");

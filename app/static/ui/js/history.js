@@ -25,7 +25,7 @@ export function historyList(place, { values, link, above = () => null, rest, not
 
 function listItem(event, link) {
   const what = event.event === "verdict"
-    ? [h("span", { class: "quiet" }, `was ${word(event.before)}, is now `), badge(event.verdict)]
+    ? [h("span", { class: "quiet" }, `${word(event.before)} → `), badge(event.verdict)]
     : [event.event, event.by ? h("span", { class: "quiet" }, " by ", h("bdi", {}, event.by)) : null];
   return h("li", { "data-key": `${event.at} ${event.event} ${event.monitor_run_id}` },
     h("span", { class: "when" }, ago(event.at)),

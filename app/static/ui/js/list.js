@@ -55,8 +55,8 @@ export function pager({ pages }) {
   const button = (target, word) =>
     h("button", { type: "button", disabled: target < 1 || target > last, onclick: () => open(target) }, word);
   const position = page > last
-    ? `page ${page} of only ${last}`
-    : `page ${page} of ${last}, ${pages.total} in total`;
+    ? `Page ${page} of only ${last}`
+    : `Page ${page} of ${last}, ${pages.total} in total`;
   return h("nav", { class: "pager", "aria-label": "Pages of the list" },
     button(Math.min(page - 1, last), "Previous"),
     h("span", {}, position),

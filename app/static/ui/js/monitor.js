@@ -22,7 +22,7 @@ function dialog({ title, content, verb, act, done }) {
     event.preventDefault();
     if (acting) return;
     acting = true;
-    button.textContent = `${verb} …`;
+    button.textContent = `${verb}…`;
     show(message);
     try {
       const words = await act(form);
@@ -84,7 +84,7 @@ export function difference(old, wanted, depth = 0) {
 const BASELINES = [
   ["points", "the first points"], ["period", "the points of a period"], ["version", "another version"],
 ];
-const LIMIT_COLUMNS = ["Metric", "Minimum", "Maximum", "Better", ""];
+const LIMIT_COLUMNS = ["Metric", "Min", "Max", "Better", ""];
 
 function baselineFields(baseline) {
   const kind = "version" in baseline ? "version" : "from" in baseline ? "period" : "points";
@@ -108,8 +108,8 @@ function limitFields({ limits = {}, direction = {} }, metrics) {
     h("td", {}, textField(name, value, { inputmode: "decimal", "aria-label": label, size: 6 }));
   const add = (metric = "") => rows.append(h("tr", {},
     h("td", {}, textField("metric", metric, { list: "metrics", "aria-label": "Metric", placeholder: "metric" })),
-    bound("min", own(limits, metric)?.min, `Minimum ${metric}`),
-    bound("max", own(limits, metric)?.max, `Maximum ${metric}`),
+    bound("min", own(limits, metric)?.min, `Min ${metric}`),
+    bound("max", own(limits, metric)?.max, `Max ${metric}`),
     h("td", {}, selectField("better", own(direction, metric) ?? "", [["", "by name"], ...choices.direction],
       { "aria-label": `Better direction ${metric}` })),
     h("td", {}, h("button", {
@@ -223,7 +223,7 @@ function changeSettings(name, row, registration, done) {
 function remove(name, row, done) {
   dialog({
     title: ["Remove ", named(name, ` v${row.version}`), " from monitoring?"],
-    content: h("p", {}, "The service will no longer check this version. Its history stays in MLflow."),
+    content: h("p", {}, "It will no longer be checked. Its history stays in MLflow."),
     verb: "Remove",
     act: async () => {
       await send("DELETE", path.version(name, row.version, "monitor"));
@@ -238,7 +238,7 @@ export function monitorButton(name, row, done) {
   if (!mayWrite) return null;
   return h("button", {
     type: "button", "aria-label": `Monitor ${name} version ${row.version}`, onclick: () => register(name, row, done),
-  }, "Monitor …");
+  }, "Monitor…");
 }
 
 // The buttons that change the settings of a monitored version, and remove it. For screen readers `words` stand before
@@ -248,9 +248,9 @@ export function monitoringButtons(name, row, registration, done, words) {
     h("button", {
       type: "button", "aria-label": `Settings of ${words} ${row.version}`,
       onclick: () => changeSettings(name, row, registration, done),
-    }, "Settings …"),
+    }, "Settings…"),
     h("button", {
       type: "button", "aria-label": `Remove ${words} ${row.version} from monitoring`,
       onclick: () => remove(name, row, done),
-    }, "Remove …"));
+    }, "Remove…"));
 }

@@ -11,7 +11,7 @@ import { badge, change, reasons, since, spark } from "./verdict.js";
 const PAGE_SIZE = 50;
 const MOST_EVENTS = 30;
 const COLUMNS = [
-  "Model version", "Verdict", "Why", "Metric", "Against baseline", "Recent", "Checked", "Registered",
+  "Model version", "Verdict", "Reason", "Metric", "vs baseline", "Trend", "Last check", "Registered by",
   ...(mayWrite ? ["Actions"] : []),
 ];
 

@@ -47,7 +47,7 @@ export function part(place, draw, { seconds = 10, of = () => location.search } =
   const turn = poll(async (signal) => {
     const wanted = of();
     if (shown !== wanted) place.setAttribute("aria-busy", "true");
-    const waiting = setTimeout(() => { if (shown !== wanted) show(message, note("Loading …")); }, PATIENCE_MS);
+    const waiting = setTimeout(() => { if (shown !== wanted) show(message, note("Loading…")); }, PATIENCE_MS);
     try {
       await draw(signal);
       shown = wanted;
@@ -183,7 +183,7 @@ function connectionState(place) {
         h("span", { class: `word ${isDown ? "degraded" : "healthy"}` },
           isDown ? "! MLflow unreachable" : "✓ MLflow connected"),
         h("span", { class: "quiet" },
-          isRefreshing ? " refreshing …" : lastRefresh && [" refreshed ", ago(lastRefresh)]));
+          isRefreshing ? " refreshing…" : lastRefresh && [" refreshed ", ago(lastRefresh)]));
       show(banner, isDown && h("p", {}, lastRefresh
         ? ["MLflow does not answer. This page shows data that was refreshed ", ago(lastRefresh), "."]
         : "MLflow does not answer. Nothing has been read from it yet."));
@@ -216,7 +216,7 @@ function refreshButton(button, drawConnection) {
     const usual = await get("/cache/info").then(({ body }) => body.refresh.duration_seconds, () => null);
     const tick = () => {
       const seconds = (Date.now() - began) / 1000;
-      button.textContent = `Refreshing, ${Math.round(seconds)} s`;
+      button.textContent = `Refreshing… ${Math.round(seconds)} s`;
       // An estimate by the duration of the last refresh, which never reaches the end.
       if (usual) bar.value = 1 - Math.exp((-2 * seconds) / usual);
     };

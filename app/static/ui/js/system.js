@@ -16,7 +16,7 @@ const SOURCES = {
   cached: "the snapshot", direct: "MLflow at each request, because the cache is off", mock: "sample data",
 };
 const COLUMNS = [
-  "Update", "What it finds", "Enabled", "Last run", "Duration", "MLflow requests", "Changed", "Last failure",
+  "Update", "What it detects", "Enabled", "Last run", "Duration", "MLflow requests", "Changed", "Last failure",
 ];
 
 const yesOrNo = (value) => (value ? "yes" : "no");

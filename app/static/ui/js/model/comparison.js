@@ -74,8 +74,8 @@ export function comparison(model) {
 }
 
 function result(body) {
-  const answer = { true: "not worse", false: "worse, or not shown to be as good" }[body.non_inferior]
-    ?? "cannot be decided";
+  const answer = { true: "not worse", false: "not proven as good" }[body.non_inferior]
+    ?? "inconclusive";
   const yesOrNo = (value) => ({ true: "yes", false: "no" }[value] ?? none());
   return [
     h("p", {},

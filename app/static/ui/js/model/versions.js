@@ -8,7 +8,7 @@ import { badge, reasons, since } from "../verdict.js";
 
 const STEP = 20;
 const COLUMNS = [
-  "Version", "Stage", "Aliases", "Type", "Created", "Verdict", "Why", "Details", ...(mayWrite ? ["Monitoring"] : []),
+  "Version", "Stage", "Aliases", "Type", "Created", "Verdict", "Reason", "Details", ...(mayWrite ? ["Actions"] : []),
 ];
 
 // `read(signal)` reads versions and registrations into `model`; `changed()` draws what follows from a registration.
@@ -62,7 +62,7 @@ function details(row, name, registration) {
   const hasAny = (values) => Object.keys(values).length > 0;
   return h("details", {}, h("summary", { "aria-label": `Details of version ${row.version}` }, "details"), pairs({
     ...(row.description ? { "Description": row.description } : {}),
-    "Last changed": ago(row.last_updated_timestamp),
+    "Last updated": ago(row.last_updated_timestamp),
     "Source run": row.run_id ?? "none",
     ...(row.stage === "None" ? {} : { "Stage set by": row.stage_source }),
     ...(hasAny(row.metrics)
