@@ -11,7 +11,7 @@ from urllib.parse import quote
 from app.domain.registry.fleet import Fleet
 from app.domain.registry.models import Registration, TrackedModel, VersionKey
 from app.domain.registry.query import ListQuery
-from app.domain.registry.stages import StageRules
+from app.domain.registry.stages import StageRules, owner_in
 from app.domain.times import DAY_MS, day_of
 
 _PRODUCTION, _STAGING, _ARCHIVED = "Production", "Staging", "Archived"
@@ -46,18 +46,19 @@ class Kind:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One finding; `version` is None if it is about the model as a whole."""
+    """One finding; `version` is None if it is about the model as a whole. `owner` is that of the version or model."""
 
     finding: str
     name: str
     version: int | None
     detail: str
     action: str
+    owner: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class FindingsQuery(ListQuery):
-    """A query of the list of findings: by a part of the model's name, and by kind."""
+    """A query of the list of findings: by a part of the model's name, by kind, and by owner."""
 
     finding: str | None = None
 
@@ -70,7 +71,7 @@ def findings(
     `stale_days` is how many days a version in Production may stay unchanged, 0 for ever; `now` in milliseconds.
     """
     registry = Registry(fleet, registrations, rules, stale_days, now)
-    rows = [_finding(kind, *detail) for kind in KINDS for detail in kind.find(registry)]
+    rows = [_finding(fleet, kind, *detail) for kind in KINDS for detail in kind.find(registry)]
     return sorted(rows, key=lambda finding: (finding.name, finding.version or 0, finding.finding))
 
 
@@ -78,6 +79,8 @@ def matching(rows: Sequence[Finding], query: FindingsQuery) -> Sequence[Finding]
     """The findings that a query asks for."""
     if query.finding is not None:
         rows = [finding for finding in rows if finding.finding == query.finding]
+    if query.owners:
+        rows = [finding for finding in rows if finding.owner in query.owners]
     if query.name is not None:
         needle = query.name.casefold()
         rows = [finding for finding in rows if needle in finding.name.casefold()]
@@ -101,12 +104,16 @@ def finding_info(finding: Finding) -> dict[str, str | None]:
         "version": None if finding.version is None else str(finding.version),
         "detail": finding.detail,
         "action": finding.action,
+        "owner": finding.owner,
     }
 
 
-def _finding(kind: Kind, name: str, version: int | None, detail: str) -> Finding:
+def _finding(fleet: Fleet, kind: Kind, name: str, version: int | None, detail: str) -> Finding:
     address = f"/models/{quote(name, safe='', errors='replace')}/{version}/monitor"
-    return Finding(kind.name, name, version, detail, kind.action.format(address=address))
+    registered, _ = fleet.model(name)
+    model = None if version is None else fleet.find(name, version)
+    owner = model.owner if model else owner_in(registered.tags) if registered else None
+    return Finding(kind.name, name, version, detail, kind.action.format(address=address), owner)
 
 
 def _without_monitor(registry: Registry) -> Iterator[Detail]:
@@ -186,7 +193,7 @@ def _newer_in_production(fleet: Fleet, key: VersionKey) -> int | None:
 
 def _no_owner(registry: Registry) -> Iterator[Detail]:
     for registered in registry.fleet.registered.values():
-        if not any(key.lower() == "owner" and value.strip() for key, value in registered.tags.items()):
+        if owner_in(registered.tags) is None:
             yield registered.name, None, "The registered model has no tag owner, so nobody is known to be responsible."
 
 

@@ -32,6 +32,7 @@ def version_info(model: TrackedModel, registration: Registration | None) -> Json
         "tags": dict(row.tags),
         "metrics": dict(row.metrics),
         "model_type": effective_type(model, registration),
+        "owner": model.owner,
         "run_id": row.run_id,
         "monitored": registration is not None,
     }
@@ -113,15 +114,16 @@ def series_info(model: TrackedModel, judged: Judged, since: int) -> Json:
     }
 
 
-def registration_info(registration: Registration, check: Check, stage: str | None) -> Json:
-    """One entry of `/monitoring`, and the answer of `GET …/monitor`."""
+def registration_info(registration: Registration, check: Check, model: TrackedModel | None) -> Json:
+    """One entry of `/monitoring`, and the answer of `GET …/monitor`. `model` is None if the snapshot lacks it."""
     settings = settings_or_default(registration.settings)
     key = key_metric(check.metrics, {}, settings.direction_of)
     return {
         "model_name": registration.name,
         "model_version": str(registration.version),
         "model_type": registration.model_type,
-        "stage": stage,
+        "stage": model.stage if model else None,
+        "owner": model.owner if model else None,
         "registered_by": registration.registered_by,
         "registered_at": rfc3339(registration.registered_at),
         "monitor_run_id": registration.monitor_run_id,
@@ -148,8 +150,7 @@ def watch_info(
 
     `version` is the one there, None if there is none. `nothing` is the reason where it has no record.
     """
-    stage = version.stage if version else None
-    record = registration_info(registration, check, stage) if registration and check else None
+    record = registration_info(registration, check, version) if registration and check else None
     return {
         "model_name": watch.model,
         "alias": watch.place if watch.kind == ALIAS else None,

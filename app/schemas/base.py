@@ -97,6 +97,28 @@ def part_of_name() -> fields.String:
     return text("Part of the name, in any case", "dna")
 
 
+def owner_field() -> fields.String:
+    """The owner of a version, in an answer."""
+    return text(
+        "Who is responsible: the tag `owner` (in any case) of the version, or else of the registered model; null if "
+        "neither has one",
+        "genomics",
+        required=True,
+        allow_none=True,
+    )
+
+
+class Owners(fields.List[str]):
+    """The filter by owner: those of which a version has one; None stands for no owner, which is asked for by ""."""
+
+    def __init__(self) -> None:
+        described = doc("An owner, exactly; empty for those without one. May be repeated: any of them", ["genomics"])
+        super().__init__(fields.String(), metadata=described, data_key="owner")
+
+    def _deserialize(self, *args: Any, **kwargs: Any) -> Any:
+        return tuple((owner or "").strip() or None for owner in super()._deserialize(*args, **kwargs))
+
+
 class PageQuerySchema(Schema):
     """Which page of a list."""
 

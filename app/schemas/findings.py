@@ -5,7 +5,7 @@ from typing import Any
 from marshmallow import Schema, fields, post_load, validate
 
 from app.domain.findings import FINDINGS, FindingsQuery
-from app.schemas.base import PageQuerySchema, doc, part_of_name, text
+from app.schemas.base import Owners, PageQuerySchema, doc, owner_field, part_of_name, text
 
 
 class FindingsQuerySchema(PageQuerySchema):
@@ -13,6 +13,7 @@ class FindingsQuerySchema(PageQuerySchema):
 
     name = part_of_name()
     finding = fields.String(validate=validate.OneOf(FINDINGS), metadata=doc("Kind of finding", FINDINGS[0]))
+    owners = Owners()
 
     @post_load
     def _query(self, data: dict[str, Any], **_: Any) -> FindingsQuery:
@@ -33,3 +34,4 @@ class FindingSchema(Schema):
         "Register it for monitoring: POST /models/DNA_Analysis_Model/3/monitor.",
         required=True,
     )
+    owner = owner_field()

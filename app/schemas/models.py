@@ -8,6 +8,7 @@ from app.domain.monitoring.verdicts import VERDICTS
 from app.domain.registry.query import EVERYTHING, SORTS, ListQuery
 from app.domain.registry.stages import STAGES
 from app.schemas.base import (
+    Owners,
     PageQuerySchema,
     days_back,
     doc,
@@ -15,6 +16,7 @@ from app.schemas.base import (
     metric_choice,
     metrics,
     moment,
+    owner_field,
     part_of_name,
     text,
     words,
@@ -42,6 +44,7 @@ class VersionSchema(Schema):
     tags = words("Tags of the version", {"validated": "true"})
     metrics = metrics("Last values of the version's source run; null for NaN and infinity")
     model_type = text("`classifier`, `regressor`, or the value of a tag", "classifier", required=True, allow_none=True)
+    owner = owner_field()
     run_id = text("Source run", "abc123def456", required=True, allow_none=True)
     monitored = flag("Whether the version is registered for monitoring", True, required=True)
 
@@ -75,6 +78,7 @@ class ListQuerySchema(PageQuerySchema):
         fields.String(validate=_tag, metadata={"pattern": ":"}),
         metadata=doc("A tag as `key:value`; may be repeated", ["team:genomics"]),
     )
+    owners = Owners()
     sort = fields.String(
         validate=validate.OneOf([*SORTS, *(f"-{name}" for name in SORTS)]),
         metadata=doc("Order; `-` for descending", "-creation_timestamp"),

@@ -23,6 +23,7 @@ from app.domain.registry.names import LONGEST_NAME, LONGEST_TAG
 from app.domain.registry.query import VERDICT_SORTS, FleetQuery, ListQuery
 from app.domain.registry.stages import MODEL_TYPES, STAGES
 from app.schemas.base import (
+    Owners,
     PageQuerySchema,
     days_back,
     doc,
@@ -30,6 +31,7 @@ from app.schemas.base import (
     metric_choice,
     moment,
     number,
+    owner_field,
     part_of_name,
     real,
     text,
@@ -269,6 +271,7 @@ class MonitoredVersionSchema(Schema):
     stage = fields.String(
         required=True, allow_none=True, validate=validate.OneOf(STAGES), metadata=doc("Effective stage", "Production")
     )
+    owner = owner_field()
     registered_by = text("Who registered it", "data_scientist_john", required=True)
     registered_at = moment("When", "2023-11-01T10:00:00Z", required=True)
     monitor_run_id = text(
@@ -510,6 +513,7 @@ class MonitoringQuerySchema(PageQuerySchema):
     type = fields.String(validate=validate.OneOf(MODEL_TYPES), metadata=doc("The same as `model_type`", "classifier"))
     name = part_of_name()
     stage = fields.String(validate=validate.OneOf(STAGES), metadata=doc("Effective stage", "Production"))
+    owners = Owners()
     sort = fields.String(
         validate=validate.OneOf(["name", *VERDICT_SORTS, *(f"-{sort}" for sort in VERDICT_SORTS)]),
         metadata=doc(

@@ -41,6 +41,7 @@ def test_each_finding_names_the_model_and_what_to_do(service: Service, disorder:
         ("stage_alias_conflict", "bad", "3"),
         ("no_owner", "worse", None),
     ]
+    assert found(service, "owner=") == [("no_owner", "worse", None)]
     assert service.json(f"{PATH}?finding=several_in_production") == [
         {
             "finding": "several_in_production",
@@ -48,6 +49,7 @@ def test_each_finding_names_the_model_and_what_to_do(service: Service, disorder:
             "version": None,
             "detail": "2 versions are in Production: 1 and 2.",
             "action": "Keep the version that serves in Production; archive the others, or remove their aliases.",
+            "owner": "ada",
         }
     ]
 

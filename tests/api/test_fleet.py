@@ -48,7 +48,7 @@ def test_a_row_tells_the_verdict_and_the_metric_to_look_at_first(fleet: Service)
     verdict = fleet.verdict("bad", 2)
     assert (found["verdict"], found["since"], found["registered_by"]) == ("drifting", verdict["since"], "ada")
     assert (found["reasons"], found["began_at"]) == (verdict["reasons"], verdict["began_at"])
-    assert found["findings"] == []
+    assert (found["findings"], found["owner"], verdict["owner"]) == ([], "ada", "ada")
     metric = found["metric"]
     assert (metric["name"], metric["verdict"], metric["direction"]) == ("accuracy", "drifting", "higher")
     assert (metric["last"], metric["last_at"]) == (0.8, rfc3339(START - 37 * DAY_MS))

@@ -15,13 +15,16 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Service:
     """Five versions of three models, made in the order Zebra 1, ant 1, ant 2, Straße 1, ant 3."""
     service = Service(tmp_path_factory.mktemp("fleet"), MemoryGateway())
     world = service.world
-    world.add_version("Zebra", {"rmse": 1.0}, stage="Production", tags={"team": "a", "url": "http://x:1/"})
+    world.add_version(
+        "Zebra", {"rmse": 1.0}, stage="Production", tags={"team": "a", "url": "http://x:1/", "Owner": " Ünal & Söhne "}
+    )
     world.add_version("ant", {"f1": 1.0}, stage="Archived", tags={"team": "a"})
     world.add_version("ant", {"f1": 1.0}, tags={"team": "b", "empty": "", "naïve": "ü&="})
     world.add_version("Straße", stage="Staging")
     world.add_version("ant", {"f1": 1.0})
     world.set_alias("ant", "champion", 2)
     world.set_stage("Zebra", 1, "Staging")
+    world.tag_model("ant", "owner", "a")
     return service
 
 
@@ -47,6 +50,12 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Service:
         ({"tag": "naïve:ü&="}, "ant2"),
         ({"tag": ["team:b", "empty:"]}, "ant2"),
         ({"tag": ["team:a", "team:b"]}, ""),
+        ({"owner": "a"}, "ant3 ant2 ant1"),
+        ({"owner": "A"}, ""),
+        ({"owner": "Ünal & Söhne"}, "Zebra1"),
+        ({"owner": ""}, "Straße1"),
+        ({"owner": ["", "a"]}, "Straße1 ant3 ant2 ant1"),
+        ({"owner": "a", "tag": "team:b"}, "ant2"),
         ({"sort": "name"}, "Straße1 Zebra1 ant3 ant2 ant1"),
         ({"sort": "-name"}, "ant3 ant2 ant1 Zebra1 Straße1"),
         ({"sort": "creation_timestamp"}, "Zebra1 ant1 ant2 Straße1 ant3"),

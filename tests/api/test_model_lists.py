@@ -30,6 +30,7 @@ def test_a_row_tells_everything_about_a_version(service: Service, world: MemoryW
             "tags": {"team": "genomics"},
             "metrics": {"accuracy": 0.945, "loss": None},
             "model_type": "classifier",
+            "owner": None,
             "run_id": world.run_of("DNA", 1),
             "monitored": False,
         }

@@ -28,4 +28,5 @@ def _fits(model: TrackedModel, query: ListQuery, registrations: Registrations) -
         and (query.alias is None or query.alias in model.aliases)
         and (query.model_type is None or kind == query.model_type)
         and all((key, value) in model.row.tags.items() for key, value in query.tags)
+        and (not query.owners or model.owner in query.owners)
     )

@@ -43,7 +43,7 @@ def test_a_version_in_production_that_is_not_monitored_is_found_and_how_to_regis
     (one,) = found_in(fleet_of([version(1), version(2)], champion=2))
     assert one == Finding(
         "production_without_monitor", "m", 2, "Version 2 is in Production and not monitored.",
-        "Register it for monitoring: POST /models/m/2/monitor.",
+        "Register it for monitoring: POST /models/m/2/monitor.", "ada",
     )  # fmt: skip
 
 
@@ -160,12 +160,14 @@ def test_a_model_without_an_owner_is_found_once_also_without_versions(tags: dict
         assert kinds(found_in(fleet)) == ([("no_owner", None)] if is_found else [])
 
 
-def test_findings_are_asked_for_by_kind_and_by_a_part_of_the_name() -> None:
-    found = [Finding("no_owner", "Straße", None, "", ""), Finding("production_stale", "b", 1, "", "")]
+def test_findings_are_asked_for_by_kind_by_a_part_of_the_name_and_by_owner() -> None:
+    found = [Finding("no_owner", "Straße", None, "", ""), Finding("production_stale", "b", 1, "", "", "ada")]
     assert matching(found, FindingsQuery()) == found
     assert matching(found, FindingsQuery(finding="no_owner")) == found[:1]
     assert matching(found, FindingsQuery(name="STRASSE")) == found[:1]
     assert matching(found, FindingsQuery(name="b", finding="no_owner")) == []
+    assert matching(found, FindingsQuery(owners=("ada",))) == found[1:]
+    assert matching(found, FindingsQuery(owners=(None, "eve"))) == found[:1]
 
 
 _names = st.sampled_from(["a", "B", "b c"])

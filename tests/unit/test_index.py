@@ -11,7 +11,9 @@ from app.domain.registry.stages import STAGES, stage_rules
 from tests.unit.plain_lists import matching
 
 _names = st.sampled_from(["a", "A", "ab", "straße", "STRASSE", "b c"])
-_tags = st.dictionaries(st.sampled_from(["team", "model_type"]), st.sampled_from(["x", "y", "classifier"]), max_size=2)
+_tags = st.dictionaries(
+    st.sampled_from(["team", "model_type", "owner"]), st.sampled_from(["x", "y", "classifier"]), max_size=2
+)
 _versions = st.builds(
     ModelVersion, _names, st.integers(1, 6), st.sampled_from(STAGES), st.integers(0, 3), st.integers(0, 3), tags=_tags
 )
@@ -25,6 +27,7 @@ _queries = st.builds(
     alias=st.none() | st.sampled_from(["champion", "X", "x"]),
     model_type=st.none() | st.sampled_from(["classifier", "regressor", "x"]),
     tags=st.lists(st.tuples(st.just("team"), st.sampled_from(["x", "y", "z"])), max_size=2).map(tuple),
+    owners=st.lists(st.sampled_from([None, "x", "z"]), max_size=2).map(tuple),
     sort=_sorts,
 )
 

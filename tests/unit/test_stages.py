@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.registry.models import ModelVersion
+from app.domain.registry.fleet import segment
+from app.domain.registry.models import ModelVersion, RegisteredModel
 from app.domain.registry.stages import STAGES, implied_type, stage_rules, track
 
 _aliases = st.lists(st.sampled_from(["champion", "CHAMPION", "Challenger", "live", "next", "x"]), unique=True)
@@ -51,3 +52,11 @@ def test_aliases_are_told_in_the_same_order_always() -> None:
 def test_an_empty_tag_says_nothing_of_the_type() -> None:
     row = ModelVersion("m", 1, "None", 0, 0, tags={"model_type": ""}, run_model_type="", metrics={"rmse": 1.0})
     assert track(row, [], stage_rules([], [])).model_type == "regressor"
+
+
+def test_the_owner_is_that_of_the_version_or_else_of_the_model() -> None:
+    of_model = {"OWNER": "genomics"}
+    for tags, expected in [({"Owner": " ada "}, "ada"), ({"owner": " "}, "genomics"), ({"owner ": "x"}, "genomics")]:
+        row = ModelVersion("m", 1, "None", 0, 0, tags=tags)
+        (tracked,) = segment("", [RegisteredModel("m", 0, 0, tags=of_model)], [row], stage_rules([], [])).by_name["m"]
+        assert tracked.owner == expected

@@ -11,7 +11,7 @@ from itertools import chain
 import orjson
 
 from app.domain.registry.models import Experiment, Inventory, ModelReading, ModelVersion, RegisteredModel, TrackedModel
-from app.domain.registry.stages import STAGES, StageRules, aliases_by_version, track
+from app.domain.registry.stages import STAGES, StageRules, aliases_by_version, owner_in, track
 
 # A change of one model replaces one segment; the others are kept, in memory and on disk.
 SEGMENTS = 64
@@ -147,13 +147,14 @@ class Fleet:
 def segment(
     digest: str, models: Iterable[RegisteredModel], versions: Iterable[ModelVersion], rules: StageRules
 ) -> Segment:
-    """A segment made of MLflow's rows, with aliases, effective stages, and the versions sorted."""
+    """A segment made of MLflow's rows, with aliases, effective stages and owners, and the versions sorted."""
     registered = {model.name: model for model in models}
     aliases = {name: aliases_by_version(model.aliases) for name, model in registered.items() if model.aliases}
+    owners = {name: owner_in(model.tags) for name, model in registered.items()}
     grouped: dict[str, list[TrackedModel]] = {}
     for row in versions:
         names = aliases[row.name].get(row.version, ()) if row.name in aliases else ()
-        grouped.setdefault(row.name, []).append(track(row, names, rules))
+        grouped.setdefault(row.name, []).append(track(row, names, rules, owners.get(row.name)))
     for tracked in grouped.values():
         tracked.sort(key=lambda model: -model.row.version)
     return Segment(digest, registered, {name: tuple(tracked) for name, tracked in grouped.items()})

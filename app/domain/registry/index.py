@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from functools import cached_property
+from itertools import chain
 from typing import TypeVar
 
 from app.domain.registry.fleet import Fleet
@@ -73,6 +74,8 @@ class Index:
         if query.model_type is not None:
             matches.append(self._by_type.get(query.model_type, ()))
         matches.extend(self._by_tag.get(tag, ()) for tag in query.tags)
+        if query.owners:
+            matches.append(self._owned_by(query.owners))
         if query.name is not None:
             matches.append(self._named(query.name))
         return common(matches, len(self.models))
@@ -84,6 +87,11 @@ class Index:
     def _named(self, text: str) -> Places:
         needle = text.casefold()
         return [place for folded, places in self._names if needle in folded for place in places]
+
+    def _owned_by(self, owners: Sequence[str | None]) -> Places:
+        wanted = [self._by_owner.get(owner, []) for owner in dict.fromkeys(owners)]
+        # Each list is sorted, and no version has two owners.
+        return wanted[0] if len(wanted) == 1 else sorted(chain.from_iterable(wanted))
 
     def _in_order(self, sort: str) -> list[int]:
         key = _KEYS[sort.lstrip("-")]
@@ -110,6 +118,10 @@ class Index:
     @cached_property
     def _by_tag(self) -> dict[tuple[str, str], list[int]]:
         return grouped(model.row.tags.items() for model in self.models)
+
+    @cached_property
+    def _by_owner(self) -> dict[str | None, list[int]]:
+        return grouped((model.owner,) for model in self.models)
 
     @cached_property
     def _by_registration(self) -> dict[str | None, list[int]]:

@@ -49,7 +49,8 @@ class TrackedModel:
     """A model version with its aliases, effective stage and model type.
 
     `stage_source` says where the effective stage comes from: `stage` or `alias`. `model_type` follows from tags and
-    metric names; a registration may override it.
+    metric names; a registration may override it. `owner` is the person or team that is responsible, None if it is not
+    known.
     """
 
     row: ModelVersion
@@ -57,6 +58,7 @@ class TrackedModel:
     stage: str
     stage_source: str
     model_type: str | None
+    owner: str | None = None
 
     @property
     def key(self) -> VersionKey:

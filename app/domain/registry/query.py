@@ -12,7 +12,10 @@ VERDICT_SORTS = ("verdict", "since")
 
 @dataclass(frozen=True, slots=True)
 class ListQuery:
-    """A query of a list of versions. `stage` is one of `STAGES`; `tags` are (key, value) pairs."""
+    """A query of a list of versions. `stage` is one of `STAGES`; `tags` are (key, value) pairs.
+
+    `owners` are those of which a version must have one; None among them stands for versions without an owner.
+    """
 
     page: int | None = None
     page_size: int | None = None
@@ -21,6 +24,7 @@ class ListQuery:
     alias: str | None = None
     model_type: str | None = None
     tags: tuple[tuple[str, str], ...] = ()
+    owners: tuple[str | None, ...] = ()
     sort: str | None = None
 
 

@@ -1,9 +1,9 @@
-"""The effective stage and the model type of a version."""
+"""The effective stage, the model type and the owner of a version."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from app.domain.registry.models import ModelVersion, TrackedModel
+from app.domain.registry.models import ModelVersion, Tags, TrackedModel
 
 STAGES = ("None", "Staging", "Production", "Archived")
 MODEL_TYPES = ("classifier", "regressor")
@@ -49,12 +49,18 @@ def implied_type(metrics: Iterable[str]) -> str | None:
     return "classifier" if classifier > regressor else "regressor"
 
 
-def track(row: ModelVersion, aliases: Iterable[str], rules: StageRules) -> TrackedModel:
-    """A version with its effective stage and its type."""
+def owner_in(tags: Tags) -> str | None:
+    """The value of the tag `owner`, in any case, without blanks around it; None where it has none."""
+    keys = ["owner", *sorted(key for key in tags if len(key) == len("owner") and key.lower() == "owner")]
+    return next((value for key in keys if (value := tags.get(key, "").strip())), None)
+
+
+def track(row: ModelVersion, aliases: Iterable[str], rules: StageRules, owner: str | None = None) -> TrackedModel:
+    """A version with its effective stage, its type and its owner. `owner` is that of the registered model."""
     names = tuple(sorted(aliases))
     stage, source = rules.effective(row.stage, names)
     model_type = row.tags.get("model_type") or row.run_model_type or implied_type(row.metrics)
-    return TrackedModel(row, names, stage, source, model_type)
+    return TrackedModel(row, names, stage, source, model_type, owner_in(row.tags) or owner)
 
 
 def aliases_by_version(aliases: Mapping[str, int]) -> dict[int, list[str]]:

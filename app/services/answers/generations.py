@@ -149,7 +149,7 @@ class CheckedGeneration:
     def registration(self, model: TrackedModel) -> dict[str, Any]:
         """The registration of a monitored version, and the verdict on it."""
         registration = self.of.registrations[model.key]
-        return registration_info(registration, last_check(self.checks, registration), model.stage)
+        return registration_info(registration, last_check(self.checks, registration), model)
 
 
 class Generations:

@@ -6,7 +6,6 @@ from typing import Any
 import orjson
 
 from app.domain.ports import Clock
-from app.domain.registry.models import Registration
 from app.domain.registry.query import FleetQuery, page_of, pagination
 from app.domain.views import registration_info
 from app.services.answers.generations import Generations
@@ -38,7 +37,9 @@ class MonitoringReport:
     def of(self, name: str, version: str) -> dict[str, Any]:
         """The registration of a version. Raises `NotFound`."""
         registration = self._register.find(name, version)
-        return registration_info(registration, self._checks.of(registration), self._stage(registration))
+        return registration_info(
+            registration, self._checks.of(registration), self._mirror.fleet().find(*registration.key)
+        )
 
     def listed(self, query: FleetQuery) -> Answer:
         """A page of the registrations that match a query. The sample fleet has none."""
@@ -57,7 +58,3 @@ class MonitoringReport:
         page = page_of(query, len(rows), self._most)
         shown = [info(row) if info else row for row in rows[page.rows]]
         return Prepared(orjson.dumps(shown), self._clock(), pagination(page))
-
-    def _stage(self, registration: Registration) -> str | None:
-        model = self._mirror.fleet().find(*registration.key)
-        return model.stage if model else None
