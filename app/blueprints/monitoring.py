@@ -24,6 +24,7 @@ from app.schemas.monitoring import (
     MonitoringQuerySchema,
     ObservationsSchema,
     OutcomesSchema,
+    PreviewSchema,
     RegisteredSchema,
     RegisterSchema,
     RemovedSchema,
@@ -115,6 +116,19 @@ def change(body: dict[str, Any], model_name: str, model_version: str) -> Respons
     """Change the settings of a registration. Settings that are not named stay; null restores a default."""
     tower().registrations.change_settings(model_name, model_version, body["settings"])
     return live(tower().monitoring.of(model_name, model_version))
+
+
+@blp.route(f"{_PATH}/preview", methods=["POST"])
+@requires("read")
+@errors(blp, 400, 404)
+@blp.arguments(SettingsSchema, example={"settings": {"limits": {"accuracy": {"min": 0.9}}}})
+@blp.response(200, PreviewSchema, headers=AGE_HEADERS)
+def preview(body: dict[str, Any], model_name: str, model_version: str) -> Response:
+    """What a change of the settings would have made of the last 30 days. Nothing is written.
+
+    The body is that of the change. A version that is not monitored is judged as if it were.
+    """
+    return live(tower().drift.preview(model_name, model_version, body["settings"]))
 
 
 @blp.route("/models/<string:model_name>/<string:model_version>/observations", methods=["POST"])

@@ -27,6 +27,10 @@ def still_watched(watched_by: Sequence[str]) -> str:
     return f"The version is monitored since it is watched ({', '.join(watched_by)}). Remove the watch instead."
 
 
+def unknown_baseline(version: int) -> str:
+    return f"baseline.version: the registered model has no version {version}."
+
+
 def no_registered_model(name: str) -> str:
     return f"There is no registered model {name!r} in MLflow."
 

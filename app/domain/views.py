@@ -7,6 +7,7 @@ from app.domain.monitoring.check_settings import Limits, settings_or_default
 from app.domain.monitoring.checks import Check, metric_figures
 from app.domain.monitoring.evidence import Series
 from app.domain.monitoring.key_metric import KeyMetric, key_metric
+from app.domain.monitoring.preview import PreviewDay
 from app.domain.monitoring.verdicts import INSUFFICIENT, VersionVerdict
 from app.domain.monitoring.watches import ALIAS, STAGE, Watch
 from app.domain.registry.models import Experiment, MetricPoint, Registration, Run, TrackedModel
@@ -112,6 +113,23 @@ def series_info(model: TrackedModel, judged: Judged, since: int) -> Json:
             for name, metric in series.items()
         },
     }
+
+
+def preview_info(registration: Registration, days: Sequence[PreviewDay]) -> Json:
+    """The answer of `POST …/monitor/preview`; `registration` has the settings that were tried."""
+    return {
+        "model_name": registration.name,
+        "model_version": str(registration.version),
+        "settings": dict(registration.settings),
+        "days": [
+            {"day": rfc3339(day.day), "before": _verdict_info(day.before), "after": _verdict_info(day.after)}
+            for day in days
+        ],
+    }
+
+
+def _verdict_info(verdict: VersionVerdict) -> Json:
+    return {"verdict": verdict.verdict, "reasons": list(verdict.reasons)}
 
 
 def registration_info(registration: Registration, check: Check, model: TrackedModel | None) -> Json:

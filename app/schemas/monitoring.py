@@ -15,6 +15,7 @@ from app.domain.monitoring.check_settings import (
 from app.domain.monitoring.directions import DIRECTIONS
 from app.domain.monitoring.evidence import PRODUCTION, SOURCES, TRAINING
 from app.domain.monitoring.observations import MOST_VALUES
+from app.domain.monitoring.preview import PREVIEW_DAYS
 from app.domain.monitoring.rules import RULES
 from app.domain.monitoring.sendings import MOST_PARTS
 from app.domain.monitoring.sent_once import LONGEST_ID
@@ -500,6 +501,38 @@ class SeriesSchema(Schema):
                 }
             },
         ),
+    )
+
+
+class PreviewedVerdictSchema(Schema):
+    """A verdict that settings give, or would have given."""
+
+    verdict = verdict_field("The verdict", required=True)
+    reasons = reasons_field("Why, in words and figures, the worst first")
+
+
+class PreviewDaySchema(Schema):
+    """The verdicts at the end of a day, or now for today."""
+
+    day = moment("The UTC day", "2023-12-07T00:00:00Z", required=True)
+    before = fields.Nested(
+        PreviewedVerdictSchema, required=True, metadata={"description": "Under the present settings"}
+    )
+    after = fields.Nested(PreviewedVerdictSchema, required=True, metadata={"description": "Under the settings sent"})
+
+
+class PreviewSchema(Schema):
+    """What settings would have made of the last days."""
+
+    model_name = text("Registered model", "DNA_Analysis_Model", required=True)
+    model_version = text("Version", "1", required=True)
+    settings = settings_field("The settings that would be in force", required=True)
+    days = fields.List(
+        fields.Nested(PreviewDaySchema),
+        required=True,
+        metadata={
+            "description": f"The last {PREVIEW_DAYS} days, today last; fewer where the version has very many points"
+        },
     )
 
 

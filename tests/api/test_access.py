@@ -54,6 +54,7 @@ NEEDED = {
     "monitoring.status": "read",
     "monitoring.registration": "read",
     "monitoring.change": "write",
+    "monitoring.preview": "read",
     "monitoring.observe": "write",
     "monitoring.withdraw": "write",
     "monitoring.observe_each": "write",
@@ -212,6 +213,7 @@ def test_every_write_is_a_log_line_with_who_what_and_the_outcome(
             guarded.delete("/cache/clear")
         guarded.register("nobody")
         guarded.get("/models")
+        guarded.post(f"{monitor('m')}/preview", json={"settings": {}})
     lines = [record.getMessage() for record in caplog.records if record.name == "app.audit"]
     assert lines == [
         "anonymous POST /models/m/1/monitor: 401",

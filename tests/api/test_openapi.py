@@ -66,6 +66,7 @@ def test_every_body_that_is_sent_has_an_example_that_fits_its_schema(document: d
     assert set(bodies) == {
         "post /models/{model_name}/{model_version}/monitor",
         "patch /models/{model_name}/{model_version}/monitor",
+        "post /models/{model_name}/{model_version}/monitor/preview",
         "post /observations",
         "post /models/{model_name}/{model_version}/observations",
         *(

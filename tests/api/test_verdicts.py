@@ -7,7 +7,7 @@ import pytest
 
 from app.domain.errors import MlflowUnavailable
 from app.domain.registry.names import EVALUATES
-from app.domain.times import DAY_MS, rfc3339
+from app.domain.times import DAY_MS, day_start, rfc3339
 from tests.api.service import Service, monitor, series
 from tests.fakes.memory_mlflow import MemoryGateway, MemoryWorld
 from tests.unit.series import START
@@ -472,3 +472,49 @@ def test_one_monitor_run_that_is_deleted_does_not_stop_the_checks_of_the_others(
     gateway.refused_runs.add(first)
     monitored.check()
     assert monitored.verdict("z")["verdict"] == "degraded"
+
+
+def test_a_preview_of_the_present_settings_is_what_happened_and_one_of_others_what_would_have(
+    monitored: Service,
+) -> None:
+    monitored.patch(monitor("m"), json={"settings": {"silence_hours": 30}})
+    happened = []
+    for value in [*STEADY, 0.94, 0.8, 0.81, 0.93, 0.8, None, None, 0.94]:
+        if value is not None:
+            monitored.observe("m", metrics={"accuracy": value, "other": 1 - value})
+        # The end of the day, but for what the fake world's clock goes on by itself.
+        monitored.clock.forward((DAY_MS - monitored.clock() % DAY_MS) / 1000 - 60)
+        monitored.check()
+        found = monitored.verdict("m")
+        happened.append((rfc3339(day_start(monitored.clock())), {key: found[key] for key in ("verdict", "reasons")}))
+        monitored.clock.forward(3600)
+    monitored.gateway.calls.clear()
+    shown = monitored.post(f"{monitor('m')}/preview", json={"settings": {}}).json
+    assert len(shown["days"]) == 30
+    assert shown["settings"] == {"silence_hours": 30}
+    *_, today = shown["days"]
+    assert [(day["day"], day["before"]) for day in shown["days"]][-1 - len(happened) : -1] == happened
+    assert {verdict["verdict"] for _, verdict in happened} == {"healthy", "degraded", "drifting"}
+    assert all(day["before"] == day["after"] for day in shown["days"])
+    wanted = {"limits": {"accuracy": {"min": 0.95}}, "alarm": {"m": 2, "n": 2}, "silence_hours": None}
+    after = monitored.post(f"{monitor('m')}/preview", json={"settings": wanted}).json["days"]
+    assert [day["before"] for day in after] == [day["before"] for day in shown["days"]]
+    assert set(monitored.gateway.calls) == {"evidence"}
+    monitored.patch(monitor("m"), json={"settings": wanted})
+    monitored.check()
+    found = monitored.verdict("m")
+    assert after[-1]["after"] == {"verdict": found["verdict"], "reasons": found["reasons"]} != today["after"]
+
+
+def test_settings_that_would_be_refused_are_refused_by_a_preview_with_the_same_words(
+    monitored: Service, world: MemoryWorld
+) -> None:
+    address = f"{monitor('m')}/preview"
+    for bad in ({"alarm": {"m": 9, "n": 1}}, {"baseline": {"version": "7"}}, {"x": 1}, [], "x"):
+        refused = monitored.post(address, json={"settings": bad})
+        assert (refused.status_code, refused.json) == (400, monitored.patch(monitor("m"), json={"settings": bad}).json)
+    assert monitored.post(address, json={}).status_code == 400
+    assert monitored.post("/models/m/9/monitor/preview", json={"settings": {}}).status_code == 404
+    world.add_version("free", {"accuracy": 0.9})
+    (*_, today) = monitored.post("/models/free/1/monitor/preview", json={"settings": None}).json["days"]
+    assert today["before"]["verdict"] == "insufficient_data"

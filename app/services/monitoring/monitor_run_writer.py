@@ -27,6 +27,7 @@ from app.domain.messages import (
     NOT_MONITORED,
     OTHER_CONTENT,
     still_watched,
+    unknown_baseline,
 )
 from app.domain.monitoring.alerts import VerdictChange
 from app.domain.monitoring.check_settings import check_settings, merged
@@ -429,7 +430,7 @@ class MonitorRunWriter:
         with self._gateway.within(self._gateway.patience):
             row = self._gateway.find_version(name, number)
         if row is None:
-            raise InvalidInput(f"baseline.version: the registered model has no version {number}.")
+            raise InvalidInput(unknown_baseline(number))
 
     def _refuse_if_listed(self, row: ModelVersion) -> None:
         """Raise `InvalidInput` where the listed registration is open, without waiting for those who register others."""
