@@ -23,10 +23,11 @@ from app.blueprints import (
     webhooks,
 )
 from app.cli import register_commands
-from app.errors import TowerApi, register_errors
+from app.errors import register_errors
 from app.flask_app import ControlTower
 from app.gate import gate_command
 from app.hooks import Around, register_hooks
+from app.openapi import OPENAPI, DescribedApi
 from app.parsing import MOST_BODY_BYTES
 from app.prepared_lists import PreparedLists
 from app.services.host.marks import shared_marks
@@ -35,26 +36,7 @@ from app.wiring.agent import receivers
 from app.wiring.shared import AgentApi, rules_of
 from app.wiring.worker import build_worker
 from app.wiring.world import World, real_world
-from config import API_VERSION, Settings, load_settings
-
-_OPENAPI = {
-    "API_TITLE": "MLOps Control Tower",
-    "API_VERSION": API_VERSION,
-    "OPENAPI_VERSION": "3.0.3",
-    "API_SPEC_OPTIONS": {
-        "info": {
-            "description": "The mirror of an MLflow registry, and the monitoring of its model versions.\n\n"
-            "A request body is JSON of at most 1 MiB, plain or in gzip (`Content-Encoding: gzip`); "
-            "the limit holds after inflating as well."
-        }
-    },
-    "OPENAPI_URL_PREFIX": "/",
-    "OPENAPI_JSON_PATH": "openapi.json",
-    "OPENAPI_SWAGGER_UI_PATH": "/docs",
-    "OPENAPI_SWAGGER_UI_URL": "/static/vendor/swagger-ui/",
-    "OPENAPI_REDOC_PATH": "/redoc",
-    "OPENAPI_REDOC_URL": "/static/vendor/redoc/redoc.standalone.js",
-}
+from config import Settings, load_settings
 
 
 class OrJson(JSONProvider):
@@ -77,7 +59,7 @@ def create_app(
     keys = worker.tower.keys
     app = ControlTower(__name__)
     app.json = OrJson(app)
-    app.config.update(_OPENAPI, MAX_CONTENT_LENGTH=MOST_BODY_BYTES)
+    app.config.update(OPENAPI, MAX_CONTENT_LENGTH=MOST_BODY_BYTES)
     # A model's name may contain what looks like an empty path segment; and `/models/` is `/models`.
     app.url_map.merge_slashes = False
     app.url_map.strict_slashes = False
@@ -104,7 +86,7 @@ def create_app(
 
 def _register_api(app: Flask, settings: Settings) -> None:
     plugins = [] if settings.api_tokens_file else [WithoutKeys()]
-    api = TowerApi(app, spec_kwargs={"extra_plugins": plugins})
+    api = DescribedApi(app, spec_kwargs={"extra_plugins": plugins})
     api.spec.components.security_scheme(
         "bearer",
         {"type": "http", "scheme": "bearer", "description": "An access key, where the service has keys"},
