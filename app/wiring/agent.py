@@ -63,8 +63,8 @@ log = logging.getLogger(__name__)
 _TIDY_SECONDS = 60
 # How often the watches are followed without a mirror, which means that all of the registry is read.
 _WATCH_SECONDS = 60
-# Importing mlflow takes a core for two seconds. A host among several is to have what the others have before that, if
-# Redis answers within this time.
+# Importing mlflow takes a core for a second or more. A host among several is to have what the others have before
+# that, if Redis answers within this time.
 _WARM_AFTER_SECONDS = 5.0
 
 

@@ -19,6 +19,7 @@ from tests.servers import (
     HOST,
     ROOT,
     Tower,
+    agents,
     answers,
     clean_environment,
     free_port,
@@ -249,3 +250,10 @@ def test_no_header_of_a_client_behind_a_local_proxy_moves_the_service(
     page = shared_tower.get("/ui/", headers=told).text
     assert '"/ui/assets/' in page
     assert "evil.example" not in page
+
+
+def test_the_agent_loads_no_library_for_data(shared_tower: Tower) -> None:
+    (agent,) = agents(shared_tower)
+    loaded = Path(f"/proc/{agent}/maps").read_text()
+    assert "/msgspec/" in loaded
+    assert [name for name in ("numpy", "pandas", "pyarrow", "scipy") if f"/{name}/" in loaded] == []

@@ -1,6 +1,6 @@
 """The agent: the only process of a gunicorn that talks to MLflow, on behalf of all its workers.
 
-Importing mlflow takes seconds and 165 MB of memory, and reading a registry takes processor time. Neither happens in a
+Importing mlflow takes a second or more and 60 MB of memory, and reading a registry takes processor time. Neither happens in a
 process that answers requests.
 """
 

@@ -1,18 +1,16 @@
 """Creating the MLflow client with its address, credentials and limits, after the fork."""
 
 import base64
-import gc
 import importlib
 import logging
 import os
 import threading
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from app.domain.redact import without_userinfo
+from app.services.mlflow_gateway.importing import lean_import
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -76,8 +74,8 @@ class Connection:
         os.environ.update({key: value for key, value in self._credentials.items() if value})
         if self.workspace:
             os.environ["MLFLOW_WORKSPACE"] = self.workspace
-        with _no_collection():
-            from mlflow import MlflowClient  # noqa: PLC0415 - the import takes a second or more, and 165 MB
+        with lean_import():
+            from mlflow import MlflowClient  # noqa: PLC0415 - the import takes a second or more, and 60 MB
 
             if not self.is_http:
                 # Importing these takes half a second, which the first call would spend otherwise.
@@ -106,21 +104,6 @@ class Connection:
     def store(self) -> Any:
         """MLflow's tracking store behind the client, for reads that the client does not offer."""
         return self.client()._tracking_client.store
-
-
-@contextmanager
-def _no_collection() -> Iterator[None]:
-    """Run the block without the garbage collector.
-
-    While mlflow is imported, the collector takes a fifth of the time, and holds up all other threads for a tenth of a
-    second at a time. What was imported stays for good, so that the collector need not look at it later either.
-    """
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.freeze()
-        gc.enable()
 
 
 def _quiet() -> None:
