@@ -1,7 +1,7 @@
 """The agent: the only process of a gunicorn that talks to MLflow, on behalf of all its workers.
 
-Importing mlflow takes a second or more and 60 MB of memory, and reading a registry takes processor time. Neither happens in a
-process that answers requests.
+Importing mlflow takes a second or more and 60 MB of memory, and reading a registry takes processor time. Neither
+happens in a process that answers requests.
 """
 
 from app.services.agent.client import AgentLink, remote
