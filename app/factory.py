@@ -9,6 +9,7 @@ from flask_cors import CORS
 
 from app.access import WithoutKeys, everybody, guard, refuse_other_origins
 from app.blueprints import (
+    acts,
     cache,
     dashboard,
     debug,
@@ -91,7 +92,7 @@ def _register_api(app: Flask, settings: Settings) -> None:
         "bearer",
         {"type": "http", "scheme": "bearer", "description": "An access key, where the service has keys"},
     )
-    areas = [system, models, fleet, monitoring, watches, experiments, cache, dashboard, metrics]
+    areas = [system, models, fleet, monitoring, acts, watches, experiments, cache, dashboard, metrics]
     if settings.enable_debug_endpoints:
         areas.append(debug)
     if settings.mlflow_webhook_secret:

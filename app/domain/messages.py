@@ -15,6 +15,10 @@ REGISTRATIONS_DENIED = (
 )
 TOO_MANY_WRITES = "MLflow has more to write than it can at present. Try again later."
 OTHER_CONTENT = "This id was sent before with other observations. Send these with an id of their own."
+CHANGED_MEANWHILE = "The verdict has changed meanwhile. Look at it again."
+NOTHING_TO_ACKNOWLEDGE = "The verdict is healthy: there is nothing to acknowledge."
+NOT_ACKNOWLEDGED = "The verdict is not acknowledged"
+NOT_MUTED = "Nothing of this is muted"
 NOT_WATCHED = "This alias or stage is not being watched"
 ALREADY_WATCHED = "This alias or stage is already being watched"
 NOTHING_READ = "Nothing has been read from MLflow yet. Try again shortly."

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from app.domain.errors import TowerError
 from app.domain.held import News, Token
+from app.domain.monitoring.acts import Act, WantedAct
 from app.domain.monitoring.corrections import Ledger, Withdrawal
 from app.domain.monitoring.monitor_runs import MonitorState, Verdict
 from app.domain.monitoring.monitored import Monitored
@@ -231,6 +232,10 @@ class WritingGateway(Gateway, Protocol):
         """End a watch; returns the time of its end, in milliseconds."""
         ...
 
+    def note_act(self, act: Act, registration: Registration) -> None:
+        """Write what a person did, and what the registration became by that, to its monitor run."""
+        ...
+
     def write_verdict(self, run_id: str, verdicts: Sequence[Verdict], notified: Mapping[str, int]) -> None:
         """Write a change of verdict, the last of `verdicts`, and up to when receivers were notified.
 
@@ -448,6 +453,10 @@ class RegistrationWrites(Protocol):
 
         `since` and `until` in milliseconds, both inclusive. Raises `NotFound`.
         """
+        ...
+
+    def act(self, name: str, version: str, wanted: WantedAct, by: str) -> tuple[Registration, Act]:
+        """Note what a person does about a monitored version: see `acted` for what it raises. Raises `NotFound`."""
         ...
 
     def remove(self, name: str, version: str, removed_by: str) -> int:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from app.domain.monitoring.acts import acknowledgement_info, mutes_info
 from app.domain.monitoring.check_settings import Limits, settings_or_default
 from app.domain.monitoring.checks import Check, metric_figures
 from app.domain.monitoring.evidence import Series
@@ -153,6 +154,7 @@ def registration_info(registration: Registration, check: Check, model: TrackedMo
         "began_at": rfc3339(check.began),
         "reasons": list(check.reasons),
         "checked_at": rfc3339(check.checked_at) if check.checked_at else None,
+        **_acts_info(registration, check),
         "metric": _key_metric_info(key) if key else None,
         # The direction is not stored with the check: the settings may have changed since.
         "metrics": {
@@ -200,6 +202,17 @@ def standing_info(
         "registered_by": registration.registered_by if registration else None,
         "metric": _key_metric_info(key) if key else None,
         "findings": list(findings),
+        **_acts_info(registration, check),
+    }
+
+
+def _acts_info(registration: Registration | None, check: Check | None) -> Json:
+    """Who has acknowledged the verdict, and what is muted as of the last check, which sends what a mute held back."""
+    if registration is None or check is None:
+        return {"acknowledged": None, "mutes": []}
+    return {
+        "acknowledged": acknowledgement_info(registration, check.since),
+        "mutes": mutes_info(registration, check.checked_at),
     }
 
 

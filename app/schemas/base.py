@@ -54,7 +54,7 @@ def flag(description: str, example: bool, **options: Any) -> fields.Boolean:
     return fields.Boolean(metadata=doc(description, example), **options)
 
 
-def moment(description: str, example: str = "2023-12-01T10:00:00Z", **options: Any) -> fields.String:
+def moment(description: str, example: str | None = "2023-12-01T10:00:00Z", **options: Any) -> fields.String:
     """A time as RFC 3339 in UTC."""
     return fields.String(metadata=doc(description, example, format="date-time"), **options)
 

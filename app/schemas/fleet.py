@@ -8,6 +8,7 @@ from app.domain.findings import FINDINGS, OF_VERSIONS
 from app.domain.monitoring.verdicts import VERDICTS
 from app.domain.registry.query import SORTS, FleetQuery
 from app.domain.registry.stages import STAGES
+from app.schemas.acts import acknowledged_field, mutes_field
 from app.schemas.base import doc, moment, number, text
 from app.schemas.models import ListQuerySchema, ModelInfoSchema, query_parts
 from app.schemas.monitoring import KeyMetricSchema, began_field, reasons_field, verdict_field
@@ -73,6 +74,8 @@ class FleetRowSchema(ModelInfoSchema):
         required=True,
         metadata=doc("The kinds of findings that name this version, sorted", ["production_stale"]),
     )
+    acknowledged = acknowledged_field()
+    mutes = mutes_field()
 
 
 def _counts(names: tuple[str, ...], description: str, example: dict[str, int]) -> fields.Dict:

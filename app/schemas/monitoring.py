@@ -5,6 +5,7 @@ from typing import Any
 from marshmallow import Schema, ValidationError, fields, post_load, validate
 
 from app.domain.messages import INVALID_MODEL_TYPE
+from app.domain.monitoring.acts import ACTS
 from app.domain.monitoring.check_settings import (
     DEFAULT_BASELINE,
     DEFAULT_M,
@@ -23,6 +24,7 @@ from app.domain.monitoring.verdicts import VERDICTS
 from app.domain.registry.names import LONGEST_NAME, LONGEST_TAG
 from app.domain.registry.query import VERDICT_SORTS, FleetQuery, ListQuery
 from app.domain.registry.stages import MODEL_TYPES, STAGES
+from app.schemas.acts import acknowledged_field, mutes_field
 from app.schemas.base import (
     Owners,
     PageQuerySchema,
@@ -295,6 +297,8 @@ class MonitoredVersionSchema(Schema):
     began_at = began_field()
     reasons = reasons_field("Why, in words and figures, the worst first")
     checked_at = moment("When it was checked last", "2023-12-07T10:15:00Z", required=True, allow_none=True)
+    acknowledged = acknowledged_field()
+    mutes = mutes_field()
     metric = fields.Nested(
         KeyMetricSchema,
         required=True,
@@ -574,18 +578,33 @@ class HistoryQuerySchema(PageQuerySchema):
 
 
 class EventSchema(Schema):
-    """Something that happened to a registration."""
+    """Something that happened to a registration, or that somebody did about it."""
 
     at = moment("When", "2023-12-06T10:15:00Z", required=True)
     event = fields.String(
         required=True,
-        metadata=doc("What", "verdict", enum=["registered", "verdict", "removed"]),
+        metadata=doc("What", "verdict", enum=["registered", "verdict", *ACTS, "removed"]),
     )
     name = text("Registered model", "DNA_Analysis_Model", required=True)
     version = text("Version", "1", required=True)
     monitor_run_id = text("The run in MLflow that holds the registration", "b1946ac9", required=True)
     by = text("Who did it", "control-tower", required=True, allow_none=True)
-    verdict = verdict_field("The new verdict; null for other events", required=True, allow_none=True)
+    verdict = verdict_field(
+        "The new verdict, or the one that was acknowledged; null for other events", required=True, allow_none=True
+    )
     before = verdict_field("The verdict before; null for other events", "degraded", required=True, allow_none=True)
     began_at = began_field("When the data changed that led to the verdict; null if that is not known, or no rule fired")
     reasons = reasons_field("Why. The reasons of old changes of verdict are not kept")
+    note = text(
+        "What was written with an act, the text of a comment; null for other events",
+        None,
+        required=True,
+        allow_none=True,
+    )
+    metric = text(
+        "The metric that was muted, or no longer is; null for a whole version, and for other events",
+        None,
+        required=True,
+        allow_none=True,
+    )
+    until = moment("Until when it was muted; null for other events", None, required=True, allow_none=True)

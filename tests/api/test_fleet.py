@@ -13,7 +13,7 @@ from tests.api.test_verdicts import STEADY, daily
 from tests.fakes.memory_mlflow import MemoryGateway, MemoryWorld
 from tests.unit.series import START
 
-ADDED = {"verdict", "since", "began_at", "reasons", "registered_by", "metric", "findings"}
+ADDED = {"verdict", "since", "began_at", "reasons", "registered_by", "metric", "findings", "acknowledged", "mutes"}
 
 
 @pytest.fixture
@@ -70,6 +70,7 @@ def test_what_is_not_monitored_has_no_verdict_and_the_metric_of_its_source_run(f
             "baseline": None, "change": None, "worse": None, "recent": [],
         },
         "findings": [],
+        "acknowledged": None, "mutes": [],
     }  # fmt: skip
 
 

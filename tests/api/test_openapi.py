@@ -67,6 +67,9 @@ def test_every_body_that_is_sent_has_an_example_that_fits_its_schema(document: d
         "post /models/{model_name}/{model_version}/monitor",
         "patch /models/{model_name}/{model_version}/monitor",
         "post /models/{model_name}/{model_version}/monitor/preview",
+        "post /models/{model_name}/{model_version}/acknowledgement",
+        "post /models/{model_name}/{model_version}/mutes",
+        "post /models/{model_name}/{model_version}/comments",
         "post /observations",
         "post /models/{model_name}/{model_version}/observations",
         *(

@@ -16,13 +16,22 @@ from hypothesis import strategies as st
 from mlflow.exceptions import MlflowException
 
 from app.domain.errors import InvalidInput, MlflowMissing, MlflowOverloaded, MlflowRefused, NotFound
+from app.domain.monitoring.acts import COMMENTED, MUTED, PLACES, Act
 from app.domain.monitoring.corrections import Withdrawal
 from app.domain.monitoring.evidence import series_by_metric
 from app.domain.monitoring.monitor_runs import VERDICT_METRIC, MonitorState, Verdict
 from app.domain.monitoring.observations import Observation
 from app.domain.monitoring.sent_once import PAGES, sent_once
 from app.domain.monitoring.watches import ALIAS, STAGE, Watch
-from app.domain.registry.models import ModelReading, ModelVersion, Predecessor, RegisteredModel, Registration
+from app.domain.registry.models import (
+    Acknowledgement,
+    ModelReading,
+    ModelVersion,
+    Mute,
+    Predecessor,
+    RegisteredModel,
+    Registration,
+)
 from app.domain.registry.names import EVALUATES, is_metric_name
 from app.domain.registry.webhook import EVENTS
 from app.services.mlflow_gateway.gateway import MlflowGateway
@@ -480,6 +489,24 @@ def test_a_monitor_run_keeps_settings_verdicts_and_who_was_told(case: Case) -> N
     (state,) = [s for s in case.gateway.monitor_states() if s.registration.key == (name, 1)]
     assert state == MonitorState(replace(made, settings=settings), verdicts, {"slack": at, "mail": 7})
     assert [r.settings for r in case.gateway.find_registrations(name, 1)] == [settings]
+
+
+def test_a_monitor_run_keeps_what_people_did_and_the_last_hundred_of_it(case: Case) -> None:
+    name = case.name("it's 100%")
+    case.world.add_version(name)
+    made, at = case.register(name, 1), now_ms()
+    acts = [Act(number, at + number, COMMENTED, "ada", f"line\n{number} ü") for number in range(1, 5 + PLACES)]
+    for act in acts[-102:]:
+        case.gateway.note_act(act, made)
+    mutes = (Mute(None, at + 9, at, "ada", "a" * 1000), Mute("acc uracy/ü", at + 5, at, "b", removed=True))
+    changed = replace(made, acknowledgement=Acknowledgement(at, "ada", '"quoted"', 7), mutes=mutes)
+    last = Act(5 + PLACES, at + 999, MUTED, "b", "", "acc uracy/ü", at + 5)
+    case.gateway.note_act(last, changed)
+    (state,) = case.gateway.monitor_runs([made.monitor_run_id])
+    assert state == MonitorState(changed, acts=(*acts[-99:], last))
+    assert list(case.gateway.find_registrations(name, 1)) == [changed]
+    with pytest.raises(MlflowMissing):
+        case.gateway.note_act(last, replace(made, monitor_run_id="0" * 32))
 
 
 def test_the_history_has_open_and_ended_monitor_runs_and_says_who_ended_them(case: Case) -> None:

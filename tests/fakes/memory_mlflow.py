@@ -18,6 +18,16 @@ from app.domain.errors import (
     NotFound,
     TowerError,
 )
+from app.domain.monitoring.acts import (
+    PLACES,
+    Act,
+    acknowledgement_from,
+    acknowledgement_text,
+    act_text,
+    acts_from,
+    mutes_from,
+    mutes_text,
+)
 from app.domain.monitoring.corrections import LastPoint, Ledger, Withdrawal, counting
 from app.domain.monitoring.evidence import EVALUATION_RUN, LOGGED_MODEL, MONITOR_RUN, SOURCE_RUN
 from app.domain.monitoring.monitor_history import all_changes
@@ -84,6 +94,7 @@ class MemoryWorld:
         self.notified: dict[str, dict[str, int]] = {}
         self.orders: dict[str, int] = {}
         self.withdrawals: dict[str, list[Withdrawal]] = {}
+        self.acts: dict[str, dict[int, str]] = {}
         self.sent: dict[str, dict[int, str]] = {}
         self.model_points: dict[VersionKey, list[MetricPoint]] = {}
         self.ended: dict[str, tuple[str, str]] = {}
@@ -484,6 +495,15 @@ class MemoryGateway:
         self._called("change_settings")
         self.world.registrations[run_id] = replace(self._live(run_id), settings=settings)
 
+    def note_act(self, act: Act, registration: Registration) -> None:
+        self._called("note_act")
+        run_id = registration.monitor_run_id
+        live = self._live(run_id)
+        texts = acknowledgement_text(registration.acknowledgement), mutes_text(registration.mutes)
+        known = replace(live, acknowledgement=acknowledgement_from(texts[0]), mutes=mutes_from(texts[1]))
+        self.world.registrations[run_id] = known
+        self.world.acts.setdefault(run_id, {})[act.number % PLACES] = act_text(act)
+
     def write_verdict(self, run_id: str, verdicts: Sequence[Verdict], notified: Mapping[str, int]) -> None:
         self._called("write_verdict")
         self._live(run_id)
@@ -508,8 +528,9 @@ class MemoryGateway:
     def _state(self, one: Registration) -> MonitorState:
         run_id = one.monitor_run_id
         return MonitorState(
-            one, verdicts_from(*self.world.tagged.get(run_id, (None,))), self.world.notified.get(run_id, {})
-        )
+            one, verdicts_from(*self.world.tagged.get(run_id, (None,))), self.world.notified.get(run_id, {}),
+            acts=acts_from(self.world.acts.get(run_id, {}).values()),
+        )  # fmt: skip
 
     def open_registrations(self) -> Sequence[Registration] | None:
         self._called("open_registrations")

@@ -4,12 +4,13 @@ import hashlib
 import zlib
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
 
 from app.domain.exact import exact
+from app.domain.monitoring.acts import Act, act_row
 from app.domain.monitoring.monitor_runs import MonitorState, Verdict
 from app.domain.registry.models import Registration
 from app.domain.times import rfc3339
@@ -118,6 +119,7 @@ def run_history(state: MonitorState, *, whole: bool, revision: int) -> RunHistor
     registration = state.registration
     ended = None if state.ended_at is None else [_time(state.ended_at), state.ended_by, state.ended_reason]
     verdicts = [[_time(change.at), change.verdict, list(change.reasons), change.began] for change in state.verdicts]
+    acts = [act_row(replace(act, at=_time(act.at))) for act in state.acts]
     record = [
         registration.monitor_run_id,
         registration.name,
@@ -127,14 +129,16 @@ def run_history(state: MonitorState, *, whole: bool, revision: int) -> RunHistor
         ended,
         verdicts,
         whole,
+        acts,
     ]
     return from_record(orjson.dumps(record), revision)
 
 
 def from_record(record: bytes, revision: int) -> RunHistory:
     """The history of a run, from its JSON. Raises ValueError or TypeError if the JSON has another shape."""
-    run_id, name, version, registered_at, _, ended, verdicts, whole = orjson.loads(record)
-    times = array("q", [registered_at, *(change[0] for change in verdicts), *([ended[0]] if ended else [])])
+    run_id, name, version, registered_at, _, ended, verdicts, whole, acts = orjson.loads(record)
+    middle = (*(change[0] for change in verdicts), *(act[1] for act in acts))
+    times = array("q", [registered_at, *middle, *([ended[0]] if ended else [])])
     return RunHistory(
         str(run_id),
         str(name),
@@ -150,28 +154,36 @@ def from_record(record: bytes, revision: int) -> RunHistory:
 
 def state_of(run: RunHistory) -> MonitorState:
     """The state of a monitor run, as far as its history holds it."""
-    run_id, name, version, registered_at, by, ended, verdicts, _ = orjson.loads(run.record)
+    run_id, name, version, registered_at, by, ended, verdicts, _, acts = orjson.loads(run.record)
     ended_at, ended_by, reason = ended or (None, None, None)
     changes = tuple(Verdict(at, verdict, tuple(reasons), None, began) for at, verdict, reasons, began in verdicts)
     registration = Registration(name, version, "", by, registered_at, run_id, 0)
-    return MonitorState(registration, changes, {}, ended_at, ended_by, reason)
+    done = tuple(Act(*act) for act in acts)
+    return MonitorState(registration, changes, {}, ended_at, ended_by, reason, done)
 
 
 def merged(known: RunHistory | None, state: MonitorState, revision: int) -> RunHistory:
-    """The known history of a run, joined with its present tags: the changes of both, with the reasons in the tags."""
-    before = state_of(known).verdicts if known else ()
+    """The known history of a run, joined with its present tags: the changes of both, with the reasons in the tags.
+
+    The tags hold the last acts of people; earlier ones that are known stay.
+    """
+    earlier = state_of(known) if known else None
+    before = earlier.verdicts if earlier else ()
+    acts = {act.number: act for act in (*(earlier.acts if earlier else ()), *state.acts)}
     tagged = {(change.at, change.verdict) for change in state.verdicts}
     # The tag holds only the last changes. No change is missing if the newest known change is still among them.
     follows = not state.verdicts or bool(before and (before[-1].at, before[-1].verdict) in tagged)
     changes = all_changes(state.verdicts, ((change.at, change.verdict) for change in before))
     whole = known is not None and known.whole and follows
-    return run_history(_with(state, changes), whole=whole, revision=revision)
+    state = replace(state, verdicts=changes, acts=tuple(acts[number] for number in sorted(acts)))
+    return run_history(state, whole=whole, revision=revision)
 
 
 def completed(known: RunHistory, points: Iterable[tuple[int, str]], revision: int) -> RunHistory:
     """The history of a run with all changes (time, verdict) that MLflow holds."""
     state = state_of(known)
-    return run_history(_with(state, all_changes(state.verdicts, points)), whole=True, revision=revision)
+    state = replace(state, verdicts=all_changes(state.verdicts, points))
+    return run_history(state, whole=True, revision=revision)
 
 
 def all_changes(kept: Iterable[Verdict], others: Iterable[tuple[int, str]]) -> tuple[Verdict, ...]:
@@ -184,14 +196,17 @@ def all_changes(kept: Iterable[Verdict], others: Iterable[tuple[int, str]]) -> t
 
 
 def rank_of(run: RunHistory, number: int) -> int:
-    """The order of events at one time: registered (0), change of verdict (1), removed (2)."""
+    """The order of events at one time: registered (0), change of verdict or act of a person (1), removed (2)."""
     if number == 0:
         return 0
     return 2 if run.ended and number == len(run.times) - 1 else 1
 
 
 def event_at(state: MonitorState, number: int) -> dict[str, Any]:
-    """An event of a registration, as JSON: number 0 is its beginning, then come the changes of verdict and its end."""
+    """An event of a registration, as JSON.
+
+    Number 0 is its beginning, then come the changes of verdict, what people did about it, and its end.
+    """
     registration = state.registration
     event: dict[str, Any] = {
         "at": rfc3339(registration.registered_at),
@@ -201,9 +216,11 @@ def event_at(state: MonitorState, number: int) -> dict[str, Any]:
     verdict = before = None
     reasons: Sequence[str] = ()
     began = None
-    if number > len(state.verdicts):
+    if number > len(state.verdicts) + len(state.acts):
         event = {"at": rfc3339(state.ended_at), "event": "removed", "by": state.ended_by}
         reasons = [state.ended_reason] if state.ended_reason else []
+    elif number > len(state.verdicts):
+        return act_event(state.acts[number - len(state.verdicts) - 1], registration)
     elif number:
         change = state.verdicts[number - 1]
         event = {"at": rfc3339(change.at), "event": "verdict", "by": "control-tower"}
@@ -218,11 +235,29 @@ def event_at(state: MonitorState, number: int) -> dict[str, Any]:
         "before": before,
         "began_at": rfc3339(began),
         "reasons": list(reasons),
+        "note": None,
+        "metric": None,
+        "until": None,
     }
 
 
-def _with(state: MonitorState, changes: tuple[Verdict, ...]) -> MonitorState:
-    return MonitorState(state.registration, changes, state.notified, state.ended_at, state.ended_by, state.ended_reason)
+def act_event(act: Act, registration: Registration) -> dict[str, Any]:
+    """Something that a person did about a registration, as JSON."""
+    return {
+        "at": rfc3339(act.at),
+        "event": act.kind,
+        "by": act.by,
+        "name": registration.name,
+        "version": str(registration.version),
+        "monitor_run_id": registration.monitor_run_id,
+        "verdict": act.verdict,
+        "before": None,
+        "began_at": None,
+        "reasons": [],
+        "note": act.note,
+        "metric": act.metric,
+        "until": rfc3339(act.until),
+    }
 
 
 def _digest(runs: Mapping[str, RunHistory]) -> str:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import orjson
 
+from app.domain.monitoring.acts import Act, Standing
 from app.domain.monitoring.verdicts import DEGRADED, DRIFTING, HEALTHY, INSUFFICIENT, VersionVerdict
 from app.domain.registry.models import Registration
 from app.domain.registry.names import LONGEST_TAG
@@ -39,7 +40,7 @@ class MonitorState:
     """One monitor run: the last changes of verdict, the newest last, and up to when each receiver was notified of them.
 
     `notified` maps a receiver's id to a time in milliseconds. `ended_at`, `ended_by` and `ended_reason` are None while
-    the run is open.
+    the run is open. `acts` are the last things that people did about the version, the newest last.
     """
 
     registration: Registration
@@ -48,6 +49,7 @@ class MonitorState:
     ended_at: int | None = None
     ended_by: str | None = None
     ended_reason: str | None = None
+    acts: tuple[Act, ...] = ()
 
     @property
     def verdict(self) -> str:
@@ -57,6 +59,10 @@ class MonitorState:
     @property
     def since(self) -> int:
         return self.verdicts[-1].at if self.verdicts else self.registration.registered_at
+
+    @property
+    def standing(self) -> Standing:
+        return Standing(self.registration, self.verdict, self.since, self.acts)
 
     def before(self, place: int) -> str:
         """The verdict before `verdicts[place]`."""

@@ -8,7 +8,15 @@ from typing import Any
 import orjson
 
 from app.domain.registry.fleet import SEGMENTS, Edition, Fleet, Segment, segment
-from app.domain.registry.models import Experiment, ModelVersion, Predecessor, RegisteredModel, Registration
+from app.domain.registry.models import (
+    Acknowledgement,
+    Experiment,
+    ModelVersion,
+    Mute,
+    Predecessor,
+    RegisteredModel,
+    Registration,
+)
 from app.domain.registry.stages import StageRules
 
 Read = Callable[[str], Any]
@@ -124,8 +132,14 @@ def registrations_from(value: Any, source: str) -> tuple[list[Registration], boo
 
 
 def _registration_from(row: dict[str, Any]) -> Registration:
-    predecessors = tuple(Predecessor(**earlier) for earlier in row["predecessors"])
-    return Registration(**{**row, "watched_by": tuple(row["watched_by"]), "predecessors": predecessors})
+    known = row["acknowledgement"]
+    more = {
+        "watched_by": tuple(row["watched_by"]),
+        "predecessors": tuple(Predecessor(**earlier) for earlier in row["predecessors"]),
+        "acknowledgement": Acknowledgement(**known) if known else None,
+        "mutes": tuple(Mute(**mute) for mute in row["mutes"]),
+    }
+    return Registration(**{**row, **more})
 
 
 def _segment_key(number: int) -> str:

@@ -158,6 +158,31 @@ class Predecessor:
 
 
 @dataclass(frozen=True, slots=True)
+class Acknowledgement:
+    """Who has acknowledged a verdict, and when. `since` is when that verdict began; times in milliseconds."""
+
+    at: int
+    by: str
+    note: str
+    since: int
+
+
+@dataclass(frozen=True, slots=True)
+class Mute:
+    """No alerts are sent until a time: of the version, or for a change that a metric alone causes.
+
+    Times in milliseconds; `at` is when it was muted. `removed`: somebody ended it early, at `until`.
+    """
+
+    metric: str | None
+    until: int
+    at: int
+    by: str
+    note: str = ""
+    removed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Registration:
     """One model version registered for monitoring: an open monitor run in MLflow.
 
@@ -167,6 +192,9 @@ class Registration:
     `watched_by` names the watches that cover the version, and `watched_settings` are theirs in one. `own_settings` are
     those of the version itself; None if it is monitored only since a watch covers it. `predecessors` are the versions
     that the watch covered before, the last first.
+
+    `acknowledgement` is the last one, perhaps of an earlier verdict. `mutes` has one for each metric, and one for the
+    version (metric None), also some that have ended.
     """
 
     name: str
@@ -181,6 +209,8 @@ class Registration:
     watched_settings: Mapping[str, Any] = field(default_factory=dict)
     own_settings: Mapping[str, Any] | None = None
     predecessors: tuple[Predecessor, ...] = ()
+    acknowledgement: Acknowledgement | None = None
+    mutes: tuple[Mute, ...] = ()
 
     @property
     def key(self) -> VersionKey:

@@ -16,6 +16,7 @@ from app.domain.errors import (
     MlflowUnavailable,
     TowerError,
 )
+from app.domain.monitoring.acts import Act
 from app.domain.monitoring.corrections import Ledger, Withdrawal
 from app.domain.monitoring.evidence import CASES
 from app.domain.monitoring.monitor_history import all_changes
@@ -280,6 +281,9 @@ class MlflowGateway:
 
     def change_settings(self, run_id: str, settings: Mapping[str, Any]) -> None:
         self._monitor_runs.tag(run_id, rows.settings_tags(settings))
+
+    def note_act(self, act: Act, registration: Registration) -> None:
+        self._monitor_runs.tag(registration.monitor_run_id, rows.act_tags(act, registration))
 
     def write_verdict(self, run_id: str, verdicts: Sequence[Verdict], notified: Mapping[str, int]) -> None:
         newest = verdicts[-1]

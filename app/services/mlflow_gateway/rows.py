@@ -9,6 +9,16 @@ from typing import Any, TypeVar
 import orjson
 
 from app.domain.errors import MlflowUnavailable
+from app.domain.monitoring.acts import (
+    PLACES,
+    Act,
+    acknowledgement_from,
+    acknowledgement_text,
+    act_text,
+    acts_from,
+    mutes_from,
+    mutes_text,
+)
 from app.domain.monitoring.check_settings import settings_text
 from app.domain.monitoring.corrections import LastPoint, Ledger, Withdrawal, withdrawal_from, withdrawal_text
 from app.domain.monitoring.evidence import CASES
@@ -53,6 +63,7 @@ _SETTINGS, _VERDICTS, _EVIDENCE, _BEGAN, _NOTIFIED = (
 _SENT, _ORDER, _WITHDRAWN = _TAG + "sent.", _TAG + "order", _TAG + "withdrawn."
 WATCH, _WATCHED_BY, _WATCHED = _TAG + "watch", _TAG + "watched_by", _TAG + "watched_settings"
 _OWN, _BEFORE = _TAG + "own_settings", _TAG + "predecessors"
+_ACT, _ACKNOWLEDGED, _MUTES = _TAG + "act.", _TAG + "acknowledgement", _TAG + "mutes"
 
 
 def readable(convert: Callable[[Any], T], rows: Iterable[Any], what: str) -> tuple[list[T], int]:
@@ -215,6 +226,8 @@ def registration(row: Any) -> Registration:
         int(tags[_TAG + "version_created"]),
         _settings(tags.get(_SETTINGS)),
         *_coverage(tags),
+        acknowledgement_from(tags.get(_ACKNOWLEDGED)),
+        mutes_from(tags.get(_MUTES)),
     )
 
 
@@ -291,6 +304,7 @@ def monitor_state(row: Any) -> MonitorState:
         _time(row.info.end_time) if ended else None,
         _text(tags.get(_TAG + "ended_by", "")) or None if ended else None,
         _text(tags.get(_TAG + "ended_reason", "")) or None if ended else None,
+        acts_from(text for key, text in tags.items() if key.startswith(_ACT)),
     )
 
 
@@ -376,6 +390,15 @@ def withdrawals(tags: Mapping[str, str]) -> list[Withdrawal]:
 def withdrawal_tags(withdrawal: Withdrawal) -> dict[str, str]:
     """The tag of a monitor run for a withdrawal."""
     return {f"{_WITHDRAWN}{withdrawal.order}": withdrawal_text(withdrawal)}
+
+
+def act_tags(act: Act, registration: Registration) -> dict[str, str]:
+    """The tags of a monitor run for what a person did, and for what the registration became by that."""
+    return {
+        f"{_ACT}{act.number % PLACES}": act_text(act),
+        _ACKNOWLEDGED: acknowledgement_text(registration.acknowledgement),
+        _MUTES: mutes_text(registration.mutes),
+    }
 
 
 def end_tags(by: str, reason: str) -> dict[str, str]:

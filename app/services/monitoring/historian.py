@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
 from app.domain.errors import MlflowTooSlow, TowerError
+from app.domain.monitoring.acts import Act
 from app.domain.monitoring.monitor_history import MonitorHistory, completed, merged, run_history, state_of
 from app.domain.monitoring.monitor_runs import MonitorState, Verdict, began_text, verdicts_from, verdicts_text
 from app.domain.ports import Clock, Gateway
@@ -93,6 +94,11 @@ class Historian:
         # The verdicts as they will be read back from the run's tag.
         tagged = verdicts_from(verdicts_text(verdicts), began=began_text(verdicts))
         self._note(run_id, lambda state: state and MonitorState(state.registration, tagged))
+
+    def acted(self, act: Act, registration: Registration) -> None:
+        """Note what a person did, which was just written to MLflow."""
+        run_id = registration.monitor_run_id
+        self._note(run_id, lambda state: state and MonitorState(state.registration, state.verdicts, acts=(act,)))
 
     def ended(self, run_id: str, at: int, by: str, reason: str) -> None:
         """Note the end of a monitor run, which was just written to MLflow."""

@@ -29,6 +29,7 @@ from app.domain.messages import (
     still_watched,
     unknown_baseline,
 )
+from app.domain.monitoring.acts import Act, WantedAct, acted
 from app.domain.monitoring.alerts import VerdictChange
 from app.domain.monitoring.check_settings import check_settings, merged
 from app.domain.monitoring.corrections import Numbering, Withdrawal, numbered
@@ -58,7 +59,7 @@ Sendings = list[Member[Sending, Registration]]
 
 
 class MonitorRunWriter:
-    """Writes registrations, their settings, observations, verdicts and notification times, and ends monitor runs.
+    """Writes registrations, settings, observations, verdicts, notification times and acts; ends monitor runs.
 
     Only one process at a time changes the registrations of a version, under one of the locks `version-0` and so on.
     Each write to MLflow waits for a turn, and observations of a version that wait for one are written together. Every
@@ -157,6 +158,20 @@ class MonitorRunWriter:
             with self._turns.turn():
                 self._gateway.withdraw(registration.monitor_run_id, withdrawal)
         return registration, withdrawal
+
+    def act(self, name: str, version: str, wanted: WantedAct, by: str) -> tuple[Registration, Act]:
+        """Note what a person does about a monitored version. Raises `NotFound`, `InvalidInput` and `Conflict`."""
+        known = self._find(name, version)
+        with self._one_at_a_time(*known.key):
+            run_id = self._open_run_of(known).monitor_run_id
+            states = self._gateway.monitor_runs([run_id])
+            if not states:
+                raise NotFound(NOT_MONITORED)
+            act, registration = acted(states[0].standing, wanted, by, self._clock())
+            with self._turns.turn():
+                self._gateway.note_act(act, registration)
+            self._registrations.add(registration)
+        return registration, act
 
     def remove(self, name: str, version: str, removed_by: str) -> int:
         """End the monitor run and return the time of that, in milliseconds. Raises `NotFound` where none is open."""

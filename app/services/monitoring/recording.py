@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, cast
 
+from app.domain.monitoring.acts import Act
 from app.domain.monitoring.monitor_runs import MonitorState, Verdict
 from app.domain.ports import OwnGateway
 from app.domain.registry.models import Registration
@@ -31,6 +32,10 @@ class _Recording:
         ended_at = self._gateway.end_monitor_run(run_id, by, reason)
         self._historian.ended(run_id, ended_at, by, reason)
         return ended_at
+
+    def note_act(self, act: Act, registration: Registration) -> None:
+        self._gateway.note_act(act, registration)
+        self._historian.acted(act, registration)
 
     def write_verdict(self, run_id: str, verdicts: Sequence[Verdict], notified: Any) -> None:
         self._gateway.write_verdict(run_id, verdicts, notified)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from app.domain.monitoring.acts import UNMUTED, Act, WantedAct
 from app.domain.monitoring.corrections import Withdrawal
 from app.domain.monitoring.observations import Observation
 from app.domain.monitoring.sent_once import SentOnce
@@ -40,6 +41,14 @@ class RegistrationDesk:
         registration, withdrawal = self._writer.withdraw(name, version, metric, since, until, by)
         self._judged(registration)
         return withdrawal
+
+    def act(self, name: str, version: str, wanted: WantedAct, by: str) -> tuple[Registration, Act]:
+        registration, act = self._writer.act(name, version, wanted, by)
+        if wanted.kind == UNMUTED:
+            # The check sends the alert that has waited.
+            self._check_soon(*registration.key)
+        self._settle()
+        return registration, act
 
     def remove(self, name: str, version: str, removed_by: str) -> int:
         removed_at = self._writer.remove(name, version, removed_by)

@@ -6,6 +6,7 @@ from contextvars import copy_context
 from typing import Any
 
 from app.domain.errors import TowerError
+from app.domain.monitoring.acts import Act, WantedAct
 from app.domain.monitoring.corrections import Withdrawal
 from app.domain.monitoring.observations import Observation
 from app.domain.monitoring.sendings import Part
@@ -74,6 +75,11 @@ class RegistrationRequests:
         self, name: str, version: str, metric: str | None, since: int | None, until: int | None, by: str
     ) -> Withdrawal:
         return self._writes.withdraw(name, version, metric, since, until, by)
+
+    def act(self, name: str, version: str, wanted: WantedAct, by: str) -> tuple[Registration, Act]:
+        done = self._writes.act(name, version, wanted, by)
+        self._registrations.catch_up()
+        return done
 
     def remove(self, name: str, version: str, removed_by: str) -> int:
         removed_at = self._writes.remove(name, version, removed_by)
