@@ -27,7 +27,17 @@ _SHARED = ("ui/js/shell.js", "ui/js/api.js", "ui/js/dom.js", "vendor/morphdom/mo
 _LISTS = ("list", "verdict", "monitor")
 _MODULES = {
     "fleet": _LISTS,
-    "model": (*_LISTS, "history", "chart", "timeline", "model/versions", "model/charts", "model/comparison"),
+    "model": (
+        *_LISTS,
+        "history",
+        "chart",
+        "fired",
+        "timeline",
+        "model/versions",
+        "model/charts",
+        "model/comparison",
+        "model/csv",
+    ),
     "monitored": (*_LISTS, "history"),
     "experiments": ("list",),
     "findings": ("list", "monitor"),

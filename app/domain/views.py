@@ -8,6 +8,7 @@ from app.domain.monitoring.check_settings import Limits, settings_or_default
 from app.domain.monitoring.checks import Check, metric_figures
 from app.domain.monitoring.evidence import Series
 from app.domain.monitoring.key_metric import KeyMetric, key_metric
+from app.domain.monitoring.possible import possible_range
 from app.domain.monitoring.preview import PreviewDay
 from app.domain.monitoring.verdicts import INSUFFICIENT, VersionVerdict
 from app.domain.monitoring.watches import ALIAS, STAGE, Watch
@@ -108,6 +109,7 @@ def series_info(model: TrackedModel, judged: Judged, since: int) -> Json:
                 "direction": settings.direction_of(name),
                 "limits": _limits(settings.limits.get(name)),
                 "reach": base.reach if (base := verdict.metrics[name].baseline) else None,
+                "possible": _possible(metric),
                 "points": _points(metric.points, since, verdict.metrics[name].fired),
                 "reference": _points(metric.reference, since, {}),
             }
@@ -245,10 +247,17 @@ def _points(points: Sequence[MetricPoint], since: int, fired: Mapping[int, tuple
                     "source": point.source,
                     "run_id": point.run_id,
                     "n": point.n,
+                    "replaced": point.replaced,
                     "fired": list(rules),
                 }
             )
     return rows
+
+
+def _possible(series: Series) -> Json:
+    points = (*series.points, *series.reference)
+    low, high = possible_range(series.metric, (point.value for point in points))
+    return {"min": low, "max": high}
 
 
 def _limits(limits: Limits | None) -> Json | None:

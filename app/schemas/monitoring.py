@@ -466,6 +466,7 @@ _POINT = {
     "source": "monitor run",
     "run_id": "b1946ac9",
     "n": 500,
+    "replaced": 0,
     "fired": ["baseline"],
 }
 _RULES = ", ".join(f"`{rule.name}`" for rule in RULES if rule.fires_at_points)
@@ -482,10 +483,10 @@ class SeriesSchema(Schema):
         required=True,
         metadata=doc(
             "Per metric: `points`, the series that is judged, by time; `reference`, the points shown beside it; "
-            f"where each was logged (`source`: {_SOURCES}), the number of cases behind it (`n`) and the rules "
-            f"that `fired` there ({_RULES}); "
+            f"where each was logged (`source`: {_SOURCES}), the number of cases behind it (`n`), how many other values "
+            f"of the same time it `replaced`, and the rules that `fired` there ({_RULES}); "
             "`population`, `verdict`, `reasons`, `began_at`, `alarms`, `baseline` and its `reach` to either "
-            "side, `limits`, `direction`",
+            "side, `limits`, `possible` (the least and the most that the metric can be, by its name), `direction`",
             {
                 "accuracy": {
                     "verdict": "drifting",
@@ -494,6 +495,7 @@ class SeriesSchema(Schema):
                     "baseline": {"mean": 0.94, "std": 0.012, "n": 20},
                     "reach": 0.042,
                     "limits": {"min": 0.9, "max": None},
+                    "possible": {"min": 0.0, "max": 1.0},
                     "direction": "higher",
                     "last": 0.871,
                     "last_at": "2023-12-07T00:00:00Z",

@@ -122,7 +122,7 @@ def test_a_later_observation_of_the_same_time_replaces_the_earlier_one(monitored
     found = monitored.verdict("m")
     assert (found["verdict"], found["metrics"]["accuracy"]["points"]) == ("healthy", 24)
     shown = monitored.json(f"{series('m')}?days=3650")["metrics"]["accuracy"]["points"]
-    assert [point["value"] for point in shown[-3:]] == [0.94] * 3
+    assert [(point["value"], point["replaced"]) for point in shown[-4:]] == [(0.94, 0), *[(0.94, 2)] * 3]
 
 
 def test_observations_are_withdrawn_by_metric_and_time_and_count_again_when_they_are_sent_again(

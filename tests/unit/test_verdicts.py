@@ -15,6 +15,7 @@ from app.domain.monitoring.check_settings import CheckSettings, check_settings
 from app.domain.monitoring.checks import metric_figures
 from app.domain.monitoring.judging import decided_at, judge_metric, judge_registration, judge_version
 from app.domain.monitoring.key_metric import worst
+from app.domain.monitoring.possible import possible_range
 from app.domain.monitoring.verdicts import VersionVerdict
 from app.domain.registry.models import MetricPoint, Registration
 from app.domain.times import DAY_MS, rfc3339
@@ -520,3 +521,24 @@ def test_another_unit_does_not_change_which_points_are_out(values: list[float], 
     clear = all(abs(abs(value - base.mean) / base.std - edge) > 1e-3 for value in values[20:])
     if clear and abs(shift) <= scale * 1e3:
         assert [one is None for one in first] == [one is None for one in second] or base.std * scale < 1e-6
+
+
+@pytest.mark.parametrize(
+    ("metric", "values", "possible"),
+    [
+        ("accuracy", [0.9], (0.0, 1.0)),
+        ("val_F1Score", [0.9, None], (0.0, 1.0)),
+        ("accuracy", [93.2], (0.0, None)),
+        ("rmse", [4.0], (0.0, None)),
+        ("error_rate", [0.1], (0.0, None)),
+        ("loss", [-0.1], (None, None)),
+        ("neg_mean_squared_error", [-4.0], (None, 0.0)),
+        ("r2", [-3.0], (None, 1.0)),
+        ("mcc", [0.1], (-1.0, 1.0)),
+        ("clicks", [5.0], (None, None)),
+    ],
+)
+def test_what_a_metric_can_be_follows_from_its_name_unless_a_value_denies_it(
+    metric: str, values: list[float | None], possible: tuple[float | None, float | None]
+) -> None:
+    assert possible_range(metric, values) == possible

@@ -127,13 +127,14 @@ def numbered(values: Iterable[Observation], order: int) -> list[Observation]:
 
 
 def counting(points: Iterable[MetricPoint], withdrawals: Sequence[Withdrawal]) -> list[MetricPoint]:
-    """The points of a version that count: without those that were replaced or withdrawn.
+    """The points of a version that count, each with the number of those that it replaced: without the withdrawn ones.
 
     A point of the monitor run has its order as `step`; points of other runs were written before any withdrawal. Points
     of the source run are the version's own record: they are neither replaced nor withdrawn.
     """
     others: list[MetricPoint] = []
     observed: dict[tuple[str, str, int], MetricPoint] = {}
+    earlier: dict[tuple[str, str, int], list[float | None]] = {}
     for point in points:
         if point.source != MONITOR_RUN:
             if point.source == SOURCE_RUN or not _is_withdrawn(point, 0, withdrawals):
@@ -142,8 +143,12 @@ def counting(points: Iterable[MetricPoint], withdrawals: Sequence[Withdrawal]) -
         key = (point.run_id, point.metric, point.time)
         known = observed.get(key)
         # Where no order was noted, any rule will do that does not depend on the order of reading.
-        if known is None or _rank(point) > _rank(known):
-            observed[key] = point
+        observed[key] = point if known is None else max(known, point, key=_rank)
+        if known is not None:
+            earlier.setdefault(key, []).append(min(known, point, key=_rank).value)
+    for key, values in earlier.items():
+        kept = observed[key]
+        observed[key] = replace(kept, replaced=sum(value != kept.value for value in values))
     return others + [point for point in observed.values() if not _is_withdrawn(point, point.step, withdrawals)]
 
 

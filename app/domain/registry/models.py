@@ -97,7 +97,8 @@ class MetricPoint:
     """One logged value of one metric. `time` in milliseconds; `value` is None for NaN and infinity.
 
     `source` is where it was logged, one of the `SOURCES` of `domain/monitoring/evidence.py`. `step` orders points of
-    the same time. `n` is the number of cases behind the value, None if it is not known.
+    the same time. `n` is the number of cases behind the value, None if it is not known. `replaced` is how many other
+    values were written for the same time before, and count no more.
     """
 
     run_id: str
@@ -107,6 +108,7 @@ class MetricPoint:
     source: str = "source run"
     step: int = 0
     n: int | None = None
+    replaced: int = 0
 
 
 @dataclass(frozen=True, slots=True)

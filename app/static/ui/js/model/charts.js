@@ -1,11 +1,13 @@
 // A chart of each metric of the chosen versions, or a table of its points.
 
 import { get, path, query } from "../api.js";
-import { drawChart, isDrawable, summary } from "../chart.js";
+import { drawChart, isDrawable, secondsOf, summary } from "../chart.js";
 import { h, none, note, number, show, table } from "../dom.js";
+import { firedInWords } from "../fired.js";
 import { moreButton } from "../list.js";
-import { addressValues, filters, onAddress, part, setAddress } from "../shell.js";
+import { addressValues, announce, filters, onAddress, part, setAddress } from "../shell.js";
 import { VERDICTS, badge } from "../verdict.js";
+import { saveCsv } from "./csv.js";
 
 // Where the values of a line are from, by its population.
 const ORIGINS = { production: "production", training: "offline" };
@@ -25,6 +27,8 @@ const READ_AGAIN_MS = 120_000;
 // `offerVersions` draws the buttons that choose versions, and `draw` the charts.
 export function metricCharts(model) {
   const place = document.getElementById("charts");
+  const form = document.getElementById("choice");
+  const whole = document.getElementById("whole");
   const chips = document.getElementById("lines");
   let most = STEP;
   // What was read last: `key` identifies it, `at` is when, `total` how many metrics there are where not all were read.
@@ -58,13 +62,20 @@ export function metricCharts(model) {
       const series = await Promise.all(versions.map((version) => read(model, version, days, metrics, signal)));
       last = { key, at: Date.now(), series, total: metrics.length ? known.length : 0 };
     }
+    whole.hidden = !zoomed();
     drawMetrics(place, model, last, most, () => {
       most += STEP;
       draw();
     });
   }, { seconds: 30, of: () => query({ draw: addressValues().draw, days: addressValues().days }) });
 
-  filters(document.getElementById("choice"));
+  filters(form);
+  // Another period is shown as a whole.
+  form.elements.days.addEventListener("input", () => zoom(null));
+  whole.onclick = () => {
+    zoom(null);
+    form.elements.days.focus();
+  };
   onAddress(() => {
     offerVersions();
     draw();
@@ -128,6 +139,40 @@ function linesByMetric(series) {
   return lines;
 }
 
+const secondsFrom = (text) => Date.parse(text ?? "") / 1000;
+
+const isoOf = (seconds) => `${new Date(seconds * 1000).toISOString().slice(0, 19)}Z`;
+
+// The period that was zoomed to, in seconds; null where all is shown.
+function zoomed() {
+  const { from, to } = addressValues();
+  const span = [secondsFrom(from), secondsFrom(to)];
+  return span[0] < span[1] ? span : null;
+}
+
+function zoom(span) {
+  if (!span) {
+    setAddress({ from: "", to: "" });
+    return;
+  }
+  const [from, to] = span.map(isoOf);
+  if (from < to) setAddress({ from, to });
+}
+
+// The period of all charts: the one that was zoomed to, else from the first point to the last one.
+function spanOf(lines) {
+  const times = lines.flatMap(({ points }) => [points[0], points.at(-1)].map(secondsOf));
+  const [from, to] = [Math.min(...times), Math.max(...times)];
+  return zoomed() ?? (from < to ? [from, to] : [from - 1, to + 1]);
+}
+
+// The points of lines that the charts show.
+function inSpan(lines) {
+  const [from, to] = zoomed() ?? [-Infinity, Infinity];
+  const isShown = (point) => secondsOf(point) >= from && secondsOf(point) <= to;
+  return lines.map((line) => ({ ...line, points: line.points.filter(isShown) }));
+}
+
 function drawMetrics(place, model, { series, total }, most, showMore) {
   const lines = linesByMetric(series);
   const rank = (metric) => Math.min(...lines.get(metric).map((line) => VERDICTS.indexOf(line.verdict)));
@@ -140,37 +185,54 @@ function drawMetrics(place, model, { series, total }, most, showMore) {
   const count = total || drawable.length;
   show(place,
     !names.length && note("No metric was logged in this period."),
-    shown.some(isChart) && note("The band shows the baseline and the values in line with it. A dashed line is a limit. "
-      + "✕ marks a point where a rule fired. Times are in UTC."),
+    shown.some(isChart) && note("Band: in line with the baseline; darker: its mean ± one standard deviation; dotted "
+      + "edge: where the rule fires. Dashed red line: a limit. ✕: a rule fired; point at it for the reason. Drag to "
+      + "zoom, double-click to see all. Keys of a chart: arrows, + and −, Esc. Times are in UTC."),
     shown.map((metric) => figure(model, metric, lines.get(metric), isChart(metric))),
     single.length > 0
       && [h("h3", {}, "Metrics with fewer than 2 points"), pointTable(model.name, "Single values", single)],
     count > most && moreButton(`Show more of ${count} metrics`, showMore));
-  for (const metric of shown.filter(isChart)) {
-    drawChart(place.querySelector(`[data-metric="${CSS.escape(metric)}"]`), lines.get(metric));
+  const charts = shown.filter(isChart);
+  const view = { span: spanOf(charts.flatMap((metric) => lines.get(metric))), zoom, say: announce };
+  for (const metric of charts) {
+    drawChart(place.querySelector(`[data-metric="${CSS.escape(metric)}"]`), lines.get(metric), view);
   }
 }
 
 function figure(model, metric, lines, isChart) {
-  return h("figure", { class: "figure", "data-key": `${isChart ? "chart" : "table"} ${metric}` },
+  const isLarge = isChart && addressValues().large === metric;
+  return h("figure", { class: `figure ${isLarge ? "large" : ""}`, "data-key": `${isChart ? "chart" : "table"} ${metric}` },
     h("figcaption", {},
-      h("h3", {}, metric),
+      h("div", { class: "row" },
+        h("h3", {}, metric),
+        isChart && h("button", {
+          type: "button", class: "small-button", "aria-pressed": String(isLarge), "aria-label": `Enlarge ${metric}`,
+          onclick: () => setAddress({ large: isLarge ? "" : metric }),
+        }, isLarge ? "Shrink" : "Enlarge"),
+        h("button", {
+          type: "button", class: "small-button", "aria-label": `Save ${metric} as CSV`,
+          onclick: () => saveCsv(model.name, metric, inSpan(lines)),
+        }, "CSV")),
       h("ul", { class: "legend" }, lines.map((line, index) => legendItem(model, line, index)))),
     isChart
       ? [
-        // uPlot draws into these two.
+        // uPlot draws into the first, and the second shows what is under the pointer.
         h("div", {
-          class: "chart", "data-kept": true, "data-metric": metric, role: "img", "aria-label": summary(metric, lines),
+          class: "chart", "data-kept": true, "data-metric": metric, role: "img", tabindex: "0",
+          "aria-label": summary(metric, lines),
         }),
-        h("p", { class: "readout", "aria-hidden": "true", "data-kept": true }, " "),
+        h("div", { class: "readout", "aria-hidden": "true", "data-kept": true, hidden: true }),
       ]
-      : pointTable(model.name, metric, lines));
+      : pointTable(model.name, metric, inSpan(lines)));
 }
 
 function legendItem({ registrations }, line, index) {
   const ink = index % SWATCHES.length;
   const facts = [
-    line.baseline && `baseline ${number(line.baseline.mean)} ± ${number(line.baseline.std)}`,
+    line.baseline && [
+      h("span", { class: `band ink-line-${ink} stripes-${ink}`, "aria-hidden": "true" }),
+      ` baseline ${number(line.baseline.mean)} ± ${number(line.baseline.std)}`,
+    ],
     limits(line.limits),
     ORIGINS[line.population],
   ].filter(Boolean);
@@ -180,7 +242,7 @@ function legendItem({ registrations }, line, index) {
     badge(line.verdict),
     !registrations.has(line.version) && h("span", { class: "quiet" }, " if it were monitored"),
     ` ${number(line.last)}`,
-    h("span", { class: "quiet" }, facts.map((fact) => ` · ${fact}`)));
+    h("span", { class: "quiet" }, facts.map((fact) => [" · ", fact])));
 }
 
 function limits(values) {
@@ -194,11 +256,14 @@ function limits(values) {
 // The newest points of lines, as a table.
 function pointTable(name, title, lines) {
   const left = Math.max(...lines.map((line) => line.points.length)) - MOST_POINTS;
-  const rows = lines.flatMap(({ metric, version, points }) =>
-    points.slice(-MOST_POINTS).reverse().map((point, index) => ({
-      key: `${metric} ${version} ${index}`,
+  const rows = lines.flatMap((line) =>
+    line.points.slice(-MOST_POINTS).reverse().map((point, index) => ({
+      key: `${line.metric} ${line.version} ${index}`,
       cells: [
-        metric, `v${version}`, point.time, number(point.value), point.source, point.fired.join(", ") || none(),
+        line.metric, `v${line.version}`, point.time,
+        [number(point.value), point.replaced > 0 && h("span", { class: "quiet" }, " replaces an earlier value")],
+        point.source,
+        point.fired.length ? firedInWords(line, point).map((words) => h("div", {}, words)) : none(),
       ],
     })));
   const address = `${path.version(name, lines[0].version, "series")}${query({ metric: lines[0].metric })}`;
