@@ -3,6 +3,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 SOURCES := app bench config.py wsgi.py gunicorn.conf.py demo tests
 
+# Compiled modules are kept, whatever the environment says: tests start the service a hundred times, and each start would
+# compile it again, for most of a second.
+export PYTHONDONTWRITEBYTECODE :=
+
 .DEFAULT_GOAL := help
 .PHONY: help install run demo test test-long kinds screenshots bench lint format lock sbom clean
 

@@ -118,15 +118,23 @@ def mlflow_server(folder: Path, store: str | None = None, **more: str) -> Iterat
     """A real MLflow over a SQLite store or another one, with more in its environment; its address."""
     folder.mkdir(parents=True, exist_ok=True)
     port = free_port()
-    env = without_coverage(clean_environment(MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false", **more))
-    command = [
-        str(Path(sys.executable).parent / "mlflow"), "server", "--host", HOST, "--port", str(port), "--workers", "1",
-        "--backend-store-uri", store or f"sqlite:///{folder}/mlflow.db",
-        "--artifacts-destination", str(folder / "artifacts"),
-    ]  # fmt: skip
-    with process(command, folder / "mlflow.log", folder, env):
-        until(lambda: answers(f"http://{HOST}:{port}/health"), "MLflow")
-        yield f"http://{HOST}:{port}"
+    # As the command `mlflow server` sets and starts it, which itself takes as long again to load as the server.
+    env = clean_environment(
+        MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false",
+        _MLFLOW_SERVER_FILE_STORE=store or f"sqlite:///{folder}/mlflow.db",
+        _MLFLOW_SERVER_SERVE_ARTIFACTS="true",
+        _MLFLOW_SERVER_ARTIFACT_ROOT="mlflow-artifacts:/",
+        _MLFLOW_SERVER_ARTIFACT_DESTINATION=str(folder / "artifacts"),
+        **more,
+    )
+    command = [sys.executable, "-m", "uvicorn", "--host", HOST, "--port", str(port), "mlflow.server.fastapi_app:app"]
+    with process(command, folder / "mlflow.log", folder, without_coverage(env)):
+        url = f"http://{HOST}:{port}"
+        until(lambda: answers(f"{url}/health"), "MLflow")
+        # It makes the tables when they are first needed, and two requests at once would both make them.
+        experiments = f"{url}/api/2.0/mlflow/experiments/search?max_results=1"
+        requests.get(experiments, timeout=HANGS_AFTER_SECONDS).raise_for_status()
+        yield url
 
 
 def certify(folder: Path) -> None:
