@@ -17,6 +17,8 @@ Integers = NDArray[np.int64]
 FEWEST_ROWS = 30
 _BROAD = 8
 _ROWS_A_GROUP = 5
+_ROWS_A_CELL = 2
+_FEWEST_OF_A_GROUP = 3
 _RARE = 0.1
 _BY_CHANCE = np.sqrt(2 / np.pi)
 
@@ -51,7 +53,7 @@ def stacked(distances: Sequence[Distance]) -> Distance:
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """How the values that are there are distributed: over few groups of neighbouring cells, and over all cells."""
+    """How the values that are there are distributed: over eight groups of neighbouring cells, and within the groups."""
 
     broad: Distance
     narrow: Distance
@@ -70,73 +72,83 @@ class Share:
 
 
 def shape(reference: ColumnCounts, windows: Sequence[ColumnCounts]) -> Shape:
-    """The distance of distributions. Up to eight cells are few: then the narrow one has no p of its own."""
-    base = np.array(reference.cells, dtype=np.float64)
-    counts = np.array([window.cells for window in windows], dtype=np.float64)
-    middles = (np.cumsum(base) - base / 2) / max(base.sum(), 1)
-    rows = counts.sum(axis=1)
-    most = np.maximum(1, rows // _ROWS_A_GROUP)
-    narrow = _chi_square(*_grouped(base, counts, middles, np.minimum(len(base), most)))
-    moved, ratio = _moved(*_grouped(base, counts, middles, np.minimum(_BROAD, most))), _ratio(base, counts)
-    if len(base) <= _BROAD:
-        return Shape(narrow, replace(narrow, p=np.full(len(counts), np.nan)), moved, ratio)
-    broad = _chi_square(*_grouped(base, counts, middles, np.minimum(_BROAD, most)))
-    return Shape(broad, narrow, moved, ratio)
+    """The distance of distributions. Up to eight cells are groups themselves, so that nothing moves within them."""
+    cells = np.array([window.cells for window in windows], dtype=np.float64)
+    base = np.broadcast_to(np.array(reference.cells, dtype=np.float64), cells.shape)
+    places = _places(base[0], cells.sum(axis=1))
+    groups = _summed(base, places), _summed(cells, places)
+    narrow = _chi_square(base, cells, places)
+    has_enough = cells.sum(axis=1) >= _ROWS_A_CELL * cells.shape[1]
+    return Shape(
+        _chi_square(*groups, np.zeros_like(places)),
+        replace(narrow, p=np.where(has_enough, narrow.p, np.nan)),
+        _moved(*groups),
+        _ratio(base, cells),
+    )
 
 
 def share(reference: tuple[int, int], windows: Sequence[tuple[int, int]]) -> Share:
     """The distance of a share; each pair has the rows with the property and all rows."""
     base = np.array([[reference[0], reference[1] - reference[0]]] * len(windows), dtype=np.float64)
     counts = np.array([[some, rows - some] for some, rows in windows], dtype=np.float64)
-    distance = _chi_square(base, counts)
+    distance = _chi_square(base, counts, np.zeros(base.shape, dtype=np.int64))
     p = _p_of_share(base, counts)
     change = _shares(counts)[:, 0] - _shares(base)[:, 0]
     return Share(Distance(distance.statistic, distance.mean, distance.variance, distance.size, p), change)
 
 
-def _grouped(base: Floats, counts: Floats, middles: Floats, groups: Floats) -> tuple[Floats, Floats]:
-    """Neighbouring cells joined to groups of about equal mass in the reference: so many groups a window.
+def _places(base: Floats, rows: Floats) -> Integers:
+    """Which group each cell is in, a row a window: neighbours, of about equal mass in the reference.
 
-    As many groups as there are cells join none. Returns the counts of the reference and of the windows, a row a window.
+    Eight groups, and fewer in a window that has fewer than five rows a group.
     """
-    joins = (groups < len(base))[:, None]
-    of_groups = np.minimum((middles * groups[:, None]).astype(int), groups[:, None].astype(int) - 1)
-    places = np.where(joins, of_groups, np.arange(len(base)))
-    joined = np.zeros((2, *counts.shape))
-    rows = np.arange(len(counts))[:, None]
-    np.add.at(joined[0], (rows, places), np.broadcast_to(base, counts.shape))
-    np.add.at(joined[1], (rows, places), counts)
-    return joined[0], joined[1]
+    groups = np.clip(rows // _ROWS_A_GROUP, 1, _BROAD).astype(np.int64)[:, None]
+    middles = (np.cumsum(base) - base / 2) / max(base.sum(), 1)
+    joined = np.minimum((middles * groups).astype(np.int64), groups - 1)
+    return np.where(groups < len(base), joined, np.arange(len(base)))
 
 
-def _chi_square(base: Floats, counts: Floats) -> Distance:
-    """The statistic of two samples and its moments given the sums of both (Lewis, Saunders and Westcott 1984)."""
-    n, m = base.sum(axis=1), counts.sum(axis=1)
-    both, everything = base + counts, n + m
+def _summed(cells: Floats, places: Integers) -> Floats:
+    """The cells of each group together, at the place of the group; the other places are 0."""
+    sums = np.zeros(cells.shape)
+    np.add.at(sums, (np.arange(len(cells))[:, None], places), cells)
+    return sums
+
+
+def _chi_square(base: Floats, counts: Floats, places: Integers) -> Distance:
+    """The statistic of two samples within each group, summed up.
+
+    Its moments are exact given the sums of both samples and of both groups (Lewis, Saunders and Westcott 1984).
+    """
+    both, n, m = base + counts, _summed(base, places), _summed(counts, places)
+    everything, cells = n + m, _summed((both > 0).astype(np.float64), places)
+    can_differ = (n > 0) & (m > 0) & (everything > _FEWEST_OF_A_GROUP) & (cells > 1)
     with np.errstate(divide="ignore", invalid="ignore"):
-        parts = np.where(both > 0, (base * np.sqrt(m / n)[:, None] - counts * np.sqrt(n / m)[:, None]) ** 2 / both, 0)
-        statistic = parts.sum(axis=1)
-        cells = (both > 0).sum(axis=1)
-        mean = everything * (cells - 1) / (everything - 1)
+        odds = np.take_along_axis(np.where(can_differ, m / n, np.nan), places, axis=1)
+        statistic = np.nansum((base * np.sqrt(odds) - counts / np.sqrt(odds)) ** 2 / both, axis=1)
+        inverse_shares = np.take_along_axis(everything, places, axis=1) / both
+        of_cells = _terms(everything, cells, _summed(np.where(both > 0, inverse_shares, 0), places))
         of_sizes = _terms(everything, 2, everything / n + everything / m)
-        of_cells = _terms(everything, cells, np.where(both > 0, everything[:, None] / both, 0).sum(axis=1))
-        variance = (
+        variances = (
             2 * everything / (everything - 3) * (of_sizes[0] - of_sizes[1]) * (of_cells[0] - of_cells[1])
             + everything**2 / (everything - 1) * of_sizes[1] * of_cells[1]
         )
+        mean = np.where(can_differ, everything * (cells - 1) / (everything - 1), 0).sum(axis=1)
+        variance = np.where(can_differ, variances, 0).sum(axis=1)
         p = gammaincc(mean**2 / variance, statistic * mean / variance)
+    n, m = base.sum(axis=1), counts.sum(axis=1)
     is_large = (n >= FEWEST_ROWS) & (m >= FEWEST_ROWS)
-    can_differ = is_large & (cells > 1) & (variance > 0)
+    is_defined = is_large & (variance > 0)
     return Distance(
-        np.where(can_differ, statistic, 0),
-        np.where(can_differ, mean, 1),
-        np.where(can_differ, variance, 2),
-        np.where(is_large, n * m / np.maximum(everything, 1), 0),
-        np.where(can_differ, p, np.nan),
+        np.where(is_defined, statistic, 0),
+        np.where(is_defined, mean, 1),
+        np.where(is_defined, variance, 2),
+        np.where(is_large, n * m / np.maximum(n + m, 1), 0),
+        np.where(is_defined, p, np.nan),
     )
 
 
-def _terms(everything: Floats, groups: Integers | int, inverse_shares: Floats) -> tuple[Floats, Floats]:
+def _terms(everything: Floats, groups: Floats | int, inverse_shares: Floats) -> tuple[Floats, Floats]:
     return (
         (groups - 1) * (everything - groups) / (everything - 1),
         (inverse_shares - groups**2) / (everything - 2),
@@ -155,7 +167,7 @@ def _moved(base: Floats, counts: Floats) -> Floats:
 
 
 def _ratio(base: Floats, counts: Floats) -> Floats:
-    shares = base / max(base.sum(), 1)
+    shares = _shares(base)
     changes = np.abs(_shares(counts) - shares)
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.asarray(np.where(shares > 0, changes / shares, 0).max(axis=1))

@@ -1,11 +1,10 @@
 """Limits learnt from a model's own quiet windows: what a new window's distance may be, if it is quiet as well.
 
 Days differ, so the counts of a quiet window differ from the reference's by more than chance, and the more so the more
-rows there are. The statistic of a window is X² = mean + size · excess + noise, where the excess has a mean and a
-deviation that belong to the model. Both are estimated from the quiet windows by their moments. Each statistic is
-standardised by them, for its size: a cube root makes it nearly normal (Wilson and Hilferty 1931). The new window is
-held against a t prediction limit of the standardised ones. Windows are never taken to vary less than chance alone makes
-them.
+rows there are. The statistic of a window is X² = mean + size · excess + noise. The mean excess of the quiet windows is
+estimated; its deviation and skewness are those of a squared normal distance. Each statistic is standardised by that,
+for its size: a cube root makes it nearly normal (Wilson and Hilferty 1931). The new window is held against a t
+prediction limit of the standardised ones. Windows are never taken to vary less than chance alone makes them.
 """
 
 from dataclasses import dataclass
@@ -64,10 +63,7 @@ def _standardised(distance: Distance, known: NDArray[np.bool_]) -> Floats:
     sizes = np.where(known, size[..., :-1], 0)
     beyond = np.where(known, distance.statistic[..., :-1] - mean[..., :-1], 0)
     excess = np.maximum(0, beyond.sum(axis=-1) / np.maximum(sizes.sum(axis=-1), _TINY))[..., None]
-    by_chance = np.where(known, variance[..., :-1] + 4 * excess * sizes, 0)
-    squares = np.where(known, (beyond - excess * sizes) ** 2, 0)
-    spread = np.maximum(0, (squares - by_chance).sum(axis=-1) / np.maximum((sizes**2).sum(axis=-1), _TINY))[..., None]
-    of_days = spread * size**2
+    of_days = 2 * (excess * size) ** 2
     second = variance + 4 * excess * size + of_days
     third = 2 * variance**2 / mean + 24 * excess * size + 12 * of_days + of_days**1.5 * _SKEWNESS_OF_DAYS
     skewness = third / second**1.5
