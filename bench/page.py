@@ -32,7 +32,7 @@ def page(rounds: int, models: int) -> list[Line]:
     ):
         for number in range(-1, rounds):
             pair = (
-                _opened(browser, f"{here.url}/ui/", "#versions tbody tr"),
+                _opened(browser, f"{here.url}/ui/", "#models tbody tr"),
                 _opened(browser, f"{mlflow}/#/models", "a[href*='#/models/']"),
             )
             # The first of all makes what is kept for the others.

@@ -1,9 +1,15 @@
-"""The fleet: every version with its verdict, and the figures of all."""
+"""The fleet: every version with its verdict, every model with its key version, and the figures of all."""
 
 from app.domain.registry.query import FleetQuery
 from app.parsing import TowerBlueprint
 from app.replies import cached
-from app.schemas.fleet import FleetQuerySchema, FleetRowSchema, FleetSummarySchema
+from app.schemas.fleet import (
+    FleetModelSchema,
+    FleetModelsQuerySchema,
+    FleetQuerySchema,
+    FleetRowSchema,
+    FleetSummarySchema,
+)
 from app.services.answers.prepared import Answer
 from app.wiring.worker import tower
 
@@ -14,6 +20,12 @@ blp = TowerBlueprint("fleet", __name__, description="Every model version with it
 def fleet(query: FleetQuery) -> Answer:
     """Every model version with its verdict, the metric to look at first, and its findings."""
     return tower().catalogue.fleet(query)
+
+
+@cached(blp, "/fleet/models", FleetModelSchema(many=True), FleetModelsQuerySchema)
+def fleet_models(query: FleetQuery) -> Answer:
+    """Every registered model with the version to look at first, and how many of its versions match."""
+    return tower().catalogue.fleet_models(query)
 
 
 @cached(blp, "/fleet/summary", FleetSummarySchema)

@@ -7,7 +7,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from app.access import KEY_COOKIE, OPEN, requires, who
 from app.domain.errors import InvalidInput, NotFound, Unauthorized
-from app.domain.findings import OF_VERSIONS
+from app.domain.findings import FINDINGS, OF_VERSIONS
 from app.domain.monitoring.directions import DIRECTIONS
 from app.domain.monitoring.verdicts import INSUFFICIENT, VERDICTS, severity
 from app.domain.registry.stages import MODEL_TYPES, STAGES
@@ -43,7 +43,16 @@ _MODULES = {
     "findings": ("list", "monitor"),
 }
 
-_WORDS = {INSUFFICIENT: "no data"}
+# The words of other values are the values themselves.
+_WORDS = {
+    INSUFFICIENT: "no data",
+    "production_without_monitor": "in Production, not monitored",
+    "production_without_run": "in Production without a run",
+    "production_stale": "stale in Production",
+    "several_in_production": "several versions in Production",
+    "stage_alias_conflict": "stage and alias disagree",
+    "retired_with_monitor": "retired, still monitored",
+}
 
 
 def _labelled(values: Iterable[str]) -> list[tuple[str, str]]:
@@ -56,13 +65,14 @@ _CHOICES = {
     "verdict": _labelled(sorted(VERDICTS, key=severity, reverse=True)),
     "stage": _labelled(STAGES),
     "finding": _labelled(OF_VERSIONS),
+    "finding_of_any": _labelled(FINDINGS),
     "model_type": _labelled(MODEL_TYPES),
     "direction": _labelled(DIRECTIONS),
     "lifecycle_stage": _labelled(LIFECYCLE_CHOICES),
 }
 
 
-def _page(name: str, title: str, **data: str) -> Response:
+def _page(name: str, title: str, status: int = 200, similar: Iterable[str] = (), **data: str) -> Response:
     keys = tower().keys
     key = g.get("key")
     role = key.role if key else "" if keys else "admin"
@@ -78,10 +88,11 @@ def _page(name: str, title: str, **data: str) -> Response:
         mlflow_ui=(tower().mlflow_ui_url) if role else "",
         cached=tower().mirror.cached,
         data=data,
+        similar=similar,
         modules=(*_SHARED, *(f"ui/js/{module}.js" for module in _MODULES.get(name, ()))),
         choices=_CHOICES,
     )
-    response = make_response(shown)
+    response = make_response(shown, status)
     response.headers["Content-Security-Policy"] = CSP
     response.headers["Cache-Control"] = "no-store"
     return response
@@ -111,8 +122,9 @@ def fleet() -> Response:
 @blp.route("/ui/model/<string:name>")
 @requires("read")
 def model(name: str) -> Response:
-    """One registered model: versions, charts, comparison, history."""
-    return _page("model", name)
+    """One registered model: versions, charts, comparison, history. A 404 with similar names where there is none."""
+    similar = tower().catalogue.similar_if_unknown(name)
+    return _page("model", name) if similar is None else _page("unknown_model", name, 404, similar)
 
 
 @blp.route("/ui/monitored")

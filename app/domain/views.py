@@ -1,6 +1,7 @@
 """The JSON-shaped dictionaries in which clients see the domain's objects."""
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from app.domain.monitoring.acts import acknowledgement_info, mutes_info
@@ -8,9 +9,10 @@ from app.domain.monitoring.check_settings import Limits, settings_or_default
 from app.domain.monitoring.checks import Check, metric_figures
 from app.domain.monitoring.evidence import Series
 from app.domain.monitoring.key_metric import KeyMetric, key_metric
+from app.domain.monitoring.model_groups import ModelGroup
 from app.domain.monitoring.possible import possible_range
 from app.domain.monitoring.preview import PreviewDay
-from app.domain.monitoring.verdicts import INSUFFICIENT, VersionVerdict
+from app.domain.monitoring.verdicts import INSUFFICIENT, VERDICTS, VersionVerdict
 from app.domain.monitoring.watches import ALIAS, STAGE, Watch
 from app.domain.registry.models import Experiment, MetricPoint, Registration, Run, TrackedModel
 from app.domain.registry.query import effective_type
@@ -215,6 +217,18 @@ def _acts_info(registration: Registration | None, check: Check | None) -> Json:
     return {
         "acknowledged": acknowledgement_info(registration, check.since),
         "mutes": mutes_info(registration, check.checked_at),
+    }
+
+
+def group_info(group: ModelGroup, check_of: Callable[[TrackedModel], Check | None]) -> Json:
+    """The part of an entry of `/fleet/models` beside its key version."""
+    verdicts = Counter(check.verdict for version in group.versions if (check := check_of(version)))
+    return {
+        "name": group.name,
+        "versions": len(group.versions),
+        "verdicts": {verdict: verdicts[verdict] for verdict in VERDICTS},
+        "in_production": [str(version.row.version) for version in group.in_production],
+        "last_updated_timestamp": rfc3339(group.updated),
     }
 
 

@@ -5,6 +5,7 @@ from typing import Any
 from marshmallow import Schema, fields, post_load, validate
 
 from app.domain.findings import FINDINGS, OF_VERSIONS
+from app.domain.monitoring.model_groups import GROUP_SORTS
 from app.domain.monitoring.verdicts import VERDICTS
 from app.domain.registry.query import SORTS, FleetQuery
 from app.domain.registry.stages import STAGES
@@ -19,6 +20,7 @@ _SORTS = (*SORTS, "verdict")
 class FleetQuerySchema(ListQuerySchema):
     """Filters, order and page of the fleet: those of a list, and filters by verdict, monitoring and finding."""
 
+    model = text("The whole name of a registered model", "DNA_Analysis_Model")
     verdict = verdict_field("A verdict; versions that are not monitored have none")
     monitored = fields.Boolean(
         truthy={"true", "True"},
@@ -78,12 +80,46 @@ class FleetRowSchema(ModelInfoSchema):
     mutes = mutes_field()
 
 
+class FleetModelsQuerySchema(FleetQuerySchema):
+    """Filters, order and page of the registered models. A model matches if one of its versions does."""
+
+    sort = fields.String(
+        validate=validate.OneOf([*GROUP_SORTS, *(f"-{name}" for name in GROUP_SORTS)]),
+        metadata=doc(
+            "Order; `-` for descending. Without it models in Production come first, and the worst verdict among those. "
+            "`verdict` is that of the key version, `last_at` the time of its metric's last value. Models without a "
+            "value come last",
+            "verdict",
+        ),
+    )
+
+
 def _counts(names: tuple[str, ...], description: str, example: dict[str, int]) -> fields.Dict:
     return fields.Dict(
         keys=fields.String(validate=validate.OneOf(names)),
         values=fields.Integer(),
         required=True,
         metadata=doc(description, {**dict.fromkeys(names, 0), **example}),
+    )
+
+
+class FleetModelSchema(Schema):
+    """One registered model, with those of its versions that the query matches."""
+
+    name = text("Registered model", "DNA_Analysis_Model", required=True)
+    versions = number("How many of its versions match", 12, required=True)
+    verdicts = _counts(VERDICTS, "Those that are monitored, by verdict", {"healthy": 2, "drifting": 1})
+    in_production = fields.List(
+        fields.String(), required=True, metadata=doc("Those in Production, the highest first", ["3"])
+    )
+    last_updated_timestamp = moment("When the last of them changed", required=True, allow_none=True)
+    key_version = fields.Nested(
+        FleetRowSchema,
+        required=True,
+        metadata={
+            "description": "The version to look at first, as in `/fleet`: the worst that drifts or is degraded, else "
+            "the one in Production, else a monitored one, else the highest"
+        },
     )
 
 

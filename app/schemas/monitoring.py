@@ -554,7 +554,7 @@ class MonitoringQuerySchema(PageQuerySchema):
     stage = fields.String(validate=validate.OneOf(STAGES), metadata=doc("Effective stage", "Production"))
     owners = Owners()
     sort = fields.String(
-        validate=validate.OneOf(["name", *VERDICT_SORTS, *(f"-{sort}" for sort in VERDICT_SORTS)]),
+        validate=validate.OneOf([sign + sort for sort in ("name", *VERDICT_SORTS) for sign in ("", "-")]),
         metadata=doc(
             "Order: `name` (the default), `verdict` (the worst first, and among equal verdicts the newest change), "
             "`since`; `-` for descending",

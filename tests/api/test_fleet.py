@@ -108,6 +108,52 @@ def test_filters_combine_with_order_and_page(fleet: Service, query: str, expecte
     assert rows(fleet, query) == expected
 
 
+MODELS = "bad2:2 good1:1 new1:1 dry1:1"
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("", MODELS),
+        ("?sort=verdict", "bad2:2 new1:1 dry1:1 good1:1"),
+        ("?sort=-name", "new1:1 good1:1 dry1:1 bad2:2"),
+        ("?sort=-owner", "bad2:2 dry1:1 good1:1 new1:1"),
+        ("?sort=-last_at", "dry1:1 bad2:2 good1:1 new1:1"),
+        ("?monitored=false", "bad1:1"),
+        ("?model=bad", "bad2:2"),
+        ("?model=BAD", ""),
+        ("?name=d&page_size=1&page=2&sort=name", "dry1:1"),
+        ("?owner=ada", "bad2:2"),
+    ],
+)
+def test_a_model_is_a_row_with_the_version_to_look_at_first_and_how_many_match(
+    fleet: Service, query: str, expected: str
+) -> None:
+    rows = fleet.json(f"/fleet/models{query}")
+    assert " ".join(f"{row['name']}{row['key_version']['version']}:{row['versions']}" for row in rows) == expected
+
+
+def test_the_row_of_a_model_has_the_row_of_its_key_version_and_tells_what_the_others_are(fleet: Service) -> None:
+    row = fleet.json("/fleet/models?name=bad")[0]
+    assert row["key_version"] == one(fleet, "bad", 2)
+    assert (row["in_production"], row["verdicts"]["drifting"], row["verdicts"]["healthy"]) == (["2"], 1, 0)
+    versions = [one(fleet, "bad", 1), one(fleet, "bad", 2)]
+    assert row["last_updated_timestamp"] == max(version["last_updated_timestamp"] for version in versions)
+    told = json.loads(fleet.get("/fleet/models?page_size=1").headers["X-Pagination"])
+    assert (told["total"], told["versions"]) == (4, 5)
+
+
+def test_a_version_in_production_is_looked_at_before_one_that_lacks_data(service: Service, world: MemoryWorld) -> None:
+    for stage in ("Production", "Staging", "None"):
+        world.add_version("m", {"accuracy": 0.9}, stage=stage)
+    service.register("m", 2)
+
+    def first(query: str = "") -> object:
+        return service.json(f"/fleet/models{query}")[0]["key_version"]["version"]
+
+    assert (first(), first("?stage=none"), first("?stage=staging")) == ("1", "3", "2")
+
+
 def test_the_header_counts_what_the_query_matches(fleet: Service) -> None:
     told = json.loads(fleet.get("/fleet?monitored=true&sort=verdict&page_size=3").headers["X-Pagination"])
     assert told == {"total": 4, "total_pages": 2, "first_page": 1, "last_page": 2, "page": 1, "next_page": 2}
@@ -162,7 +208,7 @@ def test_nothing_needs_attention_only_where_everything_can_be_judged(service: Se
     assert attention() == {"message": "Nothing needs attention", "missing": []}
 
 
-@pytest.mark.parametrize("path", ["/fleet", "/fleet/summary", "/fleet?sort=verdict"])
+@pytest.mark.parametrize("path", ["/fleet", "/fleet/models", "/fleet/summary", "/fleet?sort=verdict"])
 def test_an_answer_is_known_by_its_etag_until_a_check_changes_a_verdict(fleet: Service, path: str) -> None:
     # What was registered last is judged too, so that after this only `good` changes.
     fleet.check()
@@ -206,7 +252,7 @@ def test_while_the_registrations_cannot_be_read_the_last_ones_are_shown_and_mark
 ) -> None:
     world.delete_experiment("control-tower")
     fleet.refresh()
-    for path in ("/fleet", "/fleet/summary", "/models/monitored"):
+    for path in ("/fleet", "/fleet/models", "/fleet/summary", "/models/monitored"):
         assert fleet.get(path).headers["X-Data-Stale"] == "true"
     assert rows(fleet, "?verdict=drifting") == "bad2"
     fleet.observe("good", metrics={"accuracy": 0.94})

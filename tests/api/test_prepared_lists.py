@@ -17,8 +17,8 @@ Start = Callable[..., Service]
 
 LISTS = (
     "/models", "/models/production", "/models/staging", "/models/all", "/models/monitored",
-    "/models/monitored/classifier", "/models/monitored/regressor", "/models/findings", "/fleet", "/fleet/summary",
-    "/monitoring", "/monitoring/history", "/experiments", "/dashboard/summary",
+    "/models/monitored/classifier", "/models/monitored/regressor", "/models/findings", "/fleet", "/fleet/models",
+    "/fleet/summary", "/monitoring", "/monitoring/history", "/experiments", "/dashboard/summary",
 )  # fmt: skip
 ODD_PATHS = (
     "/models?", "/models?page=1", "/models?page=x", "/fleet?&", "//models", "/models//", "/%6dodels", "/models%2Fall",

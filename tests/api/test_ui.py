@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from app.access import KEY_COOKIE
+from app.domain.errors import MlflowUnavailable
 from tests.api.service import Service
-from tests.fakes.memory_mlflow import MemoryWorld
+from tests.fakes.memory_mlflow import MemoryGateway, MemoryWorld
 
 PAGES = ["/ui/", "/ui/model/m", "/ui/monitored", "/ui/experiments", "/ui/findings", "/ui/system"]
 ELSEWHERE = ["https://evil.example", "//evil.example", "/\\evil.example", "javascript:alert(1)", ""]
@@ -44,7 +45,25 @@ def test_a_page_has_nothing_inline_and_its_policy_allows_nothing_else(shared: Se
     assert page.text.count("<script") == len(re.findall(r'<script [^>]*src="/ui/assets/[^"]+"></script>', page.text))
 
 
+def test_a_model_that_is_not_there_is_a_404_page_that_names_similar_ones(shared: Service) -> None:
+    page = shared.get("/ui/model/M")
+    assert page.status_code == 404
+    assert "There is no registered model" in page.text
+    assert 'href="/ui/model/m"' in page.text
+    assert "Similar names" not in shared.get("/ui/model/nobody").text
+
+
+def test_while_mlflow_is_away_the_page_of_a_model_that_is_not_known_is_there(
+    start: Callable[..., Service], gateway: MemoryGateway
+) -> None:
+    service = start()
+    service.json("/models/all")
+    gateway.failure = MlflowUnavailable("MLflow is away.")
+    assert service.get("/ui/model/new").status_code == 200
+
+
 def test_the_name_of_a_model_is_escaped_in_its_page(service: Service, world: MemoryWorld) -> None:
+    world.add_version("<script>alert(1)\"'")
     page = service.get("/ui/model/%3Cscript%3Ealert(1)%22%27")
     assert "<script>alert" not in page.text
     assert "&lt;script&gt;alert(1)&#34;&#39;" in page.text
@@ -81,7 +100,7 @@ def test_every_module_that_a_page_imports_is_told_to_the_browser_at_once(shared:
 @pytest.mark.parametrize(
     ("path", "api"),
     [
-        ("/ui/", "/fleet"),
+        ("/ui/", "/fleet/models"),
         ("/ui/monitored", "/monitoring"),
         ("/ui/experiments", "/experiments"),
         ("/ui/model/m", "/models/m/1/series"),

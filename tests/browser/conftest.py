@@ -50,6 +50,7 @@ def observe(running: Tower, name: str, values: list[float]) -> None:
 def world_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with mlflow_server(tmp_path_factory.mktemp("browser-mlflow")) as url:
         world = RealWorld(url)
+        world.add_model("digits", {"owner": "ada"})
         world.add_version("digits", {"accuracy": 0.99}, stage="Production")
         world.add_version("digits", {"accuracy": 0.95}, stage="Staging")
         world.set_alias("digits", "champion", 1)

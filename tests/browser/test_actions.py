@@ -159,7 +159,7 @@ def test_a_refresh_shows_its_progress_and_what_it_read(look: Look) -> None:
 def test_without_a_cache_there_is_nothing_to_refresh(look: Look, tmp_path: Path, world_url: str) -> None:
     with tower(tmp_path, world_url, workers=1, ENABLE_CACHE="false") as running:
         page = look(running.url).open("/ui/")
-        expect(page.locator("#versions")).to_contain_text("unwatched")
+        expect(page.locator("#models")).to_contain_text("unwatched")
         assert page.get_by_role("button", name="Refresh").count() == 0
 
 

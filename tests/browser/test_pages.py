@@ -63,8 +63,8 @@ def test_the_first_page_weighs_at_most_60_kb_on_the_wire_and_the_next_ones_bring
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_model_of_any_name_is_text_everywhere_and_its_page_is_there(look: Look, name: str) -> None:
     watch = look()
-    page = watch.open("/ui/?sort=-creation_timestamp")
-    links = page.locator("#versions tbody th a")
+    page = watch.open("/ui/?sort=-last_updated_timestamp")
+    links = page.locator("#models tbody th a")
     expect(links.first).to_be_visible()
     at = links.evaluate_all("(all) => all.map((one) => one.textContent)").index(name)
     links.nth(at).click()
@@ -98,15 +98,77 @@ def test_what_drifts_comes_first_with_its_reason(look: Look) -> None:
     expect(card).to_contain_text("digits v1")
     expect(card).to_contain_text("✕ drifting")
     expect(card).to_contain_text("accuracy fell to 0.700 on")
-    row = page.locator("#versions tr", has_text="digits").filter(has_text="champion")
+    row = page.locator("#models tr", has_text="digits").filter(has_text="champion")
     expect(row).to_contain_text("−0.240 worse")
+
+
+def test_a_model_unfolds_its_versions_with_the_keyboard_and_stays_so_over_polls_and_in_the_address(look: Look) -> None:
+    watch = look(clock=True)
+    page = watch.open("/ui/?name=digits")
+    rows, unfold = page.locator("#models tbody tr"), page.get_by_role("button", name="2 versions of digits")
+    expect(rows).to_have_count(1)
+    expect(unfold).to_have_attribute("aria-expanded", "false")
+    unfold.focus()
+    page.keyboard.press("Enter")
+    expect(rows).to_have_count(3)
+    expect(unfold).to_be_focused()
+    expect(rows.nth(1)).to_contain_text("challenger")
+    assert Axe().run(page).violations_count == 0
+    watch.passed()
+    expect(rows).to_have_count(3)
+    page.reload()
+    expect(unfold).to_have_attribute("aria-expanded", "true")
+    expect(rows).to_have_count(3)
+    page.locator("[name=stage]").select_option("Staging")
+    expect(page.locator("#models [role=status]")).to_have_text("1 model, 1 version with name digits, stage Staging")
+    page.locator("[name=stage]").select_option("")
+    unfold.click()
+    expect(rows).to_have_count(1)
+
+
+def test_the_heads_of_columns_sort_both_ways_and_the_address_says_how(look: Look) -> None:
+    page = look().open("/ui/?monitored=true")
+    names = page.locator("#models tbody th a")
+    head = page.get_by_role("columnheader", name="Last point")
+    expect(names).to_have_text(["digits", "steady"])
+    for sort, direction in (("-last_at", "descending"), ("last_at", "ascending")):
+        head.get_by_role("button").click()
+        expect(head).to_have_attribute("aria-sort", direction)
+        assert f"sort={sort}" in page.url
+    page.get_by_role("columnheader", name="Model").get_by_role("button").dblclick()
+    expect(names).to_have_text(["steady", "digits"])
+    page.reload()
+    expect(names).to_have_text(["steady", "digits"])
+    page.get_by_role("columnheader", name="Model").get_by_role("button").click()
+    expect(names).to_have_text(["digits", "steady"])
+    assert page.url.endswith("?monitored=true")
+
+
+def test_models_are_filtered_by_owner(look: Look) -> None:
+    page = look().open("/ui/")
+    page.get_by_role("textbox", name="Owner").fill("ada")
+    page.keyboard.press("Enter")
+    expect(page.locator("#models tbody tr")).to_have_count(1)
+    expect(page.locator("#models tbody tr")).to_contain_text("ada")
+    assert page.url.endswith("?owner=ada")
+
+
+def test_on_a_phone_a_monitored_version_is_a_short_row_that_opens(look: Look) -> None:
+    page = look(viewport=NARROW).open("/ui/monitored?name=digits")
+    row = page.locator("#list tbody tr")
+    box = row.bounding_box()
+    assert box
+    assert box["height"] < 120
+    expect(row.get_by_role("button", name="Settings of digits version 1")).to_be_hidden()
+    row.locator(".fold summary").click()
+    expect(row.get_by_role("button", name="Settings of digits version 1")).to_be_visible()
 
 
 def test_tiles_filter_and_combine_with_the_filters_in_the_address_and_the_back_button_takes_them_back(
     look: Look,
 ) -> None:
     page = look().open("/ui/")
-    rows, drifting = page.locator("#versions tbody tr"), page.locator(".tile.drifting")
+    rows, drifting = page.locator("#models tbody tr"), page.locator(".tile.drifting")
     everything = rows.count()
     expect(drifting).to_contain_text("1")
     drifting.click()
@@ -115,7 +177,7 @@ def test_tiles_filter_and_combine_with_the_filters_in_the_address_and_the_back_b
     expect(drifting).to_have_attribute("aria-pressed", "true")
     expect(page.locator("[name=verdict]")).to_have_value("drifting")
     page.locator("[name=stage]").select_option("Staging")
-    expect(page.locator("#versions")).to_contain_text("Nothing matches the filters.")
+    expect(page.locator("#models")).to_contain_text("Nothing matches the filters.")
     page.go_back()
     expect(rows).to_have_count(1)
     page.go_back()
@@ -139,17 +201,17 @@ def test_a_filter_that_the_api_refuses_says_so_and_shows_no_rows_of_other_filter
     page.locator("[name=tag]").fill("no colon")
     page.keyboard.press("Enter")
     expect(page.locator("section > .error, section div > .error")).to_contain_text("tag")
-    expect(page.locator("#versions tbody tr")).to_have_count(0)
+    expect(page.locator("#models tbody tr")).to_have_count(0)
     page.get_by_role("button", name="Clear").click()
-    expect(page.locator("#versions tbody tr").first).to_be_visible()
+    expect(page.locator("#models tbody tr").first).to_be_visible()
     expect(page.locator(".error")).to_have_count(0)
 
 
 def test_a_page_past_the_end_leads_back(look: Look) -> None:
     page = look().open("/ui/?page=99")
-    expect(page.locator("#versions")).to_contain_text("no such page")
+    expect(page.locator("#models")).to_contain_text("no such page")
     page.get_by_role("button", name="Previous").click()
-    expect(page.locator("#versions tbody tr").first).to_be_visible()
+    expect(page.locator("#models tbody tr").first).to_be_visible()
 
 
 def test_what_is_drawn_and_compared_stands_in_the_address(look: Look) -> None:
@@ -258,8 +320,14 @@ def test_numbers_too_large_to_draw_are_told_as_a_table(look: Look, served: Tower
 
 
 def test_an_unknown_model_and_an_unknown_experiment_say_so(look: Look) -> None:
-    page = look().open("/ui/model/nobody")
-    expect(page.locator(".error").first).to_contain_text("Model not found in MLflow")
+    watch = look()
+    answer = watch.page.goto(f"{watch.base}/ui/model/digts")
+    assert answer
+    assert answer.status == 404
+    expect(watch.page.locator("h1")).to_have_text("There is no registered model digts")
+    assert Axe().run(watch.page).violations_count == 0
+    watch.page.get_by_role("link", name="digits").click()
+    expect(watch.page.locator("#versions")).to_contain_text("champion")
     page = look().open("/ui/experiments?experiment=777")
     expect(page.locator("#runs-section .error")).to_contain_text("Experiment not found")
 
@@ -278,7 +346,7 @@ def test_a_poll_takes_neither_focus_nor_selection_nor_what_was_opened_away(look:
     expect(page.locator("#versions details").first).to_have_attribute("open", "")
     assert page.evaluate("(one) => one.isConnected", canvas)
     watch.open("/ui/")
-    link = page.locator("#versions tbody a").first
+    link = page.locator("#models tbody a").first
     link.focus()
     with page.expect_response(lambda answer: "/fleet?" in answer.url) as poll:
         watch.passed()
@@ -337,7 +405,7 @@ def test_with_mlflow_down_the_data_stays_with_a_banner_that_tells_its_age(
         expect(page.locator("#banner")).to_contain_text(
             "MLflow does not answer. This page shows data that was refreshed"
         )
-        expect(page.locator("#versions")).to_contain_text("unwatched")
+        expect(page.locator("#models")).to_contain_text("unwatched")
         page.goto(f"{running.url}/ui/model/digits")
         expect(page.locator("#versions")).to_contain_text("champion")
         expect(page.locator("#history")).to_contain_text("no data → ")
@@ -352,7 +420,7 @@ def test_with_mlflow_down_the_data_stays_with_a_banner_that_tells_its_age(
 def test_an_empty_registry_says_so(look: Look, tmp_path: Path) -> None:
     with tower(tmp_path / "tower", f"sqlite:///{tmp_path}/mlflow.db", workers=1) as running:
         watch = look(running.url)
-        expect(watch.open("/ui/").locator("#versions")).to_contain_text("There is no model version in MLflow yet.")
+        expect(watch.open("/ui/").locator("#models")).to_contain_text("There is no model version in MLflow yet.")
         expect(watch.page.locator("#attention")).to_contain_text("Nothing is monitored yet")
         expect(watch.open("/ui/monitored").locator("#list")).to_contain_text("Nothing is monitored yet.")
         expect(watch.open("/ui/findings").locator("#list")).to_contain_text("No problems were found.")
@@ -364,7 +432,7 @@ def test_without_mlflow_from_the_start_sample_data_says_what_it_is(look: Look, t
     with tower(tmp_path, nowhere, workers=1, ready=False, **sample) as running:
         until(lambda: running.get("/models").headers.get("X-Data-Source") == "mock")
         page = look(running.url).open("/ui/")
-        expect(page.locator("#versions")).to_contain_text("This is sample data")
+        expect(page.locator("#models")).to_contain_text("This is sample data")
         expect(page.locator("#banner")).to_contain_text("MLflow does not answer")
         expect(page.locator("#attention")).to_contain_text("This is sample data")
         assert page.get_by_role("button", name=re.compile("^Monitor ")).count() == 0

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.domain.registry.models import VersionKey
-from app.domain.registry.names import is_experiment_id, registration_key, version_number
+from app.domain.registry.names import is_experiment_id, registration_key, similar_names, version_number
 
 
 @given(st.integers(1, 999_999_999))
@@ -39,3 +39,10 @@ def test_a_key_can_be_written_into_a_filter_whatever_the_name_holds(name: str, v
     key = registration_key(name, version)
     assert len(key) == 64
     assert set(key) <= set("0123456789abcdef")
+
+
+def test_names_that_share_runs_of_three_characters_are_similar_the_nearest_first() -> None:
+    known = ["digits", "Digits-v2", "wine", "", "dig", "x" * 300]
+    assert similar_names("digts", known) == ["digits", "dig"]
+    assert similar_names("DIGITS", known)[:2] == ["digits", "Digits-v2"]
+    assert similar_names("..", known) == similar_names("模型", known) == []

@@ -1,6 +1,7 @@
 """Indexes of verdicts: they find and order what looking at every version would."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -25,6 +26,7 @@ _sorts = st.sampled_from([None, "name", "-name", "verdict", "-verdict", "since",
 _queries = st.builds(
     FleetQuery,
     name=st.none() | st.sampled_from(["a", "zz"]),
+    model=st.none() | st.sampled_from(["a", "zz"]),
     stage=st.none() | st.sampled_from(["None", "Production"]),
     verdict=st.none() | st.sampled_from(VERDICTS),
     monitored=st.none() | st.booleans(),
@@ -69,13 +71,17 @@ def test_an_index_finds_what_looking_at_every_version_finds(
         expected = [
             model
             for model in rows
-            if query.verdict in (None, told(model)[0])
+            if query.model in (None, model.row.name)
+            and query.verdict in (None, told(model)[0])
             and query.monitored in (None, model.key in checks)
             and (query.finding is None or query.finding in kinds.get(model.key, ()))
         ]
         if not plain:
             expected.sort(key=lambda model: place(model, query.sort))
         assert list(index.find(query)) == expected
+        groups = index.groups(replace(query, sort=None))
+        assert sorted(model.key for group in groups for model in group.versions) == sorted(m.key for m in expected)
+        assert len({group.name for group in groups}) == len(groups)
 
 
 def test_the_worst_comes_first_then_the_newest_change_then_the_name_and_what_is_not_monitored_last() -> None:

@@ -2,8 +2,10 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
+from itertools import groupby
 
 from app.domain.monitoring.checks import Check, last_check
+from app.domain.monitoring.model_groups import ModelGroup, in_order
 from app.domain.monitoring.verdicts import DEGRADED, DRIFTING, HEALTHY, INSUFFICIENT
 from app.domain.registry.index import Index, Orders, Places, Registrations, common, grouped
 from app.domain.registry.models import TrackedModel, VersionKey
@@ -37,15 +39,42 @@ class VerdictIndex:
 
     def find(self, query: FleetQuery) -> Sequence[TrackedModel]:
         """The versions that a query matches, in its order."""
+        return [self._models[place] for place in self._arranged(self._matching(query), query.sort)]
+
+    def groups(self, query: FleetQuery) -> list[ModelGroup]:
+        """The registered models of which a query matches versions, in its order."""
+        by_name = groupby(self._matching(query), key=lambda place: self._models[place].row.name)
+        return in_order([self._group(list(places)) for _, places in by_name], query.sort)
+
+    def _group(self, places: Places) -> ModelGroup:
+        key = min(places, key=self._precedence.__getitem__)
+        check, version = self._checks[key], self._models[key]
+        return ModelGroup([self._models[place] for place in places], version, check, _KEYS["verdict"](check))
+
+    @cached_property
+    def _precedence(self) -> list[tuple[int, bool, int]]:
+        """For each place what sorts the versions of a model: the lowest is the version to look at first.
+
+        A version that drifts or is degraded, else a version in Production, else a monitored one. Among equals the
+        highest version wins, since its place is the lowest.
+        """
+        return [
+            (min(_rank(check), _RANKS[INSUFFICIENT]), model.stage != "Production", _rank(check))
+            for model, check in zip(self._models, self._checks, strict=True)
+        ]
+
+    def _matching(self, query: FleetQuery) -> Places:
+        """The places of the versions that a query matches, by name, then version, highest first."""
         matches = [self._index.places(query)]
+        if query.model is not None:
+            matches.append(self._index.of_model(query.model))
         if query.verdict is not None:
             matches.append(self._by_verdict.get(query.verdict, ()))
         if query.monitored is not None:
             matches.append(self._by_monitored.get(query.monitored, ()))
         if query.finding is not None:
             matches.append(self._by_finding.get(query.finding, ()))
-        places = common(matches, len(self._models))
-        return [self._models[place] for place in self._arranged(places, query.sort)]
+        return common(matches, len(self._models))
 
     def check(self, model: TrackedModel) -> Check | None:
         """The last check of a version; None if it is not monitored."""

@@ -64,6 +64,10 @@ class Index:
         """The places of the versions that are registered for monitoring, of all or of one model type."""
         return self._by_registration.get(model_type, ())
 
+    def of_model(self, name: str) -> Places:
+        """The places of the versions of a registered model."""
+        return self._by_name.get(name, ())
+
     def places(self, query: ListQuery, among: Places | None = None) -> Places:
         """The places of the versions that a query matches, by name, then version, highest first."""
         matches: list[Places] = [] if among is None else [among]
@@ -100,12 +104,16 @@ class Index:
         return sorted(range(len(values)), key=values.__getitem__, reverse=sort.startswith("-"))
 
     @cached_property
-    def _names(self) -> list[tuple[str, range]]:
-        names, at = [], 0
+    def _by_name(self) -> dict[str, range]:
+        by_name, at = {}, 0
         for name, versions in self._fleet.by_name.items():
-            names.append((name.casefold(), range(at, at + len(versions))))
+            by_name[name] = range(at, at + len(versions))
             at += len(versions)
-        return names
+        return by_name
+
+    @cached_property
+    def _names(self) -> list[tuple[str, range]]:
+        return [(name.casefold(), places) for name, places in self._by_name.items()]
 
     @cached_property
     def _by_stage(self) -> dict[str, list[int]]:

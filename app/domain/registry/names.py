@@ -3,6 +3,7 @@
 import hashlib
 import posixpath
 import re
+from collections.abc import Iterable
 
 _VERSION = re.compile(r"[1-9][0-9]{0,8}\Z", re.ASCII)
 _EXPERIMENT_ID = re.compile(r"[0-9]{1,18}\Z", re.ASCII)
@@ -14,6 +15,9 @@ LONGEST_TAG = 8000
 _METRIC = re.compile(rf"[/\w.\- :]{{1,{LONGEST_NAME}}}\Z")
 
 EVALUATES = "control_tower.evaluates"
+
+# How much of two names has to be alike, and how many such names are offered.
+_LEAST_ALIKE, _MOST_ALIKE = 0.25, 5
 
 
 def version_number(text: str) -> int | None:
@@ -34,3 +38,21 @@ def registration_key(name: str, version: int) -> str:
 def is_metric_name(text: str) -> bool:
     """Whether MLflow accepts this as the name of a metric: a normalised path that does not leave its folder."""
     return bool(_METRIC.match(text)) and posixpath.normpath(text) == text != "." and not text.startswith(("..", "/"))
+
+
+def similar_names(name: str, known: Iterable[str]) -> list[str]:
+    """The known names that are most like a name, the nearest first: those that share runs of three characters."""
+    wanted = _runs(name)
+    shares = ((_share(wanted, _runs(other)), other) for other in known)
+    nearest = sorted((-share, other) for share, other in shares if share >= _LEAST_ALIKE)
+    return [other for _, other in nearest[:_MOST_ALIKE]]
+
+
+def _runs(name: str) -> set[str]:
+    text = f" {name.casefold()} "
+    return {text[at : at + 3] for at in range(len(text) - 2)}
+
+
+def _share(some: set[str], others: set[str]) -> float:
+    shared = len(some & others)
+    return shared / (len(some) + len(others) - shared) if shared else 0.0

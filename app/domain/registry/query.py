@@ -30,8 +30,12 @@ class ListQuery:
 
 @dataclass(frozen=True, slots=True)
 class FleetQuery(ListQuery):
-    """A query that also filters by verdict and finding. `verdict` is one of `VERDICTS`, `finding` a kind of finding."""
+    """A query that also filters by verdict and finding. `verdict` is one of `VERDICTS`, `finding` a kind of finding.
 
+    `model` is the whole name of a registered model.
+    """
+
+    model: str | None = None
     verdict: str | None = None
     monitored: bool | None = None
     finding: str | None = None

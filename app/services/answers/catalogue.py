@@ -7,17 +7,19 @@ from typing import Any
 
 import orjson
 
-from app.domain.errors import TowerError
+from app.domain.errors import NotFound, TowerError
 from app.domain.findings import FINDINGS, FindingsQuery, finding_info, matching
 from app.domain.monitoring.attention import attention
+from app.domain.monitoring.model_groups import ModelGroup
 from app.domain.monitoring.verdicts import VERDICTS
 from app.domain.ports import Clock
 from app.domain.registry.fleet import Fleet
 from app.domain.registry.models import TrackedModel
+from app.domain.registry.names import similar_names
 from app.domain.registry.query import EVERYTHING, FleetQuery, ListQuery, page_of, pagination
 from app.domain.registry.stages import STAGES
 from app.domain.times import age_ms, rfc3339
-from app.domain.views import experiment_info, model_info, version_info
+from app.domain.views import experiment_info, group_info, model_info, version_info
 from app.services.answers.generations import CheckedGeneration, Generation, Generations, Made
 from app.services.answers.prepared import Answer, Prepared
 from app.services.mirror.model_tracker import ModelTracker
@@ -70,12 +72,25 @@ class Catalogue:
         """Every version with its verdict, its key metric and its findings."""
         now = self._generations.checked()
 
-        def make(of: Generation) -> Made:
+        def make(_: Generation) -> Made:
             models = now.index.find(query)
             page = page_of(query, len(models), self._options.most)
-            return _list_of(_with(of.row(model), now.standing(model)) for model in models[page.rows]), pagination(page)
+            return _list_of(_fleet_row(now, model) for model in models[page.rows]), pagination(page)
 
         return self._of_checks(now, now.page(("fleet", query), make))
+
+    def fleet_models(self, query: FleetQuery) -> Answer:
+        """Every registered model of which versions match, with the version to look at first."""
+        now = self._generations.checked()
+
+        def make(_: Generation) -> Made:
+            groups = now.index.groups(query)
+            page = page_of(query, len(groups), self._options.most)
+            versions = sum(len(group.versions) for group in groups)
+            rows = (_group_row(now, group) for group in groups[page.rows])
+            return _list_of(rows), {**pagination(page), "versions": versions}
+
+        return self._of_checks(now, now.page(("fleet models", query), make))
 
     def fleet_summary(self) -> Answer:
         """The number of versions in all, and by verdict, finding and stage."""
@@ -111,6 +126,16 @@ class Catalogue:
 
         now = self._generations.current()
         return self._answer(now, now.page(("versions", name), make))
+
+    def similar_if_unknown(self, name: str) -> list[str] | None:
+        """The names that are most like a name that no registered model has; None if one has it, or MLflow is away."""
+        try:
+            self._mirror.versions(name)
+        except NotFound:
+            return similar_names(name, self._mirror.fleet().registered)
+        except TowerError:
+            pass
+        return None
 
     def experiments(self, lifecycle_stage: str) -> Answer:
         """The experiments with a lifecycle stage: `active`, `deleted` or `all`."""
@@ -191,9 +216,15 @@ def _list_of(rows: Iterable[bytes]) -> bytes:
     return b"[" + b",".join(rows) + b"]"
 
 
-def _with(row: bytes, more: dict[str, Any]) -> bytes:
-    """A JSON object with more fields."""
-    return row[:-1] + b"," + orjson.dumps(more)[1:]
+def _fleet_row(now: CheckedGeneration, model: TrackedModel) -> bytes:
+    """One entry of `/fleet`: the ModelInfo of a version, its verdict and its findings."""
+    return now.of.row(model)[:-1] + b"," + orjson.dumps(now.standing(model))[1:]
+
+
+def _group_row(now: CheckedGeneration, group: ModelGroup) -> bytes:
+    """One entry of `/fleet/models`."""
+    info = orjson.dumps(group_info(group, now.index.check))
+    return info[:-1] + b',"key_version":' + _fleet_row(now, group.key_version) + b"}"
 
 
 def _fleet_summary(now: CheckedGeneration) -> dict[str, Any]:

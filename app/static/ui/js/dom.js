@@ -62,7 +62,8 @@ export function number(value) {
   return size >= 0.01 && size < 1000 ? value.toFixed(3) : value.toPrecision(3);
 }
 
-export const many = (count, singular, plural = `${singular}s`) => `${count} ${count === 1 ? singular : plural}`;
+export const many = (count, singular, plural = `${singular}s`) =>
+  `${count.toLocaleString("en")} ${count === 1 ? singular : plural}`;
 
 const UNITS = [["year", 31557600], ["month", 2629800], ["day", 86400], ["hour", 3600], ["minute", 60]];
 const WORDS = new Intl.RelativeTimeFormat("en", { numeric: "always" });
@@ -87,19 +88,29 @@ setInterval(() => {
   }
 }, 5000);
 
-// A table of rows `{key, cells}`. On a narrow screen it becomes a list of cards; the roles keep it a table for screen
-// readers.
+// A table of rows `{key, cells, class, brief, name}`. A column is a name, or `{label, content, sort}` with what its head
+// shows and its `aria-sort`. On a narrow screen the table becomes a list of cards; the roles keep it a table for screen
+// readers. Of a row with `brief` a card shows only the cells with these indices until it is opened; `name` is the row's,
+// for screen readers.
 export function table(caption, columns, rows) {
-  const head = (column) => h("th", { role: "columnheader", scope: "col" }, column);
-  const cell = (content, index) => (index
-    ? h("td", { role: "cell", "data-label": columns[index] }, h("div", {}, content))
+  const head = (column) =>
+    h("th", { role: "columnheader", scope: "col", "aria-sort": column.sort }, column.content ?? column);
+  const cell = (content, index, brief) => (index
+    ? h("td", {
+      role: "cell", "data-label": columns[index].label ?? columns[index], class: brief?.includes(index) && "brief",
+    }, h("div", {}, content))
     : h("th", { role: "rowheader", scope: "row" }, content));
+  const fold = (name) =>
+    h("details", { class: "fold" }, h("summary", { "aria-label": `Details of ${name}` }, "details"));
+  const tableRow = ({ key, cells: [first, ...others], class: kind, brief, name }) =>
+    h("tr", { role: "row", "data-key": key, class: [kind, brief && "foldable"].filter(Boolean).join(" ") || null },
+      cell(brief ? [h("div", { class: "grow" }, first), fold(name)] : first, 0),
+      others.map((content, index) => cell(content, index + 1, brief)));
   return h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": `Table: ${caption}` },
     h("table", { role: "table" },
       h("caption", { class: "unseen" }, caption),
       h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, columns.map(head))),
-      h("tbody", { role: "rowgroup" },
-        rows.map(({ key, cells }) => h("tr", { role: "row", "data-key": key }, cells.map(cell))))));
+      h("tbody", { role: "rowgroup" }, rows.map(tableRow))));
 }
 
 // The name of a model or experiment. Its direction of writing does not spread to the text around it.

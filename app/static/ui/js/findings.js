@@ -1,16 +1,17 @@
 // The findings: what is out of order in the registry, and what to do about it.
 
 import { get, path, query } from "./api.js";
-import { h, named, show, table } from "./dom.js";
+import { h, named, none, show, table } from "./dom.js";
 import { list, pager } from "./list.js";
 import { monitorButton } from "./monitor.js";
-import { addressValues, always, onAddress, part, redraw, setAddress } from "./shell.js";
+import { addressValues, always, choices, onAddress, part, redraw, setAddress } from "./shell.js";
 
 const PAGE_SIZE = 50;
 const SECONDS = 30;
 const kinds = document.getElementById("kinds");
 
-const words = (kind) => kind.replaceAll("_", " ");
+const WORDS = new Map(choices.finding_of_any);
+const words = (kind) => WORDS.get(kind) ?? kind;
 
 const drawKinds = part(kinds, async (signal) => {
   const { body } = await get("/fleet/summary", signal);
@@ -25,7 +26,7 @@ const drawKinds = part(kinds, async (signal) => {
 list(document.getElementById("list"), {
   form: document.getElementById("filters"),
   read: (signal) => get(`/models/findings${query({ ...addressValues(), page_size: PAGE_SIZE })}`, signal),
-  content: (rows, { mock }) => table("Findings", ["Model", "Version", "Finding", "Details", "What to do"],
+  content: (rows, { mock }) => table("Findings", ["Model", "Version", "Owner", "Finding", "Details", "What to do"],
     rows.map((row) => tableRow(row, mock))),
   rest: pager,
   nothing: () => "No problems were found.",
@@ -41,6 +42,7 @@ function tableRow(row, mock) {
     cells: [
       h("a", { href: path.model(row.name) }, named(row.name)),
       row.version ?? "all",
+      row.owner ?? none(),
       words(row.finding),
       row.detail,
       [row.action,

@@ -1,44 +1,71 @@
-// The fleet: tiles that filter, the versions that need attention, and all model versions.
+// The fleet: tiles that filter, the versions that need attention, and the registered models with their versions.
 
 import { get, path, query } from "./api.js";
-import { ago, h, named, none, note, number, show, table } from "./dom.js";
-import { list, pager } from "./list.js";
+import { ago, h, many, named, none, note, number, show, table } from "./dom.js";
+import { list, pager, sortable } from "./list.js";
 import { monitorButton } from "./monitor.js";
-import { addressValues, ageNote, always, hasMlflow, inMlflow, onAddress, part, redraw, setAddress } from "./shell.js";
+import {
+  addressList, addressValues, ageNote, always, choices, hasMlflow, inMlflow, onAddress, part, redraw, setAddress,
+} from "./shell.js";
 import { VERDICTS, badge, change, isBad, reasons, since, spark, word } from "./verdict.js";
 
 const PAGE_SIZE = 50;
-const MOST_CARDS = 8;
+const MOST_CARDS = 4;
+// How many versions of an opened model there are; the model's page has all of them.
+const MOST_VERSIONS = 20;
+// The names of the opened models stand in the address, which may not grow without end.
+const LONGEST_OPEN = 2000;
 const TILES = [
   ...VERDICTS.map((verdict) => ({
     filter: { verdict }, words: word(verdict), class: verdict, count: (summary) => summary.verdicts[verdict],
   })),
-  {
-    filter: { finding: "production_without_monitor" }, words: "in Production, not monitored", class: "unwatched",
-    count: (summary) => summary.findings.production_without_monitor,
-  },
-  {
-    filter: { finding: "production_stale" }, words: "stale in Production", class: "stale",
-    count: (summary) => summary.findings.production_stale,
-  },
+  ...[["production_without_monitor", "unwatched"], ["production_stale", "stale"]].map(([finding, kind]) => ({
+    filter: { finding }, words: new Map(choices.finding).get(finding), class: kind,
+    count: (summary) => summary.findings[finding],
+  })),
 ];
-const COLUMNS = [
-  "Model", "Version", "Stage", "Aliases", "Type", "Verdict", "Metric", "vs baseline", "Trend", "Last point",
+// The cell of the verdict, which a card on a narrow screen always shows.
+const VERDICT_CELL = 4;
+const columns = () => [
+  sortable("Model", "name"), sortable("Owner", "owner"), "Version", "Stage", sortable("Verdict", "verdict"), "Metric",
+  "vs baseline", "Trend", sortable("Last point", "-last_at"), sortable("Last updated", "-last_updated_timestamp"),
   ...(hasMlflow ? ["MLflow"] : []),
 ];
 const tiles = document.getElementById("tiles");
 const attention = document.getElementById("attention");
+const form = document.getElementById("filters");
 
 const keyOf = (row) => `${row.name}\n${row.version}`;
 
-list(document.getElementById("versions"), {
-  form: document.getElementById("filters"),
-  read: (signal) => get(`/fleet${query({ ...addressValues(), page_size: PAGE_SIZE })}`, signal),
-  content: (rows, { mock }) => table("Model versions", COLUMNS, rows.map((row) => tableRow(row, mock))),
+// What the address asks for beside the models that are opened.
+const asked = () => {
+  const { open: _, ...values } = addressValues();
+  return values;
+};
+
+list(document.getElementById("models"), {
+  form,
+  read: readModels,
+  content: (rows, answer) => [
+    matched(answer),
+    table("Models", columns(), rows.flatMap((row) => modelRows(row, answer))),
+  ],
   rest: pager,
   nothing: () => "There is no model version in MLflow yet. "
     + "A version that you register there appears here within seconds.",
+  of: () => query(asked()),
 });
+
+// A page of the models. `opened` has for each opened model on it the answer with its versions.
+async function readModels(signal) {
+  const wanted = asked();
+  const answer = await get(`/fleet/models${query({ ...wanted, page_size: PAGE_SIZE })}`, signal);
+  const names = addressList("open").filter((name) => answer.body.some((row) => row.name === name));
+  const { page: _, sort: __, ...filters } = wanted;
+  const versions = await Promise.all(names.map((model) =>
+    get(`/fleet${query({ ...filters, model, page_size: MOST_VERSIONS })}`, signal)));
+  return { ...answer, opened: new Map(names.map((name, index) => [name, versions[index]])) };
+}
 
 part(attention, async (signal) => {
   const { body: summary } = await get("/fleet/summary", signal);
@@ -72,8 +99,7 @@ function drawAttention(rows, { verdicts, attention: { message, missing } }) {
   const lacking = [
     note(`${message}.`),
     missing.length > 0 && h("details", {}, h("summary", {}, "What is missing"),
-      h("ul", {}, missing.map(({ what, versions }) =>
-        h("li", {}, `${versions} ${versions === 1 ? "version" : "versions"}: ${what}`)))),
+      h("ul", {}, missing.map(({ what, versions }) => h("li", {}, `${many(versions, "version")}: ${what}`)))),
   ];
   if (!bad.length) {
     show(attention, lacking);
@@ -109,24 +135,80 @@ async function drawFirstSteps(summary, signal) {
       && note("No version is in Production. Open a model to monitor one of its versions."));
 }
 
-// The sample fleet is not in MLflow, so none of it can be registered.
-function tableRow(row, mock) {
+// How many models and versions match, and which filters they match.
+function matched({ pages: { total, versions } }) {
+  const chosen = [...form.elements]
+    .filter((field) => field.name && field.name !== "sort" && addressValues()[field.name])
+    .map((field) => `${field.labels[0].firstChild.textContent.trim().toLowerCase()} `
+      + (field.selectedOptions?.[0].text ?? field.value));
+  const words = `${many(total, "model")}, ${many(versions, "version")}`;
+  return h("p", { class: "note", role: "status" }, chosen.length ? `${words} with ${chosen.join(", ")}` : words);
+}
+
+// Open or close the versions of a model. The models that were opened first make room for later ones.
+function toggle(name) {
+  const others = addressList("open").filter((other) => other !== name);
+  const isOpen = others.length < addressList("open").length;
+  const open = isOpen ? others : [...others, name];
+  while (open.length > 1 && encodeURIComponent(open.join("")).length > LONGEST_OPEN) open.shift();
+  setAddress({ open, page: addressValues().page ?? "" }, true);
+}
+
+// The row of a model, and those of its versions where it is open.
+function modelRows(row, { opened, mock }) {
+  const { name, key_version: key } = row;
+  const versions = opened.get(name);
+  const button = row.versions > 1 && h("button", {
+    type: "button", class: "unfold", "aria-expanded": String(Boolean(versions)),
+    "aria-label": `${row.versions} versions of ${name}`, onclick: () => toggle(name),
+  }, versions ? "▾" : "▸");
+  const others = row.in_production.filter((version) => version !== key.version);
+  const title = [
+    h("span", { class: "model" }, button, h("a", { href: path.model(name) }, named(name))),
+    row.versions > 1 && h("span", { class: "quiet" }, ` ${many(row.versions, "version")}`),
+  ];
+  const aliases = key.aliases.length > 0 && h("span", { class: "quiet" }, ` ${key.aliases.join(", ")}`);
+  const stage = [
+    key.stage === "None" && others.length ? null : stageOf(key),
+    others.length > 0 && h("div", { class: "quiet" }, `v${others.join(", v")} in Production`),
+  ];
+  return [
+    {
+      key: name, name, class: "model", brief: [VERDICT_CELL],
+      cells: [title, key.owner ?? none(), [`v${key.version}`, aliases], stage, ...versionCells(key, row.last_updated_timestamp, mock)],
+    },
+    ...(versions ? versionRows(name, versions) : []),
+  ];
+}
+
+function versionRows(name, { body, pages, mock }) {
+  const rows = body.map((row) => ({
+    key: keyOf(row), name: `${name} version ${row.version}`, class: "version", brief: [VERDICT_CELL],
+    cells: [
+      h("span", {}, `v${row.version}`), null, row.aliases.join(", ") || none(), stageOf(row),
+      ...versionCells(row, row.last_updated_timestamp, mock),
+    ],
+  }));
+  if (pages.total > body.length) {
+    const link = h("a", { href: path.model(name) }, `All ${many(pages.total, "version")}`);
+    rows.push({ key: `${name}\nrest`, class: "version", cells: [link, ...Array(columns().length - 1).fill(null)] });
+  }
+  return rows;
+}
+
+const stageOf = (row) => (row.stage === "None" ? none() : row.stage);
+
+// The cells from the verdict on. The sample fleet is not in MLflow, so none of it can be registered.
+function versionCells(row, updated, mock) {
   const { metric } = row;
   const offersMonitoring = row.findings.includes("production_without_monitor") && !mock;
-  return {
-    key: keyOf(row),
-    cells: [
-      h("a", { href: path.model(row.name) }, named(row.name)),
-      row.version,
-      row.stage === "None" ? none() : row.stage,
-      row.aliases.join(", ") || none(),
-      row.model_type ?? none(),
-      [badge(row.verdict), offersMonitoring && [" ", monitorButton(row.name, row, redraw)]],
-      metric ? [h("span", { class: "quiet" }, `${metric.name} `), number(metric.last)] : none(),
-      change(metric ?? {}),
-      spark(metric?.recent, metric?.verdict),
-      metric?.last_at ? ago(metric.last_at) : none(),
-      ...(hasMlflow ? [inMlflow.version(row.name, row.version, "open")] : []),
-    ],
-  };
+  return [
+    [badge(row.verdict), offersMonitoring && [" ", monitorButton(row.name, row, redraw)]],
+    metric ? [h("span", { class: "quiet" }, `${metric.name} `), number(metric.last)] : none(),
+    change(metric ?? {}),
+    spark(metric?.recent, metric?.verdict),
+    metric?.last_at ? ago(metric.last_at) : none(),
+    ago(updated),
+    ...(hasMlflow ? [inMlflow.version(row.name, row.version, "open")] : []),
+  ];
 }

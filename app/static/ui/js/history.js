@@ -8,7 +8,7 @@ import { badge, reasons, word } from "./verdict.js";
 
 // A list of events, newest first. `values` is the query, `link(event)` names the version of an event, and
 // `above(events)` makes what stands over the list; the other options are those of `list`.
-export function historyList(place, { values, link, above = () => null, rest, nothing, seconds }) {
+export function historyList(place, { values, link, above = () => null, rest, nothing, step, seconds }) {
   return list(place, {
     // A history is marked stale while old verdicts are still being read; that is no reason for a note about its age.
     read: async (signal) => {
@@ -18,6 +18,8 @@ export function historyList(place, { values, link, above = () => null, rest, not
     content: (events) => [above(events), h("ul", { class: "events" }, events.map((event) => listItem(event, link)))],
     rest,
     nothing,
+    step,
+    noun: "events",
     seconds,
     of: always,
   });

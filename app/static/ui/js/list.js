@@ -41,9 +41,28 @@ export const moreButton = (words, onclick) => h("button", { type: "button", clas
 // A list without rows: because of the page, because of the filters, or because there are none at all.
 function empty(answer, form, nothing) {
   if (answer.pages?.total > 0) return [note("The list has no such page."), pager(answer)];
-  const { page: _, sort: __, ...asked } = addressValues();
+  const { page: _, sort: __, open: ___, ...asked } = addressValues();
   const isFiltered = form && (answer.body.length > 0 || Object.keys(asked).length > 0);
   return note(isFiltered ? "Nothing matches the filters." : nothing(answer));
+}
+
+// A column whose head sorts the list: first in its usual direction, then in the other, then as the list is sorted without
+// a choice. `key` is the API's name of the order, with `-` where its usual direction is descending. `isDefault`: the list
+// has this order without a choice.
+export function sortable(label, key, isDefault = false) {
+  const reversed = key.startsWith("-") ? key.slice(1) : `-${key}`;
+  const present = () => addressValues().sort ?? (isDefault ? key : "");
+  const next = { [key]: reversed, [reversed]: "" };
+  const sort = present();
+  const direction = sort.startsWith("-") ? "descending" : "ascending";
+  const isSorted = sort === key || sort === reversed;
+  const arrow = isSorted ? { ascending: " ▲", descending: " ▼" }[direction] : "";
+  return {
+    label,
+    sort: isSorted ? direction : null,
+    content: h("button", { type: "button", class: "sort", onclick: () => setAddress({ sort: next[present()] ?? key }) },
+      label, h("span", { "aria-hidden": "true" }, arrow)),
+  };
 }
 
 // Which page of a list is shown, with buttons to the pages beside it.

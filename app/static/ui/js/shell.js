@@ -88,12 +88,17 @@ const parameters = () => new URLSearchParams(location.search);
 // browser's back button takes a choice back.
 export const addressValues = () => Object.fromEntries(parameters());
 
-// Change parameters of the address. Empty ones are removed; any other change than of the page leads to the first page.
+// The values of a parameter that may be repeated.
+export const addressList = (name) => parameters().getAll(name);
+
+// Change parameters of the address. Empty ones are removed, and a list is repeated. Any other change than of the page
+// leads to the first page.
 export function setAddress(values, replace = false) {
   const wanted = parameters();
   if (!("page" in values)) wanted.delete("page");
   for (const [name, value] of Object.entries(values)) {
-    if (value === "" || value === null) wanted.delete(name); else wanted.set(name, value);
+    wanted.delete(name);
+    for (const each of [value].flat()) if (each !== "" && each !== null) wanted.append(name, each);
   }
   const text = wanted.toString();
   const address = location.pathname + (text ? `?${text}` : "");
