@@ -12,6 +12,8 @@ from app.domain.times import DAY_MS, rfc3339
 from tests.api.service import Service
 from tests.api.test_verdicts import STEADY, daily
 from tests.fakes.memory_mlflow import MemoryGateway, MemoryWorld
+from tests.receivers import receiving
+from tests.servers import until
 
 NAME = "a b.ü 100%"
 PATH = f"/models/{quote(NAME, safe='')}/1"
@@ -158,3 +160,46 @@ def test_acts_survive_the_loss_of_the_cache(drifting: Service, gateway: MemoryGa
     other = Service(tmp_path / "elsewhere", gateway)
     other.check()
     assert (shown(other), acts(other)) == before
+
+
+def test_a_muted_version_sends_no_alert_until_it_is_unmuted_and_then_one(
+    start: Callable[..., Service], world: MemoryWorld
+) -> None:
+    with receiving() as receiver:
+        service = start(alert_webhook_url=receiver.url)
+        world.add_version(NAME, {"accuracy": 0.9})
+        service.register(NAME)
+        service.post(f"{PATH}/mutes", json={"until": later(service, 1)})
+        service.observe(NAME, observations=daily(BAD))
+        service.check()
+        service.agent.announcer.start()
+        service.check()
+        assert service.verdict(NAME)["verdict"] == "drifting"
+        assert receiver.requests == []
+        service.delete(f"{PATH}/mutes")
+        service.check()
+        service.check()
+        until(lambda: len(receiver.requests) == 1)
+        service.agent.announcer.stop()
+        (change,) = receiver.messages[0]["changes"]
+        assert (change["before"], change["verdict"]) == ("insufficient_data", "drifting")
+
+
+def test_a_metric_that_is_not_muted_sends_an_alert_although_a_muted_one_is_as_bad(
+    start: Callable[..., Service], world: MemoryWorld
+) -> None:
+    with receiving() as receiver:
+        service = start(alert_webhook_url=receiver.url)
+        world.add_version(NAME, {"accuracy": 0.9})
+        service.register(NAME, settings={"limits": {name: {"min": 0.5} for name in ("accuracy", "recall")}})
+        service.agent.announcer.start()
+        service.post(f"{PATH}/mutes", json={"until": later(service, 1), "metric": "accuracy"})
+        for metric in ("accuracy", "recall"):
+            service.clock.forward(60)
+            service.observe(NAME, metrics={metric: 0.1})
+            service.check()
+        assert service.verdict(NAME)["verdict"] == "degraded"
+        until(lambda: len(receiver.requests) == 1)
+        service.agent.announcer.stop()
+        (change,) = receiver.messages[0]["changes"]
+        assert (change["before"], "recall" in " ".join(change["reasons"])) == ("insufficient_data", True)

@@ -35,6 +35,7 @@ from app.domain.monitoring.monitor_runs import (
     MonitorState,
     Verdict,
     began_text,
+    causes_text,
     evidence_text,
     verdicts_from,
     verdicts_text,
@@ -90,7 +91,7 @@ class MemoryWorld:
         self.watches: dict[str, Watch] = {}
         self.monitor_points: dict[str, list[MetricPoint]] = {}
         self.verdicts: dict[str, tuple[Verdict, ...]] = {}
-        self.tagged: dict[str, tuple[str, str]] = {}
+        self.tagged: dict[str, tuple[str, ...]] = {}
         self.notified: dict[str, dict[str, int]] = {}
         self.orders: dict[str, int] = {}
         self.withdrawals: dict[str, list[Withdrawal]] = {}
@@ -508,7 +509,8 @@ class MemoryGateway:
         self._called("write_verdict")
         self._live(run_id)
         self.world.verdicts[run_id] = (*self.world.verdicts.get(run_id, ()), verdicts[-1])
-        self.world.tagged[run_id] = verdicts_text(verdicts), evidence_text(verdicts), began_text(verdicts)
+        texts = (make(verdicts) for make in (verdicts_text, evidence_text, began_text, causes_text))
+        self.world.tagged[run_id] = tuple(texts)
         self.world.notified.setdefault(run_id, {}).update(notified)
 
     def mark_notified(self, run_id: str, notified: Mapping[str, int]) -> None:

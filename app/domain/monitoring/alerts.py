@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from app.domain.monitoring.monitor_runs import MonitorState
+from app.domain.monitoring.acts import is_active
+from app.domain.monitoring.monitor_runs import MonitorState, Verdict
 from app.domain.monitoring.verdicts import DEGRADED, DRIFTING
+from app.domain.registry.models import Mute
 from app.domain.times import rfc3339
 
 EVENT = "verdict_changed"
@@ -44,10 +46,11 @@ class VerdictChange:
         return f"{self.monitor_run_id} {self.verdict} {self.evidence}"
 
 
-def owed_changes(state: MonitorState, receiver_id: str) -> list[VerdictChange]:
-    """The changes that a receiver was not notified of yet.
+def owed_changes(state: MonitorState, receiver_id: str, now: int) -> list[VerdictChange]:
+    """The changes that a receiver was not notified of yet, without those that are muted at `now`, in milliseconds.
 
     A receiver that is new to the monitor run is notified of the present verdict if that is bad, and of nothing older.
+    After a mute it is notified of the present verdict alone, once, unless that is what it knows.
     """
     notified = state.notified.get(receiver_id)
     if notified is None:
@@ -56,15 +59,42 @@ def owed_changes(state: MonitorState, receiver_id: str) -> list[VerdictChange]:
     else:
         newer = (place for place, verdict in enumerate(state.verdicts) if verdict.at > notified)
         first = next(newer, len(state.verdicts))
-    registration = state.registration
-    return [
-        VerdictChange(
-            registration.name, registration.version, registration.model_type, registration.monitor_run_id,
-            state.before(place), verdict.verdict, verdict.at, verdict.reasons, verdict.evidence, verdict.began,
-        )
-        for place, verdict in enumerate(state.verdicts)
-        if place >= first
-    ]  # fmt: skip
+    mutes, known = state.registration.mutes, state.before(first)
+    active = [mute for mute in mutes if is_active(mute, now)]
+    owed: list[VerdictChange] = []
+    left_out = False
+    for place, change in enumerate(state.verdicts[first:], first):
+        is_last = place == len(state.verdicts) - 1
+        # Whatever became of earlier changes while a mute held, only the present verdict matters after it.
+        if _is_muted(change, active) or (not is_last and _is_muted(change, [m for m in mutes if change.at < m.until])):
+            left_out = True
+        elif not left_out:
+            owed.append(_change(state, place, state.before(place)))
+            known = change.verdict
+        elif change.verdict != known:
+            owed.append(_change(state, place, known))
+            known = change.verdict
+    return owed
+
+
+def is_held_back(state: MonitorState, now: int) -> bool:
+    """Whether those metrics are muted at `now`, in milliseconds, that made the last change of verdict."""
+    active = [mute for mute in state.registration.mutes if mute.metric is not None and is_active(mute, now)]
+    return bool(state.verdicts) and _is_muted(state.verdicts[-1], active)
+
+
+def _is_muted(change: Verdict, mutes: Sequence[Mute]) -> bool:
+    """Whether these mutes are of the version, or of all metrics that made a change."""
+    metrics = {mute.metric for mute in mutes}
+    return None in metrics or (bool(change.causes) and metrics.issuperset(change.causes))
+
+
+def _change(state: MonitorState, place: int, before: str) -> VerdictChange:
+    registration, change = state.registration, state.verdicts[place]
+    return VerdictChange(
+        registration.name, registration.version, registration.model_type, registration.monitor_run_id,
+        before, change.verdict, change.at, change.reasons, change.evidence, change.began,
+    )  # fmt: skip
 
 
 def message(changes: Sequence[VerdictChange], sent_at: int) -> dict[str, Any]:

@@ -1,12 +1,12 @@
 """What a monitor run in MLflow holds beside the registration: the verdicts, who was notified of them, how it ended."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import orjson
 
 from app.domain.monitoring.acts import Act, Standing
-from app.domain.monitoring.verdicts import DEGRADED, DRIFTING, HEALTHY, INSUFFICIENT, VersionVerdict
+from app.domain.monitoring.verdicts import DEGRADED, DRIFTING, HEALTHY, INSUFFICIENT, VersionVerdict, severity
 from app.domain.registry.models import Registration
 from app.domain.registry.names import LONGEST_TAG
 
@@ -16,6 +16,7 @@ VERDICTS_BY_CODE = {code: verdict for verdict, code in CODES.items()}
 _MOST_KEPT = 50
 _MOST_REASONS = 5
 _REASON = 300
+_MOST_CAUSES = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,8 @@ class Verdict:
     `evidence` is the time of the metric point that decided, or a little later where an earlier change to the same
     verdict has the same time. So every host that finds the change has the same `evidence`, and no other change to this
     verdict has it. `began` is when the data changed. Both are None where an older version of the service wrote the
-    verdict, and `began` also where no rule fired.
+    verdict, and `began` also where no rule fired. `causes` are the metrics that made the change, empty if that is not
+    known, or no metric did.
     """
 
     at: int
@@ -33,6 +35,7 @@ class Verdict:
     reasons: tuple[str, ...] = ()
     evidence: int | None = None
     began: int | None = None
+    causes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +76,26 @@ class MonitorState:
         used = {earlier.evidence for earlier in self.verdicts if earlier.verdict == new.verdict}
         while decided_at in used:
             decided_at += 1
-        return Verdict(max(now, self.since + 1), new.verdict, new.reasons, decided_at, new.began)
+        if severity(new.verdict) > severity(self.verdict):
+            causes = _worse_than(self.verdict, new)
+        else:
+            # What made the verdict bad has ended.
+            causes = self.verdicts[-1].causes if self.verdicts else ()
+        return Verdict(max(now, self.since + 1), new.verdict, new.reasons, decided_at, new.began, causes)
+
+    def joined(self, new: VersionVerdict) -> Verdict | None:
+        """The last change, where further metrics have joined those that made it; None where none have."""
+        last = self.verdicts[-1] if self.verdicts else None
+        if last is None or not last.causes or new.verdict != last.verdict:
+            return None
+        more = set(_worse_than(self.before(len(self.verdicts) - 1), new)) - set(last.causes)
+        return replace(last, reasons=new.reasons, causes=tuple(sorted({*last.causes, *more}))) if more else None
+
+
+def _worse_than(before: str, new: VersionVerdict) -> tuple[str, ...]:
+    """The metrics whose verdict is worse than the version's verdict before; none if they are too many to be kept."""
+    worse = sorted(name for name, metric in new.metrics.items() if severity(metric.verdict) > severity(before))
+    return tuple(worse) if len(worse) <= _MOST_CAUSES else ()
 
 
 def verdicts_text(verdicts: Sequence[Verdict]) -> str:
@@ -101,15 +123,28 @@ def began_text(verdicts: Sequence[Verdict]) -> str:
     return orjson.dumps(rows).decode()
 
 
-def verdicts_from(text: str | None, evidence: str | None = None, began: str | None = None) -> tuple[Verdict, ...]:
+def causes_text(verdicts: Sequence[Verdict]) -> str:
+    """The metrics that made the last changes, as the text of a tag of its own: of as many changes as fit."""
+    rows = [[change.at, change.causes] for change in verdicts[-_MOST_KEPT:] if change.causes]
+    while len(text := orjson.dumps(rows).decode()) > LONGEST_TAG:
+        rows.pop(0)
+    return text
+
+
+def verdicts_from(
+    text: str | None, evidence: str | None = None, began: str | None = None, causes: str | None = None
+) -> tuple[Verdict, ...]:
     """The changes that the texts of the tags hold. A text that somebody made unreadable counts as empty."""
-    known, began_at = _times_from(evidence), _times_from(began)
+    known, began_at, caused_by = _times_from(evidence), _times_from(began), _causes_from(causes)
     try:
         rows = orjson.loads(text or "[]")
         return tuple(
-            Verdict(int(at), str(verdict), tuple(map(str, reasons)), known.get(int(at)), began_at.get(int(at)))
+            Verdict(
+                int(at), str(verdict), tuple(map(str, reasons)), known.get(int(at)), began_at.get(int(at)),
+                caused_by.get(int(at), ()),
+            )
             for at, verdict, reasons in rows
-        )
+        )  # fmt: skip
     except (ValueError, TypeError, OverflowError):
         return ()
 
@@ -117,6 +152,13 @@ def verdicts_from(text: str | None, evidence: str | None = None, began: str | No
 def _times_from(text: str | None) -> dict[int, int]:
     try:
         return {int(at): int(time) for at, time in orjson.loads(text or "[]")}
+    except (ValueError, TypeError, OverflowError):
+        return {}
+
+
+def _causes_from(text: str | None) -> dict[int, tuple[str, ...]]:
+    try:
+        return {int(at): tuple(map(str, metrics)) for at, metrics in orjson.loads(text or "[]")}
     except (ValueError, TypeError, OverflowError):
         return {}
 

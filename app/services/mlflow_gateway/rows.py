@@ -26,6 +26,7 @@ from app.domain.monitoring.monitor_runs import (
     MonitorState,
     Verdict,
     began_text,
+    causes_text,
     evidence_text,
     verdicts_from,
     verdicts_text,
@@ -60,6 +61,7 @@ EXPERIMENT_KEY, LOGGED_MODEL_KEY, WEBHOOK_KEY = map(attrgetter, ("experiment_id"
 _SETTINGS, _VERDICTS, _EVIDENCE, _BEGAN, _NOTIFIED = (
     _TAG + "settings", _TAG + "verdicts", _TAG + "evidence", _TAG + "began", _TAG + "told.",
 )  # fmt: skip
+_CAUSES = _TAG + "causes"
 _SENT, _ORDER, _WITHDRAWN = _TAG + "sent.", _TAG + "order", _TAG + "withdrawn."
 WATCH, _WATCHED_BY, _WATCHED = _TAG + "watch", _TAG + "watched_by", _TAG + "watched_settings"
 _OWN, _BEFORE = _TAG + "own_settings", _TAG + "predecessors"
@@ -299,7 +301,7 @@ def monitor_state(row: Any) -> MonitorState:
     ended = row.info.status != "RUNNING"
     return MonitorState(
         registration(row),
-        verdicts_from(tags.get(_VERDICTS), tags.get(_EVIDENCE), tags.get(_BEGAN)),
+        verdicts_from(*map(tags.get, (_VERDICTS, _EVIDENCE, _BEGAN, _CAUSES))),
         {key.removeprefix(_NOTIFIED): int(value) for key, value in tags.items() if key.startswith(_NOTIFIED)},
         _time(row.info.end_time) if ended else None,
         _text(tags.get(_TAG + "ended_by", "")) or None if ended else None,
@@ -345,6 +347,7 @@ def verdict_tags(verdicts: Sequence[Verdict], notified: Mapping[str, int]) -> di
         _VERDICTS: verdicts_text(verdicts),
         _EVIDENCE: evidence_text(verdicts),
         _BEGAN: began_text(verdicts),
+        _CAUSES: causes_text(verdicts),
         **notified_tags(notified),
     }
 

@@ -192,7 +192,7 @@ class Checker:
 
     def _announce(self, state: MonitorState) -> None:
         for receiver_id in self._announcer.receiver_ids:
-            owed = owed_changes(state, receiver_id)
+            owed = owed_changes(state, receiver_id, self._clock())
             if owed:
                 self._announcer.owe(receiver_id, owed)
 

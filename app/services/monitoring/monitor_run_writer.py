@@ -30,7 +30,7 @@ from app.domain.messages import (
     unknown_baseline,
 )
 from app.domain.monitoring.acts import Act, WantedAct, acted
-from app.domain.monitoring.alerts import VerdictChange
+from app.domain.monitoring.alerts import VerdictChange, owed_changes
 from app.domain.monitoring.check_settings import check_settings, merged
 from app.domain.monitoring.corrections import Numbering, Withdrawal, numbered
 from app.domain.monitoring.monitor_runs import Verdict
@@ -282,10 +282,20 @@ class MonitorRunWriter:
             self._gateway.write_verdict(run_id, verdicts, notified)
 
     def still_owed(self, receiver_id: str, changes: Sequence[VerdictChange]) -> Sequence[VerdictChange]:
-        """Those of the changes that the receiver was not notified of, as the monitor runs have it now."""
-        states = self._gateway.monitor_runs(sorted({change.monitor_run_id for change in changes})) or ()
-        notified = {state.registration.monitor_run_id: state.notified.get(receiver_id, 0) for state in states}
-        return [change for change in changes if change.at > notified.get(change.monitor_run_id, 0)]
+        """Those of the changes that the receiver was not notified of, and that are not muted, as MLflow has it now."""
+        read = self._gateway.monitor_runs(sorted({change.monitor_run_id for change in changes})) or ()
+        states = {state.registration.monitor_run_id: state for state in read}
+        now = self._clock()
+
+        def is_owed(change: VerdictChange) -> bool:
+            state = states.get(change.monitor_run_id)
+            if state is None:
+                return True
+            if state.registration.mutes and change.key not in {c.key for c in owed_changes(state, receiver_id, now)}:
+                return False
+            return change.at > state.notified.get(receiver_id, 0)
+
+        return [change for change in changes if is_owed(change)]
 
     def mark_notified(self, receiver_id: str, changes: Sequence[VerdictChange]) -> None:
         """Note on the monitor runs that a receiver was notified of these changes.

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
+from app.domain.monitoring.alerts import is_held_back
 from app.domain.monitoring.monitor_runs import MonitorState
 from app.domain.monitoring.verdicts import VersionVerdict
 from app.services.monitoring.monitor_run_writer import MonitorRunWriter
@@ -63,6 +64,10 @@ class VerdictRecord:
             is_news = judged.verdict.verdict != state.verdict and self._is_open(state)
             if is_news:
                 state = self._write(state, judged, now)
+            elif is_held_back(state, now) and (joined := state.joined(judged.verdict)) and self._is_open(state):
+                # Otherwise a metric that is not muted would send no alert, since the verdict is as bad already.
+                state = replace(state, verdicts=(*state.verdicts[:-1], joined))
+                self._writer.write_verdict(run_id, state.verdicts, {})
             self._newest[run_id] = (state, judged.ticket)
         return state, is_news
 
