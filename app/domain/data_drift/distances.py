@@ -39,9 +39,9 @@ class Distance:
     size: Floats
     p: Floats
 
-    def until(self, window: int) -> "Distance":
-        """The same up to and with a window."""
-        return Distance(*(getattr(self, field.name)[..., : window + 1] for field in fields(self)))
+    def of(self, windows: Integers) -> "Distance":
+        """The same of some of the windows."""
+        return Distance(*(getattr(self, field.name)[..., windows] for field in fields(self)))
 
 
 def stacked(distances: Sequence[Distance]) -> Distance:
@@ -110,9 +110,9 @@ def _places(base: Floats, rows: Floats) -> Integers:
 
 def _summed(cells: Floats, places: Integers) -> Floats:
     """The cells of each group together, at the place of the group; the other places are 0."""
-    sums = np.zeros(cells.shape)
-    np.add.at(sums, (np.arange(len(cells))[:, None], places), cells)
-    return sums
+    flat = places + np.arange(len(cells))[:, None] * cells.shape[1]
+    sums = np.bincount(flat.ravel(), cells.ravel(), cells.size)
+    return np.asarray(sums, dtype=np.float64).reshape(cells.shape)
 
 
 def _chi_square(base: Floats, counts: Floats, places: Integers) -> Distance:

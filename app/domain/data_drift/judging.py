@@ -112,7 +112,7 @@ def judge(columns: Sequence[Column], rules: Rules) -> list[list[Judgement]]:
 
 
 def _tested(measured: _Measured, is_quiet: Bools, window: int, weights: Floats, rate: float) -> _Tested:
-    history = predicted(measured.distance.until(window), is_quiet[..., :window])
+    history = predicted(measured.distance, window, is_quiet)
     chance, is_judged = measured.distance.p[..., window], (measured.distance.size[..., window] > 0).any(axis=1)
     can_differ = np.isfinite(chance)
     p = np.where(can_differ & measured.matters[..., window], np.fmax(chance, history.p), 1)

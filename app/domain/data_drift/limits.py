@@ -35,14 +35,16 @@ class Prediction:
     windows: NDArray[np.int64]
 
 
-def predicted(distance: Distance, is_quiet: NDArray[np.bool_]) -> Prediction:
-    """Hold the last window of each row against those windows before it that are quiet.
+def predicted(distance: Distance, window: int, is_quiet: NDArray[np.bool_]) -> Prediction:
+    """Hold a window of each row against those windows before it that are quiet.
 
-    The arrays of the distance have the shape (…, windows), `is_quiet` (…, windows - 1), the answer (…). Of the quiet
-    windows the first 30 count, so that a slow change does not become what is usual.
+    The arrays have the shape (…, windows), the answer (…). Of the quiet windows the first 30 count, so that a slow
+    change does not become what is usual.
     """
-    known = is_quiet & (distance.size[..., :-1] > 0)
+    known = is_quiet[..., :window] & (distance.size[..., :window] > 0)
     known &= np.cumsum(known, axis=-1) <= MOST_WINDOWS
+    used = np.flatnonzero(known.any(axis=tuple(range(known.ndim - 1))))
+    distance, known = distance.of(np.append(used, window)), known[..., used]
     many = known.sum(axis=-1)
     size = distance.size[..., -1]
     weights = np.where(known, np.minimum(1, distance.size[..., :-1] / np.maximum(size, _TINY)[..., None]), 0)
