@@ -1,4 +1,4 @@
-"""Commands: `flask tokens new NAME --role ROLE`, `flask webhooks register`, `list`, `remove`, `flask alerts test`."""
+"""Commands: `flask tokens new NAME --role ROLE`, `flask webhooks …`, `flask alerts test`, `flask history export`."""
 
 from collections.abc import Sequence
 
@@ -13,6 +13,9 @@ from app.domain.monitoring.verdicts import DRIFTING, HEALTHY
 from app.domain.ports import Clock, Gateway
 from app.domain.registry.models import Subscription
 from app.domain.registry.webhook import RECEIVER_PATH, WEBHOOK_NAME, receiver_url
+from app.domain.registry_history.export import lines_of
+from app.domain.registry_history.record import RegistryRecord
+from app.domain.registry_history.tags import read_tags
 from app.services.alerts import Receiver
 from app.services.host.keys import ROLES, BadKeyFile, KeyRing
 from config import HOW_TO_MAKE_ONE
@@ -30,6 +33,7 @@ def register_commands(
     app.cli.add_command(_tokens(keys))
     app.cli.add_command(_webhooks(gateway, webhook_secret))
     app.cli.add_command(_alerts(receivers, clock))
+    app.cli.add_command(_history(gateway))
 
 
 def _tokens(keys: KeyRing | None) -> AppGroup:
@@ -117,6 +121,24 @@ def _alerts(receivers: Sequence[Receiver], clock: Clock) -> AppGroup:
         failed = [receiver.name for receiver in receivers if not _arrives(receiver, clock())]
         if failed:
             raise click.ClickException(f"The example did not arrive at {', '.join(failed)}.")
+
+    return group
+
+
+def _history(gateway: Gateway) -> AppGroup:
+    group = AppGroup("history", help="The history of the registry.")
+
+    @group.command("export")
+    def export() -> None:
+        """Write the whole history to the standard output, as lines of JSON, oldest first."""
+        try:
+            additions, bad = read_tags(gateway.registry_runs(None))
+        except TowerError as error:
+            raise click.ClickException(error.detail) from None
+        for line in lines_of(RegistryRecord().with_more(additions)):
+            click.echo(line)
+        if bad:
+            raise click.ClickException(f"{bad} tags of the history cannot be read, and were left out.")
 
     return group
 

@@ -15,6 +15,7 @@ from app.blueprints import (
     debug,
     experiments,
     fleet,
+    history,
     metrics,
     models,
     monitoring,
@@ -92,7 +93,7 @@ def _register_api(app: Flask, settings: Settings) -> None:
         "bearer",
         {"type": "http", "scheme": "bearer", "description": "An access key, where the service has keys"},
     )
-    areas = [system, models, fleet, monitoring, acts, watches, experiments, cache, dashboard, metrics]
+    areas = [system, models, fleet, history, monitoring, acts, watches, experiments, cache, dashboard, metrics]
     if settings.enable_debug_endpoints:
         areas.append(debug)
     if settings.mlflow_webhook_secret:

@@ -18,8 +18,11 @@ blp = TowerBlueprint("fleet", __name__, description="Every model version with it
 
 @cached(blp, "/fleet", FleetRowSchema(many=True), FleetQuerySchema)
 def fleet(query: FleetQuery) -> Answer:
-    """Every model version with its verdict, the metric to look at first, and its findings."""
-    return tower().catalogue.fleet(query)
+    """Every model version with its verdict, the metric to look at first, and its findings.
+
+    With `at`: the fleet as it was at that time. Metrics, tags, descriptions and findings of the past are not known.
+    """
+    return tower().catalogue.fleet(query) if query.at is None else tower().registry_history.fleet(query)
 
 
 @cached(blp, "/fleet/models", FleetModelSchema(many=True), FleetModelsQuerySchema)

@@ -31,6 +31,7 @@ from app.domain.registry.models import (
     VersionKey,
 )
 from app.domain.registry.server import Server
+from app.domain.registry_history.tags import RecordRun
 
 Clock = Callable[[], int]
 """The time in milliseconds since 1970: for people, for MLflow, and for the age of stored values."""
@@ -162,6 +163,10 @@ class Gateway(TimeBounds, Protocol):
         """Every change of verdict (time in milliseconds, verdict) of some monitor runs, by run id."""
         ...
 
+    def registry_runs(self, newest: int | None) -> Sequence[RecordRun]:
+        """The runs that hold the history of the registry, the newest first: so many of them, or all."""
+        ...
+
     def register_webhook(self, url: str, secret: str) -> Subscription:
         """Make MLflow deliver its registry's events to an address. Repeated calls leave one webhook."""
         ...
@@ -245,6 +250,17 @@ class WritingGateway(Gateway, Protocol):
 
     def mark_notified(self, run_id: str, notified: Mapping[str, int]) -> None:
         """Write up to when receivers were notified: a time in milliseconds by the id of the receiver."""
+        ...
+
+    def open_registry_run(self) -> str:
+        """Make a run that takes further changes of the registry; returns its id."""
+        ...
+
+    def write_registry_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
+        """Write changes of the registry to a run, at most `MOST_TAGS`, all or none.
+
+        Raises `MlflowRefused` if the run is deleted.
+        """
         ...
 
 
@@ -407,6 +423,10 @@ class HistorySource(Protocol):
     def held(self, seal: str) -> dict[str, Any] | None:
         """The history of the process that reads MLflow, as JSON; None if it has this seal."""
         ...
+
+
+class RegistryHistorySource(HistorySource, Protocol):
+    """Provides a worker with the history of the registry, from this process or from the agent."""
 
 
 class RefreshTrigger(Protocol):

@@ -10,7 +10,8 @@ from app.domain.monitoring.verdicts import VERDICTS
 from app.domain.registry.query import SORTS, FleetQuery
 from app.domain.registry.stages import STAGES
 from app.schemas.acts import acknowledged_field, mutes_field
-from app.schemas.base import doc, moment, number, text
+from app.schemas.base import doc, flag, moment, number, text
+from app.schemas.history import moment_asked_for, time_of
 from app.schemas.models import ListQuerySchema, ModelInfoSchema, query_parts
 from app.schemas.monitoring import KeyMetricSchema, began_field, reasons_field, verdict_field
 
@@ -40,9 +41,11 @@ class FleetQuerySchema(ListQuerySchema):
         ),
     )
 
+    at = moment_asked_for()
+
     @post_load
     def _query(self, data: dict[str, Any], **_: Any) -> FleetQuery:
-        return FleetQuery(**query_parts(data))
+        return FleetQuery(**{**query_parts(data), "at": time_of(data, "at")})
 
 
 class FleetRowSchema(ModelInfoSchema):
@@ -78,10 +81,14 @@ class FleetRowSchema(ModelInfoSchema):
     )
     acknowledged = acknowledged_field()
     mutes = mutes_field()
+    known = flag("With `at`: whether all of this is known of that time; otherwise absent", True)
 
 
 class FleetModelsQuerySchema(FleetQuerySchema):
     """Filters, order and page of the registered models. A model matches if one of its versions does."""
+
+    class Meta:
+        exclude = ("at",)
 
     sort = fields.String(
         validate=validate.OneOf([*GROUP_SORTS, *(f"-{name}" for name in GROUP_SORTS)]),

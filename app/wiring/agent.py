@@ -18,6 +18,7 @@ from app.domain.ports import (
     RefreshTrigger,
     RegistrationSource,
     RegistrationWrites,
+    RegistryHistorySource,
     SnapshotSource,
     WatchWrites,
     WritableCache,
@@ -29,10 +30,12 @@ from app.services.host.other_hosts import Alone, Leading
 from app.services.host.scheduler import TICK_SECONDS, Jobs, Scheduler
 from app.services.host.temporary_directory import remove_leftovers
 from app.services.mirror.change_detector import ChangeDetector
+from app.services.mirror.change_recorder import ChangeRecorder
 from app.services.mirror.facts import SharedFacts
 from app.services.mirror.health import Probe
 from app.services.mirror.journal import JournalWriter
 from app.services.mirror.model_tracker import ModelTracker
+from app.services.mirror.registry_records import RegistryRecordStore
 from app.services.mirror.run_counter import RunCounter
 from app.services.mirror.server_record import ServerRecorder
 from app.services.mirror.snapshot_publisher import PublisherOptions, SnapshotPublisher
@@ -50,7 +53,7 @@ from app.services.monitoring.registration_list import RegistrationStore
 from app.services.monitoring.verdict_record import VerdictRecord
 from app.services.monitoring.watch_list import WatchStore
 from app.services.monitoring.watcher import Watcher
-from app.wiring.shared import AgentApi, interval_of, rules_of, snapshot_source_of, tracker_options
+from app.wiring.shared import AgentApi, history_source_of, interval_of, rules_of, snapshot_source_of, tracker_options
 from app.wiring.world import World, agent_locks, source_of
 from config import Settings
 
@@ -78,6 +81,7 @@ class Stores:
     journal: JournalWriter
     checks: CheckStore
     histories: HistoryStore
+    registry_records: RegistryRecordStore
     server: ServerRecorder
 
 
@@ -106,6 +110,7 @@ class Agent:
     services: Services
     publisher: SnapshotPublisher
     detector: ChangeDetector
+    recorder: ChangeRecorder
     reconciler: Reconciler
     watcher: Watcher
     coordinator: RefreshCoordinator
@@ -131,6 +136,7 @@ class Agent:
             self.stores.holding,
             self.hosts,
             self.watcher,
+            self.recorder,
         )
 
     def exposed(self) -> Mapping[type, object]:
@@ -147,6 +153,7 @@ class Agent:
             Holder: api.holder,
             OtherHosts: api.other_hosts,
             WatchWrites: api.watch_writes,
+            RegistryHistorySource: api.registry_history_source,
         }
 
     def start(self) -> None:
@@ -199,6 +206,16 @@ def build_agent(settings: Settings, world: World) -> Agent:
     )
     own = _services(settings, world, shared, gateway, publisher)
     detector = ChangeDetector(gateway, shared.snapshots, publisher, shared.journal, timeout)
+    recorder = ChangeRecorder(
+        world.gateway,
+        shared.registry_records,
+        shared.snapshots,
+        publisher.looks,
+        world.monitoring_locks,
+        clock,
+        timeout,
+        int((settings.alias_poll_seconds or interval_of(settings)) * 1000),
+    )
     reconciler = Reconciler(gateway, own.registrations, own.writer)
     announcer = Announcer(receivers(settings, clock), own.writer, may_send=hosts.may_lead)
     record = VerdictRecord(own.writer, own.registrations, announcer.receiver_ids)
@@ -241,6 +258,7 @@ def build_agent(settings: Settings, world: World) -> Agent:
         coordinator.tick: TICK_SECONDS,
         watcher.tick: 1 if cached else _WATCH_SECONDS,
         historian.tick: TICK_SECONDS if cached else 0,
+        recorder.tick: 1 if cached else 0,
         lambda: shared.server.update(world.gateway): TICK_SECONDS,
         detector.poll_changes: settings.change_poll_seconds if cached else 0,
         detector.poll_aliases: settings.alias_poll_seconds if cached else 0,
@@ -263,6 +281,7 @@ def build_agent(settings: Settings, world: World) -> Agent:
         own,
         publisher,
         detector,
+        recorder,
         reconciler,
         watcher,
         coordinator,
@@ -329,6 +348,7 @@ def _stores(settings: Settings, world: World, cache: WritableCache, holding: Hol
         checks=CheckStore(cache, world.monitoring_locks, source),
         # Instances with different cache directories keep separate histories.
         histories=HistoryStore(world.cache, world.refresh_locks, source),
+        registry_records=RegistryRecordStore(world.cache, world.refresh_locks, history_source_of(settings)),
         server=ServerRecorder(cache, source, world.monotonic),
     )
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from app.domain.monitoring.history_codec import INDEX as HISTORY
 from app.domain.monitoring.history_codec import part_keys as history_keys
 from app.domain.registry.codec import INDEX, part_keys
+from app.domain.registry_history.codec import INDEX as REGISTRY_HISTORY
+from app.domain.registry_history.codec import part_keys as registry_history_keys
 from app.services.host.holding_cache import HoldingCache
 from app.services.host.other_hosts import STATE
 from app.services.hosts.hosts import Hosts
@@ -20,7 +22,7 @@ from app.services.hosts.replicated_cache import ReplicatedCache
 from app.wiring.world import World, source_of
 from config import Settings
 
-# The values that hosts share, beside the snapshot and the history. The journal and the signs of life are soon replaced.
+# The values that hosts share, beside snapshot and histories. The journal and the signs of life are soon replaced.
 _VALUES = ("monitored", "watches", "checks", "runs", "server")
 
 
@@ -59,5 +61,6 @@ def many_hosts(settings: Settings, world: World, holding: HoldingCache) -> ManyH
     )
     shared = replace(world, cache=cache, refresh_locks=locks, monitoring_locks=locks)
     # Each index comes last, so that it never names a part that is not there.
-    keys = [*_VALUES, *history_keys(), HISTORY, *part_keys(), INDEX]
+    histories = [*history_keys(), HISTORY, *registry_history_keys(), REGISTRY_HISTORY]
+    keys = [*_VALUES, *histories, *part_keys(), INDEX]
     return ManyHosts(shared, hosts, inbox, lambda: cache.seed(keys))

@@ -11,6 +11,7 @@ from app.domain.ports import (
     RefreshTrigger,
     RegistrationSource,
     RegistrationWrites,
+    RegistryHistorySource,
     SnapshotSource,
     WatchWrites,
 )
@@ -35,6 +36,7 @@ class AgentApi:
     holder: Holder
     other_hosts: OtherHosts
     watch_writes: WatchWrites
+    registry_history_source: RegistryHistorySource
 
 
 def rules_of(settings: Settings) -> StageRules:
@@ -45,6 +47,11 @@ def rules_of(settings: Settings) -> StageRules:
 def snapshot_source_of(settings: Settings) -> Source:
     """What a stored snapshot must be of: this MLflow, by these rules."""
     return Source(source_of(settings), rules_of(settings))
+
+
+def history_source_of(settings: Settings) -> str:
+    """What a stored history of the registry must be of: the experiment of this MLflow that holds it."""
+    return f"{source_of(settings)}:{settings.monitoring_experiment}"
 
 
 def interval_of(settings: Settings) -> float:

@@ -16,6 +16,7 @@ from app.domain.ports import (
     RefreshTrigger,
     RegistrationSource,
     RegistrationWrites,
+    RegistryHistorySource,
     SnapshotSource,
     WatchWrites,
 )
@@ -30,6 +31,7 @@ from app.services.answers.generations import Generations
 from app.services.answers.health_report import HealthReport
 from app.services.answers.history_report import HistoryReport
 from app.services.answers.monitoring_report import MonitoringReport
+from app.services.answers.registry_history_report import RegistryHistoryReport
 from app.services.answers.runs import Runs
 from app.services.host.cache_holders import CacheHeldElsewhere, hold_cache_directory
 from app.services.host.holding_cache import ReadingCache
@@ -41,6 +43,7 @@ from app.services.mirror.deliveries import DeliveryDesk
 from app.services.mirror.health import Health
 from app.services.mirror.journal import Journal
 from app.services.mirror.model_tracker import ModelTracker
+from app.services.mirror.registry_records import RegistryRecords
 from app.services.mirror.run_counter import RunCount
 from app.services.mirror.server_record import ServerRecord
 from app.services.mirror.snapshots import Snapshots
@@ -53,7 +56,7 @@ from app.services.monitoring.registration_list import RegistrationList
 from app.services.monitoring.registration_requests import RegistrationRequests
 from app.services.monitoring.watch_list import WatchList
 from app.services.monitoring.watch_requests import WatchRequests
-from app.wiring.shared import AgentApi, interval_of, rules_of, snapshot_source_of, tracker_options
+from app.wiring.shared import AgentApi, history_source_of, interval_of, rules_of, snapshot_source_of, tracker_options
 from app.wiring.world import Host, World, agent_locks, patience_of, source_of
 from config import API_VERSION, RELEASE, ROOT, BadSetting, Settings, as_json
 
@@ -74,6 +77,7 @@ class Tower:
     watches: WatchRequests
     monitoring: MonitoringReport
     history: HistoryReport
+    registry_history: RegistryHistoryReport
     drift: Drift
     comparison: Comparison
     runs: Runs
@@ -182,6 +186,18 @@ def build_worker(settings: Settings, world: World, agent: AgentApi | None = None
         settings.max_models_returned,
         max_age,
     )
+    registry_history = RegistryHistoryReport(
+        agent.gateway,
+        tracker,
+        RegistryRecords(cache, history_source_of(settings)),
+        agent.registry_history_source,
+        history,
+        registrations,
+        rules,
+        world.clock,
+        settings.max_models_returned,
+        max_age,
+    )
     health = Health(cache, agent.mlflow_facts, world.clock, world.monotonic, world.gateway.gives_sign, marks)
     hosts = HostsRecord(cache, marks, world.monotonic) if following and marks else None
     secret = settings.mlflow_webhook_secret
@@ -198,6 +214,7 @@ def build_worker(settings: Settings, world: World, agent: AgentApi | None = None
             settings.max_models_returned,
         ),
         history=history,
+        registry_history=registry_history,
         drift=Drift(agent.gateway, tracker, registrations, world.clock),
         comparison=Comparison(agent.gateway, rules, world.clock),
         runs=Runs(agent.gateway),
@@ -228,6 +245,7 @@ def build_worker(settings: Settings, world: World, agent: AgentApi | None = None
         keep_directories: 1,
         tracker.catch_up: TICK_SECONDS,
         history.catch_up: TICK_SECONDS,
+        registry_history.catch_up: TICK_SECONDS,
     }
     if keeper is not None:
         jobs[keeper.tick] = 1
@@ -249,6 +267,7 @@ def remote_agent(link: AgentLink) -> AgentApi:
         remote(Holder, link),
         remote(OtherHosts, link),
         remote(WatchWrites, link),
+        remote(RegistryHistorySource, link),
     )
 
 

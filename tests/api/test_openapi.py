@@ -104,6 +104,7 @@ def test_every_cached_get_documents_its_304(document: dict[str, Any]) -> None:
         "get /models/monitored/classifier", "get /models/monitored/regressor", "get /model/{model_name}/versions",
         "get /experiments", "get /dashboard/summary", "get /monitoring", "get /monitoring/history",
         "get /models/findings", "get /fleet", "get /fleet/models", "get /fleet/summary",
+        "get /history", "get /model/{model_name}/history", "get /model/{model_name}/state",
     }  # fmt: skip
 
 

@@ -59,10 +59,11 @@ from app.domain.registry.models import (
     Subscription,
     VersionKey,
 )
-from app.domain.registry.names import EVALUATES, is_metric_name
+from app.domain.registry.names import EVALUATES, LONGEST_TAG, is_metric_name
 from app.domain.registry.page_token import page_token_offset
 from app.domain.registry.server import Server
 from app.domain.registry.webhook import EVENTS, WEBHOOK_NAME
+from app.domain.registry_history.tags import MOST_TAGS, RecordRun, history_experiment
 
 _WRITES = frozenset(vars(WritingGateway)) - {"ledger"}
 _REFUSED = "MLflow refused the request (INVALID_PARAMETER_VALUE). Check the names and values in it."
@@ -99,6 +100,7 @@ class MemoryWorld:
         self.sent: dict[str, dict[int, str]] = {}
         self.model_points: dict[VersionKey, list[MetricPoint]] = {}
         self.ended: dict[str, tuple[str, str]] = {}
+        self.registry_runs: dict[str, RecordRun] = {}
         self.webhooks: dict[str, Subscription] = {}
         self.secrets: dict[str, str] = {}
         self._ids = itertools.count(1)
@@ -121,6 +123,9 @@ class MemoryWorld:
 
     def delete_experiment(self, name: str) -> None:
         self.experiments[name] = replace(self.experiments[name], lifecycle_stage="deleted")
+        if name.endswith("-history"):
+            runs = self.registry_runs.items()
+            self.registry_runs = {run_id: replace(run, is_deleted=True) for run_id, run in runs}
         for stored in self.runs.values():
             if stored.run.experiment_id == self.experiments[name].experiment_id:
                 stored.deleted = True
@@ -613,6 +618,28 @@ class MemoryGateway:
         self.world.watches.pop(run_id, None)
         self.world.ended[run_id] = (by, reason)
         return self.world.tick()
+
+    def registry_runs(self, newest: int | None) -> Sequence[RecordRun]:
+        self._called("registry_runs")
+        runs = sorted(self.world.registry_runs.values(), key=lambda run: (run.started, run.run_id), reverse=True)
+        return runs[:newest]
+
+    def open_registry_run(self) -> str:
+        self._called("open_registry_run")
+        experiment = history_experiment(self._experiment)
+        if experiment not in self.world.experiments:
+            self.world.add_experiment(experiment)
+        self.world.experiments[experiment] = replace(self.world.experiments[experiment], lifecycle_stage="active")
+        run_id = f"registry-{len(self.world.registry_runs)}"
+        self.world.registry_runs[run_id] = RecordRun(run_id, self.world.tick(), False, {})
+        return run_id
+
+    def write_registry_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
+        self._called("write_registry_tags")
+        run = self.world.registry_runs[run_id]
+        if run.is_deleted or len(tags) > MOST_TAGS or any(len(text) > LONGEST_TAG for text in tags.values()):
+            raise MlflowRefused(_REFUSED)
+        self.world.registry_runs[run_id] = replace(run, tags={**run.tags, **tags})
 
     def register_webhook(self, url: str, secret: str) -> Subscription:
         self._called("register_webhook")

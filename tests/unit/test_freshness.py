@@ -13,6 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 from app.domain.errors import MlflowDenied, MlflowUnavailable
 from app.domain.registry.fleet import Fleet, swept
 from app.domain.registry.models import Inventory, Newest
+from app.domain.registry_history.change import POLL
 from app.domain.updates import ALIASES, CHANGES, PUSH, SWEEP
 from app.services.host.file_cache import FileCache
 from app.services.host.file_locks import FileLocks
@@ -223,22 +224,22 @@ def test_a_model_that_is_pushed_while_a_sweep_reads_is_there_when_that_ends(proc
 
 
 def test_a_slow_reading_of_a_model_does_not_undo_a_sweep_that_began_later(process: Process) -> None:
-    ticket = process.snapshots.ticket(5)
+    reading = process.publisher.begin(POLL)
     slow = process.gateway.read_models(["m"], [])
     process.gateway.world.add_version("m")
     process.publisher.sweep()
-    assert process.publisher.apply(slow, ticket) == 0
+    assert process.publisher.apply(slow, reading) == 0
     assert process.shows() == truth(process.gateway)
 
 
 def test_a_poll_of_aliases_takes_nothing_back_that_was_found_while_it_read(process: Process) -> None:
     world, listed = process.gateway.world, process.gateway.registered_models
-    ticket = process.snapshots.ticket(5)
+    reading = process.publisher.begin(POLL)
 
     def slowly() -> Any:
         models = listed()
         world.add_version("m")
-        process.publisher.apply(process.gateway.read_models(["m"], []), ticket)
+        process.publisher.apply(process.gateway.read_models(["m"], []), reading)
         return models
 
     world.tag_model("m", "k", "v")

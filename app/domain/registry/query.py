@@ -32,13 +32,14 @@ class ListQuery:
 class FleetQuery(ListQuery):
     """A query that also filters by verdict and finding. `verdict` is one of `VERDICTS`, `finding` a kind of finding.
 
-    `model` is the whole name of a registered model.
+    `model` is the whole name of a registered model. `at` asks for the fleet as it was at a time, in milliseconds.
     """
 
     model: str | None = None
     verdict: str | None = None
     monitored: bool | None = None
     finding: str | None = None
+    at: int | None = None
 
 
 EVERYTHING = ListQuery()

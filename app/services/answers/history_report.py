@@ -54,7 +54,7 @@ class HistoryReport:
             return Answer(self._nothing(query))
         if not self._mirror.cached:
             return Answer(self._page(self._read(name, number), query, name, number))
-        index, pages = self._indexed(self._newest())
+        index, pages = self._indexed(self.newest())
         prepared = pages.get((query, name, number), lambda: self._page(index, query, name, number))
         return Answer(prepared, self._is_stale(index.history))
 
@@ -69,7 +69,10 @@ class HistoryReport:
         except TowerError as error:
             log.debug("No newer history: %s", error.detail)
 
-    def _newest(self) -> MonitorHistory:
+    def newest(self) -> MonitorHistory:
+        """All that is known, or, where the cache is disabled, all that MLflow has. Raises `MlflowUnavailable`."""
+        if not self._mirror.cached:
+            return self._read(None, None).history
         known = self._store.newest()
         if known is None or known.read_at is None:
             with self._gateway.within(self._gateway.patience):

@@ -1,7 +1,7 @@
 """The change detector finds what changed in MLflow between two sweeps, and has only that read."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TypeVar
 
 from app.domain.errors import MlflowDenied, TowerError
@@ -9,6 +9,9 @@ from app.domain.ports import Gateway
 from app.domain.registry.changes import newer_than, renamed, unlike
 from app.domain.registry.fleet import Fleet
 from app.domain.registry.models import ModelReading
+from app.domain.registry_history.change import POLL
+from app.domain.registry_history.change import PUSH as PUSHED
+from app.domain.registry_history.looking import REGISTRY, VERSIONS
 from app.domain.updates import ALIASES, CHANGES, PUSH
 from app.services.host.gatherer import Gatherer
 from app.services.mirror.journal import JournalWriter
@@ -59,7 +62,7 @@ class ChangeDetector:
         if fleet is None:
             return 0
         # A reading of several steps is as old as its first step.
-        ticket = self._ticket()
+        reading = whole = self._publisher.begin(POLL)
         for limit in _PAGES:
             newest = self._gateway.newest(limit)
             changed = newer_than(newest, limit, fleet)
@@ -69,14 +72,18 @@ class ChangeDetector:
             return self._swept(fleet)
         just_read = [model for model in newest.models if model.name in changed.names]
         others = sorted(changed.names - {model.name for model in just_read}) + renamed(newest, fleet)
-        news = 0
+        news, unread = 0, frozenset[str]()
         if just_read:
-            news += self._publisher.apply(self._gateway.read_versions(just_read, fleet.experiment_ids), ticket)
+            readings = self._gateway.read_versions(just_read, fleet.experiment_ids)
+            news += self._publisher.apply(readings, reading)
+            unread |= changed.names.intersection(model.name for model in just_read) - readings.keys()
         if others:
-            ticket = self._ticket()
+            reading = self._publisher.begin(POLL)
             nothing = dict[str, ModelReading]()
             readings = self._unless_denied(lambda: self._gateway.read_models(others, fleet.experiment_ids), nothing)
-            news += self._publisher.apply(readings, ticket)
+            news += self._publisher.apply(readings, reading)
+            unread |= frozenset(others) - readings.keys()
+        self._publisher.looked(VERSIONS, fleet, whole, unread)
         return news
 
     def look_at_aliases(self) -> int:
@@ -84,7 +91,7 @@ class ChangeDetector:
         fleet = self._snapshots.newest()
         if fleet is None:
             return 0
-        ticket = self._ticket()
+        reading = self._publisher.begin(POLL)
         differences = unlike(self._gateway.registered_models(), fleet)
         to_read = [*differences.updated, *differences.missing]
         if len(to_read) > _MOST_READ:
@@ -94,9 +101,15 @@ class ChangeDetector:
             model.name: ModelReading(model, None)
             for model in differences.same_versions
         }
-        changed = self._publisher.apply(readings, ticket) if readings else 0
-        # A missing model counts as gone only after it was looked up by name.
-        return changed + (self._unless_denied(lambda: self._publisher.look_up(to_read), 0) if to_read else 0)
+        changed = self._publisher.apply(readings, reading) if readings else 0
+        read: Collection[str] = ()
+        if to_read:
+            # A missing model counts as gone only after it was looked up by name.
+            nothing: tuple[Collection[str], int] = ((), 0)
+            read, more = self._unless_denied(lambda: self._publisher.look_up_each(to_read), nothing)
+            changed += more
+        self._publisher.looked(REGISTRY, fleet, reading, frozenset(to_read) - frozenset(read))
+        return changed
 
     def pushed(self, name: str) -> None:
         """Have a registered model read soon."""
@@ -115,7 +128,7 @@ class ChangeDetector:
     def _read(self, names: list[str]) -> int:
         if len(names) > _MOST_READ:
             return self._swept(self._snapshots.newest())
-        return self._publisher.look_up(names)
+        return self._publisher.look_up_each(names, PUSHED)[1]
 
     def _unless_denied(self, read: Callable[[], T], nothing: T) -> T:
         """The result of `read`, or `nothing` where MLflow denies access to all of it, which must not fail a poll."""
@@ -124,9 +137,6 @@ class ChangeDetector:
         except MlflowDenied as error:
             log.debug("Not read: %s", error.detail)
             return nothing
-
-    def _ticket(self) -> int:
-        return self._snapshots.ticket(self._gateway.patience)
 
     def _swept(self, before: Fleet | None) -> int:
         return self._publisher.sweep().changes_since(before)

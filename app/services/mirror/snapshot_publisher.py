@@ -11,9 +11,13 @@ from app.domain.registry.changes import completed, lacking
 from app.domain.registry.fleet import Edition, Fleet, reading_of, swept, with_models
 from app.domain.registry.models import Inventory, ModelReading
 from app.domain.registry.stages import StageRules
+from app.domain.registry_history.change import POLL
+from app.domain.registry_history.change import SWEEP as BY_SWEEP
+from app.domain.registry_history.looking import REGISTRY, Look
 from app.domain.times import age_ms
 from app.domain.updates import SWEEP
 from app.services.mirror.journal import JournalWriter
+from app.services.mirror.looks import Looks
 from app.services.mirror.snapshots import SnapshotStore
 
 log = logging.getLogger(__name__)
@@ -41,8 +45,20 @@ class _Failure:
     at: float
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A reading that begins: its ticket, the time in milliseconds, and how it came about."""
+
+    ticket: int
+    began: int
+    through: str
+
+
 class SnapshotPublisher:
-    """Sweeps and look-ups. All processes together run one sweep at a time; look-ups go on beside it."""
+    """Sweeps and look-ups. All processes together run one sweep at a time; look-ups go on beside it.
+
+    `looks` has what was read when.
+    """
 
     def __init__(
         self,
@@ -63,13 +79,14 @@ class SnapshotPublisher:
         self._clock = clock
         self._monotonic = monotonic
         self._options = options
+        self.looks = Looks()
         self._failure: _Failure | None = None
         # The last sweep's ticket, and when this process first saw it, in seconds.
         self._seen = (0, 0.0)
 
     def read(self) -> Fleet:
         """Everything that MLflow has now, without storing it."""
-        return swept(None, self._inventory(), self._rules)
+        return swept(None, self._inventory()[0], self._rules)
 
     def sweep(self) -> Fleet:
         """Read everything now. All calls during a sweep share the next sweep, which begins after they were made."""
@@ -129,28 +146,43 @@ class SnapshotPublisher:
         """Read some registered models again. Returns how many had changed. Raises `MlflowUnavailable`."""
         return self.look_up_each(names)[1]
 
-    def look_up_each(self, names: Sequence[str]) -> tuple[Collection[str], int]:
+    def look_up_each(self, names: Sequence[str], through: str = POLL) -> tuple[Collection[str], int]:
         """As `look_up`; returns as well which of the models could be read."""
         fleet = self._snapshots.newest() or self.sweep_first()
-        ticket = self._ticket()
+        reading = self.begin(through)
         with self._gateway.within(self._gateway.patience):
             readings = self._gateway.read_models(names, fleet.experiment_ids)
-        return readings.keys(), self.apply(readings, ticket)
+        return readings.keys(), self.apply(readings, reading)
 
-    def apply(self, readings: Mapping[str, ModelReading], ticket: int) -> int:
-        """Publish a reading of some registered models, which took the ticket. Returns how many models had changed."""
-        changed = 0
+    def begin(self, through: str) -> Reading:
+        """Begin a reading. Raises `MlflowUnavailable`."""
+        began = self._clock()
+        return Reading(self._ticket(), began, through)
+
+    def looked(self, covers: str, fleet: Fleet, reading: Reading, unread: frozenset[str]) -> None:
+        """Note that MLflow was compared with a fleet, even where nothing had changed. `unread` could not be read."""
+        now = self._clock()
+        self.looks.add(
+            Look(fleet, reading.through, reading.ticket, reading.began, now, covers, unread=unread, published=False)
+        )
+
+    def apply(self, readings: Mapping[str, ModelReading], reading: Reading) -> int:
+        """Publish what was read of some registered models. Returns how many of them had changed."""
+        changed, ticket = 0, reading.ticket
+        taken: frozenset[str] = frozenset()
 
         def change(current: Fleet | None) -> Fleet:
-            nonlocal changed
+            nonlocal changed, taken
             if current is None:
                 raise MlflowUnavailable(NOTHING_READ)
             newer = {name: read for name, read in readings.items() if _is_newer(read, ticket, name, current)}
+            taken = frozenset(newer)
             fleet = with_models(current, newer, self._rules, ticket)
             changed = sum(fleet.model(name) != current.model(name) for name in newer)
             return fleet
 
-        self._snapshots.publish(change, self._gateway.patience)
+        fleet = self._snapshots.publish(change, self._gateway.patience)
+        self.looks.add(Look(fleet, reading.through, ticket, reading.began, self._clock(), names=taken))
         return changed
 
     def _joined(self, asked: int) -> Fleet | None:
@@ -178,11 +210,12 @@ class SnapshotPublisher:
         return self._snapshots.ticket(self._gateway.patience)
 
     def _sweep(self) -> Fleet:
+        began = self._clock()
         ticket = self._ticket()
         try:
             with self._journal.entry(SWEEP) as entry:
                 with self._gateway.within(self._options.timeout) as operation:
-                    inventory = self._inventory()
+                    inventory, unread = self._inventory()
                     before = self._snapshots.newest()
                     fleet = self._snapshots.publish(
                         lambda current: swept(current, inventory, self._rules, ticket),
@@ -197,31 +230,34 @@ class SnapshotPublisher:
             log.warning("Refresh failed, the snapshot stays: %s", detail)
             raise
         self._failure = None
+        self.looks.add(Look(fleet, BY_SWEEP, ticket, began, self._clock(), REGISTRY, unread=unread))
         log.info("Refreshed %d model versions with %d MLflow requests", len(fleet.models), operation.requests)
         return fleet
 
-    def _inventory(self) -> Inventory:
-        """Read everything, and read it again where the first reading says that everything is gone."""
+    def _inventory(self) -> tuple[Inventory, frozenset[str]]:
+        """Read everything, and read it again where the first reading says that everything is gone.
+
+        Returns as well the known models that could not be read.
+        """
         inventory = self._gateway.read_inventory()
         before = self._snapshots.newest()
         if before and before.by_name and not inventory.versions:
             log.warning("MLflow says that all %d model versions are gone: asking again", len(before.models))
             inventory = self._gateway.read_inventory()
-        return self._completed(inventory, before) if before else inventory
+        return self._completed(inventory, before) if before else (inventory, frozenset())
 
-    def _completed(self, inventory: Inventory, before: Fleet) -> Inventory:
+    def _completed(self, inventory: Inventory, before: Fleet) -> tuple[Inventory, frozenset[str]]:
         """The reading, completed by looking up the models that it lacks: a list may leave out models that exist."""
         names = lacking(inventory, before)
         if not names:
-            return inventory
+            return inventory, frozenset()
         known = {name: reading_of(before, name) for name in names}
+        read: Mapping[str, ModelReading] = {}
         try:
-            known |= self._gateway.read_models(
-                names, [experiment.experiment_id for experiment in inventory.experiments]
-            )
+            read = self._gateway.read_models(names, [experiment.experiment_id for experiment in inventory.experiments])
         except MlflowDenied as error:
             log.warning("%d models that may no longer be read stay as they were: %s", len(names), error.detail)
-        return completed(inventory, known)
+        return completed(inventory, {**known, **read}), frozenset(names) - read.keys()
 
 
 def _is_newer(reading: ModelReading, ticket: int, name: str, fleet: Fleet) -> bool:

@@ -40,6 +40,7 @@ from app.domain.registry.models import (
 )
 from app.domain.registry.page_token import page_token_offset
 from app.domain.registry.server import Server
+from app.domain.registry_history.tags import RecordRun, history_experiment
 from app.services.mlflow_gateway import pages, rows
 from app.services.mlflow_gateway.calls import Budget, Calls
 from app.services.mlflow_gateway.client import Connection
@@ -48,6 +49,7 @@ from app.services.mlflow_gateway.history import History
 from app.services.mlflow_gateway.metric_points import MetricPoints
 from app.services.mlflow_gateway.monitor_runs import MonitorRuns
 from app.services.mlflow_gateway.registry import Registry
+from app.services.mlflow_gateway.registry_runs import RegistryRuns
 from app.services.mlflow_gateway.server import ServerFacts
 from app.services.mlflow_gateway.webhooks import Webhooks
 
@@ -67,6 +69,7 @@ class MlflowGateway:
         self._registry = Registry(connection, calls)
         self._history = History(calls, self._registry, MetricPoints(connection, calls))
         self._monitor_runs = MonitorRuns(connection, calls, monitoring_experiment)
+        self._registry_runs = RegistryRuns(connection, calls, history_experiment(monitoring_experiment))
         self._webhooks = Webhooks(connection, calls)
         self._server = ServerFacts(connection, calls)
         self.patience = calls.patience
@@ -324,6 +327,15 @@ class MlflowGateway:
         ended_at = self._clock()
         self._monitor_runs.end(run_id, by, reason, ended_at)
         return ended_at
+
+    def registry_runs(self, newest: int | None) -> Sequence[RecordRun]:
+        return self._registry_runs.read(newest)
+
+    def open_registry_run(self) -> str:
+        return self._registry_runs.open(self._clock())
+
+    def write_registry_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
+        self._registry_runs.tag(run_id, tags)
 
     def register_webhook(self, url: str, secret: str) -> Subscription:
         return self._webhooks.register(url, secret)

@@ -3,12 +3,10 @@
 import itertools
 import logging
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
-from app.domain.errors import MlflowDenied, MlflowMissing, MlflowRefused, MlflowUnavailable
+from app.domain.errors import MlflowDenied
 from app.domain.monitoring.corrections import Ledger
 from app.domain.monitoring.monitor_runs import MonitorState
 from app.domain.monitoring.monitored import precedence
@@ -16,25 +14,15 @@ from app.domain.monitoring.watches import Watch
 from app.domain.registry.models import Experiment, Registration
 from app.domain.registry.names import LONGEST_NAME, registration_key
 from app.services.mlflow_gateway import pages, rows
-from app.services.mlflow_gateway.calls import Calls
-from app.services.mlflow_gateway.client import Connection
+from app.services.mlflow_gateway.own_experiment import ACTIVE, ALL, OwnExperiment
 
 log = logging.getLogger(__name__)
 
-# mlflow.entities.ViewType.ACTIVE_ONLY and ALL.
-_ACTIVE, _ALL = 1, 3
 _RUN_ID = re.compile(r"[0-9A-Za-z_-]{1,64}\Z", re.ASCII)
 
 
-class MonitorRuns:
-    """The runs of the tower's own experiment."""
-
-    def __init__(self, connection: Connection, calls: Calls, experiment: str) -> None:
-        self._connection = connection
-        self._calls = calls
-        self._name = experiment
-        # The id that the experiment had when it was last read.
-        self._experiment_id: str | None = None
+class MonitorRuns(OwnExperiment):
+    """The runs of the experiment that holds the registrations."""
 
     def may_be_read(self) -> bool:
         try:
@@ -58,7 +46,7 @@ class MonitorRuns:
         condition = ""
         if name is not None and version is not None:
             condition = f"tags.`control_tower.key` = '{registration_key(name, version)}'"
-        states = self._search(experiment.experiment_id, condition, _ALL)
+        states = self._search(experiment.experiment_id, condition, ALL)
         return [
             state
             for state in states
@@ -71,12 +59,12 @@ class MonitorRuns:
         if experiment is None:
             return None
         if run_ids is None:
-            return self._search(experiment.experiment_id, "", _ALL)
+            return self._search(experiment.experiment_id, "", ALL)
         wanted = sorted({run_id for run_id in run_ids if _RUN_ID.match(run_id)})
         states: list[MonitorState] = []
         for start in range(0, len(wanted), pages.RUNS):
             listed = ",".join(f"'{run_id}'" for run_id in wanted[start : start + pages.RUNS])
-            states += self._search(experiment.experiment_id, f"attributes.run_id IN ({listed})", _ALL)
+            states += self._search(experiment.experiment_id, f"attributes.run_id IN ({listed})", ALL)
         return states
 
     def of(self, name: str, version: int) -> Sequence[Registration]:
@@ -139,42 +127,11 @@ class MonitorRuns:
         tags = {**rows.watch_tags(wanted), "mlflow.user": wanted.registered_by}
         return replace(wanted, run_id=self._create(wanted.registered_at, tags, name))
 
-    def _create(self, start_time: int, tags: Mapping[str, str], name: str) -> str:
-        """Make an open run in the tower's experiment, and return its id: in one request if the experiment is known."""
-
-        def create(experiment_id: str) -> str:
-            create_run = self._connection.client().create_run
-            run = self._calls.call(create_run, experiment_id, start_time=start_time, tags=tags, run_name=name)
-            return rows.only(rows.run_id, run, "new run")
-
-        if self._experiment_id is not None:
-            # MLflow refuses a run in an experiment that was deleted since.
-            with suppress(MlflowRefused, MlflowMissing):
-                return create(self._experiment_id)
-        return create(self._writable_experiment())
-
     def end(self, run_id: str, by: str, reason: str, ended_at: int) -> None:
         client = self._connection.client()
         # The reason is written first: an open run with a reason is still monitored; an ended run must have a reason.
         self.tag(run_id, rows.end_tags(by, reason))
         self._calls.call(client.set_terminated, run_id, end_time=ended_at)
-
-    def tag(self, run_id: str, tags: Mapping[str, str]) -> None:
-        self.log(run_id, [], tags)
-
-    def log(self, run_id: str, points: Sequence[tuple[str, float, int, int]], tags: Mapping[str, str]) -> None:
-        """Write metric values (name, value, time in milliseconds, order) and tags in one request, all or none."""
-        client = self._connection.client()
-        from mlflow.entities import Metric, RunTag  # noqa: PLC0415
-
-        metrics = [Metric(name, value, time, rows.step_of(time) + order) for name, value, time, order in points]
-        self._calls.call(client.log_batch, run_id, metrics, tags=[RunTag(key, value) for key, value in tags.items()])
-
-    def _experiment(self) -> Experiment | None:
-        row = self._calls.call(self._connection.client().get_experiment_by_name, self._name)
-        experiment = None if row is None else rows.only(rows.experiment, row, "experiment")
-        self._experiment_id = experiment.experiment_id if experiment else None
-        return experiment
 
     def _readable_experiment(self) -> Experiment | None:
         """The experiment for reading; None also where this user may not read it, since the lists need not fail then."""
@@ -184,40 +141,11 @@ class MonitorRuns:
             log.warning("MLflow's user may not read the experiment %s: no registration is shown", self._name)
             return None
 
-    def _writable_experiment(self) -> str:
-        """The id of the tower's experiment, made or restored where needed."""
-        client = self._connection.client()
-        experiment = self._experiment()
-        if experiment is None:
-            try:
-                made = self._calls.call(client.create_experiment, self._name)
-                return rows.only(rows.identifier, made, "new experiment")
-            except MlflowRefused:
-                # Another process has just made the experiment.
-                experiment = self._experiment()
-        if experiment is None:
-            raise MlflowUnavailable(f"MLflow does not take the experiment {self._name}. Check MONITORING_EXPERIMENT.")
-        if experiment.lifecycle_stage != "active":
-            self._calls.call(client.restore_experiment, experiment.experiment_id)
-        return str(experiment.experiment_id)
-
-    def _search(self, experiment_id: str, condition: str, view: int = _ACTIVE) -> list[MonitorState]:
+    def _search(self, experiment_id: str, condition: str, view: int = ACTIVE) -> list[MonitorState]:
         """Monitor runs, in the order in which they were opened."""
         runs = itertools.filterfalse(rows.is_watch, self._runs(experiment_id, condition, view))
         good, _ = rows.readable(rows.monitor_state, runs, "monitor run")
         return sorted(good, key=lambda state: (state.registration.registered_at, state.registration.monitor_run_id))
-
-    def _runs(self, experiment_id: str, condition: str, view: int = _ACTIVE) -> Iterable[Any]:
-        search = self._connection.client().search_runs
-        return pages.read_all(
-            self._calls.call,
-            search,
-            pages.RUNS,
-            rows.RUN_KEY,
-            experiment_ids=[experiment_id],
-            filter_string=condition,
-            run_view_type=view,
-        )
 
 
 def _run_name(name: str, end: str) -> str:

@@ -1,0 +1,78 @@
+"""An order of the events of many records, so that a page of them is read without visiting the others."""
+
+from array import array
+from bisect import bisect_left, insort
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Generic, TypeVar
+
+R = TypeVar("R")
+
+# An event is one number: the place of its record, and in the lowest bits the number of the event within the record.
+_BITS = 24
+_LOWEST = (1 << _BITS) - 1
+# With more changed records, or a larger part of all events than this, the whole order is made anew.
+_FEW, _PART = 1000, 8
+
+
+class EventIndex(Generic[R]):
+    """Finds events, newest first. An index never changes; `changed_by` makes the next index.
+
+    `name_of` identifies a record, `count_of` says how many events it has, and `rank_of` gives the order of an event.
+    """
+
+    def __init__(
+        self,
+        records: Iterable[R],
+        name_of: Callable[[R], str],
+        count_of: Callable[[R], int],
+        rank_of: Callable[[R, int], Any],
+    ) -> None:
+        self._records = list(records)
+        self._name_of, self._count_of, self._rank_of = name_of, count_of, rank_of
+        self._places = {name_of(record): place for place, record in enumerate(self._records)}
+        self.order = array("q", sorted(self._events_at(range(len(self._records))), key=self._key))
+
+    def changed_by(self, changed: Sequence[R], gone: Sequence[str]) -> "EventIndex[R]":
+        """The index in which some records are new or changed, and others are gone; derived from this one if it can."""
+        moved = sum(self._count_of(record) for record in changed)
+        if gone or len(changed) > _FEW or moved * _PART > len(self.order):
+            left = set(gone)
+            records = {self._name_of(record): record for record in self._records if self._name_of(record) not in left}
+            records.update((self._name_of(record), record) for record in changed)
+            return EventIndex(records.values(), self._name_of, self._count_of, self._rank_of)
+        index: EventIndex[R] = object.__new__(EventIndex)
+        index._name_of, index._count_of, index._rank_of = self._name_of, self._count_of, self._rank_of
+        index._records, index._places, index.order = self._records.copy(), self._places.copy(), self.order[:]
+        for record in changed:
+            index._put(record)
+        return index
+
+    def of(self, is_wanted: Callable[[R], bool]) -> Sequence[int]:
+        """The events of some records."""
+        wanted = {place for place, record in enumerate(self._records) if is_wanted(record)}
+        count = sum(self._count_of(self._records[place]) for place in wanted)
+        if count * 8 < len(self.order):
+            return sorted(self._events_at(wanted), key=self._key)
+        return [event for event in self.order if event >> _BITS in wanted]
+
+    def find(self, event: int) -> tuple[R, int]:
+        """The record of an event, and the number of the event within it."""
+        return self._records[event >> _BITS], event & _LOWEST
+
+    def _events_at(self, places: Iterable[int]) -> Iterable[int]:
+        return ((place << _BITS) + n for place in places for n in range(self._count_of(self._records[place])))
+
+    def _put(self, record: R) -> None:
+        place = self._places.get(self._name_of(record))
+        if place is None:
+            place = self._places[self._name_of(record)] = len(self._records)
+            self._records.append(record)
+        else:
+            for event in self._events_at([place]):
+                del self.order[bisect_left(self.order, self._key(event), key=self._key)]
+            self._records[place] = record
+        for event in self._events_at([place]):
+            insort(self.order, event, key=self._key)
+
+    def _key(self, event: int) -> Any:
+        return self._rank_of(*self.find(event))

@@ -1,0 +1,1 @@
+"""The history of the registry: every change of a registered model, of its versions and of its aliases."""

@@ -1,0 +1,88 @@
+"""Encodes the record of the registry as JSON for the shared cache, and decodes it."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from app.domain.registry_history.lineage import Lineage, lineage_from, lineage_value
+from app.domain.registry_history.looking import Looked
+from app.domain.registry_history.record import EMPTY_SEGMENT, SEGMENTS, RecordSegment, RegistryRecord
+
+INDEX = "registry-history"
+# What decoding may raise if somebody else wrote the file.
+_MISFITS = (KeyError, TypeError, ValueError, AttributeError, OverflowError, IndexError)
+
+
+def part_keys() -> list[str]:
+    """The keys of all segments of the record, beside its index."""
+    return [_key(number) for number in range(SEGMENTS)]
+
+
+def index_value(record: RegistryRecord, source: str) -> dict[str, Any]:
+    """The index, which must be stored last. `source` names the MLflow that the record was read from."""
+    looked = record.looked
+    return {
+        "source": source,
+        "revision": record.revision,
+        "begun": record.begun,
+        "looked": [looked.aliases, looked.stages] if looked else None,
+        "gaps": [list(gap) for gap in record.gaps],
+        "segments": [segment.digest for segment in record.segments],
+    }
+
+
+def parts_value(record: RegistryRecord, known: RegistryRecord | None, source: str) -> dict[str, Any]:
+    """The segments to store, by cache key: those that differ from a record whose segments are stored already."""
+    return {
+        _key(number): {
+            "source": source,
+            "digest": segment.digest,
+            "lineages": [lineage_value(lineage) for lineage in segment.lineages.values()],
+        }
+        for number, segment in enumerate(record.segments)
+        if segment.lineages and (known is None or known.segments[number].digest != segment.digest)
+    }
+
+
+def record_from(
+    index: Any, read: Callable[[str], Any], known: RegistryRecord | None, source: str
+) -> RegistryRecord | None:
+    """The stored record, or None if it is from another MLflow or unreadable.
+
+    Segments that a known record already has are taken from it.
+    """
+    try:
+        if index["source"] != source or len(index["segments"]) != SEGMENTS:
+            return None
+        segments = []
+        for number, digest in enumerate(index["segments"]):
+            held = known.segments[number] if known else EMPTY_SEGMENT
+            if not digest:
+                held = EMPTY_SEGMENT
+            elif held.digest != digest:
+                held = _segment(read(_key(number)), held.lineages, source)
+            segments.append(held)
+        begun, looked = index["begun"], index["looked"]
+        return RegistryRecord(
+            int(index["revision"]),
+            None if begun is None else int(begun),
+            None if looked is None else Looked(int(looked[0]), int(looked[1])),
+            tuple((int(start), int(end)) for start, end in index["gaps"]),
+            tuple(segments),
+        )
+    except _MISFITS:
+        return None
+
+
+def _segment(value: Any, known: Mapping[str, Lineage], source: str) -> RecordSegment:
+    if value["source"] != source:
+        raise ValueError("stored for another MLflow")
+    lineages = {}
+    for stored in value["lineages"]:
+        before = known.get(stored[0])
+        same = before is not None and lineage_value(before) == stored
+        lineages[str(stored[0])] = before if before and same else lineage_from(stored, before)
+    return RecordSegment(lineages, str(value["digest"]))
+
+
+def _key(number: int) -> str:
+    return f"registry-history-{number}"

@@ -1,0 +1,239 @@
+"""Answers from the history of the registry: its changes, and the registry as it was at a time."""
+
+import logging
+import threading
+from dataclasses import replace
+from typing import Any
+
+import orjson
+
+from app.domain.errors import InvalidInput, MlflowUnavailable, NotFound, TowerError
+from app.domain.messages import MODEL_NOT_FOUND
+from app.domain.monitoring.checks import Check
+from app.domain.monitoring.monitor_history import MonitorHistory, state_of
+from app.domain.monitoring.monitored import Monitored, first_of_each
+from app.domain.ports import Clock, Gateway, RegistryHistorySource
+from app.domain.registry.models import Registration, TrackedModel
+from app.domain.registry.query import FleetQuery, ListQuery, page_of, pagination
+from app.domain.registry.stages import StageRules
+from app.domain.registry_history.change import change_info
+from app.domain.registry_history.index import ChangeIndex, ChangeQuery
+from app.domain.registry_history.past import lineage_at, past_fleet, past_info, unknown_at
+from app.domain.registry_history.record import RegistryRecord
+from app.domain.registry_history.tags import read_tags
+from app.domain.times import is_future, rfc3339
+from app.domain.views import model_info
+from app.services.answers.generations import CheckedGeneration, Generation, Pages
+from app.services.answers.history_report import HistoryReport
+from app.services.answers.prepared import Answer, Prepared
+from app.services.mirror.model_tracker import ModelTracker
+from app.services.mirror.registry_records import RegistryRecords
+from app.services.monitoring.registration_list import RegistrationList
+
+log = logging.getLogger(__name__)
+
+
+class RegistryHistoryReport:
+    """The changes of the registry, from this process's copy of the record.
+
+    `monitoring` says which versions were monitored at a time. `most` is the limit of rows in an answer; `max_age` the
+    age at which the history is stale, in milliseconds.
+    """
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        mirror: ModelTracker,
+        store: RegistryRecords,
+        source: RegistryHistorySource,
+        monitoring: HistoryReport,
+        registrations: RegistrationList,
+        rules: StageRules,
+        clock: Clock,
+        most: int,
+        max_age: int,
+    ) -> None:
+        self._gateway = gateway
+        self._mirror = mirror
+        self._store = store
+        self._source = source
+        self._monitoring = monitoring
+        self._registrations = registrations
+        self._rules = rules
+        self._clock = clock
+        self._most = most
+        self._max_age = max_age
+        self._current: tuple[ChangeIndex, Pages] | None = None
+        # The last fleet of the past that was asked for: its pages follow each other.
+        self._past: tuple[Any, CheckedGeneration, frozenset[tuple[str, int]]] | None = None
+        self._indexing = threading.Lock()
+
+    def listed(self, query: ListQuery, wanted: ChangeQuery) -> Answer:
+        """A page of the changes, newest first. The sample fleet has none."""
+        if self._mirror.shows_mock():
+            return Answer(Prepared(b"[]", self._clock(), pagination(page_of(query, 0, self._most))), mock=True)
+        index, pages = self._indexed(self._newest())
+
+        def make() -> Prepared:
+            events = index.find(wanted)
+            page = page_of(query, len(events), self._most)
+            rows = [change_info(change) for change in index.changes(events[page.rows])]
+            return self._prepared(rows, index.record, pagination(page))
+
+        return self._answer(pages.get((query, wanted), make), index.record)
+
+    def of_model(self, name: str, query: ListQuery, wanted: ChangeQuery) -> Answer:
+        """A page of the changes of a registered model, newest first. Raises `NotFound`."""
+        answer = self.listed(query, replace(wanted, name=name))
+        if not (answer.prepared.pagination or {}).get("total") and not self._is_known(name):
+            raise NotFound(MODEL_NOT_FOUND)
+        return answer
+
+    def state(self, name: str, at: int) -> Answer:
+        """A registered model as it was at a time, in milliseconds. Raises `NotFound`, and `InvalidInput`."""
+        self._check(at)
+        index, pages = self._indexed(self._newest())
+
+        def make() -> Prepared:
+            found = lineage_at(index.record, name, at)
+            if found is None:
+                raise NotFound(MODEL_NOT_FOUND)
+            past = found[1]
+            unknown = unknown_at(index.record, at, past.unsure)
+            return self._prepared(past_info(name, at, past, unknown, self._rules), index.record, None)
+
+        return self._answer(pages.get(("state", name, at), make), index.record)
+
+    def fleet(self, query: FleetQuery) -> Answer:
+        """The fleet as it was at the time `query.at`. Raises `InvalidInput` where nothing is known of that time."""
+        at = query.at or 0
+        self._check(at)
+        if query.finding is not None:
+            raise InvalidInput("finding: Findings of the past are not known. Leave it out, or leave out `at`.")
+        index, pages = self._indexed(self._newest())
+        begun = index.record.begun
+        if begun is None or at < begun:
+            since = f"before {rfc3339(begun)}, when this service first looked" if begun else "yet"
+            raise InvalidInput(f"at: Nothing is known of the registry {since}.")
+
+        def make() -> Prepared:
+            now, unsure = self._fleet_at(index.record, at)
+            models = now.index.find(query)
+            page = page_of(query, len(models), self._most)
+            everything = unknown_at(index.record, at, ()) is None
+            rows = [
+                {
+                    **model_info(model, now.of.registrations.get(model.key)),
+                    **now.standing(model),
+                    "known": everything and model.key not in unsure,
+                }
+                for model in models[page.rows]
+            ]
+            return self._prepared(rows, index.record, pagination(page))
+
+        return self._answer(pages.get(("fleet", query), make), index.record)
+
+    def catch_up(self) -> None:
+        """The scheduler's tick in a worker: index new changes before a request needs them."""
+        if not self._mirror.cached:
+            return
+        try:
+            newest = self._held(self._store.newest())
+            if newest is not None:
+                self._indexed(newest)
+        except TowerError as error:
+            log.debug("No newer history of the registry: %s", error.detail)
+
+    def _is_known(self, name: str) -> bool:
+        fleet = self._mirror.fleet()
+        return fleet.model(name)[0] is not None or any(name in one.names for one in self._newest().lineages())
+
+    def _check(self, at: int) -> None:
+        if is_future(at, self._clock()):
+            raise InvalidInput("at: This time is still to come.")
+
+    def _fleet_at(self, record: RegistryRecord, at: int) -> tuple[CheckedGeneration, frozenset[tuple[str, int]]]:
+        present, history = self._mirror.fleet(), self._monitoring.newest()
+        basis = (record, present, history, at)
+        kept = self._past
+        if (
+            kept is None
+            or any(one is not other for one, other in zip(kept[0][:3], basis[:3], strict=True))
+            or kept[0][3] != at
+        ):
+            fleet, unsure = past_fleet(record, at, self._rules, present)
+            registrations, checks = _monitored_at(history, at, self._registrations.peek(), fleet.find)
+            generation = Generation(fleet, Monitored(registrations), lambda _: (), None)
+            kept = self._past = basis, CheckedGeneration(generation, checks), unsure
+        return kept[1], kept[2]
+
+    def _newest(self) -> RegistryRecord:
+        if not self._mirror.cached:
+            with self._gateway.within(self._gateway.patience):
+                return RegistryRecord().with_more(read_tags(self._gateway.registry_runs(None))[0])
+        known = self._store.newest()
+        if known is None:
+            with self._gateway.within(self._gateway.patience):
+                self._source.first()
+            known = self._store.newest()
+        if not self._store.is_shared():
+            known = self._held(known)
+        if known is None:
+            raise MlflowUnavailable("What was read from MLflow was lost. Try again.")
+        return known
+
+    def _held(self, known: RegistryRecord | None) -> RegistryRecord | None:
+        """The record of the agent, where it could not be stored."""
+        with self._gateway.within(self._gateway.patience):
+            value = self._source.held(known.seal if known else "")
+        if value is not None:
+            self._store.keep(value)
+        return self._store.newest()
+
+    def _indexed(self, record: RegistryRecord) -> tuple[ChangeIndex, Pages]:
+        current = self._current
+        if current is None or current[0].record is not record:
+            with self._indexing:
+                current = self._current
+                if current is None:
+                    current = self._current = ChangeIndex(record), Pages()
+                elif current[0].record is not record:
+                    current = self._current = current[0].after(record), Pages()
+        return current
+
+    def _prepared(self, rows: Any, record: RegistryRecord, pages: dict[str, int] | None) -> Prepared:
+        return Prepared(orjson.dumps(rows), _as_of(record), pages)
+
+    def _answer(self, prepared: Prepared, record: RegistryRecord) -> Answer:
+        as_of = _as_of(record)
+        return Answer(prepared, as_of is None or self._clock() - as_of > self._max_age)
+
+
+def _as_of(record: RegistryRecord) -> int | None:
+    """Up to when everything is recorded, in milliseconds."""
+    return min(record.looked.aliases, record.looked.stages) if record.looked else record.begun
+
+
+def _monitored_at(
+    history: MonitorHistory, at: int, present: Monitored, find: Any
+) -> tuple[dict[tuple[str, int], Registration], dict[str, Check]]:
+    """The registrations that were open at a time, and the verdicts that they had."""
+    open_then: list[Registration] = []
+    checks: dict[str, Check] = {}
+    for run in history.runs():
+        if not run.registered_at <= at:
+            continue
+        state = state_of(run)
+        model: TrackedModel | None = find(run.name, run.version)
+        if model is None or (state.ended_at is not None and state.ended_at <= at):
+            continue
+        known = present.by_key.get((run.name, run.version))
+        same = known is not None and known.monitor_run_id == run.run_id
+        model_type = known.model_type if known and same else model.model_type or ""
+        open_then.append(replace(state.registration, model_type=model_type))
+        verdict = next((change for change in reversed(state.verdicts) if change.at <= at), None)
+        if verdict is not None:
+            checks[run.run_id] = Check(
+                run.run_id, verdict.verdict, verdict.at, at, verdict.reasons, began=verdict.began
+            )
+    return first_of_each(open_then)[0], checks

@@ -1,0 +1,216 @@
+"""The recorder compares each snapshot with what is recorded of the registry, and writes what changed into MLflow."""
+
+import logging
+import threading
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from app.domain.errors import MlflowMissing, MlflowRefused, MlflowTooSlow, TowerError
+from app.domain.ports import Clock, Locks, WritingGateway
+from app.domain.registry_history.draft import Draft
+from app.domain.registry_history.looking import Looked
+from app.domain.registry_history.record import Additions, RegistryRecord
+from app.domain.registry_history.tags import MOST_IN_A_RUN, Batch, RecordRun, batches_of, read_tags
+from app.services.mirror.looks import Looks
+from app.services.mirror.registry_records import RegistryRecordStore
+from app.services.mirror.snapshots import SnapshotStore
+
+log = logging.getLogger(__name__)
+
+_RETRY_SECONDS = 15.0
+# How often MLflow is told up to when everything is recorded, where nothing changes.
+_SIGN_MS = 300_000
+# The newest runs are read so often, and before each write: another tower may have written to them.
+_OTHERS_SECONDS = 60.0
+_NEWEST_RUNS = 3
+# The time between two looks counts as a gap if it is so many times as long as it should be.
+_LATE = 3
+
+
+class ChangeRecorder:
+    """Records what changes in the registry. The agent's scheduler calls `tick`, on one thread at a time.
+
+    `look_ms` is how long the time between two looks at all of the registry should be, in milliseconds.
+    """
+
+    def __init__(
+        self,
+        gateway: WritingGateway,
+        store: RegistryRecordStore,
+        snapshots: SnapshotStore,
+        looks: Looks,
+        locks: Locks,
+        clock: Clock,
+        timeout: float,
+        look_ms: int,
+    ) -> None:
+        self._gateway = gateway
+        self._store = store
+        self._snapshots = snapshots
+        self._looks = looks
+        self._locks = locks
+        self._clock = clock
+        self._timeout = timeout
+        self._late_ms = _LATE * look_ms
+        self._reading = threading.Lock()
+        self._is_read = False
+        self._again_at = self._others_at = 0.0
+        self._draft: Draft | None = None
+        # Up to when MLflow says that everything is recorded.
+        self._said: Looked | None = None
+
+    def tick(self) -> None:
+        """Record what the looks since the last tick found. A failure is logged, and a later tick tries again."""
+        now = time.monotonic()
+        if now < self._again_at:
+            return
+        try:
+            if now >= self._others_at:
+                self._others_at = now + _OTHERS_SECONDS
+                self.read_others()
+            self.record()
+        except TowerError as error:
+            self._again_at = time.monotonic() + _RETRY_SECONDS
+            log.warning("Changes of the registry are not recorded yet: %s", error.detail)
+
+    def record(self) -> None:
+        """Record what was found so far. Raises `MlflowUnavailable` and others; what is left is recorded later."""
+        self._read()
+        self._write(self._catch_up())
+
+    def first(self) -> None:
+        """Make sure that there is a record, within the time of one call to MLflow. Raises `MlflowUnavailable`."""
+        if self._known().looked is None and not self._is_read:
+            with self._gateway.within(self._gateway.patience):
+                self._read()
+
+    def _read(self) -> None:
+        """Read all of the record from MLflow, at the start."""
+        if self._is_read:
+            return
+        if not self._reading.acquire(timeout=self._gateway.patience):
+            raise MlflowTooSlow("The history is still being read from MLflow. Try again in some seconds.")
+        try:
+            if not self._is_read:
+                with self._gateway.within(self._timeout):
+                    additions = _additions(self._gateway.registry_runs(None))
+                self._store.change(lambda known: _replaced(known, additions))
+                self._said = additions.looked
+                self._is_read = True
+        finally:
+            self._reading.release()
+
+    def held(self, seal: str) -> dict[str, Any] | None:
+        """The record of this process as JSON; None where it has this seal."""
+        return None if self._known().seal == seal else self._store.value()
+
+    def read_others(self) -> None:
+        """Read what other towers recorded lately, so that the next look is compared with that. As `record`."""
+        self._read()
+        with self._gateway.within(self._timeout):
+            self._merge(_additions(self._gateway.registry_runs(_NEWEST_RUNS)))
+        self._catch_up()
+
+    def _merge(self, read: Additions) -> bool:
+        """Put what others recorded into the record; whether there was something."""
+        others = self._known().lacks(read)
+        if not (others.changes or others.first or others.gaps):
+            return False
+        self._note(others)
+        return bool(others.changes or others.first)
+
+    def _catch_up(self) -> Draft:
+        """Take the looks of this process, and what others published or recorded."""
+        known, draft = self._known(), self._draft
+        if draft is None or draft.record.segments != known.segments or draft.record.begun != known.begun:
+            draft = self._begin_again(known)
+        draft.record = known
+        for look in self._looks.take():
+            draft.take(look)
+        newest = self._snapshots.newest()
+        if newest is not None:
+            draft.adopt(newest)
+        return draft
+
+    def _begin_again(self, known: RegistryRecord) -> Draft:
+        """Go on from what is recorded by now. What is not recorded yet is found by later looks."""
+        # Where nothing is recorded, no look can be older than the record.
+        ticket = self._snapshots.ticket(self._gateway.patience) if any(known.lineages()) else 0
+        before, self._draft = self._draft, Draft(known, ticket, self._late_ms)
+        if before is not None:
+            changed = (one.id for one in known.lineages() if before.record.find(one.id) is not one)
+            self._draft.resume(before, set(changed))
+        return self._draft
+
+    def _write(self, draft: Draft) -> None:
+        more = draft.pending()
+        said = self._said.aliases if self._said else 0
+        is_sign_due = more.looked is not None and more.looked.aliases - said >= _SIGN_MS
+        if not (more.changes or more.first or more.gaps or more.begun is not None or is_sign_due):
+            if more.looked is not None and more.looked != self._known().looked:
+                # The workers see how fresh the record is, and MLflow is not asked.
+                self._note(Additions(looked=more.looked))
+            return
+        with self._locks.hold("registry-changes", self._gateway.patience), self._gateway.within(self._timeout):
+            runs = self._gateway.registry_runs(_NEWEST_RUNS)
+            read = _additions(runs)
+            if self._merge(read):
+                # Another tower has recorded the same, or something else.
+                draft = self._catch_up()
+            draft.not_alone(read.looked)
+            more = draft.pending()
+            room = _Room(self._gateway, runs)
+            for batch in batches_of(more):
+                room.put(batch)
+                self._note(batch.adds)
+                draft.record = self._known()
+        draft.written(more)
+        self._said = more.looked or self._said
+        if more.changes:
+            log.info("Changes of the registry recorded: %d", len(more.changes))
+
+    def _note(self, additions: Additions) -> None:
+        """Put into the shared record what MLflow has."""
+        self._store.change(lambda known: known.with_more(additions))
+
+    def _known(self) -> RegistryRecord:
+        return self._store.newest() or RegistryRecord()
+
+
+class _Room:
+    """Writes tags to the newest run that has room for them, or to a new run."""
+
+    def __init__(self, gateway: WritingGateway, runs: Sequence[RecordRun]) -> None:
+        self._gateway = gateway
+        newest = next((run for run in runs if not run.is_deleted), None)
+        self._run_id = newest.run_id if newest else None
+        self._count = len(newest.tags) if newest else 0
+
+    def put(self, batch: Batch) -> None:
+        if self._run_id is not None and self._count + len(batch.tags) <= MOST_IN_A_RUN:
+            try:
+                self._gateway.write_registry_tags(self._run_id, batch.tags)
+            except (MlflowRefused, MlflowMissing):
+                # Somebody has just deleted the run.
+                log.debug("A run of the history takes no more changes")
+            else:
+                self._count += len(batch.tags)
+                return
+        self._run_id, self._count = self._gateway.open_registry_run(), len(batch.tags)
+        self._gateway.write_registry_tags(self._run_id, batch.tags)
+
+
+def _additions(runs: Iterable[RecordRun]) -> Additions:
+    additions, bad = read_tags(runs)
+    if bad:
+        log.warning("%d tags of the history of the registry cannot be read and are left out", bad)
+    return additions
+
+
+def _replaced(known: RegistryRecord, additions: Additions) -> RegistryRecord:
+    """The record as MLflow has it, which is newer than any known one."""
+    read = RegistryRecord().with_more(additions)
+    looked = known.looked.joined(read.looked) if known.looked and read.begun is not None else read.looked
+    return replace(read, revision=known.revision + 1, looked=looked)

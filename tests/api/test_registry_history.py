@@ -1,0 +1,218 @@
+"""The history of the registry over HTTP: what changed when, and what was where at a time."""
+
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import quote
+
+import orjson
+import pytest
+
+from app.domain.errors import MlflowUnavailable
+from app.domain.times import rfc3339
+from tests.api.service import Service
+
+HOSTILE = ["a b", "..", "a%2Fb", "naïve 🧬", "x?y=1&z#", "old:name"]
+
+
+class History:
+    """A service with a model `m` of two versions, whose moves are recorded."""
+
+    def __init__(self, service: Service) -> None:
+        self.service, self.world = service, service.world
+        self.world.add_version("m")
+        self.world.add_version("m")
+        self.look()
+
+    def look(self) -> None:
+        """A sweep and its record, as the agent's scheduler makes them."""
+        self.service.agent.recorder.record()
+        self.service.refresh()
+        self.service.agent.recorder.record()
+
+    def now(self) -> str:
+        """A moment after the last look."""
+        return str(rfc3339(self.world.tick()))
+
+    def state(self, at: str, name: str = "m") -> Any:
+        return self.service.json(f"/model/{quote(name, safe='')}/state?at={at}")
+
+
+@pytest.fixture
+def history(service: Service) -> History:
+    return History(service)
+
+
+def test_changes_are_listed_newest_first_with_what_was_and_what_is(history: History) -> None:
+    world, service = history.world, history.service
+    assert service.json("/model/m/history") == []
+    world.set_alias("m", "champion", 1)
+    history.look()
+    world.set_alias("m", "champion", 2)
+    world.set_stage("m", 1, "Archived")
+    history.look()
+    rows = service.json("/model/m/history")
+    assert [(row["kind"], row["version"], row["alias"], row["from"], row["to"]) for row in rows] == [
+        ("alias", "2", "champion", "1", "2"),
+        ("stage", "1", None, "None", "Archived"),
+        ("alias", "1", "champion", None, "1"),
+    ]
+    assert {row["through"] for row in rows} == {"sweep"}
+    assert {row["actor"] for row in rows} == {None}
+    assert all(row["not_before"] < row["not_after"] for row in rows)
+    assert service.json("/history") == rows
+
+
+def test_the_list_is_filtered_by_kind_version_and_time_and_has_pages(history: History) -> None:
+    for number in range(1, 6):
+        history.world.set_alias("m", "champion", number % 2 + 1)
+        history.look()
+    middle = history.now()
+    history.world.set_stage("m", 1, "Production")
+    history.look()
+    service = history.service
+    assert len(service.json("/model/m/history?kind=alias")) == 5
+    assert len(service.json("/model/m/history?version=1")) == 5
+    assert len(service.json(f"/model/m/history?since={middle}")) == 1
+    assert len(service.json(f"/model/m/history?until={middle}")) == 6
+    page = service.get("/history?page=2&page_size=2")
+    assert orjson.loads(page.headers["X-Pagination"])["total"] == 6
+    assert page.json == service.json("/history")[2:4]
+    assert (
+        service.get("/history", headers={"If-None-Match": service.get("/history").headers["ETag"]}).status_code == 304
+    )
+
+
+def test_the_state_at_a_time_is_what_was_there_then(history: History) -> None:
+    history.world.set_alias("m", "champion", 1)
+    history.look()
+    first = history.now()
+    history.look()
+    history.world.set_alias("m", "champion", 2)
+    history.world.set_stage("m", 1, "Archived")
+    history.look()
+    second = history.now()
+    history.look()
+    before = history.state(first)
+    assert (before["known"], before["production"], before["aliases"]) == (True, ["1"], {"champion": "1"})
+    after = history.state(second)
+    assert (after["known"], after["production"], after["aliases"]) == (True, ["2"], {"champion": "2"})
+    assert {row["version"]: row["stage"] for row in after["versions"]} == {"1": "Archived", "2": "Production"}
+
+
+def test_what_is_not_known_is_said_with_the_reason(history: History) -> None:
+    history.look()
+    before_change = history.now()
+    history.world.set_alias("m", "champion", 1)
+    history.look()
+    between = history.state(before_change)
+    assert (between["known"], between["why"]) == (False, "between_looks")
+    assert [row["alias"] for row in between["unsure"]] == ["champion"]
+    assert history.state("2020-01-01T00:00:00Z")["why"] == "before_first_look"
+    last = history.state(history.now())
+    assert (last["why"], last["aliases"]) == ("after_last_look", {"champion": "1"})
+    history.service.clock.forward(3600)
+    down = history.now()
+    history.service.clock.forward(3600)
+    history.look()
+    assert history.state(down)["why"] == "not_looked"
+
+
+def test_the_fleet_at_a_time_has_the_stages_and_verdicts_of_then(history: History) -> None:
+    service = history.service
+    service.register("m", 1)
+    service.check()
+    history.world.set_stage("m", 1, "Production")
+    history.look()
+    history.look()
+    then = history.now()
+    history.look()
+    service.remove("m", 1)
+    history.world.set_stage("m", 1, "Archived")
+    history.world.delete_version("m", 2)
+    history.look()
+    (row,) = service.json(f"/fleet?at={then}&stage=Production")
+    assert (row["name"], row["version"], row["monitored"], row["known"]) == ("m", "1", True, True)
+    assert row["verdict"] == "insufficient_data"
+    assert [(row["version"], row["stage"]) for row in service.json(f"/fleet?at={then}")] == [
+        ("2", "None"),
+        ("1", "Production"),
+    ]
+    assert "known" not in service.json("/fleet")[0]
+
+
+def test_a_renamed_model_keeps_its_history_and_a_new_one_of_the_old_name_begins_its_own(history: History) -> None:
+    history.world.set_alias("m", "a", 1)
+    history.look()
+    history.world.rename("m", "n")
+    history.look()
+    history.world.add_version("m")
+    history.look()
+    kinds = [row["kind"] for row in history.service.json("/model/n/history")]
+    assert kinds == ["renamed", "alias"]
+    assert [row["kind"] for row in history.service.json("/model/m/history")] == [
+        "created",
+        "created",
+        "renamed",
+        "alias",
+    ]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_names_of_every_kind_have_a_history(service: Service, name: str) -> None:
+    history = History(service)
+    service.world.add_version(name)
+    history.look()
+    path = f"/model/{quote(name, safe='')}/history"
+    assert {row["model_name"] for row in service.json(path)} == {name}
+    assert history.state(history.now(), name)["name_then"] == name
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/model/unknown/history", 404),
+        ("/model/unknown/state?at=2023-11-14T22:13:20Z", 404),
+        ("/model/m/state", 400),
+        ("/model/m/state?at=yesterday", 400),
+        ("/model/m/state?at=2999-01-01T00:00:00Z", 400),
+        ("/fleet?at=2020-01-01T00:00:00Z", 400),
+        ("/fleet?at=now", 400),
+        ("/history?kind=nonsense", 400),
+        ("/history?since=1", 400),
+        ("/history?page_size=100000", 400),
+    ],
+)
+def test_bad_questions_are_refused(history: History, path: str, status: int) -> None:
+    assert history.service.get(path).status_code == status
+
+
+def test_while_mlflow_is_down_the_history_is_served_with_its_age(
+    start: Callable[..., Service], history: History
+) -> None:
+    history.world.set_alias("m", "a", 1)
+    history.look()
+    history.service.gateway.failure = MlflowUnavailable("MLflow is down.")
+    rows = history.service.get("/history")
+    assert rows.headers["X-Data-As-Of"]
+    history.service.clock.forward(25 * 3600)
+    assert history.service.get("/history").headers["X-Data-Stale"] == "true"
+    assert start().json("/history") == rows.json
+
+
+def test_without_a_cache_the_history_is_read_from_mlflow(start: Callable[..., Service], history: History) -> None:
+    history.world.set_alias("m", "a", 1)
+    history.look()
+    direct = start(enable_cache=False)
+    assert direct.json("/model/m/history") == history.service.json("/model/m/history")
+
+
+def test_the_whole_history_is_exported_as_lines_of_json_oldest_first(history: History) -> None:
+    history.world.set_alias("m", "champion", 1)
+    history.look()
+    history.world.delete_model("m")
+    history.look()
+    result = history.service.app.test_cli_runner().invoke(args=["history", "export"])
+    assert result.exit_code == 0, result.output
+    rows = [orjson.loads(line) for line in result.output.splitlines()]
+    assert [row["kind"] for row in rows] == ["first_look", "alias", "deleted"]
+    assert rows[1]["id"] == history.service.json("/model/m/history?kind=alias")[0]["id"]
