@@ -9,6 +9,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
+from app.domain.times import DAY_MS, rfc3339
 from app.wiring.world import now_ms
 from tests.browser.chromium import NARROW, WIDE
 from tests.browser.conftest import HOSTILE, MARKUP, Watch, observe
@@ -151,6 +152,18 @@ def test_models_are_filtered_by_owner(look: Look) -> None:
     expect(page.locator("#models tbody tr")).to_have_count(1)
     expect(page.locator("#models tbody tr")).to_contain_text("ada")
     assert page.url.endswith("?owner=ada")
+
+
+def test_a_muted_version_is_not_hidden_but_marked(look: Look, served: Tower) -> None:
+    until_then = rfc3339(now_ms() + DAY_MS)
+    assert served.post("/models/steady/1/mutes", json={"until": until_then}).status_code == 201
+    try:
+        page = look().open("/ui/?name=steady")
+        expect(page.locator("#models tbody tr")).to_contain_text("healthy muted")
+        page.goto(f"{served.url}/ui/monitored?name=steady")
+        expect(page.locator("#list tbody tr")).to_contain_text("healthy muted")
+    finally:
+        served.delete("/models/steady/1/mutes")
 
 
 def test_on_a_phone_a_monitored_version_is_a_short_row_that_opens(look: Look) -> None:

@@ -8,6 +8,8 @@ import { addressValues, always, choices, onAddress, part, redraw, setAddress } f
 
 const PAGE_SIZE = 50;
 const SECONDS = 30;
+// The cell that a card on a narrow screen always shows.
+const FINDING = 3;
 const kinds = document.getElementById("kinds");
 
 const WORDS = new Map(choices.finding_of_any);
@@ -39,6 +41,8 @@ function tableRow(row, mock) {
   const offersMonitoring = row.finding === "production_without_monitor" && !mock;
   return {
     key: `${row.finding} ${row.version} ${row.name}`,
+    name: `${words(row.finding)}: ${row.name}`,
+    brief: [FINDING],
     cells: [
       h("a", { href: path.model(row.name) }, named(row.name)),
       row.version ?? "all",

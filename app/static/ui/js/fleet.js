@@ -7,7 +7,7 @@ import { monitorButton } from "./monitor.js";
 import {
   addressList, addressValues, ageNote, always, choices, hasMlflow, inMlflow, onAddress, part, redraw, setAddress,
 } from "./shell.js";
-import { VERDICTS, badge, change, isBad, reasons, since, spark, word } from "./verdict.js";
+import { VERDICTS, badge, change, isBad, marks, reasons, since, spark, word } from "./verdict.js";
 
 const PAGE_SIZE = 50;
 const MOST_CARDS = 4;
@@ -107,7 +107,7 @@ function drawAttention(rows, { verdicts, attention: { message, missing } }) {
   }
   const card = (row) => h("li", { class: `card ${row.verdict}`, "data-key": keyOf(row) },
     h("div", { class: "grow" },
-      modelLink(row), " ", badge(row.verdict), " ", since(row),
+      modelLink(row), " ", badge(row.verdict), marks(row), " ", since(row),
       h("div", {}, reasons(row.reasons, row.verdict))),
     row.metric && h("figure", { class: "small" },
       spark(row.metric.recent, row.verdict), h("figcaption", { class: "quiet" }, row.metric.name)));
@@ -203,7 +203,7 @@ function versionCells(row, updated, mock) {
   const { metric } = row;
   const offersMonitoring = row.findings.includes("production_without_monitor") && !mock;
   return [
-    [badge(row.verdict), offersMonitoring && [" ", monitorButton(row.name, row, redraw)]],
+    [badge(row.verdict), marks(row), offersMonitoring && [" ", monitorButton(row.name, row, redraw)]],
     metric ? [h("span", { class: "quiet" }, `${metric.name} `), number(metric.last)] : none(),
     change(metric ?? {}),
     spark(metric?.recent, metric?.verdict),

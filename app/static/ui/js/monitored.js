@@ -6,7 +6,7 @@ import { historyList } from "./history.js";
 import { list, pager, sortable } from "./list.js";
 import { monitoringButtons } from "./monitor.js";
 import { addressValues, mayWrite, redraw } from "./shell.js";
-import { badge, change, isBad, reasons, since, spark } from "./verdict.js";
+import { badge, change, isBad, marks, reasons, since, spark } from "./verdict.js";
 
 const PAGE_SIZE = 50;
 const MOST_EVENTS = 50;
@@ -49,7 +49,7 @@ function tableRow(row) {
     cells: [
       [versionLink(row.model_name, row.model_version), " ", h("div", { class: "quiet" },
         [row.stage === "None" ? null : row.stage, row.model_type].filter(Boolean).join(", "))],
-      badge(row.verdict),
+      [badge(row.verdict), marks(row)],
       since(row),
       reasons(row.reasons, row.verdict),
       metric.name

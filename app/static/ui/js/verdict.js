@@ -21,6 +21,14 @@ export function badge(verdict) {
   return h("span", { class: `word ${verdict}` }, sign(verdict), word(verdict));
 }
 
+// What people did about a verdict, to stand beside it: a muted version is not hidden.
+export function marks({ acknowledged, mutes }) {
+  const metrics = mutes.map((mute) => mute.metric);
+  const muted = metrics.includes(null) ? "muted" : `${metrics.join(", ")} muted`;
+  const words = [acknowledged && "acknowledged", mutes.length > 0 && muted].filter(Boolean).join(", ");
+  return words && h("span", { class: "quiet" }, ` ${words}`);
+}
+
 // How far the last value is from the baseline, and to which side. It has the colour of the verdict only where a rule
 // fired.
 export function change({ change: difference, worse, verdict } = {}) {
