@@ -24,7 +24,7 @@ CSP = (
 )
 _LONGEST_KEY = 200
 _SHARED = ("ui/js/shell.js", "ui/js/api.js", "ui/js/dom.js", "vendor/morphdom/morphdom-esm.js")
-_LISTS = ("list", "verdict", "monitor")
+_LISTS = ("list", "verdict", "monitor", "preview")
 _MODULES = {
     "fleet": _LISTS,
     "model": (
@@ -37,10 +37,12 @@ _MODULES = {
         "model/charts",
         "model/comparison",
         "model/csv",
+        "model/standing",
+        "acts",
     ),
     "monitored": (*_LISTS, "history"),
     "experiments": ("list",),
-    "findings": ("list", "monitor"),
+    "findings": ("list", "verdict", "monitor", "preview"),
 }
 
 # The words of other values are the values themselves.

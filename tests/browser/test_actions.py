@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -34,11 +35,11 @@ def test_a_version_is_registered_with_settings_and_the_api_s_words_stand_in_the_
     form.get_by_label("Type").select_option("regressor")
     form.get_by_label("Registered by").fill("ada")
     form.get_by_text("Settings (optional)").click()
-    form.get_by_label("Metric").fill("rmse")
-    form.get_by_label("Max").fill("three")
+    expect(form.locator(".limits tbody tr")).to_contain_text("offline 1.500")
+    form.get_by_label("Max rmse").fill("three")
     form.get_by_role("button", name="Monitor").click()
     expect(form.get_by_role("alert")).to_have_text("limits.rmse.max: Not a number.")
-    form.get_by_label("Max").fill("3")
+    form.get_by_label("Max rmse").fill("3")
     form.get_by_label("at this many points").fill("7")
     form.get_by_label("of the last (points)").fill("2")
     form.get_by_role("button", name="Monitor").click()
@@ -73,6 +74,61 @@ def test_settings_are_changed_and_what_is_emptied_goes_back_to_its_default(free:
     expect(form).to_have_count(0)
     after = {"limits": {"rmse": {"max": 3}}, "baseline": {"points": 30}, "direction": {"rmse": "lower"}}
     assert stored(served) == after
+
+
+def test_the_settings_list_the_metrics_and_show_what_a_change_would_have_done_before_it_is_saved(
+    look: Look, served: Tower
+) -> None:
+    page = look().open("/ui/model/digits")
+    page.get_by_role("button", name="Settings of version 1").click()
+    form = page.get_by_role("dialog", name="Settings of digits v1")
+    expect(form.locator(".limits tbody tr")).to_contain_text("0.700")
+    expect(form.locator(".limits tbody tr")).to_contain_text("baseline 0.940 ± 0.010")
+    expect(form.locator(".preview")).to_contain_text("with these settings: 4 days drifting, 2 days degraded")
+    expect(form.locator(".preview")).to_contain_text("as it is now")
+    form.get_by_label("at this many points").fill("1")
+    form.get_by_label("Max accuracy").fill("x")
+    form.get_by_label("Max accuracy").press("Tab")
+    expect(form.locator(".preview")).to_contain_text("No preview: limits.accuracy.max: Not a number.")
+    form.get_by_label("Max accuracy").fill("")
+    form.get_by_label("Max accuracy").press("Tab")
+    expect(form.locator(".preview")).to_contain_text("with these settings: 6 days drifting")
+    form.get_by_text("2 days would differ").click()
+    expect(form.locator(".preview li").first).to_contain_text("degraded → ✕ drifting")
+    page.keyboard.press("Escape")
+    assert served.get("/models/digits/1/monitor").json()["settings"] == {}
+
+
+def test_a_version_is_acknowledged_muted_and_commented_on_and_all_of_it_is_shown(look: Look, served: Tower) -> None:
+    watch = look()
+    page = watch.open("/ui/model/digits")
+    expect(page.locator("#standing")).to_contain_text("Version 1 (Production, champion) has been ✕ drifting since")
+    expect(page.locator("#standing")).to_contain_text("accuracy was 0.700 on")
+    page.get_by_role("button", name="Acknowledge version 1").click()
+    page.get_by_label("Note (optional)").fill(MARKUP)
+    page.get_by_role("button", name="Acknowledge", exact=True).click()
+    expect(page.locator("#standing")).to_contain_text("acknowledged just now by anonymous")
+    expect(page.locator("#history")).to_contain_text("drifting acknowledged by anonymous")
+    page.get_by_role("button", name="Mute version 1").click()
+    page.get_by_label("What").select_option("accuracy")
+    page.get_by_label("Until (your local time)").fill("2001-01-01T00:00")
+    page.get_by_role("button", name="Mute", exact=True).click()
+    expect(page.get_by_role("dialog").get_by_role("alert")).to_contain_text("until")
+    page.get_by_label("Until (your local time)").fill(f"{datetime.now() + timedelta(days=2):%Y-%m-%dT%H:%M}")
+    page.get_by_role("button", name="Mute", exact=True).click()
+    expect(page.locator("#versions")).to_contain_text("accuracy muted until")
+    page.get_by_role("button", name="Comment on version 1").click()
+    page.get_by_label("Comment", exact=True).fill("Seen in all regions.")
+    page.get_by_role("button", name="Comment", exact=True).click()
+    expect(page.locator("#history")).to_contain_text("Seen in all regions.")
+    page.get_by_role("button", name="Unmute accuracy").click()
+    page.get_by_role("button", name="Unmute", exact=True).click()
+    expect(page.locator("#history")).to_contain_text("accuracy no longer muted by anonymous")
+    page.get_by_role("button", name="Take back the acknowledgement of version 1").click()
+    page.get_by_role("button", name="Take back", exact=True).click()
+    expect(page.get_by_role("button", name="Acknowledge version 1")).to_be_visible()
+    assert page.locator("main img").count() == 0
+    assert [text for text in watch.complaints if "400" not in text] == []
 
 
 def test_a_version_is_removed_after_a_question_and_the_history_says_so(free: Page, served: Tower) -> None:
@@ -177,8 +233,9 @@ def test_nothing_that_was_typed_is_dropped_in_silence(free: Page, fields: dict[s
     free.get_by_role("button", name="Monitor free version 1").click()
     form = free.get_by_role("dialog")
     form.get_by_text("Settings (optional)").click()
+    form.get_by_role("button", name="Add a metric").click()
     for label, value in fields.items():
-        form.get_by_label(label, exact=label == "Metric").fill(value)
+        form.get_by_label(label, exact=label in ("Metric", "Min")).fill(value)
     form.get_by_role("button", name="Monitor").click()
     expect(form.get_by_role("alert")).to_have_text(told)
 
@@ -191,10 +248,10 @@ def test_a_baseline_without_its_period_and_a_metric_named_twice_are_refused(free
     form.get_by_role("button", name="Monitor").click()
     expect(form.get_by_role("alert")).to_contain_text("baseline.from")
     form.get_by_label("Baseline").select_option("the first points")
-    form.get_by_role("button", name="Add a metric").click()
     for row in (0, 1):
+        form.get_by_role("button", name="Add a metric").click()
         form.get_by_label("Metric", exact=True).nth(row).fill("rmse")
-        form.get_by_label("Max").nth(row).fill("3")
+        form.get_by_label("Max", exact=True).nth(row).fill("3")
     form.get_by_role("button", name="Monitor").click()
     expect(form.get_by_role("alert")).to_have_text("limits: rmse is listed twice.")
     form.get_by_role("button", name="Remove this row").first.click()

@@ -40,9 +40,10 @@ const ageOf = ({ headers }) => ({
   mock: headers.get("X-Data-Source") === "mock",
 });
 
-export async function send(method, path, body) {
+export async function send(method, path, body, signal) {
   const response = await request(path, {
     method,
+    signal,
     headers: body === undefined ? {} : { "Content-Type": "application/json" },
     body: body === undefined ? undefined : JSON.stringify(body),
   });

@@ -68,6 +68,16 @@ export const many = (count, singular, plural = `${singular}s`) =>
 const UNITS = [["year", 31557600], ["month", 2629800], ["day", 86400], ["hour", 3600], ["minute", 60]];
 const WORDS = new Intl.RelativeTimeFormat("en", { numeric: "always" });
 
+// A time as a moment in UTC, and as a day.
+export const utc = (text) => `${new Date(text).toISOString().slice(0, 16).replace("T", " ")} UTC`;
+
+export function day(text) {
+  const time = new Date(text);
+  const isThisYear = time.getUTCFullYear() === new Date(now()).getUTCFullYear();
+  const year = isThisYear ? {} : { year: "numeric" };
+  return time.toLocaleDateString("en-GB", { day: "numeric", month: "long", timeZone: "UTC", ...year });
+}
+
 // How long ago a time was. MLflow may hold a time in the future.
 function since(text) {
   const seconds = (new Date(text) - now()) / 1000;

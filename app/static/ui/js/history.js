@@ -1,7 +1,7 @@
-// The history of registrations: what was registered and removed, and the verdicts that changed.
+// The history of registrations: what was registered and removed, the verdicts that changed, and what people did.
 
 import { get, query } from "./api.js";
-import { ago, h } from "./dom.js";
+import { ago, h, named, utc } from "./dom.js";
 import { list } from "./list.js";
 import { always } from "./shell.js";
 import { badge, reasons, word } from "./verdict.js";
@@ -25,14 +25,25 @@ export function historyList(place, { values, link, above = () => null, rest, not
   });
 }
 
+const by = (event) => (event.by ? h("span", { class: "quiet" }, " by ", h("bdi", {}, event.by)) : null);
+
+// What happened, in words, by the kind of the event.
+const WORDS = {
+  verdict: (event) => [h("span", { class: "quiet" }, `${word(event.before)} → `), badge(event.verdict)],
+  acknowledged: (event) => [badge(event.verdict), " acknowledged", by(event)],
+  unacknowledged: (event) => ["acknowledgement taken back", by(event)],
+  muted: (event) => [event.metric && [named(event.metric), " "], `muted until ${utc(event.until)}`, by(event)],
+  unmuted: (event) => [event.metric && [named(event.metric), " "], "no longer muted", by(event)],
+  commented: (event) => ["comment", by(event)],
+};
+
 function listItem(event, link) {
-  const what = event.event === "verdict"
-    ? [h("span", { class: "quiet" }, `${word(event.before)} → `), badge(event.verdict)]
-    : [event.event, event.by ? h("span", { class: "quiet" }, " by ", h("bdi", {}, event.by)) : null];
+  const words = WORDS[event.event]?.(event) ?? [event.event, by(event)];
   return h("li", { "data-key": `${event.at} ${event.event} ${event.monitor_run_id}` },
     h("span", { class: "when" }, ago(event.at)),
     h("div", {},
-      h("span", {}, link(event), " ", what,
+      h("span", {}, link(event), " ", words,
         event.began_at && h("span", { class: "quiet" }, "; data changed ", ago(event.began_at))),
+      event.note ? h("div", { class: "written" }, event.note) : null,
       event.reasons.length ? h("div", { class: "quiet" }, reasons(event.reasons, event.verdict)) : null));
 }

@@ -5,6 +5,7 @@ import { historyList } from "./history.js";
 import { h, note } from "./dom.js";
 import { comparison } from "./model/comparison.js";
 import { metricCharts } from "./model/charts.js";
+import { drawStanding } from "./model/standing.js";
 import { versionList } from "./model/versions.js";
 import { timeline } from "./timeline.js";
 
@@ -50,6 +51,7 @@ async function readModel(signal) {
   model.versions = versions.body;
   model.registrations = new Map(registrations.map((row) => [row.model_version, row]));
   model.tag = versions.tag + monitoring.tag;
+  drawStanding(document.getElementById("standing"), model);
   compared.offerVersions();
   charts.offerVersions();
   if (model.tag !== before) {

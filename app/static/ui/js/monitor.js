@@ -1,12 +1,14 @@
 // The dialogs that register a version for monitoring, change its settings, and remove it.
 
 import { path, send } from "./api.js";
-import { h, named, show } from "./dom.js";
+import { h, named, number, show } from "./dom.js";
+import { previewPlace } from "./preview.js";
 import { announce, choices, errorNote, mayWrite } from "./shell.js";
+import { VERDICTS, badge } from "./verdict.js";
 
 // Ask in a dialog. `act(form)` does what was asked for and gives the words to announce; where it fails, the dialog says
 // why. `done()` draws the page again after the dialog closed.
-function dialog({ title, content, verb, act, done }) {
+export function dialog({ title, content, verb, act, done }) {
   // The button that opened the dialog may be replaced. The focus then goes to another button of its row.
   const row = document.activeElement.closest("tr, li") ?? document.getElementById("main");
   const message = h("div");
@@ -44,11 +46,11 @@ function dialog({ title, content, verb, act, done }) {
   opened.showModal();
 }
 
-const labelled = (label, field) => h("label", {}, label, field);
+export const labelled = (label, field) => h("label", {}, label, field);
 
-const textField = (name, value, more = {}) => h("input", { name, value: value ?? "", autocomplete: "off", ...more });
+export const textField = (name, value, more = {}) => h("input", { name, value: value ?? "", autocomplete: "off", ...more });
 
-function selectField(name, chosen, options, more = {}) {
+export function selectField(name, chosen, options, more = {}) {
   const option = ([value, words]) => h("option", { value, selected: value === chosen }, words);
   return h("select", { name, ...more }, options.map(option));
 }
@@ -84,7 +86,9 @@ export function difference(old, wanted, depth = 0) {
 const BASELINES = [
   ["points", "the first points"], ["period", "the points of a period"], ["version", "another version"],
 ];
-const LIMIT_COLUMNS = ["Metric", "Min", "Max", "Better", ""];
+const LIMIT_COLUMNS = ["Metric", "Now", "Min", "Max", "Better", ""];
+// Of more metrics the worst are listed. Others can be added by their names.
+const MOST_LISTED = 30;
 
 function baselineFields(baseline) {
   const kind = "version" in baseline ? "version" : "from" in baseline ? "period" : "points";
@@ -102,31 +106,48 @@ function baselineFields(baseline) {
   return h("div", { class: "row" }, labelled("Baseline", select), fields);
 }
 
+// `metrics` are those of the version, with their present figures: `{name, figures}`.
 function limitFields({ limits = {}, direction = {} }, metrics) {
   const rows = h("tbody");
-  const bound = (name, value, label) =>
-    h("td", {}, textField(name, value, { inputmode: "decimal", "aria-label": label, size: 6 }));
-  const add = (metric = "") => rows.append(h("tr", {},
-    h("td", {}, textField("metric", metric, { list: "metrics", "aria-label": "Metric", placeholder: "metric" })),
-    bound("min", own(limits, metric)?.min, `Min ${metric}`),
-    bound("max", own(limits, metric)?.max, `Max ${metric}`),
-    h("td", {}, selectField("better", own(direction, metric) ?? "", [["", "by name"], ...choices.direction],
-      { "aria-label": `Better direction ${metric}` })),
-    h("td", {}, h("button", {
-      type: "button", "aria-label": `Remove ${metric || "this row"}`,
-      onclick: (event) => event.target.closest("tr").remove(),
-    }, "✕"))));
+  const cells = (metric) => {
+    const bound = (name, value, label) =>
+      h("td", {}, textField(name, value, { inputmode: "decimal", "aria-label": label, size: 6 }));
+    return [
+      bound("min", own(limits, metric)?.min, `Min ${metric}`.trim()),
+      bound("max", own(limits, metric)?.max, `Max ${metric}`.trim()),
+      h("td", {}, selectField("better", own(direction, metric) ?? "", [["", "by name"], ...choices.direction],
+        { "aria-label": `Better direction ${metric}`.trim() })),
+    ];
+  };
+  const list = ({ name, figures }) => rows.append(h("tr", { "data-listed": true },
+    h("th", { scope: "row" }, named(name), h("input", { type: "hidden", name: "metric", value: name })),
+    h("td", {}, figures),
+    cells(name),
+    h("td", {})));
   const addAndFocus = () => {
-    add();
+    rows.append(h("tr", {},
+      h("td", { colspan: 2 },
+        textField("metric", "", { list: "metrics", "aria-label": "Metric", placeholder: "metric" })),
+      cells(""),
+      h("td", {}, h("button", {
+        type: "button", "aria-label": "Remove this row", onclick: (event) => event.target.closest("tr").remove(),
+      }, "✕"))));
     rows.lastChild.querySelector("input").focus();
   };
-  const known = [...new Set([...Object.keys(limits), ...Object.keys(direction)])];
-  known.forEach((metric) => add(metric));
-  if (!known.length) add();
+  const isSet = ({ name }) => Object.hasOwn(limits, name) || Object.hasOwn(direction, name);
+  const known = new Set(metrics.map(({ name }) => name));
+  const others = [...new Set([...Object.keys(limits), ...Object.keys(direction)])].filter((name) => !known.has(name));
+  const listed = [
+    ...metrics.filter((metric) => isSet(metric)),
+    ...others.map((name) => ({ name, figures: "no point yet" })),
+    ...metrics.filter((metric) => !isSet(metric)),
+  ];
+  listed.slice(0, Math.max(MOST_LISTED, others.length + metrics.filter(isSet).length)).forEach(list);
   const head = (column) => (column ? h("th", { scope: "col" }, column) : h("td", {}));
   return [
-    h("table", { class: "limits" }, h("thead", {}, h("tr", {}, LIMIT_COLUMNS.map(head))), rows),
-    h("datalist", { id: "metrics" }, metrics.map((metric) => h("option", { value: metric }))),
+    h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Table: Limits" },
+      h("table", { class: "limits" }, h("thead", {}, h("tr", {}, LIMIT_COLUMNS.map(head))), rows)),
+    h("datalist", { id: "metrics" }, metrics.map(({ name }) => h("option", { value: name }))),
     h("button", { type: "button", onclick: addAndFocus }, "Add a metric"),
   ];
 }
@@ -150,8 +171,12 @@ function settingsOf(form) {
   const text = (name) => (form.elements[name]?.value ?? "").trim();
   const value = (name) => parsed(text(name));
   const rows = [...form.querySelectorAll(".limits tbody tr")]
-    .map((row) => [...row.querySelectorAll("input, select")].map((field) => field.value.trim()))
-    .filter(([metric, min, max]) => metric || min || max);
+    .map((row) => {
+      const [metric, ...others] = [...row.querySelectorAll("input, select")].map((field) => field.value);
+      const isListed = "listed" in row.dataset;
+      return [isListed ? metric : metric.trim(), ...others.map((value) => value.trim()), isListed];
+    })
+    .filter(([metric, min, max, better, isListed]) => (isListed ? min || max || better : metric || min || max));
   const twice = rows.map(([metric]) => metric).find((metric, index, all) => all.indexOf(metric) < index);
   if (twice !== undefined) throw new Error(`limits: ${twice} is listed twice.`);
   // A metric without limits and direction is sent, so that the API refuses it: something was forgotten.
@@ -175,21 +200,40 @@ function settingsOf(form) {
 // Where the browser keeps the name of who registered last.
 const REGISTERED_BY = "control-tower.registered-by";
 
-const knownMetrics = (row, registration) => Object.keys({ ...row.metrics, ...registration?.metrics }).sort();
+// The metrics of a version, the worst first, with their present figures.
+function presentMetrics(row, registration) {
+  const judged = registration?.metrics ?? {};
+  const rank = (name) => (Object.hasOwn(judged, name) ? VERDICTS.indexOf(judged[name].verdict) : VERDICTS.length);
+  return Object.keys({ ...row.metrics, ...judged })
+    .sort((a, b) => rank(a) - rank(b) || a.localeCompare(b))
+    .map((name) => ({ name, figures: figures(own(judged, name), row.metrics[name]) }));
+}
+
+function figures(judged, offline) {
+  if (!judged) return h("span", { class: "quiet" }, `offline ${number(offline)}`);
+  const base = judged.baseline && ` baseline ${number(judged.baseline.mean)} ± ${number(judged.baseline.std)}`;
+  return [
+    badge(judged.verdict), ` ${number(judged.last)}`,
+    h("div", { class: "quiet" }, [judged.population === "training" && " offline", base].filter(Boolean).join(", ")),
+  ];
+}
 
 // In the functions below `row` is a model version as the API lists it, and `registration` its entry in `/monitoring`.
 function register(name, row, done) {
   const by = textField("registered_by", localStorage.getItem(REGISTERED_BY), {
     placeholder: document.body.dataset.who || "anonymous",
   });
+  const fields = h("div", { class: "panel" }, settingsFields({}, presentMetrics(row)));
+  const preview = previewPlace(name, row.version, () => settingsOf(fields.closest("form")));
+  const settings = h("details", {}, h("summary", {}, "Settings (optional)"), fields, preview.place);
+  settings.addEventListener("toggle", () => { if (settings.open) preview.read(); });
+  fields.addEventListener("change", preview.readSoon);
   dialog({
     title: ["Monitor ", named(name, ` v${row.version}`)],
     content: [
       labelled("Type", selectField("model_type", row.model_type, choices.model_type)),
       labelled("Registered by", by),
-      h("details", {},
-        h("summary", {}, "Settings (optional)"),
-        h("div", { class: "panel" }, settingsFields({}, knownMetrics(row)))),
+      settings,
     ],
     verb: "Monitor",
     act: async (form) => {
@@ -207,17 +251,21 @@ function register(name, row, done) {
 }
 
 function changeSettings(name, row, registration, done) {
+  const fields = h("div", { class: "panel" }, settingsFields(registration.settings, presentMetrics(row, registration)));
+  const wanted = () => difference(registration.settings, settingsOf(fields.closest("form")));
+  const preview = previewPlace(name, row.version, wanted);
+  fields.addEventListener("change", preview.readSoon);
   dialog({
     title: ["Settings of ", named(name, ` v${row.version}`)],
-    content: settingsFields(registration.settings, knownMetrics(row, registration)),
+    content: [fields, preview.place],
     verb: "Save",
-    act: async (form) => {
-      const settings = difference(registration.settings, settingsOf(form));
-      await send("PATCH", path.version(name, row.version, "monitor"), { settings });
+    act: async () => {
+      await send("PATCH", path.version(name, row.version, "monitor"), { settings: wanted() });
       return `The settings of ${name} version ${row.version} are saved.`;
     },
     done,
   });
+  preview.read();
 }
 
 function remove(name, row, done) {

@@ -7,6 +7,8 @@ import { word } from "./verdict.js";
 const WIDTH = 1000;
 const HEIGHT = 10;
 const MINUTE_MS = 60_000;
+// The events that begin or end a stretch. The others are what people did about one.
+const CHANGES = ["registered", "verdict", "removed"];
 
 // The stretches of one verdict, from events with the newest first: `{from, to, verdict}`, times in milliseconds.
 function stretches(events, now) {
@@ -17,6 +19,7 @@ function stretches(events, now) {
     open = null;
   };
   for (const event of [...events].reverse()) {
+    if (!CHANGES.includes(event.event)) continue;
     const time = Date.parse(event.at);
     close(time);
     if (event.event !== "removed") {

@@ -201,7 +201,8 @@ function drawMetrics(place, model, { series, total }, most, showMore) {
 
 function figure(model, metric, lines, isChart) {
   const isLarge = isChart && addressValues().large === metric;
-  return h("figure", { class: `figure ${isLarge ? "large" : ""}`, "data-key": `${isChart ? "chart" : "table"} ${metric}` },
+  const key = `${isChart ? "chart" : "table"} ${metric}`;
+  return h("figure", { class: `figure ${isLarge ? "large" : ""}`, "data-key": key },
     h("figcaption", {},
       h("div", { class: "row" },
         h("h3", {}, metric),

@@ -10,7 +10,6 @@ const COLUMNS = ["Metric", "Baseline", "Candidate", "Difference", "Better", "Not
 // `offerVersions` fills the fields of the form with the versions and aliases of the model.
 export function comparison(model) {
   const place = document.getElementById("comparison");
-  const section = document.getElementById("compare-section");
   const form = document.getElementById("compare");
   const { baseline, candidate } = form.elements;
   // What was chosen last. The other field takes it where both fields would name the same version.
@@ -31,7 +30,7 @@ export function comparison(model) {
 
   const offerVersions = () => {
     const { versions } = model;
-    section.hidden = versions.length < 2;
+    form.hidden = versions.length < 2;
     const aliases = new Set(versions.flatMap((row) => row.aliases));
     const names = [...aliases, ...versions.map((row) => row.version)];
     const option = (name, chosen) =>

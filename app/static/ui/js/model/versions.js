@@ -1,5 +1,6 @@
 // The versions of a registered model, with their verdicts, and what can be done with each.
 
+import { actButtons, actsInWords } from "../acts.js";
 import { ago, h, none, number, pairs, table } from "../dom.js";
 import { list } from "../list.js";
 import { monitorButton, monitoringButtons } from "../monitor.js";
@@ -36,7 +37,12 @@ function inOrder(rows, { registrations }) {
 function tableRow(row, model, mock, changed) {
   const registration = model.registrations.get(row.version);
   const buttons = () => {
-    if (registration) return monitoringButtons(model.name, row, registration, changed, "version");
+    if (registration) {
+      return [
+        monitoringButtons(model.name, row, registration, changed, "version"),
+        actButtons(model.name, registration, changed),
+      ];
+    }
     return mock ? none() : monitorButton(model.name, row, changed);
   };
   return {
@@ -48,7 +54,7 @@ function tableRow(row, model, mock, changed) {
       row.model_type ?? none(),
       ago(row.creation_timestamp),
       registration
-        ? [badge(registration.verdict), " ", since(registration)]
+        ? [badge(registration.verdict), " ", since(registration), actsInWords(registration)]
         : badge(null),
       registration ? reasons(registration.reasons, registration.verdict) : none(),
       details(row, model.name, registration),
@@ -66,14 +72,20 @@ function details(row, name, registration) {
     "Source run": row.run_id ?? "none",
     ...(row.stage === "None" ? {} : { "Stage set by": row.stage_source }),
     ...(hasAny(row.metrics)
-      ? { "Metrics of the source run": lines(row.metrics, (metric, value) => `${metric} ${number(value)}`) }
+      ? { "Offline metrics (of the source run)": lines(row.metrics, (metric, value) => `${metric} ${number(value)}`) }
       : {}),
     ...(hasAny(row.tags) ? { "Tags": lines(row.tags, (key, value) => `${key}: ${value}`) } : {}),
     ...(registration ? {
       "Registered by": [h("bdi", {}, registration.registered_by), ", ", ago(registration.registered_at)],
+      ...(registration.watched_by.length > 0 ? { "Monitored as": watched(registration) } : {}),
       "Settings": hasAny(registration.settings)
         ? h("code", {}, JSON.stringify(registration.settings))
         : "the defaults",
     } : {}),
   }), inMlflow.version(name, row.version, "open in MLflow"));
+}
+
+function watched({ watched_by: watches, own_settings: settings }) {
+  const also = settings === null ? "" : ", and registered by itself";
+  return [watches.join(", "), h("span", { class: "quiet" }, `${also}: monitoring follows when that moves`)];
 }
