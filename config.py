@@ -35,6 +35,8 @@ _ENCODED = "whsec_"
 # An Apprise URL may contain a comma, but no blank.
 _BETWEEN_URLS = re.compile(r"\s*,\s*(?=[A-Za-z][A-Za-z0-9]*://)|,?\s+,?\s*")
 _APPRISE_URL = re.compile(r"[A-Za-z][A-Za-z0-9]*://.+")
+# An address that a path can be added to, and that no chat breaks.
+_BASE_URL = re.compile(r"https?://[A-Za-z0-9._~:%/\[\]-]+", re.IGNORECASE)
 _REDIS_PREFIX = re.compile(r"[A-Za-z0-9._-]{1,64}")
 # MLflow's rule for names of workspaces.
 _WORKSPACE = re.compile(r"[a-z0-9][a-z0-9-]{0,61}[a-z0-9]")
@@ -151,6 +153,9 @@ class Settings(BaseSettings):
     alert_webhook_url: SecretStr | None = Field(None, description="Address that changes of verdict are posted to.")
     alert_webhook_secret: SecretStr | None = Field(None, description="Signs what is posted there.")
     alert_urls: SecretStr | None = Field(None, description="Apprise URLs that changes of verdict are sent to.")
+    public_url: str | None = Field(
+        None, description="Address at which people reach this service; alerts link to its pages."
+    )
 
     production_aliases: Names = Field(("champion", "production"), description="Aliases that stand for Production.")
     staging_aliases: Names = Field(("challenger", "staging"), description="Aliases that stand for Staging.")
@@ -200,13 +205,20 @@ class Settings(BaseSettings):
     def _lower(cls, value: Any) -> Any:
         return value.strip().lower() if isinstance(value, str) else value
 
-    @field_validator("mlflow_ui_url")
+    @field_validator("mlflow_ui_url", "public_url")
     @classmethod
     def _is_for_people(cls, value: str | None) -> str | None:
-        # The pages link to this address: only http(s) is safe there, and a password would be visible to everybody.
+        # Pages and alerts link to this address: only http(s) is safe there, and all would see a password.
         if value is not None and (not _is_http(value) or "@" in value):
             raise ValueError("must be an http:// or https:// address without a user name")
         return value.rstrip("/") if value else value
+
+    @field_validator("public_url")
+    @classmethod
+    def _can_be_continued(cls, value: str | None) -> str | None:
+        if value is not None and not _BASE_URL.fullmatch(value):
+            raise ValueError("must be an address like https://tower.example.com/mlops, without a query")
+        return value
 
     @field_validator("mlflow_webhook_secret", "alert_webhook_secret")
     @classmethod

@@ -231,6 +231,7 @@ def build_agent(settings: Settings, world: World) -> Agent:
         timeout,
         shared.snapshots.ticket,
         own.registrations,
+        settings.public_url,
     )
     check_soon: Callable[[str, int], None] = checker.check_soon
 

@@ -17,6 +17,7 @@ from tests.servers import until
 
 NAME = "a b.ü 100%"
 PATH = f"/models/{quote(NAME, safe='')}/1"
+PAGE = quote(NAME, safe="")
 BAD = [*STEADY, 0.94, 0.8, 0.81, 0.8]
 
 
@@ -166,8 +167,8 @@ def test_a_muted_version_sends_no_alert_until_it_is_unmuted_and_then_one(
     start: Callable[..., Service], world: MemoryWorld
 ) -> None:
     with receiving() as receiver:
-        service = start(alert_webhook_url=receiver.url)
-        world.add_version(NAME, {"accuracy": 0.9})
+        service = start(alert_webhook_url=receiver.url, public_url="https://tower.example.com/mlops/")
+        world.add_version(NAME, {"accuracy": 0.9}, tags={"Owner": "R & D"})
         service.register(NAME)
         service.post(f"{PATH}/mutes", json={"until": later(service, 1)})
         service.observe(NAME, observations=daily(BAD))
@@ -183,6 +184,7 @@ def test_a_muted_version_sends_no_alert_until_it_is_unmuted_and_then_one(
         service.agent.announcer.stop()
         (change,) = receiver.messages[0]["changes"]
         assert (change["before"], change["verdict"]) == ("insufficient_data", "drifting")
+        assert (change["owner"], change["url"]) == ("R & D", f"https://tower.example.com/mlops/ui/model/{PAGE}")
 
 
 def test_a_metric_that_is_not_muted_sends_an_alert_although_a_muted_one_is_as_bad(

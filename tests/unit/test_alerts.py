@@ -120,6 +120,7 @@ def test_a_change_arrives_as_json_that_says_it_all(start: Start, noted: Noted) -
                 "name": "model-7", "version": "3", "model_type": "classifier", "verdict": "drifting",
                 "before": "healthy", "since": "2026-11-23T22:38:34.007Z", "began_at": "2026-11-23T22:38:34Z",
                 "reasons": ["accuracy fell"], "monitor_run_id": "run-7",
+                "owner": None, "url": None,
             }
         ],
         "more": 0,

@@ -6,6 +6,7 @@ import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 from app.domain.monitoring.acts import is_active
 from app.domain.monitoring.monitor_runs import MonitorState, Verdict
@@ -26,7 +27,10 @@ ChangeKey = str
 
 @dataclass(frozen=True, slots=True)
 class VerdictChange:
-    """One change of verdict of a monitored version; times in milliseconds, `evidence` and `began` as in `Verdict`."""
+    """One change of verdict of a monitored version; times in milliseconds, `evidence` and `began` as in `Verdict`.
+
+    `owner` is the person or team that is responsible, and `url` the model's page; None if they are not known.
+    """
 
     name: str
     version: int
@@ -38,6 +42,8 @@ class VerdictChange:
     reasons: tuple[str, ...]
     evidence: int | None = None
     began: int | None = None
+    owner: str | None = None
+    url: str | None = None
 
     @property
     def key(self) -> ChangeKey:
@@ -97,6 +103,11 @@ def _change(state: MonitorState, place: int, before: str) -> VerdictChange:
     )  # fmt: skip
 
 
+def page_of(public_url: str | None, name: str) -> str | None:
+    """The address of a registered model's page; None if the service's own address is not known."""
+    return f"{public_url}/ui/model/{quote(name, safe='', errors='replace')}" if public_url else None
+
+
 def message(changes: Sequence[VerdictChange], sent_at: int) -> dict[str, Any]:
     """The JSON of a webhook's message: the first `MOST_CHANGES` changes in order. `more` counts those left out.
 
@@ -154,4 +165,6 @@ def _row(change: VerdictChange) -> dict[str, Any]:
         "began_at": rfc3339(change.began),
         "reasons": list(change.reasons),
         "monitor_run_id": change.monitor_run_id,
+        "owner": change.owner,
+        "url": change.url,
     }

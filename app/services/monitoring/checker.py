@@ -2,11 +2,11 @@
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from app.domain.errors import LockTimeout, MlflowMissing, MlflowRefused, MlflowUnavailable, TowerError
-from app.domain.monitoring.alerts import owed_changes
+from app.domain.monitoring.alerts import owed_changes, page_of
 from app.domain.monitoring.checks import Check, OpenRuns, check_of
 from app.domain.monitoring.judging import baseline_keys, decided_at, earlier_runs, judge_registration
 from app.domain.monitoring.monitor_runs import MonitorState
@@ -68,6 +68,7 @@ class Checker:
         timeout: float,
         ticket: Callable[[float], int],
         registrations: RegistrationStore,
+        public_url: str | None = None,
     ) -> None:
         self._gateway = gateway
         self._mirror = mirror
@@ -80,6 +81,7 @@ class Checker:
         self._timeout = timeout
         self._ticket = ticket
         self._registrations = registrations
+        self._public_url = public_url
         self._observed = Gatherer[VersionKey]("observed", self._check_observed, _TRIES_AFTER_SECONDS)
 
     def round(self) -> None:
@@ -194,7 +196,9 @@ class Checker:
         for receiver_id in self._announcer.receiver_ids:
             owed = owed_changes(state, receiver_id, self._clock())
             if owed:
-                self._announcer.owe(receiver_id, owed)
+                model = self._mirror.fleet().find(*state.registration.key)
+                owner, url = model.owner if model else None, page_of(self._public_url, state.registration.name)
+                self._announcer.owe(receiver_id, [replace(change, owner=owner, url=url) for change in owed])
 
 
 def _row(fleet: Fleet, state: MonitorState) -> ModelVersion | None:
