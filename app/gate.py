@@ -1,7 +1,6 @@
 """The command `flask gate`: whether a candidate may replace the baseline, as an exit code for CI."""
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable
 
 import click
 
@@ -9,9 +8,7 @@ from app.domain.comparison.requirements import requirements
 from app.domain.errors import InvalidInput, TowerError
 from app.domain.registry.names import is_metric_name
 from app.services.monitoring.comparison import Comparison
-
-_COLUMNS = ("metric", "population", "method", "n", "baseline", "candidate", "difference", "non_inferior")
-_ANSWERS = {True: "yes", False: "no", None: "-"}
+from app.standalone_gate import printable, report
 
 
 def gate_command(comparison: Comparison, warm: Callable[[], None]) -> click.Command:
@@ -68,14 +65,14 @@ def gate_command(comparison: Comparison, warm: Callable[[], None]) -> click.Comm
         try:
             required = requirements(margins, least, most)
         except InvalidInput as error:
-            raise click.UsageError(_printable(error.detail)) from None
+            raise click.UsageError(printable(error.detail)) from None
         try:
             # Loading MLflow's client takes seconds on a busy machine, and is no part of the time that MLflow may take.
             warm()
             result = comparison.of(name, baseline, candidate, required, metrics)
         except TowerError as error:
-            raise click.ClickException(_printable(error.detail)) from None
-        _show(result)
+            raise click.ClickException(printable(error.detail)) from None
+        click.echo("\n".join(report(result)))
         click.get_current_context().exit(0 if result["passes"] else 1)
 
     return gate
@@ -92,38 +89,5 @@ def _sendable(_: click.Context, __: click.Parameter, value: str) -> str:
 def _metrics(_: click.Context, __: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
     for name in value:
         if not is_metric_name(name):
-            raise click.BadParameter(f"{_printable(name)} is not a name of a metric.")
+            raise click.BadParameter(f"{printable(name)} is not a name of a metric.")
     return value
-
-
-def _show(result: dict[str, Any]) -> None:
-    candidate, baseline = _version(result["candidate"]), _version(result["baseline"])
-    click.echo(f"{_printable(result['name'])}: {candidate} against {baseline}, margin {result['margin']:g}\n")
-    for line in _table([_COLUMNS, *([_cell(row[name]) for name in _COLUMNS] for row in result["metrics"])]):
-        click.echo(line)
-    click.echo()
-    for row in result["metrics"]:
-        click.echo(f"{_printable(row['metric'])}: {row['reason']}.")
-    if result["non_inferior"] is None:
-        click.echo("No answer: no metric counts, or one that counts cannot be compared.")
-    click.echo("pass" if result["passes"] else "fail")
-
-
-def _version(side: dict[str, Any]) -> str:
-    return f"version {side['version']}" + (f" ({_printable(side['alias'])})" if side["alias"] else "")
-
-
-def _cell(value: Any) -> str:
-    if value is None or isinstance(value, bool):
-        return _ANSWERS[value]
-    return f"{value:.5g}" if isinstance(value, float) else _printable(str(value))
-
-
-def _table(rows: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-
-
-def _printable(text: str) -> str:
-    """Names may hold any characters: those that would control a terminal are escaped as in Python."""
-    return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)

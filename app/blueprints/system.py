@@ -11,7 +11,9 @@ from app.parsing import TowerBlueprint
 from app.replies import AGE_HEADERS, RETRY_HEADERS, errors, live
 from app.schemas.system import AliveSchema, ConfigSchema, HealthSchema, ReadySchema, RootSchema
 from app.wiring.worker import tower
-from config import API_VERSION
+from config import API_VERSION, ROOT
+
+_GATE = ROOT / "app" / "standalone_gate.py"
 
 blp = TowerBlueprint("system", __name__, description="The service itself")
 
@@ -70,3 +72,16 @@ def readyz() -> Response:
 def config() -> Response:
     """The configuration in short, without credentials."""
     return live(tower().config)
+
+
+@blp.route("/gate.py")
+@requires(OPEN)
+@errors(blp)
+@blp.text(
+    200,
+    "# python3 gate.py --url ADDRESS wine-cultivar --baseline champion --candidate challenger",
+    description="A Python program",
+)
+def gate() -> Response:
+    """The gate for CI as one file, which asks this service: see `python3 gate.py --help`."""
+    return Response(_GATE.read_bytes(), content_type="text/plain; charset=utf-8")

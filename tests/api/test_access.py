@@ -61,6 +61,7 @@ NEEDED = {
     "monitoring.series": "read",
     "monitoring.monitoring": "read",
     "monitoring.history": "read",
+    "system.gate": OPEN,
     "acts.acknowledge": "write",
     "acts.take_back_acknowledgement": "write",
     "acts.mute": "write",

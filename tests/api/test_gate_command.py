@@ -1,14 +1,20 @@
 """`flask gate`, as a CI job runs it."""
 
-from collections.abc import Callable
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from click.testing import Result
+from werkzeug.serving import make_server
 
 from app.domain.errors import MlflowUnavailable
 from tests.api.champions import STABLE, evaluate, two_versions
 from tests.api.service import Service
 from tests.fakes.memory_mlflow import MemoryGateway, MemoryWorld
+from tests.servers import HANGS_AFTER_SECONDS, HOST, free_port
 
 Run = Callable[..., Result]
 NAMED = ("--baseline", "champion", "--candidate", "challenger")
@@ -162,3 +168,42 @@ def test_a_model_is_compared_under_any_name(run: Run, world: MemoryWorld, name: 
     assert result.exit_code == 0
     assert "\x1b" not in result.output
     assert len(result.stdout.splitlines()) == 7
+
+
+@pytest.fixture
+def address(service: Service) -> Iterator[str]:
+    server = make_server(HOST, 0, service.app, threaded=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://{HOST}:{server.server_port}"
+    server.shutdown()
+
+
+@pytest.fixture
+def alone(service: Service, tmp_path: Path) -> Callable[..., "subprocess.CompletedProcess[str]"]:
+    """Runs the file that the service serves, with nothing but Python."""
+    file = tmp_path / "gate.py"
+    file.write_bytes(service.get("/gate.py").data)
+    return lambda *words: subprocess.run(
+        [sys.executable, "-I", str(file), *words],
+        check=False, capture_output=True, text=True, timeout=HANGS_AFTER_SECONDS, cwd=tmp_path,
+        env={"TOWER_KEY": "a-secret", "PYTHONUTF8": "1"},
+    )  # fmt: skip
+
+
+def test_the_file_for_ci_says_the_same_as_the_command_and_exits_alike(
+    run: Run, alone: Callable[..., "subprocess.CompletedProcess[str]"], address: str, world: MemoryWorld
+) -> None:
+    two_versions(world, "a b.ü 100%", accuracy=(0.93, 0.92))
+    named = ("a b.ü 100%", *NAMED)
+    for words in (
+        (*named, "--margin", "accuracy=0.01"), named, (*named, "--min", "accuracy=0.99"), (*named, "--margin", "x"),
+        (*named, "--metric", "\x1b[2J"), ("nobody", *NAMED), ("a b.ü 100%", "--baseline", "1", "--candidate", "1"),
+    ):  # fmt: skip
+        command, file = run(*words), alone("--url", f"{address}/", *words)
+        assert (file.returncode, file.stdout) == (command.exit_code, command.stdout), file.stderr
+        assert file.stderr.splitlines()[-1:] == command.stderr.splitlines()[-1:] or file.returncode == 2
+    assert alone("--url", address, "m\udcff", *NAMED).returncode == alone(*named).returncode == 2
+    away = alone("--url", f"http://{HOST}:{free_port()}", *named)
+    assert (away.returncode, away.stdout) == (1, "")
+    assert "cannot be reached" in away.stderr
+    assert "a-secret" not in away.stderr
