@@ -19,6 +19,7 @@ from app.blueprints import (
     metrics,
     models,
     monitoring,
+    rules,
     system,
     ui,
     watches,
@@ -93,7 +94,7 @@ def _register_api(app: Flask, settings: Settings) -> None:
         "bearer",
         {"type": "http", "scheme": "bearer", "description": "An access key, where the service has keys"},
     )
-    areas = [system, models, fleet, history, monitoring, acts, watches, experiments, cache, dashboard, metrics]
+    areas = [system, models, fleet, history, monitoring, acts, watches, rules, experiments, cache, dashboard, metrics]
     if settings.enable_debug_endpoints:
         areas.append(debug)
     if settings.mlflow_webhook_secret:

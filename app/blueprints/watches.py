@@ -8,7 +8,8 @@ from flask import Response
 from app.access import default_registrant, requires
 from app.domain.messages import NOT_WATCHED
 from app.domain.monitoring.sent_once import received
-from app.domain.monitoring.watches import ALIAS, STAGE, stage_named
+from app.domain.monitoring.watches import ALIAS, STAGE
+from app.domain.registry.stages import stage_named
 from app.domain.times import rfc3339
 from app.parsing import TowerBlueprint
 from app.replies import AGE_HEADERS, errors, live

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
 
+from app.domain.monitoring.monitoring_rules import MonitoringRule, matched_by
 from app.domain.registry.fleet import Fleet
 from app.domain.registry.models import Registration, TrackedModel, VersionKey
 from app.domain.registry.query import ListQuery
@@ -15,7 +16,8 @@ from app.domain.registry.stages import StageRules, owner_in
 from app.domain.times import DAY_MS, day_of
 
 _PRODUCTION, _STAGING, _ARCHIVED = "Production", "Staging", "Archived"
-# The name of the model, the version (None if the finding is about the model as a whole), and the detail in words.
+# The name of the model, the version (None if the finding is about the model as a whole), and the detail in words. A
+# finding about a monitoring rule has the name of the rule.
 Detail = tuple[str, int | None, str]
 
 
@@ -25,6 +27,7 @@ class Registry:
 
     fleet: Fleet
     registrations: Mapping[VersionKey, Registration]
+    monitoring_rules: Sequence[MonitoringRule]
     rules: StageRules
     stale_days: int
     now: int
@@ -34,19 +37,23 @@ class Registry:
 class Kind:
     """One kind of finding: how to detect it, and what to do about it.
 
-    `action` may hold `{address}`, the path of the version's registration. `names_version` is
-    False if the findings are about a model as a whole.
+    `action` may hold `{address}`, the path of the version's registration, and `{name}`, quoted. `names_version` is
+    False if the findings are about a model as a whole, or about a monitoring rule.
     """
 
     name: str
     find: Callable[[Registry], Iterator[Detail]]
     action: str
     names_version: bool = True
+    is_of_rule: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One finding; `version` is None if it is about the model as a whole. `owner` is that of the version or model."""
+    """One finding; `version` is None if it is about the model as a whole, or about the monitoring rule `name`.
+
+    `owner` is that of the version or model, None for a rule.
+    """
 
     finding: str
     name: str
@@ -64,13 +71,18 @@ class FindingsQuery(ListQuery):
 
 
 def findings(
-    fleet: Fleet, registrations: Mapping[VersionKey, Registration], rules: StageRules, stale_days: int, now: int
+    fleet: Fleet,
+    registrations: Mapping[VersionKey, Registration],
+    monitoring_rules: Sequence[MonitoringRule],
+    rules: StageRules,
+    stale_days: int,
+    now: int,
 ) -> list[Finding]:
     """Every finding, by name, then version, then kind; findings about a whole model come first.
 
     `stale_days` is how many days a version in Production may stay unchanged, 0 for ever; `now` in milliseconds.
     """
-    registry = Registry(fleet, registrations, rules, stale_days, now)
+    registry = Registry(fleet, registrations, monitoring_rules, rules, stale_days, now)
     rows = [_finding(fleet, kind, *detail) for kind in KINDS for detail in kind.find(registry)]
     return sorted(rows, key=lambda finding: (finding.name, finding.version or 0, finding.finding))
 
@@ -109,11 +121,12 @@ def finding_info(finding: Finding) -> dict[str, str | None]:
 
 
 def _finding(fleet: Fleet, kind: Kind, name: str, version: int | None, detail: str) -> Finding:
-    address = f"/models/{quote(name, safe='', errors='replace')}/{version}/monitor"
-    registered, _ = fleet.model(name)
+    quoted_name = quote(name, safe="", errors="replace")
+    action = kind.action.format(address=f"/models/{quoted_name}/{version}/monitor", name=quoted_name)
+    registered = None if kind.is_of_rule else fleet.model(name)[0]
     model = None if version is None else fleet.find(name, version)
     owner = model.owner if model else owner_in(registered.tags) if registered else None
-    return Finding(kind.name, name, version, detail, kind.action.format(address=address), owner)
+    return Finding(kind.name, name, version, detail, action, owner)
 
 
 def _without_monitor(registry: Registry) -> Iterator[Detail]:
@@ -191,6 +204,12 @@ def _newer_in_production(fleet: Fleet, key: VersionKey) -> int | None:
     return next((v.row.version for v in versions if v.stage == _PRODUCTION and v.row.version > key[1]), None)
 
 
+def _matches_nothing(registry: Registry) -> Iterator[Detail]:
+    for rule in registry.monitoring_rules:
+        if next(matched_by(rule, registry.fleet), None) is None:
+            yield rule.name, None, f"The monitoring {rule.label} matches no version, so it has nothing monitored."
+
+
 def _no_owner(registry: Registry) -> Iterator[Detail]:
     for registered in registry.fleet.registered.values():
         if owner_in(registered.tags) is None:
@@ -228,6 +247,13 @@ KINDS = (
         "retired_with_monitor",
         _retired,
         "Remove it from monitoring: DELETE {address}.",
+    ),
+    Kind(
+        "rule_matches_nothing",
+        _matches_nothing,
+        "Correct what the rule matches, or remove it: PUT or DELETE /monitoring/rules/{name}.",
+        names_version=False,
+        is_of_rule=True,
     ),
     Kind(
         "no_owner",

@@ -21,6 +21,8 @@ NOT_ACKNOWLEDGED = "The verdict is not acknowledged"
 NOT_MUTED = "Nothing of this is muted"
 NOT_WATCHED = "This alias or stage is not being watched"
 ALREADY_WATCHED = "This alias or stage is already being watched"
+NO_RULE = "There is no monitoring rule of this name"
+ALREADY_A_RULE = "There is a monitoring rule of this name already"
 NOTHING_READ = "Nothing has been read from MLflow yet. Try again shortly."
 
 # These are an error's whole text: no name of a field is put before them.
@@ -33,6 +35,14 @@ def still_watched(watched_by: Sequence[str]) -> str:
 
 def unknown_baseline(version: int) -> str:
     return f"baseline.version: the registered model has no version {version}."
+
+
+def not_monitored(excluded_from: Sequence[str]) -> str:
+    """Why a version is not monitored; `excluded_from` are the names of the rules that somebody excluded it from."""
+    if not excluded_from:
+        return NOT_MONITORED
+    which = f"the rule {excluded_from[0]}" if len(excluded_from) == 1 else f"the rules {', '.join(excluded_from)}"
+    return f"{NOT_MONITORED}: it is excluded from {which}. POST to the same path takes it back in."
 
 
 def no_registered_model(name: str) -> str:

@@ -13,6 +13,7 @@ from app.domain.monitoring.acts import Act, WantedAct
 from app.domain.monitoring.corrections import Ledger, Withdrawal
 from app.domain.monitoring.monitor_runs import MonitorState, Verdict
 from app.domain.monitoring.monitored import Monitored
+from app.domain.monitoring.monitoring_rules import Exclusion, MonitoringRule
 from app.domain.monitoring.observations import Observation
 from app.domain.monitoring.sent_once import SentOnce
 from app.domain.monitoring.watches import Watch
@@ -143,6 +144,10 @@ class Gateway(TimeBounds, Protocol):
         """Every open watch, in the order in which they were made; None when their experiment is deleted or gone."""
         ...
 
+    def rules(self) -> Sequence[MonitoringRule] | None:
+        """Every open monitoring rule; None when their experiment is deleted or gone."""
+        ...
+
     def is_open(self, run_id: str) -> bool:
         """Whether a monitor run is neither ended nor deleted. Raises `MlflowMissing` where there is no such run."""
         ...
@@ -234,7 +239,23 @@ class WritingGateway(Gateway, Protocol):
         ...
 
     def end_watch(self, run_id: str, by: str, reason: str) -> int:
-        """End a watch; returns the time of its end, in milliseconds."""
+        """End a watch or a rule; returns the time of its end, in milliseconds."""
+        ...
+
+    def open_rule(self, wanted: MonitoringRule) -> MonitoringRule:
+        """Make a monitoring rule; the rule that is returned has the id of its run."""
+        ...
+
+    def change_rule(self, rule: MonitoringRule) -> None:
+        """Replace what a rule matches, its settings and its type. Its exclusions stay."""
+        ...
+
+    def exclude(self, run_id: str, exclusion: Exclusion) -> None:
+        """Exclude a version from a rule."""
+        ...
+
+    def include(self, run_id: str, key: VersionKey) -> None:
+        """Take back the exclusion of a version from a rule."""
         ...
 
     def note_act(self, act: Act, registration: Registration) -> None:
@@ -521,7 +542,31 @@ class WatchWrites(Protocol):
         ...
 
     def look_up_watches(self) -> bool:
-        """Read the watches from MLflow, unless they were read less than two seconds ago; whether that was done."""
+        """Read watches and rules from MLflow, unless that was done less than two seconds ago; whether it was done."""
+        ...
+
+
+class RuleWrites(Protocol):
+    """Writes what clients change about monitoring rules to MLflow, in this process or in the agent.
+
+    A matcher and settings are what a client sent as JSON, whatever that is. Every method may raise `MlflowUnavailable`,
+    and `Busy` where others write too much, or the same thing for too long.
+    """
+
+    def make_rule(
+        self, name: str, match: Any, model_type: str | None, settings: Any, registered_by: str
+    ) -> MonitoringRule:
+        """Make a rule. Raises `InvalidInput` where there is a rule of that name, or something is bad."""
+        ...
+
+    def put_rule(
+        self, name: str, match: Any, model_type: str | None, settings: Any, registered_by: str
+    ) -> MonitoringRule:
+        """Make a rule, or replace one; its exclusions stay. Raises `InvalidInput` where something is bad."""
+        ...
+
+    def remove_rule(self, name: str, removed_by: str) -> int:
+        """End a rule and return the time of that, in milliseconds. Raises `NotFound` where there is none."""
         ...
 
 

@@ -10,11 +10,13 @@ from app.domain.monitoring.checks import Check, metric_figures
 from app.domain.monitoring.evidence import Series
 from app.domain.monitoring.key_metric import KeyMetric, key_metric
 from app.domain.monitoring.model_groups import ModelGroup
+from app.domain.monitoring.monitoring_rules import MonitoringRule, matcher_info
 from app.domain.monitoring.possible import possible_range
 from app.domain.monitoring.preview import PreviewDay
 from app.domain.monitoring.verdicts import INSUFFICIENT, VERDICTS, VersionVerdict
 from app.domain.monitoring.watches import ALIAS, STAGE, Watch
-from app.domain.registry.models import Experiment, MetricPoint, Registration, Run, TrackedModel
+from app.domain.registry.fleet import Fleet
+from app.domain.registry.models import Experiment, MetricPoint, Registration, Run, TrackedModel, VersionKey
 from app.domain.registry.query import effective_type
 from app.domain.times import day_start, rfc3339
 
@@ -190,6 +192,49 @@ def watch_info(
         "reasons": record["reasons"] if record else [nothing],
         "monitor": record,
     }
+
+
+def rule_info(rule: MonitoringRule, covers: int) -> Json:
+    """One entry of `/monitoring/rules`; `covers` is how many versions the rule covers."""
+    return {
+        "name": rule.name,
+        "match": matcher_info(rule.match),
+        "model_type": rule.model_type,
+        "settings": dict(rule.settings),
+        "registered_by": rule.registered_by,
+        "registered_at": rfc3339(rule.registered_at),
+        "rule_run_id": rule.run_id,
+        "covers": covers,
+        "excludes": len(rule.excluded),
+    }
+
+
+def rule_versions(
+    rule: MonitoringRule,
+    covered: Sequence[TrackedModel],
+    registrations: Mapping[VersionKey, Registration],
+    fleet: Fleet,
+) -> list[Json]:
+    """The entries of `/monitoring/rules/{name}/versions`, by name, then by version, highest first."""
+    exclusions = {exclusion.key: exclusion for exclusion in rule.excluded}
+    versions = {version.key: version for version in covered}
+    rows = []
+    for key in sorted({*exclusions, *versions}, key=lambda key: (key[0], -key[1])):
+        # A version that was excluded, deleted and made again is covered.
+        exclusion = None if key in versions else exclusions[key]
+        version = versions.get(key) or fleet.find(*key)
+        rows.append(
+            {
+                "model_name": key[0],
+                "model_version": str(key[1]),
+                "stage": version.stage if version else None,
+                "monitored": key in registrations,
+                "excluded": exclusion is not None,
+                "excluded_by": exclusion.excluded_by if exclusion else None,
+                "excluded_at": rfc3339(exclusion.excluded_at) if exclusion else None,
+            }
+        )
+    return rows
 
 
 def standing_info(

@@ -26,8 +26,13 @@ class FindingSchema(Schema):
     finding = fields.String(
         required=True, validate=validate.OneOf(FINDINGS), metadata=doc("Kind of finding", FINDINGS[0])
     )
-    name = text("Registered model", "DNA_Analysis_Model", required=True)
-    version = text("Version; null if the finding is about the model as a whole", "3", required=True, allow_none=True)
+    name = text("Registered model; for `rule_matches_nothing` the monitoring rule", "DNA_Analysis_Model", required=True)
+    version = text(
+        "Version; null if the finding is about the model as a whole or about a rule",
+        "3",
+        required=True,
+        allow_none=True,
+    )
     detail = text("What is out of order", "Version 3 is in Production and not monitored.", required=True)
     action = text(
         "What to do",

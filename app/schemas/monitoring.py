@@ -66,8 +66,13 @@ _SETTINGS_DESCRIPTION = (
 )
 
 
+def json_field(description: str, example: Any, **options: Any) -> _Json:
+    """A JSON object that the domain parses."""
+    return _Json(metadata={"type": "object", **doc(description, example)}, **options)
+
+
 def settings_field(description: str, **options: Any) -> _Json:
-    return _Json(metadata={"type": "object", **doc(description, _SETTINGS)}, **options)
+    return json_field(description, _SETTINGS, **options)
 
 
 class RegisterSchema(Schema):

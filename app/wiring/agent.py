@@ -19,6 +19,7 @@ from app.domain.ports import (
     RegistrationSource,
     RegistrationWrites,
     RegistryHistorySource,
+    RuleWrites,
     SnapshotSource,
     WatchWrites,
     WritableCache,
@@ -50,6 +51,7 @@ from app.services.monitoring.recording import recording
 from app.services.monitoring.refresh_coordinator import RefreshCoordinator
 from app.services.monitoring.registration_desk import RegistrationDesk
 from app.services.monitoring.registration_list import RegistrationStore
+from app.services.monitoring.rule_desk import RuleDesk
 from app.services.monitoring.verdict_record import VerdictRecord
 from app.services.monitoring.watch_list import WatchStore
 from app.services.monitoring.watcher import Watcher
@@ -113,6 +115,7 @@ class Agent:
     recorder: ChangeRecorder
     reconciler: Reconciler
     watcher: Watcher
+    rules: RuleDesk
     coordinator: RefreshCoordinator
     checker: Checker
     announcer: Announcer
@@ -137,6 +140,7 @@ class Agent:
             self.hosts,
             self.watcher,
             self.recorder,
+            self.rules,
         )
 
     def exposed(self) -> Mapping[type, object]:
@@ -154,6 +158,7 @@ class Agent:
             OtherHosts: api.other_hosts,
             WatchWrites: api.watch_writes,
             RegistryHistorySource: api.registry_history_source,
+            RuleWrites: api.rule_writes,
         }
 
     def start(self) -> None:
@@ -239,9 +244,10 @@ def build_agent(settings: Settings, world: World) -> Agent:
         # Among several hosts the leader checks, which is decided below.
         check_soon(name, version)
 
+    watches = WatchStore(gateway, shared.cache, source_of(settings), cached)
     watcher = Watcher(
         gateway,
-        WatchStore(gateway, shared.cache, source_of(settings), cached),
+        watches,
         own.registrations,
         own.writer,
         own.tracker,
@@ -251,6 +257,7 @@ def build_agent(settings: Settings, world: World) -> Agent:
         judge_soon,
         hosts.settle,
     )
+    rules = RuleDesk(watcher, watches, own.writer, own.tracker, clock, hosts.settle)
     coordinator = RefreshCoordinator(
         publisher, detector if cached else None, reconciler, watcher, own.counter, shared.journal, clock, timeout
     )
@@ -285,12 +292,13 @@ def build_agent(settings: Settings, world: World) -> Agent:
         recorder,
         reconciler,
         watcher,
+        rules,
         coordinator,
         checker,
         announcer,
         hosts,
         refresh_trigger,
-        RegistrationDesk(own.writer, check_soon, hosts.settle),
+        RegistrationDesk(own.writer, rules, check_soon, hosts.settle),
         Scheduler(),
         jobs,
     )

@@ -12,6 +12,7 @@ from app.domain.ports import (
     RegistrationSource,
     RegistrationWrites,
     RegistryHistorySource,
+    RuleWrites,
     SnapshotSource,
     WatchWrites,
 )
@@ -37,6 +38,7 @@ class AgentApi:
     other_hosts: OtherHosts
     watch_writes: WatchWrites
     registry_history_source: RegistryHistorySource
+    rule_writes: RuleWrites
 
 
 def rules_of(settings: Settings) -> StageRules:

@@ -17,6 +17,7 @@ from app.domain.ports import (
     RegistrationSource,
     RegistrationWrites,
     RegistryHistorySource,
+    RuleWrites,
     SnapshotSource,
     WatchWrites,
 )
@@ -32,6 +33,7 @@ from app.services.answers.health_report import HealthReport
 from app.services.answers.history_report import HistoryReport
 from app.services.answers.monitoring_report import MonitoringReport
 from app.services.answers.registry_history_report import RegistryHistoryReport
+from app.services.answers.rules_report import RulesReport
 from app.services.answers.runs import Runs
 from app.services.host.cache_holders import CacheHeldElsewhere, hold_cache_directory
 from app.services.host.holding_cache import ReadingCache
@@ -54,6 +56,7 @@ from app.services.monitoring.drift import Drift
 from app.services.monitoring.histories import Histories
 from app.services.monitoring.registration_list import RegistrationList
 from app.services.monitoring.registration_requests import RegistrationRequests
+from app.services.monitoring.rule_requests import RuleRequests
 from app.services.monitoring.watch_list import WatchList
 from app.services.monitoring.watch_requests import WatchRequests
 from app.wiring.shared import AgentApi, history_source_of, interval_of, rules_of, snapshot_source_of, tracker_options
@@ -75,6 +78,8 @@ class Tower:
     catalogue: Catalogue
     registrations: RegistrationRequests
     watches: WatchRequests
+    rules: RuleRequests
+    rules_report: RulesReport
     monitoring: MonitoringReport
     history: HistoryReport
     registry_history: RegistryHistoryReport
@@ -173,7 +178,8 @@ def build_worker(settings: Settings, world: World, agent: AgentApi | None = None
     tracker = ModelTracker(snapshots, agent.snapshot_source, rules, world.clock, tracker_options(settings))
     registrations = RegistrationList(cache, agent.registration_source, world.monotonic, source, cached, tracker)
     runs = RunCount(cache, agent.mlflow_facts, world.monotonic, source, cached)
-    generations = Generations(tracker, registrations, checks, rules, settings.stale_after_days)
+    watches = WatchList(cache, source, cached)
+    generations = Generations(tracker, registrations, watches, checks, rules, settings.stale_after_days)
     max_age = int(settings.cache_max_age_hours * _HOUR_MS)
     lists = CatalogueOptions(settings.max_models_returned, max_age)
     catalogue = Catalogue(tracker, registrations, generations, runs, world.clock, lists)
@@ -203,11 +209,14 @@ def build_worker(settings: Settings, world: World, agent: AgentApi | None = None
     secret = settings.mlflow_webhook_secret
     views = Tower(
         catalogue=catalogue,
-        registrations=RegistrationRequests(agent.registration_writes, registrations),
-        watches=WatchRequests(agent.watch_writes, WatchList(cache, source, cached), registrations, tracker, checks),
+        registrations=RegistrationRequests(agent.registration_writes, registrations, watches),
+        watches=WatchRequests(agent.watch_writes, watches, registrations, tracker, checks),
+        rules=RuleRequests(agent.rule_writes, watches),
+        rules_report=RulesReport(watches, agent.watch_writes, tracker, generations, settings.max_models_returned),
         monitoring=MonitoringReport(
             tracker,
             registrations,
+            watches,
             checks,
             generations,
             world.clock,
@@ -268,6 +277,7 @@ def remote_agent(link: AgentLink) -> AgentApi:
         remote(OtherHosts, link),
         remote(WatchWrites, link),
         remote(RegistryHistorySource, link),
+        remote(RuleWrites, link),
     )
 
 

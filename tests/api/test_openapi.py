@@ -71,6 +71,8 @@ def test_every_body_that_is_sent_has_an_example_that_fits_its_schema(document: d
         "post /models/{model_name}/{model_version}/mutes",
         "post /models/{model_name}/{model_version}/comments",
         "post /observations",
+        "post /monitoring/rules",
+        "put /monitoring/rules/{rule_name}",
         "post /models/{model_name}/{model_version}/observations",
         *(
             f"{method} /models/{{model_name}}/{where}/{what}"
@@ -104,7 +106,8 @@ def test_every_cached_get_documents_its_304(document: dict[str, Any]) -> None:
         "get /models/monitored/classifier", "get /models/monitored/regressor", "get /model/{model_name}/versions",
         "get /experiments", "get /dashboard/summary", "get /monitoring", "get /monitoring/history",
         "get /models/findings", "get /fleet", "get /fleet/models", "get /fleet/summary",
-        "get /history", "get /model/{model_name}/history", "get /model/{model_name}/state",
+        "get /history", "get /model/{model_name}/history", "get /model/{model_name}/state", "get /monitoring/rules",
+        "get /monitoring/rules/{rule_name}/versions",
     }  # fmt: skip
 
 

@@ -41,6 +41,7 @@ from app.domain.monitoring.monitor_runs import (
     verdicts_text,
 )
 from app.domain.monitoring.monitored import precedence
+from app.domain.monitoring.monitoring_rules import Exclusion, MonitoringRule
 from app.domain.monitoring.observations import Observation
 from app.domain.monitoring.sent_once import PAGES, SentOnce, page_from, page_text
 from app.domain.monitoring.watches import Watch
@@ -90,6 +91,7 @@ class MemoryWorld:
         self.registrations: dict[str, Registration] = {}
         self.past: dict[str, MonitorState] = {}
         self.watches: dict[str, Watch] = {}
+        self.rules: dict[str, MonitoringRule] = {}
         self.monitor_points: dict[str, list[MetricPoint]] = {}
         self.verdicts: dict[str, tuple[Verdict, ...]] = {}
         self.tagged: dict[str, tuple[str, ...]] = {}
@@ -103,7 +105,7 @@ class MemoryWorld:
         self.registry_runs: dict[str, RecordRun] = {}
         self.webhooks: dict[str, Subscription] = {}
         self.secrets: dict[str, str] = {}
-        self._ids = itertools.count(1)
+        self.ids = itertools.count(1)
         self._highest: dict[str, int] = {}
         self.add_experiment("Default")
 
@@ -134,7 +136,7 @@ class MemoryWorld:
         self, metrics: dict[str, float | None] | None = None, tags: dict[str, str] | None = None, experiment: str = "0"
     ) -> str:
         now = self.tick()
-        run_id = f"{next(self._ids):032x}"
+        run_id = f"{next(self.ids):032x}"
         run = Run(run_id, experiment, "FINISHED", now, now, {}, {}, tags or {})
         self.runs[run_id] = StoredRun(run)
         for key, value in (metrics or {}).items():
@@ -241,7 +243,7 @@ class MemoryWorld:
             del self.versions[key]
 
     def add_webhook(self, name: str, url: str, secret: str | None = None) -> str:
-        webhook_id = f"webhook-{next(self._ids)}"
+        webhook_id = f"webhook-{next(self.ids)}"
         self.webhooks[webhook_id] = Subscription(webhook_id, name, url, tuple(sorted(EVENTS)), active=True)
         self.secrets[webhook_id] = secret or ""
         return webhook_id
@@ -388,7 +390,8 @@ class MemoryGateway:
         open_runs = [r for r in self.world.registrations.values() if r.registered_at > since]
         runs = [s for s in self.world.runs.values() if not s.deleted and (s.run.start_time or 0) > since]
         watches = [watch for watch in self.world.watches.values() if watch.registered_at > since]
-        return len(runs) + len(open_runs) + len(watches)
+        rules = [rule for rule in self.world.rules.values() if rule.registered_at > since]
+        return len(runs) + len(open_runs) + len(watches) + len(rules)
 
     def evidence(
         self,
@@ -594,8 +597,7 @@ class MemoryGateway:
 
     def watches(self) -> Sequence[Watch] | None:
         self._called("watches")
-        experiment = self.world.experiments.get(self._experiment)
-        if experiment is None or experiment.lifecycle_stage != "active" or self.registrations_denied:
+        if not self._has_experiment():
             return None
         return sorted(self.world.watches.values(), key=lambda watch: (watch.registered_at, watch.run_id))
 
@@ -604,7 +606,7 @@ class MemoryGateway:
         if self._experiment not in self.world.experiments:
             self.world.add_experiment(self._experiment)
         self._restore()
-        made = replace(wanted, run_id=f"watch-{len(self.world.watches) + len(self.world.ended)}")
+        made = replace(wanted, run_id=f"watch-{next(self.world.ids)}")
         self.world.watches[made.run_id] = made
         return made
 
@@ -616,6 +618,7 @@ class MemoryGateway:
     def end_watch(self, run_id: str, by: str, reason: str) -> int:
         self._called("end_watch")
         self.world.watches.pop(run_id, None)
+        self.world.rules.pop(run_id, None)
         self.world.ended[run_id] = (by, reason)
         return self.world.tick()
 
@@ -640,6 +643,46 @@ class MemoryGateway:
         if run.is_deleted or len(tags) > MOST_TAGS or any(len(text) > LONGEST_TAG for text in tags.values()):
             raise MlflowRefused(_REFUSED)
         self.world.registry_runs[run_id] = replace(run, tags={**run.tags, **tags})
+
+    def rules(self) -> Sequence[MonitoringRule] | None:
+        self._called("rules")
+        return list(self.world.rules.values()) if self._has_experiment() else None
+
+    def open_rule(self, wanted: MonitoringRule) -> MonitoringRule:
+        self._called("open_rule")
+        if self._experiment not in self.world.experiments:
+            self.world.add_experiment(self._experiment)
+        self._restore()
+        made = replace(wanted, run_id=f"rule-{next(self.world.ids)}")
+        self.world.rules[made.run_id] = made
+        return made
+
+    def change_rule(self, rule: MonitoringRule) -> None:
+        self._called("change_rule")
+        if rule.run_id in self.world.rules:
+            excluded = self.world.rules[rule.run_id].excluded
+            self.world.rules[rule.run_id] = replace(rule, excluded=excluded)
+
+    def exclude(self, run_id: str, exclusion: Exclusion) -> None:
+        self._called("exclude", exclusion.key)
+        self._replace_exclusion(run_id, exclusion.key, exclusion)
+
+    def include(self, run_id: str, key: VersionKey) -> None:
+        self._called("include", key)
+        self._replace_exclusion(run_id, key, None)
+
+    def _replace_exclusion(self, run_id: str, key: VersionKey, by: Exclusion | None) -> None:
+        rule = self.world.rules.get(run_id)
+        if rule is not None:
+            excluded = {exclusion.key: exclusion for exclusion in rule.excluded if exclusion.key != key}
+            if by is not None:
+                excluded[key] = by
+            ordered = tuple(excluded[each] for each in sorted(excluded))
+            self.world.rules[run_id] = replace(rule, excluded=ordered)
+
+    def _has_experiment(self) -> bool:
+        experiment = self.world.experiments.get(self._experiment)
+        return experiment is not None and experiment.lifecycle_stage == "active" and not self.registrations_denied
 
     def register_webhook(self, url: str, secret: str) -> Subscription:
         self._called("register_webhook")

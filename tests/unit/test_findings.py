@@ -23,7 +23,7 @@ def fleet_of(versions: list[ModelVersion], *, owned: bool = True, **aliases: int
 
 def found_in(fleet: Fleet, stale_days: int = 0, monitored: tuple[int, ...] = ()) -> list[Finding]:
     registrations = {("m", n): Registration("m", n, "classifier", "ada", 0, "run", 0) for n in monitored}
-    return findings(fleet, registrations, RULES, stale_days, NOW)
+    return findings(fleet, registrations, (), RULES, stale_days, NOW)
 
 
 def version(number: int, stage: str = "None", changed: int = NOW, run_id: str | None = "run") -> ModelVersion:
@@ -63,7 +63,7 @@ def test_a_retired_version_that_is_still_monitored_is_found_unless_it_is_only_wa
         ),
     ]
     watched = Registration("m", 2, "classifier", "ada", 0, "run", 0, watched_by=("stage Archived",))
-    assert findings(fleet, {("m", 2): watched, ("m", 3): watched}, RULES, 0, NOW) == []
+    assert findings(fleet, {("m", 2): watched, ("m", 3): watched}, (), RULES, 0, NOW) == []
 
 
 def test_the_address_to_register_at_holds_for_any_name() -> None:
@@ -193,7 +193,7 @@ def test_whatever_the_registry_holds_the_findings_are_those_of_looking_at_everyt
 ) -> None:
     fleet = swept(None, Inventory(NOW, tuple(models), tuple(versions)), RULES)
     registrations = {key: Registration(*key, "classifier", "ada", 1, "run", 1) for key in monitored}
-    found = findings(fleet, registrations, RULES, stale_days, NOW)
+    found = findings(fleet, registrations, (), RULES, stale_days, NOW)
     expected: set[tuple[str, str, int | None]] = set()
     production: dict[str, int] = {}
     for model in fleet.models:

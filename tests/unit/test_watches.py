@@ -1,4 +1,4 @@
-"""Watches: whatever happens in whatever order, each version has one record, and each watch has its version's."""
+"""Watches and rules: whatever happens in whatever order, each version has one record, and each watch its version's."""
 
 import shutil
 import tempfile
@@ -20,12 +20,16 @@ from app.services.host.holding_cache import HoldingCache
 from app.services.monitoring.monitor_run_writer import MonitorRunWriter
 from app.services.monitoring.reconciler import Reconciler
 from app.services.monitoring.registration_list import RegistrationStore
+from app.services.monitoring.rule_desk import RuleDesk
 from app.services.monitoring.watch_list import WatchStore
 from app.services.monitoring.watcher import Watcher
 from tests.fakes.memory_mlflow import MemoryGateway
 from tests.unit.mirrors import MirrorProcess
 
 VERSIONS = (1, 2, 3)
+TAGGED = 4
+ALL_VERSIONS = (*VERSIONS, TAGGED)
+RULES = {"tagged": {"tags": {"team": None}}, "live": {"stages": ["Production"], "name": "m*"}}
 WATCHES = ((ALIAS, "blue"), (ALIAS, "green"), (STAGE, "Production"))
 
 
@@ -62,6 +66,7 @@ class Host:
             gateway, self.watches, self.registrations, self.writer, tracker, self.mirror.publisher, locks,
             world.tick, lambda _name, _version: None, lambda: None,
         )  # fmt: skip
+        self.rules = RuleDesk(self.watcher, self.watches, self.writer, tracker, world.tick, lambda: None)
 
     def sweep(self) -> None:
         fleet = self.mirror.publisher.sweep()
@@ -80,6 +85,7 @@ class AnyOrder(RuleBasedStateMachine):
         self.world = self.gateway.world
         for _ in VERSIONS:
             self.world.add_version("m", with_run=False)
+        self.world.add_version("m", with_run=False, tags={"team": "a"})
         self.hosts = [self.started(0), self.started(1)]
         self.own: dict[int, dict[str, Any]] = {}
 
@@ -125,16 +131,17 @@ class AnyOrder(RuleBasedStateMachine):
     def set_stage(self, version: int, stage: str) -> None:
         self.world.set_stage("m", version, stage)
 
-    @rule(host=hosts_, calls=calls_, version=st.sampled_from(VERSIONS), hours=st.integers(1, 3))
+    @rule(host=hosts_, calls=calls_, version=st.sampled_from(ALL_VERSIONS), hours=st.integers(1, 3))
     def register(self, host: int, calls: int, version: int, hours: int) -> None:
         def work(at: Host) -> None:
-            at.writer.register("m", str(version), "classifier", "ada", {"silence_hours": hours})
+            settings = {"silence_hours": hours}
+            at.writer.register("m", str(version), "classifier", "ada", settings, at.rules.take_back)
 
         self.until_killed(host, calls, work, is_clients=True)
 
-    @rule(host=hosts_, calls=calls_, version=st.sampled_from(VERSIONS))
+    @rule(host=hosts_, calls=calls_, version=st.sampled_from(ALL_VERSIONS))
     def remove(self, host: int, calls: int, version: int) -> None:
-        self.until_killed(host, calls, lambda at: at.writer.remove("m", str(version), "ada"), is_clients=True)
+        self.until_killed(host, calls, lambda at: at.rules.remove_version("m", str(version), "ada"), is_clients=True)
 
     @rule(host=hosts_, calls=calls_, what=st.sampled_from(WATCHES), hours=st.integers(4, 6))
     def watch(self, host: int, calls: int, what: tuple[str, str], hours: int) -> None:
@@ -156,6 +163,17 @@ class AnyOrder(RuleBasedStateMachine):
             at.watcher.remove_watch(what[0], "m", what[1], "bob")
 
         self.until_killed(host, calls, work, is_clients=False)
+
+    @rule(host=hosts_, calls=calls_, name=st.sampled_from(sorted(RULES)), hours=st.integers(10, 12))
+    def put_rule(self, host: int, calls: int, name: str, hours: int) -> None:
+        def work(at: Host) -> None:
+            at.rules.put_rule(name, RULES[name], None, {"silence_hours": hours}, "eve")
+
+        self.until_killed(host, calls, work, is_clients=False)
+
+    @rule(host=hosts_, calls=calls_, name=st.sampled_from(sorted(RULES)))
+    def remove_rule(self, host: int, calls: int, name: str) -> None:
+        self.until_killed(host, calls, lambda at: at.rules.remove_rule(name, "eve"), is_clients=False)
 
     @rule(host=hosts_, calls=calls_)
     def look(self, host: int, calls: int) -> None:
@@ -184,6 +202,12 @@ class AnyOrder(RuleBasedStateMachine):
             if version is not None:
                 covering.setdefault(version, []).append(watch)
                 assert watch.record == next(r.monitor_run_id for r in self.records() if r.version == version)
+        made = sorted(self.world.rules.values(), key=lambda each: each.registered_at)
+        assert len({each.name for each in made}) == len(made)
+        for each in made:
+            excluded = {exclusion.version for exclusion in each.excluded}
+            for version in ({TAGGED} if each.name == "tagged" else set(productive)) - excluded:
+                covering.setdefault(version, []).append(each)
         assert {record.version for record in self.records()} == {*covering, *self.own}
         for record in self.records():
             watches = covering.get(record.version, [])

@@ -1,7 +1,7 @@
 """Watches: an alias or a stage of a registered model whose version is monitored, whichever version that is.
 
-A version is covered by the watches that it is the target of. What covers a version decides whether it has a monitor
-run, and by which settings it is checked.
+A version is covered by the watches that it is the target of, and by the monitoring rules that it matches. What covers a
+version decides whether it has a monitor run, and by which settings it is checked.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -11,14 +11,16 @@ from typing import Any
 from app.domain.errors import InvalidInput
 from app.domain.monitoring.check_settings import check_settings, settings_text
 from app.domain.monitoring.monitored import Registrations
+from app.domain.monitoring.monitoring_rules import RULE, MonitoringRule, covered_by, rule_label
 from app.domain.registry.fleet import Fleet
 from app.domain.registry.models import Predecessor, RegisteredModel, Registration, TrackedModel, VersionKey
 from app.domain.registry.names import LONGEST_TAG
-from app.domain.registry.stages import STAGES
 
 ALIAS, STAGE = "alias", "stage"
 KINDS = (ALIAS, STAGE)
-"""The kinds of watches. Where settings differ, those of an earlier kind count."""
+"""The kinds of watches."""
+# What covers a version. Where settings differ, those of an earlier kind count.
+_COVERING = (*KINDS, RULE)
 
 # What is merged name by name. Any other setting is taken as a whole from the first that has it.
 _BY_METRIC = ("limits", "direction")
@@ -62,7 +64,7 @@ class Watch:
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """What covers a version: the labels of the watches, their settings in one, and the type that the first names."""
+    """What covers a version: labels of watches and rules, their settings in one, and the type that the first names."""
 
     watched_by: tuple[str, ...]
     settings: Mapping[str, Any]
@@ -84,14 +86,6 @@ def first_watches(watches: Iterable[Watch]) -> tuple[list[Watch], list[Watch]]:
     return list(kept.values()), duplicates
 
 
-def stage_named(text: str) -> str:
-    """The stage of this name, in any case as for MLflow. Raises `InvalidInput`."""
-    for stage in STAGES:
-        if stage.casefold() == text.casefold():
-            return stage
-    raise InvalidInput(f"stage: must be one of {', '.join(STAGES)}.")
-
-
 def alias_target(model: RegisteredModel, alias: str) -> int | None:
     """The version that has an alias. Upper and lower case matter only where two aliases differ in them."""
     if alias in model.aliases:
@@ -111,21 +105,35 @@ def target(watch: Watch, fleet: Fleet) -> TrackedModel | None:
     return next((version for version in versions if version.stage == watch.place), None)
 
 
-def coverages(fleet: Fleet, watches: Iterable[Watch]) -> dict[VersionKey, Coverage]:
-    """What covers each version that a watch covers."""
-    by_version: dict[VersionKey, list[Watch]] = {}
+def coverages(
+    fleet: Fleet,
+    watches: Iterable[Watch],
+    rules: Iterable[MonitoringRule] = (),
+    names: Collection[str] | None = None,
+) -> dict[VersionKey, Coverage]:
+    """What covers each version that a watch or a rule covers, of all registered models or of some."""
+    covering: dict[VersionKey, tuple[TrackedModel, list[Watch | MonitoringRule]]] = {}
     for watch in watches:
-        version = target(watch, fleet)
+        version = target(watch, fleet) if names is None or watch.model in names else None
         if version is not None:
-            by_version.setdefault(version.key, []).append(watch)
-    return {key: _coverage(watching) for key, watching in by_version.items()}
+            covering.setdefault(version.key, (version, []))[1].append(watch)
+    for rule in rules:
+        for version in covered_by(rule, fleet, names):
+            covering.setdefault(version.key, (version, []))[1].append(rule)
+    return {key: _coverage(version, by) for key, (version, by) in covering.items()}
 
 
-def _coverage(watches: Sequence[Watch]) -> Coverage:
-    ordered = sorted(watches, key=lambda watch: (KINDS.index(watch.kind), watch.registered_at, watch.run_id))
+def _coverage(version: TrackedModel, by: Sequence[Watch | MonitoringRule]) -> Coverage:
+    ordered = sorted(by, key=lambda one: (_COVERING.index(one.kind), one.registered_at, one.run_id))
     first = ordered[0]
-    labels = tuple(watch.label for watch in ordered[:_MOST_NAMED])
-    return Coverage(labels, layered([watch.settings for watch in ordered]), first.model_type, first.registered_by)
+    labels = tuple(one.label for one in ordered[:_MOST_NAMED])
+    model_type = first.matched_type(version) if isinstance(first, MonitoringRule) else first.model_type
+    return Coverage(labels, layered([one.settings for one in ordered]), model_type, first.registered_by)
+
+
+def watched(registration: Registration) -> list[str]:
+    """The labels of the watches that cover a version, without those of rules."""
+    return [label for label in registration.watched_by if not label.startswith(rule_label(""))]
 
 
 def layered(layers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -155,16 +163,25 @@ def _fits(settings: Mapping[str, Any]) -> bool:
     return len(settings_text(settings)) <= LONGEST_TAG
 
 
-def unsettled(fleet: Fleet, watches: Collection[Watch], registrations: Registrations) -> set[str]:
-    """The registered models of which a version's record, or a watch, is not yet as the watches want it."""
-    wanted = coverages(fleet, watches)
+def unsettled(
+    fleet: Fleet,
+    watches: Collection[Watch],
+    rules: Collection[MonitoringRule],
+    registrations: Registrations,
+    only: Collection[str] | None = None,
+) -> set[str]:
+    """The registered models, of all or of some, whose records or watches are not yet as watches and rules want them."""
+    wanted = coverages(fleet, watches, rules, only)
     names = {key[0] for key, coverage in wanted.items() if not is_settled(registrations.get(key), coverage)}
     for key, registration in registrations.items():
         # The reconciler ends the records of versions that are gone.
-        model = fleet.find(*key)
-        if registration.watched_by and key not in wanted and model and registration.is_of(model.row):
-            names.add(registration.name)
+        if registration.watched_by and key not in wanted and (only is None or key[0] in only):
+            model = fleet.find(*key)
+            if model and registration.is_of(model.row):
+                names.add(registration.name)
     for watch in watches:
+        if only is not None and watch.model not in only:
+            continue
         version = target(watch, fleet)
         record = registrations.get(version.key) if version else None
         if record is not None and watch.record != record.monitor_run_id:
@@ -230,19 +247,33 @@ def gone_watches(watches: Iterable[Watch], fleet: Fleet, names: Collection[str])
     return [watch for watch in watches if watch.model in names and _is_gone(watch, fleet)]
 
 
-def end_reason(registration: Registration, watches: Iterable[Watch], fleet: Fleet) -> str:
-    """Why the record of a version that no watch covers any more ends."""
+def end_reason(
+    registration: Registration, watches: Iterable[Watch], rules: Iterable[MonitoringRule], fleet: Fleet
+) -> str:
+    """Why the record of a version ends that no watch and no rule covers any more."""
     present = {watch.label: watch for watch in watches if watch.model == registration.name}
+    rule_of = {rule.label: rule for rule in rules}
     reasons = []
     for label in registration.watched_by:
         watch = present.get(label)
-        if watch is None:
+        if label.startswith(rule_label("")):
+            reasons.append(_left(registration, label, rule_of.get(label)))
+        elif watch is None:
             reasons.append(f"the watch on the {label} was removed")
         elif version := target(watch, fleet):
             reasons.append(f"the {label} moved to version {version.row.version}")
         else:
             reasons.append(f"no version is at the {label} any more")
     return "; ".join(reasons)
+
+
+def _left(registration: Registration, label: str, rule: MonitoringRule | None) -> str:
+    """Why a rule does not cover a version any more."""
+    if rule is None:
+        return f"the {label} was removed"
+    if any(exclusion.key == registration.key for exclusion in rule.excluded):
+        return f"the version was excluded from the {label}"
+    return f"the version no longer matches the {label}"
 
 
 def nothing_there(watch: Watch, fleet: Fleet) -> str:

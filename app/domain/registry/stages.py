@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from app.domain.errors import InvalidInput
 from app.domain.registry.models import ModelVersion, Tags, TrackedModel
 
 STAGES = ("None", "Staging", "Production", "Archived")
@@ -37,6 +38,14 @@ class StageRules:
 def stage_rules(production: Iterable[str], staging: Iterable[str]) -> StageRules:
     """Rules from two lists of alias names."""
     return StageRules(frozenset(a.lower() for a in production), frozenset(a.lower() for a in staging))
+
+
+def stage_named(text: str) -> str:
+    """The stage of this name, in any case as for MLflow. Raises `InvalidInput`."""
+    for stage in STAGES:
+        if stage.casefold() == text.casefold():
+            return stage
+    raise InvalidInput(f"stage: must be one of {', '.join(STAGES)}.")
 
 
 def implied_type(metrics: Iterable[str]) -> str | None:

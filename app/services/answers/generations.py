@@ -12,6 +12,7 @@ from app.domain.exact import exact
 from app.domain.findings import Finding, findings, kinds_by_version
 from app.domain.monitoring.checks import Check, last_check
 from app.domain.monitoring.monitored import Monitored
+from app.domain.monitoring.monitoring_rules import MonitoringRule, covered_by
 from app.domain.monitoring.verdict_index import VerdictIndex
 from app.domain.registry.fleet import Fleet
 from app.domain.registry.index import Index
@@ -22,6 +23,7 @@ from app.services.answers.prepared import Prepared
 from app.services.mirror.model_tracker import ModelTracker
 from app.services.monitoring.checks import Checks
 from app.services.monitoring.registration_list import RegistrationList
+from app.services.monitoring.watch_list import WatchList
 
 # How many answers to queries a worker keeps beside the unfiltered lists: enough for a few dashboards.
 _KEPT_PAGES = 64
@@ -56,7 +58,7 @@ class Pages:
 
 
 class Generation:
-    """A fleet with its registrations, and the bytes made of them so far.
+    """A fleet with its registrations and the monitoring rules, and the bytes made of them so far.
 
     `find` returns their findings. Rows and bytes that did not change are taken over from the generation `before`.
     """
@@ -65,16 +67,19 @@ class Generation:
         self,
         fleet: Fleet,
         monitored: Monitored,
+        rules: Sequence[MonitoringRule],
         find: Callable[["Generation"], Sequence[Finding]],
         before: "Generation | None",
     ) -> None:
         self.fleet = fleet
         self.monitored = monitored
+        self.rules = rules
         self.registrations = monitored.of(fleet)
         self.index = Index(fleet, self.registrations)
         self._find = find
         self._lists: dict[Any, Prepared] = {}
         self._pages = Pages()
+        self._covered: dict[str, tuple[MonitoringRule, Sequence[TrackedModel]]] = {}
         self._older = before._lists if before else {}
         self._rows: dict[VersionKey, _Row] = self._kept(before._rows) if before else {}
         self._making = threading.Lock()
@@ -87,6 +92,13 @@ class Generation:
     def kinds(self) -> Mapping[VersionKey, Sequence[str]]:
         """The kinds of findings by version."""
         return kinds_by_version(self.findings)
+
+    def covered(self, rule: MonitoringRule) -> Sequence[TrackedModel]:
+        """The versions that a rule covers."""
+        kept = self._covered.get(rule.name)
+        if kept is None or kept[0] is not rule:
+            kept = self._covered[rule.name] = rule, tuple(covered_by(rule, self.fleet))
+        return kept[1]
 
     def kept(self, key: Any) -> Prepared | None:
         """The body of an unfiltered list; None where it was not made yet."""
@@ -153,16 +165,23 @@ class CheckedGeneration:
 
 
 class Generations:
-    """Returns the newest generation. The object stays the same until fleet, registrations or checks change.
+    """Returns the newest generation. The object stays the same until fleet, registrations, rules or checks change.
 
     `stale_days` is how long a version may stay in Production unchanged before that is a finding; 0 is for ever.
     """
 
     def __init__(
-        self, mirror: ModelTracker, register: RegistrationList, checks: Checks, rules: StageRules, stale_days: int
+        self,
+        mirror: ModelTracker,
+        register: RegistrationList,
+        watches: WatchList,
+        checks: Checks,
+        rules: StageRules,
+        stale_days: int,
     ) -> None:
         self._mirror = mirror
         self._register = register
+        self._watches = watches
         self._checks = checks
         self._rules = rules
         self._stale_days = stale_days
@@ -172,13 +191,15 @@ class Generations:
     def current(self) -> Generation:
         """The fleet with its registrations."""
         fleet = self._mirror.fleet()
+        rules: Sequence[MonitoringRule] = ()
         if fleet.mock:
             monitored = _NONE
         else:
+            rules = self._watches.known().rules
             monitored = self._register.peek() if self._mirror.cached else self._register.monitored()
         now = self._current
-        if now is None or now.fleet is not fleet or now.monitored is not monitored:
-            now = self._current = Generation(fleet, monitored, self._find, now)
+        if now is None or now.fleet is not fleet or now.monitored is not monitored or now.rules is not rules:
+            now = self._current = Generation(fleet, monitored, rules, self._find, now)
             # It would keep the previous fleet in memory until the next request for checks.
             self._checked = None
         return now
@@ -194,4 +215,4 @@ class Generations:
     def _find(self, of: Generation) -> Sequence[Finding]:
         as_of = of.fleet.as_of
         # Without the time of the fleet nothing counts as too old.
-        return findings(of.fleet, of.registrations, self._rules, self._stale_days if as_of else 0, as_of or 0)
+        return findings(of.fleet, of.registrations, of.rules, self._rules, self._stale_days if as_of else 0, as_of or 0)

@@ -5,6 +5,8 @@ from typing import Any
 
 import orjson
 
+from app.domain.errors import NotFound
+from app.domain.messages import not_monitored
 from app.domain.ports import Clock
 from app.domain.registry.query import FleetQuery, page_of, pagination
 from app.domain.views import registration_info
@@ -13,6 +15,7 @@ from app.services.answers.prepared import Answer, Prepared
 from app.services.mirror.model_tracker import ModelTracker
 from app.services.monitoring.checks import Checks
 from app.services.monitoring.registration_list import RegistrationList
+from app.services.monitoring.watch_list import WatchList
 
 
 class MonitoringReport:
@@ -22,6 +25,7 @@ class MonitoringReport:
         self,
         mirror: ModelTracker,
         register: RegistrationList,
+        watches: WatchList,
         checks: Checks,
         generations: Generations,
         clock: Clock,
@@ -29,14 +33,18 @@ class MonitoringReport:
     ) -> None:
         self._mirror = mirror
         self._register = register
+        self._watches = watches
         self._checks = checks
         self._generations = generations
         self._clock = clock
         self._most = most
 
     def of(self, name: str, version: str) -> dict[str, Any]:
-        """The registration of a version. Raises `NotFound`."""
-        registration = self._register.find(name, version)
+        """The registration of a version. Raises `NotFound`, which names the rules that the version is excluded from."""
+        try:
+            registration = self._register.find(name, version)
+        except NotFound:
+            raise NotFound(not_monitored(self._watches.excluding(name, version))) from None
         return registration_info(
             registration, self._checks.of(registration), self._mirror.fleet().find(*registration.key)
         )

@@ -21,6 +21,7 @@ from app.domain.monitoring.corrections import Ledger, Withdrawal
 from app.domain.monitoring.evidence import CASES
 from app.domain.monitoring.monitor_history import all_changes
 from app.domain.monitoring.monitor_runs import CODES, VERDICT_METRIC, VERDICTS_BY_CODE, MonitorState, Verdict
+from app.domain.monitoring.monitoring_rules import Exclusion, MonitoringRule
 from app.domain.monitoring.observations import MOST_VALUES, Observation
 from app.domain.monitoring.sent_once import SentOnce
 from app.domain.monitoring.watches import Watch
@@ -310,6 +311,21 @@ class MlflowGateway:
 
     def end_watch(self, run_id: str, by: str, reason: str) -> int:
         return self.end_monitor_run(run_id, by, reason)
+
+    def rules(self) -> Sequence[MonitoringRule] | None:
+        return self._monitor_runs.open_rules()
+
+    def open_rule(self, wanted: MonitoringRule) -> MonitoringRule:
+        return self._monitor_runs.open_rule(wanted)
+
+    def change_rule(self, rule: MonitoringRule) -> None:
+        self._monitor_runs.tag(rule.run_id, rows.rule_tags(rule))
+
+    def exclude(self, run_id: str, exclusion: Exclusion) -> None:
+        self._monitor_runs.tag(run_id, rows.exclusion_tags(exclusion))
+
+    def include(self, run_id: str, key: VersionKey) -> None:
+        self._monitor_runs.tag(run_id, rows.inclusion_tags(key))
 
     def find_registrations(self, name: str, version: int) -> Sequence[Registration]:
         return self._monitor_runs.of(name, version)

@@ -10,6 +10,7 @@ from app.domain.errors import MlflowDenied
 from app.domain.monitoring.corrections import Ledger
 from app.domain.monitoring.monitor_runs import MonitorState
 from app.domain.monitoring.monitored import precedence
+from app.domain.monitoring.monitoring_rules import RULE, MonitoringRule
 from app.domain.monitoring.watches import Watch
 from app.domain.registry.models import Experiment, Registration
 from app.domain.registry.names import LONGEST_NAME, registration_key
@@ -115,17 +116,33 @@ class MonitorRuns(OwnExperiment):
         return replace(wanted, monitor_run_id=self._create(wanted.registered_at, tags, name))
 
     def open_watches(self) -> Sequence[Watch] | None:
-        experiment = self._readable_experiment()
-        if experiment is None or experiment.lifecycle_stage != "active":
+        found = self._open_tagged(f"tags.`{rows.WATCH}` != ''")
+        if found is None:
             return None
-        found = self._runs(experiment.experiment_id, f"attributes.status = 'RUNNING' and tags.`{rows.WATCH}` != ''")
-        good, _ = rows.readable(rows.watch, filter(rows.is_watch, found), "watch")
+        good, _ = rows.readable(rows.watch, itertools.filterfalse(rows.is_rule, filter(rows.is_watch, found)), "watch")
         return sorted(good, key=lambda watch: (watch.registered_at, watch.run_id))
 
     def open_watch(self, wanted: Watch) -> Watch:
         name = _run_name(f"watch {wanted.model}", f" {wanted.label}")
         tags = {**rows.watch_tags(wanted), "mlflow.user": wanted.registered_by}
         return replace(wanted, run_id=self._create(wanted.registered_at, tags, name))
+
+    def open_rules(self) -> Sequence[MonitoringRule] | None:
+        found = self._open_tagged(f"tags.`{rows.WATCH}` = '{RULE}'")
+        if found is None:
+            return None
+        return rows.readable(rows.rule, filter(rows.is_rule, found), "monitoring rule")[0]
+
+    def open_rule(self, wanted: MonitoringRule) -> MonitoringRule:
+        tags = {**rows.rule_tags(wanted), "mlflow.user": wanted.registered_by}
+        return replace(wanted, run_id=self._create(wanted.registered_at, tags, f"monitoring {wanted.label}"))
+
+    def _open_tagged(self, condition: str) -> Iterable[Any] | None:
+        """Open runs of the tower's experiment with a tag; None when the experiment is deleted or gone."""
+        experiment = self._readable_experiment()
+        if experiment is None or experiment.lifecycle_stage != "active":
+            return None
+        return self._runs(experiment.experiment_id, f"attributes.status = 'RUNNING' and {condition}")
 
     def end(self, run_id: str, by: str, reason: str, ended_at: int) -> None:
         client = self._connection.client()

@@ -31,6 +31,7 @@ from app.domain.monitoring.monitor_runs import (
     verdicts_from,
     verdicts_text,
 )
+from app.domain.monitoring.monitoring_rules import RULE, Exclusion, MonitoringRule, matcher_from, matcher_text
 from app.domain.monitoring.sent_once import PAGES, SentOnce, page_from, page_text
 from app.domain.monitoring.watches import KINDS, Watch
 from app.domain.redact import redact
@@ -43,6 +44,7 @@ from app.domain.registry.models import (
     Registration,
     Run,
     Subscription,
+    VersionKey,
 )
 from app.domain.registry.names import registration_key
 from app.domain.registry.stages import MODEL_TYPES, STAGES
@@ -64,7 +66,7 @@ _SETTINGS, _VERDICTS, _EVIDENCE, _BEGAN, _NOTIFIED = (
 _CAUSES = _TAG + "causes"
 _SENT, _ORDER, _WITHDRAWN = _TAG + "sent.", _TAG + "order", _TAG + "withdrawn."
 WATCH, _WATCHED_BY, _WATCHED = _TAG + "watch", _TAG + "watched_by", _TAG + "watched_settings"
-_OWN, _BEFORE = _TAG + "own_settings", _TAG + "predecessors"
+_OWN, _BEFORE, _EXCLUDED = _TAG + "own_settings", _TAG + "predecessors", _TAG + "excluded."
 _ACT, _ACKNOWLEDGED, _MUTES = _TAG + "act.", _TAG + "acknowledgement", _TAG + "mutes"
 
 
@@ -257,8 +259,13 @@ def _coverage(tags: Mapping[str, str]) -> tuple[tuple[str, ...], dict[str, Any],
 
 
 def is_watch(row: Any) -> bool:
-    """Whether a run is a watch, and no monitor run."""
+    """Whether a run is a watch or a rule, and no monitor run."""
     return WATCH in row.data.tags
+
+
+def is_rule(row: Any) -> bool:
+    """Whether a run is a monitoring rule."""
+    return bool(row.data.tags.get(WATCH) == RULE)
 
 
 def watch(row: Any) -> Watch:
@@ -293,6 +300,58 @@ def watch_tags(wanted: Watch) -> dict[str, str]:
         _TAG + "registered_by": wanted.registered_by,
         **settings_tags(wanted.settings),
     }
+
+
+def rule(row: Any) -> MonitoringRule:
+    """The monitoring rule of a run. A run without the tags is no rule of the tower's, and raises `KeyError`."""
+    tags = row.data.tags
+    model_type = tags[_TAG + "model_type"]
+    if model_type not in MODEL_TYPES:
+        raise ValueError(f"rule of {model_type!r:.80}")
+    read = (_exclusion(text) for key, text in tags.items() if key.startswith(_EXCLUDED))
+    excluded = sorted((exclusion for exclusion in read if exclusion), key=attrgetter("key"))
+    return MonitoringRule(
+        _text(tags[_TAG + "rule"]),
+        matcher_from(tags[_TAG + "match"]),
+        model_type,
+        _text(tags[_TAG + "registered_by"]),
+        _time(row.info.start_time),
+        run_id(row),
+        _settings(tags.get(_SETTINGS)),
+        tuple(excluded),
+    )
+
+
+def _exclusion(text: str) -> Exclusion | None:
+    """The exclusion of a tag; None where it was taken back, or somebody made it unreadable."""
+    try:
+        return Exclusion(*orjson.loads(text)) if text else None
+    except (TypeError, ValueError):
+        return None
+
+
+def rule_tags(wanted: MonitoringRule) -> dict[str, str]:
+    """The tags of a run for its rule, without its exclusions; `rule` reads them back."""
+    return {
+        WATCH: RULE,
+        _TAG + "rule": wanted.name,
+        _TAG + "match": matcher_text(wanted.match),
+        _TAG + "model_type": wanted.model_type,
+        _TAG + "registered_by": wanted.registered_by,
+        **settings_tags(wanted.settings),
+    }
+
+
+def exclusion_tags(exclusion: Exclusion) -> dict[str, str]:
+    """The tag of a rule's run for a version that is excluded: one for each, so that hosts do not undo each other's."""
+    version = [exclusion.model, exclusion.version, exclusion.version_created]
+    text = orjson.dumps([*version, exclusion.excluded_by, exclusion.excluded_at]).decode()
+    return {_EXCLUDED + registration_key(*exclusion.key): text}
+
+
+def inclusion_tags(key: VersionKey) -> dict[str, str]:
+    """The tag of a rule's run for a version that is no longer excluded."""
+    return {_EXCLUDED + registration_key(*key): ""}
 
 
 def monitor_state(row: Any) -> MonitorState:

@@ -34,9 +34,19 @@ from app.domain.monitoring.alerts import VerdictChange, owed_changes
 from app.domain.monitoring.check_settings import check_settings, merged
 from app.domain.monitoring.corrections import Numbering, Withdrawal, numbered
 from app.domain.monitoring.monitor_runs import Verdict
+from app.domain.monitoring.monitoring_rules import Exclusion, MonitoringRule
 from app.domain.monitoring.observations import MOST_VALUES, Observation
 from app.domain.monitoring.sent_once import SentOnce, as_first_sent
-from app.domain.monitoring.watches import Coverage, Watch, covered, is_settled, predecessors, uncovered, with_own
+from app.domain.monitoring.watches import (
+    Coverage,
+    Watch,
+    covered,
+    is_settled,
+    predecessors,
+    uncovered,
+    watched,
+    with_own,
+)
 from app.domain.ports import Clock, HeldLock, Locks, WritingGateway
 from app.domain.registry.models import ModelVersion, Predecessor, Registration, VersionKey
 from app.domain.registry.names import version_number
@@ -86,12 +96,24 @@ class MonitorRunWriter:
         self._groups: Groups[Sending, Registration] = Groups(lambda sending: len(sending[0]), MOST_VALUES)
 
     def register(
-        self, name: str, version: str, model_type: str, registered_by: str, settings: Mapping[str, Any] | None = None
+        self,
+        name: str,
+        version: str,
+        model_type: str,
+        registered_by: str,
+        settings: Mapping[str, Any] | None = None,
+        take_back: Callable[[ModelVersion], None] | None = None,
     ) -> Registration:
-        """Open a monitor run. Raises `NotFound`, and `InvalidInput` where one is open or the settings are bad."""
+        """Open a monitor run. Raises `NotFound`, and `InvalidInput` where one is open or the settings are bad.
+
+        `take_back` has rules cover the version again that it was excluded from. It is called before anything is
+        written, so that a version that is registered is not excluded, wherever this process ends.
+        """
         wanted_settings = {} if settings is None else merged({}, settings)
         row = self._existing(name, version)
         self._refuse_unknown_baseline(name, wanted_settings)
+        if take_back is not None:
+            take_back(row)
         self._refuse_if_listed(row)
         self._mirror.ensure_known(name, row.version, row.created)
         with self._one_at_a_time(name, row.version):
@@ -173,8 +195,18 @@ class MonitorRunWriter:
             self._registrations.add(registration)
         return registration, act
 
-    def remove(self, name: str, version: str, removed_by: str) -> int:
-        """End the monitor run and return the time of that, in milliseconds. Raises `NotFound` where none is open."""
+    def remove(
+        self,
+        name: str,
+        version: str,
+        removed_by: str,
+        exclude: Callable[[VersionKey, Registration | None], bool] | None = None,
+    ) -> int:
+        """End the monitor run and return the time of that, in milliseconds. Raises `NotFound` where none is open.
+
+        `exclude` has rules no longer cover the version, and returns whether some did. It is called with the record of
+        the version before that ends, so that no rule has it monitored again, wherever this process ends.
+        """
         number = version_number(version)
         if number is None:
             raise NotFound(NOT_MONITORED)
@@ -184,15 +216,17 @@ class MonitorRunWriter:
             listed = {registration.monitor_run_id for registration in open_runs}
             if known and known.monitor_run_id not in listed and self._is_still_open(known):
                 open_runs.append(known)
-            if open_runs and open_runs[0].watched_by:
-                if open_runs[0].own is None:
-                    raise Conflict(still_watched(open_runs[0].watched_by))
-                self._with_own(open_runs[0], None)
+            current = open_runs[0] if open_runs else None
+            if current is not None and current.own is None and watched(current):
+                raise Conflict(still_watched(watched(current)))
+            is_excluded = exclude is not None and exclude((name, number), current)
+            if current is not None and watched(current):
+                self._with_own(current, None)
                 return self._clock()
             for registration in open_runs:
                 self._end(registration, removed_by, "removed from monitoring")
             gone = [*open_runs, known] if known else open_runs
-            if not gone:
+            if not gone and not is_excluded:
                 raise NotFound(NOT_MONITORED)
             self._registrations.remove((name, number), {registration.monitor_run_id for registration in gone})
         return self._clock()
@@ -234,9 +268,32 @@ class MonitorRunWriter:
             self._gateway.change_watch(watch)
 
     def end_watch(self, run_id: str, by: str, reason: str) -> int:
-        """End a watch; returns the time of its end, in milliseconds."""
+        """End a watch or a rule; returns the time of its end, in milliseconds."""
         with self._turns.turn():
             return self._gateway.end_watch(run_id, by, reason)
+
+    def open_rule(self, wanted: MonitoringRule) -> MonitoringRule:
+        """Make a monitoring rule; the rule that is returned has the id of its run."""
+        with self._turns.turn():
+            return self._gateway.open_rule(wanted)
+
+    def change_rule(self, rule: MonitoringRule) -> None:
+        """Replace what a rule matches, its settings and its type. Its exclusions stay."""
+        with self._turns.turn():
+            self._gateway.change_rule(rule)
+
+    def exclude(self, rule: MonitoringRule, exclusion: Exclusion) -> MonitoringRule:
+        """Exclude a version from a rule; returns the rule as it is then."""
+        with self._turns.turn():
+            self._gateway.exclude(rule.run_id, exclusion)
+        others = [other for other in rule.excluded if other.key != exclusion.key]
+        return replace(rule, excluded=tuple(sorted([*others, exclusion], key=lambda each: each.key)))
+
+    def include(self, rule: MonitoringRule, key: VersionKey) -> MonitoringRule:
+        """Take back the exclusion of a version from a rule; returns the rule as it is then."""
+        with self._turns.turn():
+            self._gateway.include(rule.run_id, key)
+        return replace(rule, excluded=tuple(other for other in rule.excluded if other.key != key))
 
     def adopt_own(self, registration: Registration, own: Mapping[str, Any]) -> Registration:
         """Give the record of a watched version the settings of a duplicate, which was registered by itself."""

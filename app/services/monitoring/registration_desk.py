@@ -9,6 +9,7 @@ from app.domain.monitoring.observations import Observation
 from app.domain.monitoring.sent_once import SentOnce
 from app.domain.registry.models import Registration
 from app.services.monitoring.monitor_run_writer import MonitorRunWriter
+from app.services.monitoring.rule_desk import RuleDesk
 
 
 class RegistrationDesk:
@@ -18,14 +19,20 @@ class RegistrationDesk:
     """
 
     def __init__(
-        self, writer: MonitorRunWriter, check_soon: Callable[[str, int], None], settle: Callable[[], None]
+        self,
+        writer: MonitorRunWriter,
+        rules: RuleDesk,
+        check_soon: Callable[[str, int], None],
+        settle: Callable[[], None],
     ) -> None:
         self._writer = writer
+        self._rules = rules
         self._check_soon = check_soon
         self._settle = settle
 
     def register(self, name: str, version: str, model_type: str, registered_by: str, settings: Any) -> Registration:
-        return self._judged(self._writer.register(name, version, model_type, registered_by, settings))
+        take_back = self._rules.take_back
+        return self._judged(self._writer.register(name, version, model_type, registered_by, settings, take_back))
 
     def change_settings(self, name: str, version: str, patch: Any) -> Registration:
         return self._judged(self._writer.change_settings(name, version, patch))
@@ -51,7 +58,7 @@ class RegistrationDesk:
         return registration, act
 
     def remove(self, name: str, version: str, removed_by: str) -> int:
-        removed_at = self._writer.remove(name, version, removed_by)
+        removed_at = self._rules.remove_version(name, version, removed_by)
         self._settle()
         return removed_at
 

@@ -5,7 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from typing import Any
 
-from app.domain.errors import TowerError
+from app.domain.errors import NotFound, TowerError
+from app.domain.messages import not_monitored
 from app.domain.monitoring.acts import Act, WantedAct
 from app.domain.monitoring.corrections import Withdrawal
 from app.domain.monitoring.observations import Observation
@@ -14,6 +15,7 @@ from app.domain.monitoring.sent_once import SentOnce
 from app.domain.ports import RegistrationWrites
 from app.domain.registry.models import Registration
 from app.services.monitoring.registration_list import RegistrationList
+from app.services.monitoring.watch_list import WatchList
 
 # The agent lets as many writes to MLflow go at once.
 _AT_ONCE = 4
@@ -22,9 +24,10 @@ _AT_ONCE = 4
 class RegistrationRequests:
     """A worker's `RegistrationWrites`, and whether a version is monitored."""
 
-    def __init__(self, writes: RegistrationWrites, registrations: RegistrationList) -> None:
+    def __init__(self, writes: RegistrationWrites, registrations: RegistrationList, watches: WatchList) -> None:
         self._writes = writes
         self._registrations = registrations
+        self._watches = watches
         self.is_monitored = registrations.is_monitored
 
     def register(self, name: str, version: str, model_type: str, registered_by: str, settings: Any) -> Registration:
@@ -82,6 +85,9 @@ class RegistrationRequests:
         return done
 
     def remove(self, name: str, version: str, removed_by: str) -> int:
-        removed_at = self._writes.remove(name, version, removed_by)
+        try:
+            removed_at = self._writes.remove(name, version, removed_by)
+        except NotFound:
+            raise NotFound(not_monitored(self._watches.excluding(name, version))) from None
         self._registrations.catch_up()
         return removed_at

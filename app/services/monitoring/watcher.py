@@ -1,9 +1,9 @@
-"""The watcher keeps the records of the monitored versions in line with the watches, and takes changes to watches.
+"""The watcher keeps the records of the monitored versions in line with watches and rules, and takes changes to watches.
 
-The records follow from the watches and the registry, so the work can end anywhere and begin again. A move opens the
-record of the new version, then ends the old one, and then notes on the watch which record it has. Before anything is
-written, the watches, the records and the models in question are read from MLflow again: what this host knows may be
-older than what another host did.
+The records follow from the watches, the monitoring rules and the registry, so the work can end anywhere and begin
+again. A move opens the record of the new version, then ends the old one, and then notes on the watch which record it
+has. Before anything is written, the watches, the rules, the records and the models in question are read from MLflow
+again: what this host knows may be older than what another host did.
 """
 
 import logging
@@ -40,7 +40,7 @@ from app.services.mirror.model_tracker import ModelTracker
 from app.services.mirror.snapshot_publisher import SnapshotPublisher
 from app.services.monitoring.monitor_run_writer import MonitorRunWriter
 from app.services.monitoring.registration_list import RegistrationStore
-from app.services.monitoring.watch_list import WatchStore
+from app.services.monitoring.watch_list import Covering, WatchStore
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ _RETRY_SECONDS = 15.0
 _ASKED_AGAIN_SECONDS = 2.0
 # How many models and steps are settled under the lock, so that clients who change a watch do not wait for long.
 _MODELS_AT_ONCE = 50
-_MOST_STEPS = 100
+_MOST_STEPS = 50
 
 
 class Watcher:
@@ -112,15 +112,14 @@ class Watcher:
             log.exception("The watches could not be followed")
 
     def read_again(self) -> None:
-        """Bring the list of watches in line with MLflow, and end duplicates that hosts made at once."""
-        with self._changing():
+        """Bring the list of watches and rules in line with MLflow, and end duplicates that hosts made at once."""
+        with self.changing():
             _, duplicates = self._watches.read()
             self._has_read = True
-            for watch in duplicates:
-                self._writer.end_watch(watch.run_id, _SELF, "watched twice: the earlier watch counts")
+            self._end_duplicates(duplicates)
 
     def follow(self) -> None:
-        """Bring the records in line with the watches. Raises the last failure, after all models were tried."""
+        """Bring the records in line with watches and rules. Raises the last failure, after all models were tried."""
         seen = self._state()
         if all(now is before for now, before in zip(seen, self._settled, strict=True)):
             return
@@ -128,10 +127,7 @@ class Watcher:
         failure: TowerError | None = None
         for start in range(0, len(names), _MODELS_AT_ONCE):
             try:
-                more = True
-                while more:
-                    with self._changing():
-                        more = self._bring_in_line(names[start : start + _MODELS_AT_ONCE])
+                self._bring_all_in_line(names[start : start + _MODELS_AT_ONCE])
             except TowerError as error:
                 failure = error
         if failure is not None:
@@ -141,12 +137,12 @@ class Watcher:
         elif _unsettled(*self._state()) == names:
             raise MlflowUnavailable(f"{len(names)} registered models cannot be read.")
 
-    def _state(self) -> tuple[Fleet, Sequence[Watch] | None, Registrations]:
+    def _state(self) -> tuple[Fleet, Covering, Registrations]:
         return self._mirror.fleet(), self._watches.known(), self._registrations.known().by_key
 
     def watch(self, kind: str, model: str, place: str, model_type: str, registered_by: str, settings: Any) -> Watch:
         wanted_settings = {} if settings is None else merged({}, settings)
-        with self._changing():
+        with self.changing():
             fleet, _ = self._read_live([model])
             registered = fleet.model(model)[0]
             if registered is None:
@@ -154,11 +150,11 @@ class Watcher:
             if kind == ALIAS and alias_target(registered, place) is None:
                 raise NotFound(f"The registered model {model!r} has no alias {place!r}.")
             _refuse_unknown_baseline(fleet, model, wanted_settings)
-            watches, _ = self._watches.read()
+            listed, _ = self._watches.read()
             wanted = Watch(
                 kind, model, place, model_type, registered_by, self._clock(), "", registered.created, wanted_settings
             )
-            if any(watch.key == wanted.key and watch.model_created == wanted.model_created for watch in watches):
+            if any(watch.key == wanted.key and watch.model_created == wanted.model_created for watch in listed.watches):
                 raise InvalidInput(ALREADY_WATCHED)
             made = self._writer.open_watch(wanted)
             self._watches.put(made)
@@ -167,7 +163,7 @@ class Watcher:
         return self._watches.find(made.key) or made
 
     def change_watch(self, kind: str, model: str, place: str, patch: Any) -> Watch:
-        with self._changing():
+        with self.changing():
             watch = self._current(kind, model, place)
             settings = {} if patch is None else merged(watch.settings, patch)
             if patch is not None and "baseline" in patch:
@@ -188,16 +184,17 @@ class Watcher:
         version = target(watch, fleet)
         if version is None:
             raise Conflict(nothing_there(watch, fleet))
-        if unsettled(fleet, [watch], self._registrations.known().by_key):
-            with self._changing():
-                self._bring_in_line([model])
+        listed = self._watches.known()
+        watches = [*(other for other in listed.watches if other.key != watch.key), watch]
+        if unsettled(fleet, watches, listed.rules, self._registrations.known().by_key, [model]):
+            self._bring_all_in_line([model])
         registration = self._writer.observe(model, str(version.row.version), observations, sent)
         self._check_soon(*registration.key)
         self._settle()
         return registration
 
     def remove_watch(self, kind: str, model: str, place: str, removed_by: str) -> int:
-        with self._changing():
+        with self.changing():
             watch = self._current(kind, model, place)
             removed_at = self._writer.end_watch(watch.run_id, removed_by, "the watch was removed")
             self._watches.remove(watch)
@@ -209,29 +206,32 @@ class Watcher:
         now = time.monotonic()
         if self._read_at is not None and now - self._read_at < _ASKED_AGAIN_SECONDS:
             return False
-        with self._changing():
+        with self.changing():
             self._watches.read()
         self._read_at = now
         return True
 
     def _current(self, kind: str, model: str, place: str) -> Watch:
         """A watch as MLflow has it now. Raises `NotFound`."""
-        watches, _ = self._watches.read()
-        current = next((watch for watch in watches if watch.key == (kind, model, place)), None)
+        listed, _ = self._watches.read()
+        current = next((watch for watch in listed.watches if watch.key == (kind, model, place)), None)
         if current is None:
             raise NotFound(NOT_WATCHED)
         return current
 
     def _find_in_mlflow(self, kind: str, model: str, place: str) -> Watch:
-        with self._changing():
+        with self.changing():
             return self._current(kind, model, place)
 
     def _follow_one(self, model: str) -> None:
         """Bring the records of one model in line. The watch has been written, so a failure is left to the next tick."""
+        failed: dict[object, TowerError] = {}
         try:
-            self._bring_in_line([model])
+            self._bring_in_line([model], failed)
         except TowerError as error:
-            log.warning("The watches on %s are followed later: %s", model, error.detail)
+            failed[model] = error
+        for failure in failed.values():
+            log.warning("The watches on %s are followed later: %s", model, failure.detail)
 
     def _read_live(self, names: Sequence[str]) -> tuple[Fleet, Collection[str]]:
         """The fleet in which these registered models are as MLflow has them now, and which of them could be read.
@@ -241,36 +241,51 @@ class Watcher:
         read = self._publisher.look_up_each(names)[0] if self._mirror.cached else names
         return self._mirror.fleet(), read
 
-    def _bring_in_line(self, names: Sequence[str]) -> bool:
-        """Settle versions of some registered models; whether there is more to do. Raises the last failure.
+    def _bring_all_in_line(self, names: Sequence[str]) -> None:
+        """Settle all versions of some registered models. A version that fails stops no other.
 
-        A version that cannot be settled does not stop the others.
+        Raises the last failure, after all versions were tried.
         """
+        failed: dict[object, TowerError] = {}
+        more = True
+        while more:
+            with self.changing():
+                more = self._bring_in_line(names, failed)
+        if failed:
+            raise list(failed.values())[-1]
+
+    def _bring_in_line(self, names: Sequence[str], failed: dict[object, TowerError]) -> bool:
+        """Settle some versions of registered models, except those that `failed`; whether there is more to do."""
         fleet, read = self._read_live(names)
         records = self._open_records()
-        watches, duplicates = self._watches.read()
-        for watch in duplicates:
-            self._writer.end_watch(watch.run_id, _SELF, "watched twice: the earlier watch counts")
-        for watch in gone_watches(watches, fleet, read):
+        listed, duplicates = self._watches.read()
+        self._end_duplicates(duplicates)
+        for watch in gone_watches(listed.watches, fleet, read):
             self._writer.end_watch(watch.run_id, _SELF, "the registered model no longer exists in MLflow")
             self._watches.remove(watch)
-        watches = [watch for watch in self._watches.known() or () if watch.model in read]
-        failure: TowerError | None = None
-        steps = self._steps(fleet, watches, records, read)
-        for step in islice(steps, _MOST_STEPS):
+        listed = self._watches.known()
+        watches = [watch for watch in listed.watches if watch.model in read]
+        steps = self._steps(fleet, Covering(watches, listed.rules), records, read)
+        left = ((about, step) for about, step in steps if about not in failed)
+        for about, step in islice(left, _MOST_STEPS):
             try:
                 step()
             except TowerError as error:
-                failure = error
-        if failure is not None:
-            raise failure
-        return next(steps, None) is not None
+                failed[about] = error
+        return next(left, None) is not None
+
+    def _end_duplicates(self, duplicates: Covering) -> None:
+        for watch in duplicates.watches:
+            self._writer.end_watch(watch.run_id, _SELF, "watched twice: the earlier watch counts")
+        for rule in duplicates.rules:
+            self._writer.end_watch(rule.run_id, _SELF, "two rules of this name: the earlier rule counts")
 
     def _steps(
-        self, fleet: Fleet, watches: Sequence[Watch], records: Registrations, names: Collection[str]
-    ) -> Iterator[Callable[[], object]]:
-        """What is to be done, in an order in which no version is without a record for long."""
-        wanted = coverages(fleet, watches)
+        self, fleet: Fleet, listed: Covering, records: Registrations, names: Collection[str]
+    ) -> Iterator[tuple[object, Callable[[], object]]]:
+        """What is to be done about which version or watch, so that no version is without a record for long."""
+        watches = listed.watches
+        wanted = coverages(fleet, watches, listed.rules, names)
         before = {version.key: watch.record for watch in watches if (version := target(watch, fleet)) and watch.record}
         covered: Registrations = {}
 
@@ -283,7 +298,7 @@ class Watcher:
                     self._check_soon(*key)
 
         def end(registration: Registration, row: ModelVersion) -> None:
-            self._writer.cover(row, None, end_reason(registration, watches, fleet), "")
+            self._writer.cover(row, None, end_reason(registration, watches, listed.rules, fleet), "")
 
         def note(watch: Watch, record: str) -> None:
             changed = replace(watch, record=record)
@@ -299,7 +314,7 @@ class Watcher:
                 self._registrations.keep(record)
                 covered[key] = record
             else:
-                yield partial(cover, model.row)
+                yield key, partial(cover, model.row)
         for key, registration in records.items():
             model = fleet.find(*key)
             if (
@@ -309,12 +324,12 @@ class Watcher:
                 and model
                 and registration.is_of(model.row)
             ):
-                yield partial(end, registration, model.row)
+                yield key, partial(end, registration, model.row)
         for watch in watches:
             version = target(watch, fleet)
             now = covered.get(version.key) if version else None
             if now is not None and now.monitor_run_id != watch.record:
-                yield partial(note, watch, now.monitor_run_id)
+                yield watch.key, partial(note, watch, now.monitor_run_id)
 
     def _open_records(self) -> Registrations:
         listed = self._gateway.open_registrations()
@@ -325,13 +340,13 @@ class Watcher:
         return first_of_each(listed)[0]
 
     @contextmanager
-    def _changing(self) -> Iterator[None]:
+    def changing(self) -> Iterator[None]:
         with self._locks.hold(_LOCK, self._gateway.patience), self._gateway.within(self._gateway.patience):
             yield
 
 
-def _unsettled(fleet: Fleet, watches: Sequence[Watch] | None, records: Registrations) -> list[str]:
-    return [] if fleet.mock else sorted(unsettled(fleet, watches or (), records))
+def _unsettled(fleet: Fleet, listed: Covering, records: Registrations) -> list[str]:
+    return [] if fleet.mock else sorted(unsettled(fleet, listed.watches, listed.rules, records))
 
 
 def _refuse_unknown_baseline(fleet: Fleet, model: str, settings: Any) -> None:

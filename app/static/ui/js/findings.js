@@ -39,13 +39,14 @@ onAddress(drawKinds);
 // The sample fleet is not in MLflow, so none of it can be registered.
 function tableRow(row, mock) {
   const offersMonitoring = row.finding === "production_without_monitor" && !mock;
+  const isOfRule = row.finding === "rule_matches_nothing";
   return {
     key: `${row.finding} ${row.version} ${row.name}`,
     name: `${words(row.finding)}: ${row.name}`,
     brief: [FINDING],
     cells: [
-      h("a", { href: path.model(row.name) }, named(row.name)),
-      row.version ?? "all",
+      isOfRule ? named(row.name) : h("a", { href: path.model(row.name) }, named(row.name)),
+      row.version ?? (isOfRule ? "" : "all"),
       row.owner ?? none(),
       words(row.finding),
       row.detail,
