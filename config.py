@@ -123,6 +123,9 @@ class Settings(BaseSettings):
     mlflow_ui_url: str | None = Field(None, description="Where people open MLflow's own pages: http or https.")
     cors_origins: Names = Field((), description="Origins whose pages may call the API, separated by commas.")
     api_tokens_file: Path | None = Field(None, description="File of access keys; without it the service is open.")
+    control_tower_key: SecretStr | None = Field(
+        None, description="The access key that `flask monitor apply` sends to the service; the service does not use it."
+    )
 
     redis_url: SecretStr | None = Field(
         None, description="The Redis through which several hosts are one tower; without it, this host is alone."

@@ -8,6 +8,7 @@ from flask.json.provider import JSONProvider
 from flask_cors import CORS
 
 from app.access import WithoutKeys, everybody, guard, refuse_other_origins
+from app.apply import monitor_commands
 from app.blueprints import (
     acts,
     cache,
@@ -83,6 +84,7 @@ def create_app(
     register_commands(
         app, keys, world.gateway, settings.mlflow_webhook_secret, receivers(settings, world.clock), world.clock
     )
+    app.cli.add_command(monitor_commands(settings.api_port, settings.control_tower_key))
     app.cli.add_command(gate_command(Comparison(world.gateway, rules_of(settings), world.clock), world.gateway.warm))
     return app
 

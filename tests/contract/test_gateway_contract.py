@@ -20,6 +20,7 @@ from app.domain.monitoring.acts import COMMENTED, MUTED, PLACES, Act
 from app.domain.monitoring.corrections import Withdrawal
 from app.domain.monitoring.evidence import series_by_metric
 from app.domain.monitoring.monitor_runs import VERDICT_METRIC, MonitorState, Verdict
+from app.domain.monitoring.monitoring_rules import Exclusion, wanted_rule
 from app.domain.monitoring.observations import Observation
 from app.domain.monitoring.sent_once import PAGES, sent_once
 from app.domain.monitoring.watches import ALIAS, STAGE, Watch
@@ -691,6 +692,29 @@ def test_a_watch_is_kept_until_it_is_ended_and_is_no_registration(case: Case) ->
     case.gateway.end_watch(other.run_id, "bob", "the watch was removed")
     assert list(case.gateway.watches()) == [changed]
     assert list(case.gateway.open_registrations()) == [registered]
+
+
+def test_a_rule_is_kept_with_its_exclusions_until_it_is_ended_and_is_no_watch(case: Case) -> None:
+    name = case.name('it\'s "odd" ')
+    case.world.add_version(name)
+    assert case.gateway.rules() is None
+    match = {"stages": ["Production"], "tags": {"team": None, "a.b": "x"}, "name": f"{name}*"}
+    wanted = wanted_rule("a b", match, "regressor", {"silence_hours": 4}, "ada", now_ms())
+    made = case.gateway.open_rule(wanted)
+    assert made == replace(wanted, run_id=made.run_id)
+    other = case.gateway.open_rule(wanted_rule("other", {"aliases": ["blue"]}, None, None, "bob", now_ms()))
+    watch = case.gateway.open_watch(Watch(ALIAS, name, "blue", "classifier", "ada", now_ms(), "", 7))
+    assert {rule.name: rule for rule in case.gateway.rules()} == {"a b": made, "other": other}
+    assert (list(case.gateway.watches()), list(case.gateway.open_registrations())) == ([watch], [])
+    first, second = Exclusion(name, 1, 7, "ada", now_ms()), Exclusion(name, 2, 8, "bob", now_ms())
+    for exclusion in (second, first):
+        case.gateway.exclude(made.run_id, exclusion)
+    changed = replace(made, settings={}, match=other.match)
+    case.gateway.change_rule(changed)
+    case.gateway.end_watch(other.run_id, "bob", "the rule was removed")
+    assert list(case.gateway.rules()) == [replace(changed, excluded=(first, second))]
+    case.gateway.include(made.run_id, first.key)
+    assert list(case.gateway.rules()) == [replace(changed, excluded=(second,))]
 
 
 def test_a_monitor_run_keeps_what_covers_its_version(case: Case) -> None:

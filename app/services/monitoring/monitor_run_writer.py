@@ -524,8 +524,9 @@ class MonitorRunWriter:
 
     def _refuse_if_monitored(self, row: ModelVersion) -> Registration | None:
         """Raise `InvalidInput` where the version is registered by itself. Returns its record if it is only watched."""
-        # The list may have a registration that another host has ended, and lack one that another host has made.
-        for registration in self._gateway.find_registrations(row.name, row.version):
+        # The list may have a registration that another host has ended, and lack one that another host has made. The
+        # look-up is one request; it does not restore a deleted experiment, which opening the run does.
+        for registration in self._gateway.look_up_registrations(row.name, row.version):
             if registration.is_of(row):
                 self._registrations.add(registration)
                 if registration.own is None:
