@@ -122,7 +122,14 @@ def guarded(_guarded: Service) -> Service:
 def rules(service: Service) -> list[tuple[str, str, str]]:
     """Method, path and endpoint of every route, with the model `m` in its place."""
     models = {"model_name": "m", "model_version": "1", "experiment_id": "0", "name": "m"}
-    values = {**models, "alias": "champion", "stage": "Staging", "filename": "icon.svg", "digest": "x"}
+    values = {
+        **models,
+        "rule_name": "r",
+        "alias": "champion",
+        "stage": "Staging",
+        "filename": "icon.svg",
+        "digest": "x",
+    }
     return [
         (method, template_of(rule.rule).format(**values), rule.endpoint)
         for rule in service.app.url_map.iter_rules()
