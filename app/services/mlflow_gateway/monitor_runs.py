@@ -3,8 +3,9 @@
 import itertools
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from typing import Any
 
 from app.domain.errors import MlflowDenied
 from app.domain.monitoring.corrections import Ledger
