@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from app.domain.errors import MlflowMissing, MlflowRefused, MlflowTooSlow, TowerError
+from app.domain.errors import MlflowDenied, MlflowMissing, MlflowRefused, MlflowTooSlow, TowerError
 from app.domain.ports import Clock, Locks, WritingGateway
 from app.domain.registry_history.draft import Draft
 from app.domain.registry_history.looking import Looked
@@ -20,6 +20,8 @@ from app.services.mirror.snapshots import SnapshotStore
 log = logging.getLogger(__name__)
 
 _RETRY_SECONDS = 15.0
+# Permissions change by hand.
+_DENIED_SECONDS = 600.0
 # How often MLflow is told up to when everything is recorded, where nothing changes.
 _SIGN_MS = 300_000
 # The newest runs are read so often, and before each write: another tower may have written to them.
@@ -72,7 +74,8 @@ class ChangeRecorder:
                 self.read_others()
             self.record()
         except TowerError as error:
-            self._again_at = time.monotonic() + _RETRY_SECONDS
+            pause = _DENIED_SECONDS if isinstance(error, MlflowDenied) else _RETRY_SECONDS
+            self._again_at = time.monotonic() + pause
             log.warning("Changes of the registry are not recorded yet: %s", error.detail)
 
     def record(self) -> None:
