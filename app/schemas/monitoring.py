@@ -590,7 +590,7 @@ class EventSchema(Schema):
     at = moment("When", "2023-12-06T10:15:00Z", required=True)
     event = fields.String(
         required=True,
-        metadata=doc("What", "verdict", enum=["registered", "verdict", *ACTS, "removed"]),
+        metadata=doc("What", "verdict", enum=["registered", "verdict", *ACTS, "withdrawn", "removed"]),
     )
     name = text("Registered model", "DNA_Analysis_Model", required=True)
     version = text("Version", "1", required=True)

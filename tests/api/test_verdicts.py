@@ -145,7 +145,12 @@ def test_observations_are_withdrawn_by_metric_and_time_and_count_again_when_they
     assert (retired.status_code, retired.json["metric"], retired.json["from"]) == (200, "acuracy", None)
     first = rfc3339(START - 39 * DAY_MS)
     assert monitored.delete(f"{observed}?metric=accuracy&from={first}").status_code == 200
+    told = [row for row in monitored.json("/monitoring/history") if row["event"] == "withdrawn"]
+    assert [(row["by"], row["version"], row["reasons"][0].split(" up to")[0]) for row in told] == [
+        ("anonymous", "1", f"Observations of accuracy from {first}"), ("anonymous", "1", "Observations of acuracy"),
+    ]  # fmt: skip
     monitored.check()
+    assert [row for row in monitored.json("/monitoring/history") if row["event"] == "withdrawn"] == told
     found = monitored.verdict("m")
     assert (found["verdict"], list(found["metrics"])) == ("healthy", ["accuracy"])
     assert found["metrics"]["accuracy"]["points"] == 21

@@ -540,6 +540,7 @@ class MemoryGateway:
         return MonitorState(
             one, verdicts_from(*self.world.tagged.get(run_id, (None,))), self.world.notified.get(run_id, {}),
             acts=acts_from(self.world.acts.get(run_id, {}).values()),
+            withdrawals=tuple(self.world.withdrawals.get(run_id, ())),
         )  # fmt: skip
 
     def open_registrations(self) -> Sequence[Registration] | None:

@@ -11,6 +11,7 @@ import orjson
 
 from app.domain.exact import exact
 from app.domain.monitoring.acts import Act, act_row
+from app.domain.monitoring.corrections import Withdrawal
 from app.domain.monitoring.monitor_runs import MonitorState, Verdict
 from app.domain.registry.models import Registration
 from app.domain.times import rfc3339
@@ -120,6 +121,7 @@ def run_history(state: MonitorState, *, whole: bool, revision: int) -> RunHistor
     ended = None if state.ended_at is None else [_time(state.ended_at), state.ended_by, state.ended_reason]
     verdicts = [[_time(change.at), change.verdict, list(change.reasons), change.began] for change in state.verdicts]
     acts = [act_row(replace(act, at=_time(act.at))) for act in state.acts]
+    withdrawals = [[one.order, _time(one.at), one.by, one.until, one.metric, one.since] for one in state.withdrawals]
     record = [
         registration.monitor_run_id,
         registration.name,
@@ -130,14 +132,15 @@ def run_history(state: MonitorState, *, whole: bool, revision: int) -> RunHistor
         verdicts,
         whole,
         acts,
+        withdrawals,
     ]
     return from_record(orjson.dumps(record), revision)
 
 
 def from_record(record: bytes, revision: int) -> RunHistory:
     """The history of a run, from its JSON. Raises ValueError or TypeError if the JSON has another shape."""
-    run_id, name, version, registered_at, _, ended, verdicts, whole, acts = orjson.loads(record)
-    middle = (*(change[0] for change in verdicts), *(act[1] for act in acts))
+    run_id, name, version, registered_at, _, ended, verdicts, whole, acts, withdrawals = orjson.loads(record)
+    middle = (*(change[0] for change in verdicts), *(act[1] for act in acts), *(one[1] for one in withdrawals))
     times = array("q", [registered_at, *middle, *([ended[0]] if ended else [])])
     return RunHistory(
         str(run_id),
@@ -154,12 +157,12 @@ def from_record(record: bytes, revision: int) -> RunHistory:
 
 def state_of(run: RunHistory) -> MonitorState:
     """The state of a monitor run, as far as its history holds it."""
-    run_id, name, version, registered_at, by, ended, verdicts, _, acts = orjson.loads(run.record)
+    run_id, name, version, registered_at, by, ended, verdicts, _, acts, withdrawals = orjson.loads(run.record)
     ended_at, ended_by, reason = ended or (None, None, None)
     changes = tuple(Verdict(at, verdict, tuple(reasons), None, began) for at, verdict, reasons, began in verdicts)
     registration = Registration(name, version, "", by, registered_at, run_id, 0)
-    done = tuple(Act(*act) for act in acts)
-    return MonitorState(registration, changes, {}, ended_at, ended_by, reason, done)
+    done, withdrawn = tuple(Act(*act) for act in acts), tuple(Withdrawal(*one) for one in withdrawals)
+    return MonitorState(registration, changes, {}, ended_at, ended_by, reason, done, withdrawn)
 
 
 def merged(known: RunHistory | None, state: MonitorState, revision: int) -> RunHistory:
@@ -170,12 +173,18 @@ def merged(known: RunHistory | None, state: MonitorState, revision: int) -> RunH
     earlier = state_of(known) if known else None
     before = earlier.verdicts if earlier else ()
     acts = {act.number: act for act in (*(earlier.acts if earlier else ()), *state.acts)}
+    withdrawn = {one.order: one for one in (*(earlier.withdrawals if earlier else ()), *state.withdrawals)}
     tagged = {(change.at, change.verdict) for change in state.verdicts}
     # The tag holds only the last changes. No change is missing if the newest known change is still among them.
     follows = not state.verdicts or bool(before and (before[-1].at, before[-1].verdict) in tagged)
     changes = all_changes(state.verdicts, ((change.at, change.verdict) for change in before))
     whole = known is not None and known.whole and follows
-    state = replace(state, verdicts=changes, acts=tuple(acts[number] for number in sorted(acts)))
+    state = replace(
+        state,
+        verdicts=changes,
+        acts=tuple(acts[number] for number in sorted(acts)),
+        withdrawals=tuple(withdrawn[order] for order in sorted(withdrawn)),
+    )
     return run_history(state, whole=whole, revision=revision)
 
 
@@ -196,7 +205,7 @@ def all_changes(kept: Iterable[Verdict], others: Iterable[tuple[int, str]]) -> t
 
 
 def rank_of(run: RunHistory, number: int) -> int:
-    """The order of events at one time: registered (0), change of verdict or act of a person (1), removed (2)."""
+    """The order of events at one time: registered (0), change of verdict, act or withdrawal (1), removed (2)."""
     if number == 0:
         return 0
     return 2 if run.ended and number == len(run.times) - 1 else 1
@@ -205,7 +214,8 @@ def rank_of(run: RunHistory, number: int) -> int:
 def event_at(state: MonitorState, number: int) -> dict[str, Any]:
     """An event of a registration, as JSON.
 
-    Number 0 is its beginning, then come the changes of verdict, what people did about it, and its end.
+    Number 0 is its beginning, then come the changes of verdict, what people did about it, the withdrawals of
+    observations, and its end.
     """
     registration = state.registration
     event: dict[str, Any] = {
@@ -216,9 +226,14 @@ def event_at(state: MonitorState, number: int) -> dict[str, Any]:
     verdict = before = None
     reasons: Sequence[str] = ()
     began = None
-    if number > len(state.verdicts) + len(state.acts):
+    withdrawal = number - len(state.verdicts) - len(state.acts) - 1
+    if withdrawal >= len(state.withdrawals):
         event = {"at": rfc3339(state.ended_at), "event": "removed", "by": state.ended_by}
         reasons = [state.ended_reason] if state.ended_reason else []
+    elif withdrawal >= 0:
+        one = state.withdrawals[withdrawal]
+        event = {"at": rfc3339(one.at), "event": "withdrawn", "by": one.by}
+        reasons = [_withdrawn_in_words(one)]
     elif number > len(state.verdicts):
         return act_event(state.acts[number - len(state.verdicts) - 1], registration)
     elif number:
@@ -239,6 +254,12 @@ def event_at(state: MonitorState, number: int) -> dict[str, Any]:
         "metric": None,
         "until": None,
     }
+
+
+def _withdrawn_in_words(withdrawal: Withdrawal) -> str:
+    what = "All observations" if withdrawal.metric is None else f"Observations of {withdrawal.metric}"
+    since = "" if withdrawal.since is None else f"from {rfc3339(withdrawal.since)} "
+    return f"{what} {since}up to {rfc3339(withdrawal.until)} no longer count."
 
 
 def act_event(act: Act, registration: Registration) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 import orjson
 
 from app.domain.monitoring.acts import Act, Standing
+from app.domain.monitoring.corrections import Withdrawal
 from app.domain.monitoring.verdicts import DEGRADED, DRIFTING, HEALTHY, INSUFFICIENT, VersionVerdict, severity
 from app.domain.registry.models import Registration
 from app.domain.registry.names import LONGEST_TAG
@@ -43,7 +44,8 @@ class MonitorState:
     """One monitor run: the last changes of verdict, the newest last, and up to when each receiver was notified of them.
 
     `notified` maps a receiver's id to a time in milliseconds. `ended_at`, `ended_by` and `ended_reason` are None while
-    the run is open. `acts` are the last things that people did about the version, the newest last.
+    the run is open. `acts` are the last things that people did about the version, the newest last; `withdrawals` are
+    all withdrawals of observations, the newest last.
     """
 
     registration: Registration
@@ -53,6 +55,7 @@ class MonitorState:
     ended_by: str | None = None
     ended_reason: str | None = None
     acts: tuple[Act, ...] = ()
+    withdrawals: tuple[Withdrawal, ...] = ()
 
     @property
     def verdict(self) -> str:

@@ -366,6 +366,7 @@ def monitor_state(row: Any) -> MonitorState:
         _text(tags.get(_TAG + "ended_by", "")) or None if ended else None,
         _text(tags.get(_TAG + "ended_reason", "")) or None if ended else None,
         acts_from(text for key, text in tags.items() if key.startswith(_ACT)),
+        tuple(withdrawals(tags)),
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from app.domain.errors import MlflowTooSlow, TowerError
 from app.domain.monitoring.acts import Act
+from app.domain.monitoring.corrections import Withdrawal
 from app.domain.monitoring.monitor_history import MonitorHistory, completed, merged, run_history, state_of
 from app.domain.monitoring.monitor_runs import MonitorState, Verdict, began_text, verdicts_from, verdicts_text
 from app.domain.ports import Clock, Gateway
@@ -99,6 +100,13 @@ class Historian:
         """Note what a person did, which was just written to MLflow."""
         run_id = registration.monitor_run_id
         self._note(run_id, lambda state: state and MonitorState(state.registration, state.verdicts, acts=(act,)))
+
+    def withdrew(self, run_id: str, withdrawal: Withdrawal) -> None:
+        """Note a withdrawal of observations, which was just written to MLflow."""
+        self._note(
+            run_id,
+            lambda state: state and MonitorState(state.registration, state.verdicts, withdrawals=(withdrawal,)),
+        )
 
     def ended(self, run_id: str, at: int, by: str, reason: str) -> None:
         """Note the end of a monitor run, which was just written to MLflow."""

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 from app.domain.monitoring.acts import Act
+from app.domain.monitoring.corrections import Withdrawal
 from app.domain.monitoring.monitor_runs import MonitorState, Verdict
 from app.domain.ports import OwnGateway
 from app.domain.registry.models import Registration
@@ -36,6 +37,10 @@ class _Recording:
     def note_act(self, act: Act, registration: Registration) -> None:
         self._gateway.note_act(act, registration)
         self._historian.acted(act, registration)
+
+    def withdraw(self, run_id: str, withdrawal: Withdrawal) -> None:
+        self._gateway.withdraw(run_id, withdrawal)
+        self._historian.withdrew(run_id, withdrawal)
 
     def write_verdict(self, run_id: str, verdicts: Sequence[Verdict], notified: Any) -> None:
         self._gateway.write_verdict(run_id, verdicts, notified)

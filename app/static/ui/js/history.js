@@ -34,6 +34,7 @@ const WORDS = {
   unacknowledged: (event) => ["acknowledgement taken back", by(event)],
   muted: (event) => [event.metric && [named(event.metric), " "], `muted until ${utc(event.until)}`, by(event)],
   unmuted: (event) => [event.metric && [named(event.metric), " "], "no longer muted", by(event)],
+  withdrawn: (event) => ["observations withdrawn", by(event)],
   commented: (event) => ["comment", by(event)],
 };
 
