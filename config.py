@@ -37,6 +37,9 @@ _BETWEEN_URLS = re.compile(r"\s*,\s*(?=[A-Za-z][A-Za-z0-9]*://)|,?\s+,?\s*")
 _APPRISE_URL = re.compile(r"[A-Za-z][A-Za-z0-9]*://.+")
 # An address that a path can be added to, and that no chat breaks.
 _BASE_URL = re.compile(r"https?://[A-Za-z0-9._~:%/\[\]-]+", re.IGNORECASE)
+_FILTERS = (
+    '{"webhook": {"verdict": ["drifting"]}, "1": {"owner": ["vision"], "tag": ["team:a"], "first_healthy": false}}'
+)
 _REDIS_PREFIX = re.compile(r"[A-Za-z0-9._-]{1,64}")
 # MLflow's rule for names of workspaces.
 _WORKSPACE = re.compile(r"[a-z0-9][a-z0-9-]{0,61}[a-z0-9]")
@@ -160,6 +163,8 @@ class Settings(BaseSettings):
         None, description="Address at which people reach this service; alerts link to its pages."
     )
 
+    alert_filters: str | None = Field(None, description="Which changes of verdict each receiver gets, as JSON.")
+
     production_aliases: Names = Field(("champion", "production"), description="Aliases that stand for Production.")
     staging_aliases: Names = Field(("challenger", "staging"), description="Aliases that stand for Staging.")
     stale_after_days: int = Field(
@@ -261,6 +266,27 @@ class Settings(BaseSettings):
                 raise ValueError(f"number {place} is no Apprise URL, like slack://… or mailto://…")
         return value
 
+    @field_validator("alert_filters")
+    @classmethod
+    def _filters(cls, value: str | None, others: ValidationInfo) -> str | None:
+        count = len(_urls_in(others.data.get("alert_urls")))
+        known = {
+            *(str(place) for place in range(1, count + 1)),
+            *["webhook"][: bool(others.data.get("alert_webhook_url"))],
+        }
+        try:
+            filters = json.loads(value or "{}")
+            for receiver, wanted in filters.items():
+                if receiver not in known:
+                    raise ValueError(
+                        f"there is no receiver {receiver!r:.40}: name it webhook, or by its number in ALERT_URLS"
+                    )
+                if not _is_filter(wanted):
+                    raise TypeError
+        except (json.JSONDecodeError, AttributeError, TypeError):
+            raise ValueError(f"must be JSON like {_FILTERS}") from None
+        return value
+
     @field_validator("mlflow_tracking_uri")
     @classmethod
     def _known_scheme(cls, value: str | None) -> str | None:
@@ -300,6 +326,12 @@ class Settings(BaseSettings):
     def tracking_uri(self) -> str:
         """The address of MLflow: the setting, or else the embedded store."""
         return self.mlflow_tracking_uri or f"sqlite:///{EMBEDDED_STORE}"
+
+    @property
+    def filters(self) -> dict[str, dict[str, Any]]:
+        """The filters of `alert_filters`, by the receiver."""
+        filters: dict[str, dict[str, Any]] = json.loads(self.alert_filters or "{}")
+        return filters
 
     @property
     def apprise_urls(self) -> tuple[str, ...]:
@@ -348,6 +380,17 @@ def _is_redis(url: str) -> bool:
         )
     except ValueError:
         return False
+
+
+def _is_filter(value: dict[str, Any]) -> bool:
+    lists = {name: value[name] for name in value if name != "first_healthy"}
+    return (
+        lists.keys() <= {"owner", "verdict", "tag"}
+        and all(isinstance(values, list) and all(isinstance(text, str) for text in values) for values in lists.values())
+        and set(lists.get("verdict", ())) <= {"healthy", "degraded", "drifting", "insufficient_data"}
+        and all(":" in text for text in lists.get("tag", ()))
+        and isinstance(value.get("first_healthy", True), bool)
+    )
 
 
 def _is_http(address: str) -> bool:

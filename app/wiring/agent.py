@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from app.domain.errors import Busy
+from app.domain.monitoring.alert_filters import AlertFilter, alert_filter
+from app.domain.monitoring.alerts import receiver_id
 from app.domain.ports import (
     Clock,
     Gateway,
@@ -237,6 +239,7 @@ def build_agent(settings: Settings, world: World) -> Agent:
         shared.snapshots.ticket,
         own.registrations,
         settings.public_url,
+        filters(settings),
     )
     check_soon: Callable[[str, int], None] = checker.check_soon
 
@@ -382,6 +385,14 @@ def tidy(world: World) -> None:
     remove_leftovers()
     if world.host is not None:
         remove_abandoned_sockets(world.host.sockets, agent_locks(world.host))
+
+
+def filters(settings: Settings) -> dict[str, AlertFilter]:
+    """Which changes the receivers get that do not get all, by their ids."""
+    urls = {str(place): url for place, url in enumerate(settings.apprise_urls, 1)}
+    if settings.alert_webhook_url:
+        urls["webhook"] = settings.alert_webhook_url.get_secret_value()
+    return {receiver_id(urls[name]): alert_filter(wanted) for name, wanted in settings.filters.items()}
 
 
 def receivers(settings: Settings, clock: Clock) -> list[Receiver]:

@@ -167,9 +167,13 @@ def test_a_muted_version_sends_no_alert_until_it_is_unmuted_and_then_one(
     start: Callable[..., Service], world: MemoryWorld
 ) -> None:
     with receiving() as receiver:
-        service = start(alert_webhook_url=receiver.url, public_url="https://tower.example.com/mlops/")
-        world.add_version(NAME, {"accuracy": 0.9}, tags={"Owner": "R & D"})
-        service.register(NAME)
+        wanted = '{"webhook": {"owner": ["R & D"], "tag": ["Owner:R & D"]}}'
+        public = "https://tower.example.com/mlops/"
+        service = start(alert_webhook_url=receiver.url, public_url=public, alert_filters=wanted)
+        for name, tags in ((NAME, {"Owner": "R & D"}), ("other", {})):
+            world.add_version(name, {"accuracy": 0.9}, tags=tags)
+            service.register(name)
+        service.observe("other", observations=daily(BAD))
         service.post(f"{PATH}/mutes", json={"until": later(service, 1)})
         service.observe(NAME, observations=daily(BAD))
         service.check()

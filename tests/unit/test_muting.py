@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from app.domain.monitoring.alert_filters import alert_filter
 from app.domain.monitoring.alerts import owed_changes
 from app.domain.monitoring.monitor_runs import MonitorState, Verdict, verdicts_from, verdicts_text
 from app.domain.monitoring.monitor_runs import causes_text as text_of
@@ -96,3 +97,16 @@ def test_the_metrics_that_made_the_changes_are_read_back_as_far_as_a_tag_holds_t
     assert [change.causes for change in read[-3:]] == [change.causes for change in changes[-3:]]
     assert read[0].causes == ()
     assert verdicts_from("[]", causes="nonsense") == ()
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [
+        ({}, True), ({"owner": ["a", ""]}, True), ({"owner": ["a"]}, False), ({"verdict": ["healthy"]}, True),
+        ({"verdict": ["drifting"]}, False), ({"tag": ["team:x", "k:a:b"]}, True), ({"tag": ["team:x"]}, False),
+        ({"first_healthy": False}, False), ({"verdict": ["healthy"], "owner": ["a"]}, False),
+    ],
+)  # fmt: skip
+def test_a_receiver_gets_what_its_filter_lets_pass(wanted: dict[str, Any], expected: bool) -> None:
+    (change,) = owed_changes(state((10, "healthy", ())), "slack", 20)
+    assert alert_filter(wanted).lets_pass(change, [("k", "a:b")]) is expected

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from app.domain.errors import LockTimeout, MlflowMissing, MlflowRefused, MlflowUnavailable, TowerError
+from app.domain.monitoring.alert_filters import AlertFilter
 from app.domain.monitoring.alerts import owed_changes, page_of
 from app.domain.monitoring.checks import Check, OpenRuns, check_of
 from app.domain.monitoring.judging import baseline_keys, decided_at, earlier_runs, judge_registration
@@ -69,6 +70,7 @@ class Checker:
         ticket: Callable[[float], int],
         registrations: RegistrationStore,
         public_url: str | None = None,
+        filters: Mapping[str, AlertFilter] | None = None,
     ) -> None:
         self._gateway = gateway
         self._mirror = mirror
@@ -82,6 +84,7 @@ class Checker:
         self._ticket = ticket
         self._registrations = registrations
         self._public_url = public_url
+        self._filters = filters or {}
         self._observed = Gatherer[VersionKey]("observed", self._check_observed, _TRIES_AFTER_SECONDS)
 
     def round(self) -> None:
@@ -196,9 +199,13 @@ class Checker:
         for receiver_id in self._announcer.receiver_ids:
             owed = owed_changes(state, receiver_id, self._clock())
             if owed:
-                model = self._mirror.fleet().find(*state.registration.key)
-                owner, url = model.owner if model else None, page_of(self._public_url, state.registration.name)
-                self._announcer.owe(receiver_id, [replace(change, owner=owner, url=url) for change in owed])
+                fleet, name = self._mirror.fleet(), state.registration.name
+                model, registered = fleet.find(*state.registration.key), fleet.model(name)[0]
+                tags = [*(registered.tags.items() if registered else ()), *(model.row.tags.items() if model else ())]
+                owner, url = model.owner if model else None, page_of(self._public_url, name)
+                changes = [replace(change, owner=owner, url=url) for change in owed]
+                wanted = self._filters.get(receiver_id, AlertFilter())
+                self._announcer.owe(receiver_id, [change for change in changes if wanted.lets_pass(change, tags)])
 
 
 def _row(fleet: Fleet, state: MonitorState) -> ModelVersion | None:
