@@ -161,12 +161,9 @@ function modelRows(row, { opened, mock }) {
   const button = row.versions > 1 && h("button", {
     type: "button", class: "unfold", "aria-expanded": String(Boolean(versions)),
     "aria-label": `${row.versions} versions of ${name}`, onclick: () => toggle(name),
-  }, versions ? "▾" : "▸");
+  }, `${versions ? "▾" : "▸"} ${row.versions}`);
   const others = row.in_production.filter((version) => version !== key.version);
-  const title = [
-    h("span", { class: "model" }, button, h("a", { href: path.model(name) }, named(name))),
-    row.versions > 1 && h("span", { class: "quiet" }, ` ${many(row.versions, "version")}`),
-  ];
+  const title = [button, h("a", { href: path.model(name) }, named(name))];
   const aliases = key.aliases.length > 0 && h("span", { class: "quiet" }, ` ${key.aliases.join(", ")}`);
   const stage = [
     key.stage === "None" && others.length ? null : stageOf(key),

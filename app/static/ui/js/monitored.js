@@ -15,7 +15,7 @@ const EVENTS_AT_FIRST = 10;
 const [VERDICT, REASON] = [1, 3];
 const columns = () => [
   sortable("Model version", "name"), sortable("Verdict", "verdict", true), sortable("Since", "-since"), "Reason",
-  "Metric", "Trend", "Last check", "Owner", ...(mayWrite ? ["Actions"] : []),
+  "Metric", "Trend", "Owner", ...(mayWrite ? ["Actions"] : []),
 ];
 
 const versionLink = (name, version) => h("a", { href: path.model(name) }, named(name, ` v${version}`));
@@ -56,8 +56,7 @@ function tableRow(row) {
         ? [h("span", { class: "quiet" }, `${metric.name} `), number(metric.last),
           h("div", {}, change(metric), metric.change !== null && h("span", { class: "quiet" }, " vs baseline"))]
         : none(),
-      spark(metric.recent, metric.verdict),
-      ago(row.checked_at),
+      [spark(metric.recent, metric.verdict), h("div", { class: "quiet" }, "checked ", ago(row.checked_at))],
       [row.owner ?? none(),
         h("div", { class: "quiet" }, "registered by ", h("bdi", {}, row.registered_by), " ", ago(row.registered_at))],
       ...(mayWrite ? [monitoringButtons(row.model_name, version, row, redraw, `${row.model_name} version`)] : []),
