@@ -385,12 +385,13 @@ def test_monitoring_is_sorted_by_verdict_and_by_the_time_of_the_last_change(
         return "".join(row["model_name"] for row in service.json(f"/monitoring?{query}"))
 
     assert names("sort=name") == "abcd"
+    assert names("sort=-name") == "dcba"
     assert names("sort=verdict") == "dbca"
     assert names("sort=-verdict") == "cadb"
     assert names("sort=since") == "acbd"
     assert names("sort=-since") == "dbca"
     assert names("sort=-since&verdict=degraded&page=2&page_size=1") == "b"
-    for bad in ("sort=", "sort=-name", "sort=metrics"):
+    for bad in ("sort=", "sort=--name", "sort=metrics"):
         assert service.get(f"/monitoring?{bad}").status_code == 400
 
 

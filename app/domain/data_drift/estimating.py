@@ -2,7 +2,7 @@
 
 From labelled reference rows it is known how often the model is right at each score. If the relation of the inputs to
 the label is the same, the scores of a window say what its confusion matrix is expected to be. Where that does not hold,
-or is not known, there is a reason instead of figures. docs/decisions/0041 has what was measured.
+or is not known, there is a reason instead of figures. docs/decisions/0040 has what was measured.
 """
 
 from collections.abc import Sequence
