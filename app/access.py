@@ -152,7 +152,11 @@ def wants_page() -> bool:
 
 def token_of(environ: "WSGIEnvironment") -> str | None:
     """The access key of a request: from the `Authorization` header, else from the cookie of the sign-in page."""
-    header = Authorization.from_header(environ.get("HTTP_AUTHORIZATION"))
+    try:
+        header = Authorization.from_header(environ.get("HTTP_AUTHORIZATION"))
+    except ValueError:
+        # werkzeug takes all that follows "Basic" for ASCII.
+        header = None
     if header is not None and header.type == "bearer":
         return header.token
     return parse_cookie(environ).get(KEY_COOKIE)

@@ -6,7 +6,7 @@ from flask import Response
 
 from app.access import default_registrant, requires
 from app.domain.errors import TowerError
-from app.domain.messages import NOT_MONITORED
+from app.domain.messages import NOT_MONITORED, removed
 from app.domain.monitoring.corrections import points_to_withdraw
 from app.domain.monitoring.sendings import Part, parts_of
 from app.domain.monitoring.sent_once import received
@@ -78,9 +78,9 @@ def remove(model_name: str, model_version: str) -> Response:
 
     A version that is monitored only since it is watched is a 409: remove the watch.
     """
-    removed_at = tower().registrations.remove(model_name, model_version, default_registrant())
+    removed_at, is_kept = tower().registrations.remove(model_name, model_version, default_registrant())
     result = {
-        "message": f"Model {model_name} v{model_version} removed from monitoring",
+        "message": removed(model_name, model_version, is_kept),
         "model_name": model_name,
         "model_version": model_version,
         "removed_at": rfc3339(removed_at),

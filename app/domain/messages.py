@@ -33,6 +33,13 @@ def still_watched(watched_by: Sequence[str]) -> str:
     return f"The version is monitored since it is watched ({', '.join(watched_by)}). Remove the watch instead."
 
 
+def removed(name: str, version: str, is_kept: bool) -> str:
+    """The answer to a removal; `is_kept`: a watch or a rule covers the version as well, so that it stays monitored."""
+    if is_kept:
+        return f"Model {name} v{version} is no longer registered by itself. It stays monitored since it is watched"
+    return f"Model {name} v{version} removed from monitoring"
+
+
 def unknown_baseline(version: int) -> str:
     return f"baseline.version: the registered model has no version {version}."
 

@@ -172,6 +172,7 @@ def test_a_key_opens_what_its_role_and_those_before_it_may_do(
         "Bearer ",
         "Bearer nonsense",
         "Basic YWRhOnB3",
+        "Basic \xc2\x80",
         "Bearer read",
         "bearer\x20\x20x",
         "Bearer ünïcode",

@@ -109,6 +109,25 @@ def test_observations_go_to_the_version_that_is_there_now(service: Service, worl
     assert [point.value for point in world.monitor_points[record.monitor_run_id]] == [0.9]
 
 
+def test_observations_reach_the_new_version_when_the_alias_moves_just_before_they_are_written(
+    service: Service, world: MemoryWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watch(service)
+    moves = iter([2])
+
+    def observe(gateway: MemoryGateway, *args: Any) -> Any:
+        for version in moves:
+            move(service, version)
+        return original(gateway, *args)
+
+    original = MemoryGateway.log_observations
+    monkeypatch.setattr(MemoryGateway, "log_observations", observe)
+    taken = service.post(f"{BLUE}/observations", json={"metrics": {"accuracy": 0.9}})
+    assert (taken.status_code, taken.json) == (201, {"accepted": 1, "model_version": "2"})
+    (record,) = world.registrations.values()
+    assert [point.value for point in world.monitor_points[record.monitor_run_id]] == [0.9]
+
+
 def test_a_watch_and_a_registration_share_one_record_and_the_versions_own_settings_count(
     service: Service, world: MemoryWorld
 ) -> None:
@@ -129,7 +148,8 @@ def test_a_watch_and_a_registration_share_one_record_and_the_versions_own_settin
     assert service.verdict("m", 1)["settings"]["silence_hours"] == 9
     assert service.register("m", 1).status_code == 400
     # The version's own registration is removed, and the watches keep the record.
-    assert service.remove("m", 1).status_code == 200
+    removed = service.remove("m", 1)
+    assert (removed.status_code, "It stays monitored since it is watched" in removed.json["message"]) == (200, True)
     assert (open_records(world), service.verdict("m", 1)["own_settings"]) == ([1], None)
     refused = service.remove("m", 1)
     assert (refused.status_code, "alias blue, stage Production" in refused.json["detail"]) == (409, True)

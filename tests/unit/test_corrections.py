@@ -92,6 +92,7 @@ def test_an_unlabelled_point_of_the_present_counts_after_its_metric_was_withdraw
         (None, "yesterday", None, "from: Not a time"),
         ("a", None, "2023-12-07", "to: Not a time"),
         (None, rfc3339(START + 1000), rfc3339(START), "from is after to"),
+        ("a", None, "1961-01-01T00:00:00Z", "to: No observation is from before 1970"),
     ],
 )
 def test_what_is_withdrawn_must_be_said(metric: str | None, since: str | None, until: str | None, problem: str) -> None:

@@ -160,9 +160,11 @@ def points_to_withdraw(
         raise InvalidInput("Give metric, from or to: which observations are withdrawn.")
     first = None if since is None else parse_rfc3339(since, "from")
     last = None if until is None else parse_rfc3339(until, "to")
+    if last is not None and last < 0:
+        raise InvalidInput("to: No observation is from before 1970.")
     if first is not None and last is not None and first > last:
         raise InvalidInput("from is after to.")
-    return metric, first, last
+    return metric, None if first is None else max(first, 0), last
 
 
 def withdrawal_text(withdrawal: Withdrawal) -> str:

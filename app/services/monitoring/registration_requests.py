@@ -14,6 +14,7 @@ from app.domain.monitoring.sendings import Part
 from app.domain.monitoring.sent_once import SentOnce
 from app.domain.ports import RegistrationWrites
 from app.domain.registry.models import Registration
+from app.domain.registry.names import version_number
 from app.services.monitoring.registration_list import RegistrationList
 from app.services.monitoring.watch_list import WatchList
 
@@ -84,10 +85,14 @@ class RegistrationRequests:
         self._registrations.catch_up()
         return done
 
-    def remove(self, name: str, version: str, removed_by: str) -> int:
+    def remove(self, name: str, version: str, removed_by: str) -> tuple[int, bool]:
+        """When the version was removed, in milliseconds, and whether a watch or a rule keeps it monitored.
+
+        Raises `NotFound`, and `Conflict` where it was not registered by itself.
+        """
         try:
             removed_at = self._writes.remove(name, version, removed_by)
         except NotFound:
             raise NotFound(not_monitored(self._watches.excluding(name, version))) from None
         self._registrations.catch_up()
-        return removed_at
+        return removed_at, (name, version_number(version)) in self._registrations.known().by_key

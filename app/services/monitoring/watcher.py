@@ -9,13 +9,14 @@ again: what this host knows may be older than what another host did.
 import logging
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from contextvars import copy_context
 from dataclasses import replace
 from functools import partial
-from itertools import islice
 from typing import Any
 
-from app.domain.errors import Conflict, InvalidInput, MlflowUnavailable, NotFound, TowerError
+from app.domain.errors import Busy, Conflict, InvalidInput, MlflowUnavailable, NotFound, TowerError
 from app.domain.messages import ALREADY_WATCHED, MODEL_NOT_FOUND, NOT_WATCHED
 from app.domain.monitoring.check_settings import check_settings, merged
 from app.domain.monitoring.monitored import Registrations, first_of_each
@@ -41,6 +42,7 @@ from app.services.mirror.snapshot_publisher import SnapshotPublisher
 from app.services.monitoring.monitor_run_writer import MonitorRunWriter
 from app.services.monitoring.registration_list import RegistrationStore
 from app.services.monitoring.watch_list import Covering, WatchStore
+from app.services.monitoring.write_turns import MOST_AT_ONCE
 
 log = logging.getLogger(__name__)
 
@@ -50,9 +52,14 @@ _SELF = "control-tower"
 _RETRY_SECONDS = 15.0
 # The watches are not read again so soon for a watch that MLflow did not have.
 _ASKED_AGAIN_SECONDS = 2.0
+# An observation follows an alias that moves so often.
+_TRIES = 5
 # How many models and steps are settled under the lock, so that clients who change a watch do not wait for long.
 _MODELS_AT_ONCE = 50
 _MOST_STEPS = 50
+
+# What a step is about, a version or a watch, and the step.
+Step = tuple[object, Callable[[], object]]
 
 
 class Watcher:
@@ -179,16 +186,22 @@ class Watcher:
         self, kind: str, model: str, place: str, observations: Sequence[Observation], sent: SentOnce | None = None
     ) -> Registration:
         watch = self._watches.find((kind, model, place)) or self._find_in_mlflow(kind, model, place)
-        # The alias may have moved since the last look.
-        fleet, _ = self._read_live([model])
-        version = target(watch, fleet)
-        if version is None:
-            raise Conflict(nothing_there(watch, fleet))
-        listed = self._watches.known()
-        watches = [*(other for other in listed.watches if other.key != watch.key), watch]
-        if unsettled(fleet, watches, listed.rules, self._registrations.known().by_key, [model]):
-            self._bring_all_in_line([model])
-        registration = self._writer.observe(model, str(version.row.version), observations, sent)
+        for _ in range(_TRIES):
+            # The alias may have moved since the last look.
+            fleet = self._read_live([model])[0]
+            version = target(watch, fleet)
+            if version is None:
+                raise Conflict(nothing_there(watch, fleet))
+            listed = self._watches.known()
+            watches = [*(other for other in listed.watches if other.key != watch.key), watch]
+            if unsettled(fleet, watches, listed.rules, self._registrations.known().by_key, [model]):
+                self._bring_all_in_line([model])
+            # It may also move between the look and the write.
+            with suppress(NotFound):
+                registration = self._writer.observe(model, str(version.row.version), observations, sent)
+                break
+        else:
+            raise Busy(f"The {watch.label} of {model!r} moves between versions. Try again.")
         self._check_soon(*registration.key)
         self._settle()
         return registration
@@ -265,14 +278,14 @@ class Watcher:
             self._watches.remove(watch)
         listed = self._watches.known()
         watches = [watch for watch in listed.watches if watch.model in read]
-        steps = self._steps(fleet, Covering(watches, listed.rules), records, read)
-        left = ((about, step) for about, step in steps if about not in failed)
-        for about, step in islice(left, _MOST_STEPS):
-            try:
-                step()
-            except TowerError as error:
-                failed[about] = error
-        return next(left, None) is not None
+        room = _MOST_STEPS
+        for phase in self._phases(fleet, Covering(watches, listed.rules), records, read):
+            steps = [(about, step) for about, step in phase if about not in failed]
+            _do(steps[:room], failed)
+            if len(steps) > room:
+                return True
+            room -= len(steps)
+        return False
 
     def _end_duplicates(self, duplicates: Covering) -> None:
         for watch in duplicates.watches:
@@ -280,10 +293,13 @@ class Watcher:
         for rule in duplicates.rules:
             self._writer.end_watch(rule.run_id, _SELF, "two rules of this name: the earlier rule counts")
 
-    def _steps(
+    def _phases(
         self, fleet: Fleet, listed: Covering, records: Registrations, names: Collection[str]
-    ) -> Iterator[tuple[object, Callable[[], object]]]:
-        """What is to be done about which version or watch, so that no version is without a record for long."""
+    ) -> Iterator[list[Step]]:
+        """What is to be done about which version or watch: records begin, then others end, then watches note them.
+
+        The steps of a phase have to be done before the next phase is asked for.
+        """
         watches = listed.watches
         wanted = coverages(fleet, watches, listed.rules, names)
         before = {version.key: watch.record for watch in watches if (version := target(watch, fleet)) and watch.record}
@@ -305,6 +321,7 @@ class Watcher:
             self._writer.change_watch(changed)
             self._watches.put(changed)
 
+        begins: list[Step] = []
         for key in wanted:
             model = fleet.find(*key)
             record = records.get(key)
@@ -314,7 +331,9 @@ class Watcher:
                 self._registrations.keep(record)
                 covered[key] = record
             else:
-                yield key, partial(cover, model.row)
+                begins.append((key, partial(cover, model.row)))
+        yield begins
+        ends: list[Step] = []
         for key, registration in records.items():
             model = fleet.find(*key)
             if (
@@ -324,12 +343,14 @@ class Watcher:
                 and model
                 and registration.is_of(model.row)
             ):
-                yield key, partial(end, registration, model.row)
+                ends.append((key, partial(end, registration, model.row)))
+        yield ends
         for watch in watches:
             version = target(watch, fleet)
             now = covered.get(version.key) if version else None
             if now is not None and now.monitor_run_id != watch.record:
-                yield watch.key, partial(note, watch, now.monitor_run_id)
+                # One after the other, since each changes the list of watches.
+                yield [(watch.key, partial(note, watch, now.monitor_run_id))]
 
     def _open_records(self) -> Registrations:
         listed = self._gateway.open_registrations()
@@ -343,6 +364,23 @@ class Watcher:
     def changing(self) -> Iterator[None]:
         with self._locks.hold(_LOCK, self._gateway.patience), self._gateway.within(self._gateway.patience):
             yield
+
+
+def _do(steps: Sequence[Step], failed: dict[object, TowerError]) -> None:
+    """Do the steps of a phase, as many at once as MLflow is written to. One that fails stops no other."""
+
+    def do(about: object, step: Callable[[], object]) -> None:
+        try:
+            step()
+        except TowerError as error:
+            failed[about] = error
+
+    if not steps:
+        return
+    with ThreadPoolExecutor(MOST_AT_ONCE, "watches") as pool:
+        # The threads share the time that the calls may take, and the term of the leader.
+        for job in [pool.submit(copy_context().run, do, about, step) for about, step in steps]:
+            job.result()
 
 
 def _unsettled(fleet: Fleet, listed: Covering, records: Registrations) -> list[str]:
