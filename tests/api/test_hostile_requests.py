@@ -29,9 +29,10 @@ NASTY = (
     "9" * 5000, "-1", "+1", "\u0661", "1e999", "nan", "-inf", "0x10", "1_000", "--", "\x85", "\u00a0", "\u202e",
     "\ud800", "\x00", "%", "%ff", "%zz", "%00", "\ufeff", "gzip;q=nan", "gzip;q=9e9", "*;q=x", ";q=", ",,;=", "a=b=c;;",
     '"', 'W/"', '"\\', "Basic !", "Basic /w==", "Basic \xc2\x80", "Bearer", "Bearer \xff", "Digest a=",
-    "Negotiate =", "bytes=9-1", "bytes=-", "multipart/form-data", "multipart/form-data; boundary=", "application/json; charset=\xff",
-    "application/json;charset=nothing", "text/html", "control_tower_key=\\", 'control_tower_key="\\777"',
-    "9999-99-99T99:99:99Z", "0001-01-01T00:00:00+23:59", "key:", ":", "a:b:c", "eyJvZmZzZXQiOi", "e30=", "/" * 300,
+    "Negotiate =", "bytes=9-1", "bytes=-", "multipart/form-data", "multipart/form-data; boundary=",
+    "application/json; charset=\xff", "application/json;charset=nothing", "text/html",
+    "control_tower_key=\\", 'control_tower_key="\\777"', "9999-99-99T99:99:99Z", "0001-01-01T00:00:00+23:59",
+    "key:", ":", "a:b:c", "eyJvZmZzZXQiOi", "e30=", "/" * 300,
 )  # fmt: skip
 
 FIELDS = (

@@ -65,6 +65,11 @@ def test_who_knows_that_it_is_bad_is_told_after_the_mute_if_it_is_good_and_nothi
     assert owed(state(BAD, BACK, (30, "drifting", A), mutes=(muted,), told=10), 50) == []
 
 
+def test_another_metric_that_gets_as_bad_as_a_muted_one_was_is_an_alert() -> None:
+    other = state(BAD, BACK, (30, "drifting", ("loss",)), mutes=(mute(50, "acc"),), told=10)
+    assert owed(other, 31) == owed(other, 60) == [("healthy", "drifting")]
+
+
 def test_a_clock_that_jumps_neither_loses_nor_repeats_an_alert() -> None:
     muted = state(BAD, mutes=(mute(15),))
     # Ahead for a moment, it was sent; then the clock is right again.

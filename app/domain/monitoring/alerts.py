@@ -3,7 +3,7 @@
 import base64
 import hashlib
 import hmac
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -80,6 +80,9 @@ def owed_changes(state: MonitorState, receiver_id: str, now: int) -> list[Verdic
         elif change.verdict != known:
             owed.append(_change(state, place, known))
             known = change.verdict
+        elif change.verdict in (DEGRADED, DRIFTING) and not _is_muted(change, _in_force(mutes, change.at)):
+            # The receiver knows this verdict of what was muted since. Now something else is as bad.
+            owed.append(_change(state, place, state.before(place)))
     return owed
 
 
@@ -87,6 +90,11 @@ def is_held_back(state: MonitorState, now: int) -> bool:
     """Whether those metrics are muted at `now`, in milliseconds, that made the last change of verdict."""
     active = [mute for mute in state.registration.mutes if mute.metric is not None and is_active(mute, now)]
     return bool(state.verdicts) and _is_muted(state.verdicts[-1], active)
+
+
+def _in_force(mutes: Iterable[Mute], at: int) -> list[Mute]:
+    """The mutes that were made before a time, and ended later."""
+    return [mute for mute in mutes if mute.at <= at < mute.until]
 
 
 def _is_muted(change: Verdict, mutes: Sequence[Mute]) -> bool:
