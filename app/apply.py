@@ -14,7 +14,7 @@ from flask.cli import AppGroup
 from pydantic import SecretStr
 
 from app.domain.errors import InvalidInput
-from app.domain.monitoring.monitoring_rules import MonitoringRule, matcher_info, wanted_rule
+from app.domain.monitoring.monitoring_rules import MOST_RULES, MonitoringRule, matcher_info, wanted_rule
 
 _MOST_BYTES = 1 << 20
 _SECONDS = 60
@@ -151,6 +151,14 @@ def _only(value: Any, allowed: Sequence[str], place: str) -> Mapping[str, Any]:
 
 
 def _changes(wanted: Sequence[MonitoringRule], present: Mapping[str, Any], prune: bool) -> Iterator[Change]:
+    """The changes in an order in which each is possible, and versions stay monitored that a new rule covers instead."""
+    names = {rule.name for rule in wanted}
+    gone = [
+        Change("DELETE", f"{_RULES}/{quote(name, safe='')}", None, f"removed {name}", f"would remove {name}")
+        for name in (sorted(present.keys() - names) if prune else ())
+    ]
+    too_many = max(0, len(present.keys() | names) - MOST_RULES)
+    yield from gone[:too_many]
     for rule in wanted:
         path = f"{_RULES}/{quote(rule.name, safe='')}"
         body = {"match": matcher_info(rule.match), "model_type": rule.model_type, "settings": dict(rule.settings)}
@@ -160,8 +168,7 @@ def _changes(wanted: Sequence[MonitoringRule], present: Mapping[str, Any], prune
         elif other := [part for part in _PARTS if known.get(part) != body[part]]:
             what = f"{rule.name}: {', '.join(other)}"
             yield Change("PUT", path, body, f"changed {what}", f"would change {what}")
-    for name in sorted(present.keys() - {rule.name for rule in wanted}) if prune else ():
-        yield Change("DELETE", f"{_RULES}/{quote(name, safe='')}", None, f"removed {name}", f"would remove {name}")
+    yield from gone[too_many:]
 
 
 class _Service:

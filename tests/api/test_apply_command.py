@@ -8,6 +8,7 @@ import pytest
 from click.testing import Result
 from werkzeug.serving import make_server
 
+from app.domain.monitoring.monitoring_rules import MOST_RULES
 from tests.api.service import Service
 from tests.fakes.memory_mlflow import MemoryWorld
 
@@ -61,6 +62,14 @@ def test_the_rules_become_those_of_the_file_and_a_second_time_nothing_changes(
     assert shown(run("--prune")) == ["changed live: settings", "changed risk: match", "removed other"]
     assert shown(run("--prune")) == ["Nothing to change."]
     assert service.json("/monitoring/rules/risk")["match"] == {"tags": {"team": None}}
+
+
+def test_a_file_takes_the_place_of_as_many_rules_as_there_may_be(run: Run, service: Service) -> None:
+    for number in range(MOST_RULES):
+        service.post("/monitoring/rules", json={"name": f"old-{number:03d}", "match": {"name": "x"}})
+    changes = shown(run("--prune"))
+    assert changes[:5] == ["removed old-000", "removed old-001", "made live", "made risk", "removed old-002"]
+    assert [row["name"] for row in service.json("/monitoring/rules")] == ["live", "risk"]
 
 
 @pytest.mark.parametrize(
