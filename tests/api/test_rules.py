@@ -156,6 +156,9 @@ def test_a_version_that_an_alias_has_monitored_is_not_excluded(service: Service,
     refused = service.remove("fraud", 1)
     assert (refused.status_code, shown(service)["excludes"]) == (409, 0)
     assert "alias blue" in refused.json["detail"]
+    # Nor is it where the version had settings of its own, which are removed.
+    service.patch(monitor("fraud", 1), json={"settings": {"silence_hours": 5}})
+    assert (service.remove("fraud", 1).status_code, shown(service)["excludes"]) == (200, 0)
 
 
 def test_a_rule_is_replaced_as_a_whole_and_made_once(service: Service, world: MemoryWorld) -> None:

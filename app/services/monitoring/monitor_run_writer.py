@@ -219,10 +219,11 @@ class MonitorRunWriter:
             current = open_runs[0] if open_runs else None
             if current is not None and current.own is None and watched(current):
                 raise Conflict(still_watched(watched(current)))
-            is_excluded = exclude is not None and exclude((name, number), current)
             if current is not None and watched(current):
+                # The watches keep it monitored, so it is not excluded from any rule either.
                 self._with_own(current, None)
                 return self._clock()
+            is_excluded = exclude is not None and exclude((name, number), current)
             for registration in open_runs:
                 self._end(registration, removed_by, "removed from monitoring")
             gone = [*open_runs, known] if known else open_runs
