@@ -377,9 +377,8 @@ def test_nothing_is_asked_for_while_nobody_looks(look: Look) -> None:
     page.evaluate(hide, True)
     watch.passed(600)
     assert asked == []
-    page.evaluate(hide, False)
-    page.wait_for_load_state("networkidle")
-    assert any("/fleet?" in url for url in asked)
+    with page.expect_request(lambda request: "/fleet/models?" in request.url):
+        page.evaluate(hide, False)
 
 
 def test_the_keyboard_alone_reaches_everything(look: Look) -> None:

@@ -9,6 +9,7 @@ from tests.servers import Proxy, Tower, tower, until
 
 
 def test_a_refresh_of_786_versions_makes_at_most_ten_requests(proxied: Tower, proxy: Proxy) -> None:
+    until(lambda: proxied.get("/history").headers.get("X-Data-As-Of"), "the first record of the registry")
     before = len(proxy.paths)
     answer = proxied.post("/cache/refresh")
     assert answer.status_code == 200

@@ -24,8 +24,11 @@ export function drawStanding(place, { versions, registrations }) {
     return;
   }
   const { verdict } = first.registration;
+  const unjudged = rows.filter(({ registration }) => registration.verdict === "insufficient_data");
   show(place,
-    h("p", { class: `standing ${verdict}` }, sentence(first, rows.length)),
+    verdict === "healthy" && unjudged.length > 0
+      ? h("p", { class: "standing insufficient_data" }, cannotBeJudged(unjudged, rows.length))
+      : h("p", { class: `standing ${verdict}` }, sentence(first, rows.length)),
     actsInWords(first.registration),
     rows.length > 1 && isBad(verdict) && h("p", { class: "quiet" }, "Also monitored: ",
       rows.slice(1).map(({ row, registration }, index) =>
@@ -34,6 +37,12 @@ export function drawStanding(place, { versions, registrations }) {
 
 const rank = ({ row, registration }) =>
   VERDICTS.indexOf(registration.verdict) * 2 + (row.stage === "Production" ? 0 : 1);
+
+function cannotBeJudged([{ row, registration }, ...others], count) {
+  const first = `v${row.version}: ${registration.reasons[0] ?? ""}`;
+  return `Nothing is drifting or degraded; ${others.length + 1} of ${many(count, "monitored version")} cannot be `
+    + `judged yet. ${first}`;
+}
 
 function sentence({ row, registration }, count) {
   const { verdict, reasons } = registration;
