@@ -5,7 +5,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from app.domain.data_drift.bins import Categories, numeric_bins
+from app.domain.data_drift.binning import counted, numeric_bins
+from app.domain.data_drift.bins import Categories
 from app.domain.data_drift.counts import ColumnCounts
 from app.domain.data_drift.judging import MOVED, OUT, QUIET, TOO_FEW_ROWS, Column, Judgement, Rules, judge
 from app.domain.data_drift.words import described
@@ -128,10 +129,10 @@ def test_a_default_that_replaces_a_tenth_of_the_values_is_found() -> None:
     bins = numeric_bins(rng.normal(size=10_000))
 
     def draw(defaults: int) -> ColumnCounts:
-        return ColumnCounts(bins.counted(np.concatenate([rng.normal(size=1000 - defaults), np.full(defaults, -999)])))
+        return ColumnCounts(counted(bins, np.concatenate([rng.normal(size=1000 - defaults), np.full(defaults, -999)])))
 
     judgements = alone(
-        ColumnCounts(bins.counted(rng.normal(size=10_000))), [draw(0) for _ in range(12)] + [draw(100)] * 2
+        ColumnCounts(counted(bins, rng.normal(size=10_000))), [draw(0) for _ in range(12)] + [draw(100)] * 2
     )
     assert judgements[-1].verdict == MOVED
 
@@ -156,10 +157,10 @@ def test_a_difference_that_nobody_would_act_on_is_quiet() -> None:
 def test_the_words_name_what_moved_and_what_that_was_compared_with() -> None:
     rng = np.random.default_rng(1)
     bins = numeric_bins(np.arange(1.0, 37.0).repeat(100))
-    reference = ColumnCounts(bins.counted(np.arange(1.0, 37.0).repeat(100)), 4)
-    usual = [ColumnCounts(bins.counted(rng.integers(1, 37, 3600).astype(float))) for _ in range(12)]
+    reference = ColumnCounts(counted(bins, np.arange(1.0, 37.0).repeat(100)), 4)
+    usual = [ColumnCounts(counted(bins, rng.integers(1, 37, 3600).astype(float))) for _ in range(12)]
     longer = np.concatenate([rng.integers(1, 37, 2600), rng.integers(24, 37, 1000)]).astype(float)
-    moved = ColumnCounts(bins.counted(longer), 116)
+    moved = ColumnCounts(counted(bins, longer), 116)
     judgements = alone(reference, [*usual, moved, moved])
     words = [described(bins, reference, moved, one, Rules()) for one in judgements[-2:]]
     assert words[1] == (

@@ -9,9 +9,11 @@ from sklearn.metrics import accuracy_score, f1_score, precision_score, recall_sc
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from app.domain.data_drift.bins import NumericBins, numeric_bins
+from app.domain.data_drift.binning import numeric_bins
+from app.domain.data_drift.bins import NumericBins
 from app.domain.data_drift.estimating import Calibration, calibrated, contradicted, estimated
-from app.domain.data_drift.outcomes import Outcomes, realised
+from app.domain.data_drift.figures import realised
+from app.domain.data_drift.outcomes import Outcomes
 from app.domain.errors import InvalidInput
 
 Floats = np.ndarray

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from app.domain.data_drift.outcomes import BINARY, Figures, Floats, Outcomes, figures
+from app.domain.data_drift.figures import BINARY, Figures, Floats, cells_of, figures
+from app.domain.data_drift.outcomes import Outcomes
 
 ASSUMPTION = "This assumes that inputs that look the same still have the same label as often as in the reference."
 FEWEST_LABELLED = 200
@@ -47,7 +48,7 @@ class Estimate:
 
 def calibrated(reference: Outcomes) -> Calibration:
     """What labelled reference rows say; the shares rise with the score (isotonic regression)."""
-    cells = reference.cells
+    cells = cells_of(reference)
     labelled = cells.sum(axis=2)
     shares = _of_two(cells) if len(reference.classes) == BINARY else _of_many(cells)
     return Calibration(reference.classes, shares, labelled, _why_not(cells, shares))
@@ -57,7 +58,7 @@ def estimated(calibration: Calibration, window: Outcomes) -> Estimate:
     """The figures to expect of a window's predictions and scores."""
     if calibration.reason:
         return Estimate(None, calibration.reason)
-    rows = window.cells.sum(axis=2)
+    rows = cells_of(window).sum(axis=2)
     if not rows.sum():
         return Estimate(None, "No row has a prediction and a score.")
     outside = (window.unknown + rows[_is_outside(calibration.labelled, rows)].sum()) / window.rows
@@ -68,7 +69,7 @@ def estimated(calibration: Calibration, window: Outcomes) -> Estimate:
 
 def contradicted(calibration: Calibration, labelled: Outcomes) -> str | None:
     """Why labels that came later contradict the calibration: the reason, or None if they agree with it."""
-    cells = labelled.cells
+    cells = cells_of(labelled)
     rows = cells.sum(axis=2)
     right = np.eye(len(calibration.classes))[:, None, :]
     for what, weights in (("right", right), ("of the last class", right[-1:])):
