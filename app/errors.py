@@ -9,7 +9,7 @@ from flask_smorest import Api
 from marshmallow import Schema, fields
 from werkzeug.exceptions import HTTPException
 
-from app.domain.errors import Busy, Conflict, InvalidInput, NotFound, TooLarge, TowerError, Unauthorized
+from app.domain.errors import Busy, Conflict, Forbidden, InvalidInput, NotFound, TooLarge, TowerError, Unauthorized
 from app.domain.messages import WHOLE
 from app.logs import request_id
 
@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 _STATUS: dict[type[TowerError], int] = {
     InvalidInput: 400,
     Unauthorized: 401,
+    Forbidden: 403,
     NotFound: 404,
     Conflict: 409,
     TooLarge: 413,

@@ -27,6 +27,10 @@ class Conflict(TowerError):
     """The request contradicts what is there by now."""
 
 
+class Forbidden(TowerError):
+    """The client is known and may not do this."""
+
+
 class TooLarge(TowerError):
     """The client asks for more than this service gives or takes at once."""
 

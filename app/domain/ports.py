@@ -17,6 +17,8 @@ from app.domain.monitoring.monitoring_rules import Exclusion, MonitoringRule
 from app.domain.monitoring.observations import Observation
 from app.domain.monitoring.sent_once import SentOnce
 from app.domain.monitoring.watches import Watch
+from app.domain.promotion.promotions import Promotion, Wanted
+from app.domain.promotion.tags import PromotionRun
 from app.domain.registry.fleet import Edition, Fleet, Refreshed
 from app.domain.registry.models import (
     Experiment,
@@ -172,6 +174,14 @@ class Gateway(TimeBounds, Protocol):
         """The runs that hold the history of the registry, the newest first: so many of them, or all."""
         ...
 
+    def promotion_runs(self, model: str | None, only_open: bool) -> Sequence[PromotionRun]:
+        """The runs that hold the promotions of a registered model, or of all; the newest first."""
+        ...
+
+    def find_promotion_run(self, run_id: str) -> PromotionRun | None:
+        """The run that holds a promotion; None if there is none with this id."""
+        ...
+
     def register_webhook(self, url: str, secret: str) -> Subscription:
         """Make MLflow deliver its registry's events to an address. Repeated calls leave one webhook."""
         ...
@@ -282,6 +292,26 @@ class WritingGateway(Gateway, Protocol):
 
         Raises `MlflowRefused` if the run is deleted.
         """
+        ...
+
+    def open_promotion_run(self, tags: Mapping[str, str], name: str) -> str:
+        """Make an open run that holds a promotion; returns its id."""
+        ...
+
+    def write_promotion_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
+        """Add tags to the run of a promotion, all or none. Raises `MlflowRefused` if the run is deleted."""
+        ...
+
+    def end_promotion_run(self, run_id: str) -> None:
+        """End the run of a promotion, to which nothing is left to do. May be repeated."""
+        ...
+
+    def set_alias(self, name: str, alias: str, version: int) -> None:
+        """Set an alias, which takes it from any other version. Raises `MlflowMissing` and `MlflowRefused`."""
+        ...
+
+    def move_to_stage(self, name: str, version: int, stage: str) -> None:
+        """Move a version to Production or Staging, and archive the others there, all or none. As `set_alias`."""
         ...
 
 
@@ -567,6 +597,33 @@ class RuleWrites(Protocol):
 
     def remove_rule(self, name: str, removed_by: str) -> int:
         """End a rule and return the time of that, in milliseconds. Raises `NotFound` where there is none."""
+        ...
+
+
+class PromotionWrites(Protocol):
+    """Has versions promoted and rolled back, in this process or in the agent. `by` is the name of an access key.
+
+    Every method may raise `NotFound`, `Conflict` if the world has moved on, `Forbidden`, `MlflowUnavailable` and
+    `Busy`. What it has begun by then is finished or taken back later.
+    """
+
+    def propose(self, name: str, version: str, wanted: Wanted, by: str, may_approve: bool) -> Promotion:
+        """Propose to move a version; it is moved at once if nobody has to approve.
+
+        Repeated by the same person, it returns what waits already.
+        """
+        ...
+
+    def approve(self, name: str, promotion_id: str, by: str, note: str) -> Promotion:
+        """Approve a proposal, which is carried out if nobody else has to approve."""
+        ...
+
+    def end(self, name: str, promotion_id: str, by: str, may_approve: bool, reason: str) -> Promotion:
+        """Withdraw one's own proposal, or refuse that of somebody else."""
+        ...
+
+    def roll_back(self, name: str, wanted: Wanted, since: str, to: str | None, by: str) -> Promotion:
+        """Move an alias or a stage back from the version `since` to the one before, or to the earlier version `to`."""
         ...
 
 

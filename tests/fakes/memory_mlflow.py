@@ -3,6 +3,7 @@
 import base64
 import itertools
 import json
+import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -46,6 +47,7 @@ from app.domain.monitoring.observations import Observation
 from app.domain.monitoring.sent_once import PAGES, SentOnce, page_from, page_text
 from app.domain.monitoring.watches import Watch
 from app.domain.ports import WritingGateway
+from app.domain.promotion.tags import MODEL, PromotionRun, model_key, promotions_experiment
 from app.domain.redact import redact
 from app.domain.registry.models import (
     Experiment,
@@ -103,6 +105,7 @@ class MemoryWorld:
         self.model_points: dict[VersionKey, list[MetricPoint]] = {}
         self.ended: dict[str, tuple[str, str]] = {}
         self.registry_runs: dict[str, RecordRun] = {}
+        self.promotion_runs: dict[str, PromotionRun] = {}
         self.webhooks: dict[str, Subscription] = {}
         self.secrets: dict[str, str] = {}
         self.ids = itertools.count(1)
@@ -644,6 +647,60 @@ class MemoryGateway:
         if run.is_deleted or len(tags) > MOST_TAGS or any(len(text) > LONGEST_TAG for text in tags.values()):
             raise MlflowRefused(_REFUSED)
         self.world.registry_runs[run_id] = replace(run, tags={**run.tags, **tags})
+
+    def promotion_runs(self, model: str | None, only_open: bool) -> Sequence[PromotionRun]:
+        self._called("promotion_runs")
+        runs = sorted(self.world.promotion_runs.values(), key=lambda run: (run.started, run.run_id), reverse=True)
+        return [
+            run
+            for run in runs
+            if (run.is_open or not only_open) and (model is None or run.tags.get(MODEL) == model_key(model))
+        ]
+
+    def find_promotion_run(self, run_id: str) -> PromotionRun | None:
+        self._called("find_promotion_run")
+        return self.world.promotion_runs.get(run_id)
+
+    def open_promotion_run(self, tags: Mapping[str, str], name: str) -> str:
+        self._called("open_promotion_run")
+        experiment = promotions_experiment(self._experiment)
+        if experiment not in self.world.experiments:
+            self.world.add_experiment(experiment)
+        if any(len(text) > LONGEST_TAG for text in tags.values()):
+            raise MlflowRefused(_REFUSED)
+        run_id = f"{next(self.world.ids):032x}"
+        self.world.promotion_runs[run_id] = PromotionRun(run_id, self.world.tick(), True, dict(tags))
+        return run_id
+
+    def write_promotion_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
+        self._called("write_promotion_tags")
+        run = self.world.promotion_runs[run_id]
+        if any(len(text) > LONGEST_TAG for text in tags.values()):
+            raise MlflowRefused(_REFUSED)
+        self.world.promotion_runs[run_id] = replace(run, tags={**run.tags, **tags})
+
+    def end_promotion_run(self, run_id: str) -> None:
+        self._called("end_promotion_run")
+        self.world.promotion_runs[run_id] = replace(self.world.promotion_runs[run_id], is_open=False)
+
+    def set_alias(self, name: str, alias: str, version: int) -> None:
+        self._called("set_alias", (name, alias))
+        if not re.fullmatch(r"[\w-]{1,255}", alias) or re.fullmatch(r"(?i:latest|v\d+)", alias):
+            raise MlflowRefused(_REFUSED)
+        if (name, version) not in self.world.versions:
+            raise MlflowMissing("MLflow does not know what was asked for.")
+        self.world.set_alias(name, alias, version)
+
+    def move_to_stage(self, name: str, version: int, stage: str) -> None:
+        self._called("move_to_stage", (name, stage))
+        if stage not in ("Staging", "Production"):
+            raise MlflowRefused(_REFUSED)
+        if (name, version) not in self.world.versions:
+            raise MlflowMissing("MLflow does not know what was asked for.")
+        for row in list(self.world.versions.values()):
+            if row.name == name and row.version != version and row.stage == stage:
+                self.world.set_stage(name, row.version, "Archived")
+        self.world.set_stage(name, version, stage)
 
     def rules(self) -> Sequence[MonitoringRule] | None:
         self._called("rules")

@@ -10,8 +10,11 @@ from typing import Any
 from app.domain.errors import MlflowDenied, MlflowMissing, MlflowRefused, MlflowTooSlow, TowerError
 from app.domain.ports import Clock, Locks, WritingGateway
 from app.domain.registry_history.draft import Draft
+from app.domain.registry_history.lineage import Lineage
 from app.domain.registry_history.looking import Looked
+from app.domain.registry_history.moves import Move, tower_changes
 from app.domain.registry_history.record import Additions, RegistryRecord
+from app.domain.registry_history.standing import is_other, standing_of
 from app.domain.registry_history.tags import MOST_IN_A_RUN, Batch, RecordRun, batches_of, read_tags
 from app.services.mirror.looks import Looks
 from app.services.mirror.registry_records import RegistryRecordStore
@@ -115,6 +118,36 @@ class ChangeRecorder:
         with self._gateway.within(self._timeout):
             self._merge(_additions(self._gateway.registry_runs(_NEWEST_RUNS)))
         self._catch_up()
+
+    def record_moves(
+        self, name: str, created: int, moves: Sequence[Move], actor: str, not_before: int, not_after: int
+    ) -> bool:
+        """Record what this service moved between two times (milliseconds), and who had it done. May be repeated.
+
+        Any thread, of any host, may call it. Returns False if no look has recorded the model yet. Raises
+        `MlflowUnavailable` and others.
+        """
+        with self._locks.hold("registry-changes", self._gateway.patience), self._gateway.within(self._timeout):
+            runs = self._gateway.registry_runs(_NEWEST_RUNS)
+            self._merge(_additions(runs))
+            lineage = self.lineage(name, created)
+            if lineage is None:
+                return False
+            changes = tower_changes(lineage, moves, actor, not_before, not_after)
+            room = _Room(self._gateway, runs)
+            for batch in batches_of(Additions(changes=tuple(changes))):
+                room.put(batch)
+                self._note(batch.adds)
+        return True
+
+    def lineage(self, name: str, created: int) -> Lineage | None:
+        """What is recorded of the model that has a name now, and a creation time; None if nothing is."""
+        for lineage in self._known().lineages():
+            if lineage.name == name:
+                standing = standing_of(lineage)
+                if standing.exists and (not standing.created or not is_other(standing.created, created)):
+                    return lineage
+        return None
 
     def _merge(self, read: Additions) -> bool:
         """Put what others recorded into the record; whether there was something."""

@@ -26,6 +26,7 @@ from app.domain.monitoring.observations import MOST_VALUES, Observation
 from app.domain.monitoring.sent_once import SentOnce
 from app.domain.monitoring.watches import Watch
 from app.domain.ports import Clock, Telemetry
+from app.domain.promotion.tags import PromotionRun, promotions_experiment
 from app.domain.registry.models import (
     Experiment,
     Inventory,
@@ -49,6 +50,7 @@ from app.services.mlflow_gateway.first_sign import gives_sign
 from app.services.mlflow_gateway.history import History
 from app.services.mlflow_gateway.metric_points import MetricPoints
 from app.services.mlflow_gateway.monitor_runs import MonitorRuns
+from app.services.mlflow_gateway.promotion_runs import PromotionRuns
 from app.services.mlflow_gateway.registry import Registry
 from app.services.mlflow_gateway.registry_runs import RegistryRuns
 from app.services.mlflow_gateway.server import ServerFacts
@@ -71,6 +73,7 @@ class MlflowGateway:
         self._history = History(calls, self._registry, MetricPoints(connection, calls))
         self._monitor_runs = MonitorRuns(connection, calls, monitoring_experiment)
         self._registry_runs = RegistryRuns(connection, calls, history_experiment(monitoring_experiment))
+        self._promotions = PromotionRuns(connection, calls, promotions_experiment(monitoring_experiment))
         self._webhooks = Webhooks(connection, calls)
         self._server = ServerFacts(connection, calls)
         self.patience = calls.patience
@@ -352,6 +355,27 @@ class MlflowGateway:
 
     def write_registry_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
         self._registry_runs.tag(run_id, tags)
+
+    def promotion_runs(self, model: str | None, only_open: bool) -> Sequence[PromotionRun]:
+        return self._promotions.search(model, only_open=only_open)
+
+    def find_promotion_run(self, run_id: str) -> PromotionRun | None:
+        return self._promotions.find(run_id)
+
+    def open_promotion_run(self, tags: Mapping[str, str], name: str) -> str:
+        return self._promotions.open(self._clock(), tags, name)
+
+    def write_promotion_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
+        self._promotions.tag(run_id, tags)
+
+    def end_promotion_run(self, run_id: str) -> None:
+        self._promotions.end(run_id, self._clock())
+
+    def set_alias(self, name: str, alias: str, version: int) -> None:
+        self._promotions.set_alias(name, alias, version)
+
+    def move_to_stage(self, name: str, version: int, stage: str) -> None:
+        self._promotions.move_to_stage(name, version, stage)
 
     def register_webhook(self, url: str, secret: str) -> Subscription:
         return self._webhooks.register(url, secret)

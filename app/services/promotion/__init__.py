@@ -1,0 +1,1 @@
+"""Promotions, in the agent and in a worker: see docs/promotion.md."""

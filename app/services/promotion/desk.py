@@ -1,0 +1,234 @@
+"""The promotion desk takes proposals, approvals and rollbacks, and has the executor carry them out."""
+
+import hashlib
+import logging
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+from app.domain.errors import Conflict, Forbidden, NotFound, TowerError
+from app.domain.messages import MODEL_NOT_FOUND, NO_PROMOTION
+from app.domain.ports import Clock, HeldLock, Locks, WritingGateway
+from app.domain.promotion.promotions import (
+    ALIAS,
+    APPROVED,
+    REFUSED,
+    ROLLBACK,
+    TAKEN_BACK,
+    WAITING,
+    WITHDRAWN,
+    Held,
+    Promotion,
+    Proposal,
+    Wanted,
+)
+from app.domain.promotion.standing import Place, is_there
+from app.domain.promotion.tags import promotion_from, proposal_tags
+from app.domain.registry.names import LONGEST_NAME, version_number
+from app.domain.registry_history.moves import earlier_holders
+from app.services.mirror.change_recorder import ChangeRecorder
+from app.services.promotion.executor import Executor
+from app.services.promotion.reader import Reader
+
+log = logging.getLogger(__name__)
+
+# Models that share a lock wait for each other. A lock file for each model ever promoted would be litter.
+_STRIPES = 64
+_HOUR_MS = 3_600_000
+
+
+class PromotionDesk:
+    """The agent's `PromotionWrites`. Only one process at a time changes the promotions of a model.
+
+    `settle` waits until the other hosts have what was changed.
+    """
+
+    def __init__(
+        self,
+        gateway: WritingGateway,
+        reader: Reader,
+        executor: Executor,
+        recorder: ChangeRecorder,
+        locks: Locks,
+        clock: Clock,
+        settle: Callable[[], None],
+        approvals: int,
+        evidence_hours: float,
+    ) -> None:
+        self._gateway = gateway
+        self._reader = reader
+        self._executor = executor
+        self._recorder = recorder
+        self._locks = locks
+        self._clock = clock
+        self._settle = settle
+        self._approvals = approvals
+        self._evidence_hours = evidence_hours
+
+    def propose(self, name: str, version: str, wanted: Wanted, by: str, may_approve: bool) -> Promotion:
+        if wanted.override and not may_approve:
+            raise Forbidden("Only a key with the role approve may pass over the gate. Leave out override.")
+        if not self._approvals and not may_approve:
+            raise Forbidden("Nobody else has to approve (PROMOTION_APPROVALS=0): this needs a key with role approve.")
+        with self._lock(name):
+            place = self._reader.place(name, wanted.kind, wanted.place)
+            held = _version_in(place, version)
+            proposal = Proposal(
+                name, place.model_created or 0, wanted.kind, wanted.place, held, place.held, by, self._clock(),
+                wanted.reason, self._approvals, override=wanted.override, margins=wanted.margins,
+                metrics=wanted.metrics,
+            )  # fmt: skip
+            if is_there(place, held):
+                raise Conflict(f"Version {held.version} has {proposal.target} already.")
+            known = self._same(proposal)
+            if known is not None:
+                return known
+            evidence = self._reader.evidence(proposal, place)
+            if not evidence["passes"] and not wanted.override:
+                why = " ".join(evidence["why_not"])
+                raise Conflict(f"The gate does not let it pass. {why} See GET /model/{{name}}/compare.")
+            promotion = self._opened(proposal, evidence)
+            if promotion.is_approved:
+                promotion = _carried_out(self._executor.carry_out(promotion, place))
+        self._settle()
+        return promotion
+
+    def approve(self, name: str, promotion_id: str, by: str, note: str) -> Promotion:
+        with self._lock(name):
+            promotion = self._waiting(name, promotion_id)
+            if by == promotion.proposal.by:
+                raise Forbidden("Nobody approves their own proposal. Another key with the role approve has to.")
+            if by in promotion.approvers:
+                raise Conflict(f"{by} has approved it already: somebody else has to.")
+            place, why = self._executor.checked(promotion)
+            if why is not None:
+                raise Conflict(why)
+            promotion = self._executor.add(promotion, APPROVED, by, note)
+            if promotion.is_approved:
+                promotion = _carried_out(self._executor.carry_out(promotion, place))
+        self._settle()
+        return promotion
+
+    def end(self, name: str, promotion_id: str, by: str, may_approve: bool, reason: str) -> Promotion:
+        with self._lock(name):
+            promotion = self._waiting(name, promotion_id)
+            is_own = by == promotion.proposal.by
+            if not is_own and not may_approve:
+                raise Forbidden("Only who proposed it, or a key with the role approve, may do this.")
+            ended = self._executor.end(promotion, WITHDRAWN if is_own else REFUSED, by, reason)
+        self._settle()
+        return ended
+
+    def roll_back(self, name: str, wanted: Wanted, since: str, to: str | None, by: str) -> Promotion:
+        with self._lock(name):
+            place = self._reader.place(name, wanted.kind, wanted.place)
+            if place.model_created is None:
+                raise NotFound(MODEL_NOT_FOUND)
+            number = version_number(since)
+            if [held.version for held in place.held] != [number]:
+                now = " and ".join(str(held.version) for held in place.held) or "none"
+                raise Conflict(f"The {wanted.kind} {wanted.place} is not on version {since}: now it is {now}.")
+            version = self._version_before(name, place, number or 0, to)
+            proposal = Proposal(
+                name, place.model_created, wanted.kind, wanted.place, version, place.held, by, self._clock(),
+                wanted.reason, 0, ROLLBACK,
+            )  # fmt: skip
+            promotion = self._opened(proposal, {})
+            promotion = _carried_out(self._executor.carry_out(promotion, place))
+        self._settle()
+        return promotion
+
+    def tick(self) -> None:
+        """Finish or take back what was left, and end what waited for too long. Failures are logged."""
+        try:
+            runs = self._gateway.promotion_runs(None, True)
+        except TowerError as error:
+            log.warning("The open promotions cannot be read: %s", error.detail)
+            return
+        for promotion in filter(None, map(promotion_from, runs)):
+            is_idle = promotion.state == WAITING and not promotion.is_approved
+            if is_idle and not self._executor.is_expired(promotion):
+                continue
+            try:
+                with self._lock(promotion.proposal.model):
+                    self._finish(promotion.run_id)
+            except TowerError as error:
+                name = promotion.proposal.model[:300]
+                log.warning("A promotion of %r is neither finished nor taken back yet: %s", name, error.detail)
+
+    def _finish(self, run_id: str) -> None:
+        run = self._gateway.find_promotion_run(run_id)
+        promotion = promotion_from(run) if run else None
+        if promotion is not None and promotion.is_open:
+            before = promotion.state
+            finished = self._executor.finish(promotion)
+            if finished.state != before:
+                name = promotion.proposal.model[:300]
+                log.info("A promotion of %r that was left %s is %s", name, before, finished.state)
+
+    def _version_before(self, name: str, place: Place, number: int, to: str | None) -> Held:
+        """The version that was there before, as the history of the registry has it. Raises `Conflict`."""
+        lineage = self._recorder.lineage(name, place.model_created or 0)
+        stage, alias = (None, place.name) if place.kind == ALIAS else (place.name, None)
+        earlier = [Held(*row) for row in earlier_holders(lineage, alias, stage, number)] if lineage else []
+        chosen = [held for held in earlier if to in (None, str(held.version))]
+        if not chosen:
+            what = f"Version {to} never had" if to else "No other version is known to have had"
+            raise Conflict(f"{what} the {place.kind} {place.name}. Propose a version instead.")
+        found = chosen[0]
+        if place.has(found):
+            return found
+        became = "was deleted and made again" if found.version in place.versions else "was deleted"
+        rest = [held for held in earlier[earlier.index(found) + 1 :] if place.has(held)]
+        advice = f'The next is version {rest[0].version}: send "to": "{rest[0].version}".' if rest else (
+            "There is no other. Propose a version instead."
+        )  # fmt: skip
+        raise Conflict(f"Version {found.version}, which was there before, {became}. {advice}")
+
+    def _same(self, proposal: Proposal) -> Promotion | None:
+        """What the same person has proposed already and still waits. If its evidence is too old, it is withdrawn."""
+        for run in self._gateway.promotion_runs(proposal.model, True):
+            known = promotion_from(run)
+            if known is None or known.state != WAITING or not known.proposal.asks_the_same(proposal):
+                continue
+            if proposal.at - known.proposal.at <= self._evidence_hours * _HOUR_MS:
+                return known
+            self._executor.end(known, WITHDRAWN, proposal.by, "It was proposed again, with new evidence.")
+        return None
+
+    def _opened(self, proposal: Proposal, evidence: dict[str, object]) -> Promotion:
+        name = f"promote {proposal.model[: LONGEST_NAME // 2]} v{proposal.version.version}"
+        run_id = self._gateway.open_promotion_run(proposal_tags(proposal, evidence), name)
+        self._executor.between("proposed")
+        return Promotion(run_id, proposal, evidence, (), True)
+
+    def _waiting(self, name: str, promotion_id: str) -> Promotion:
+        """A promotion that waits, as MLflow has it now. Raises `NotFound`, and `Conflict` if it waits no longer."""
+        run = self._gateway.find_promotion_run(promotion_id)
+        promotion = promotion_from(run) if run else None
+        if promotion is None or promotion.proposal.model != name:
+            raise NotFound(NO_PROMOTION)
+        if promotion.state == WAITING and self._executor.is_expired(promotion):
+            promotion = self._executor.finish(promotion)
+        if promotion.state != WAITING or promotion.is_approved:
+            raise Conflict(f"It waits no longer: it is {promotion.state.replace('_', ' ')}.")
+        return promotion
+
+    def _lock(self, name: str) -> AbstractContextManager[HeldLock]:
+        digest = hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=1).digest()
+        return self._locks.hold(f"promotion-{digest[0] % _STRIPES}", self._gateway.patience)
+
+
+def _version_in(place: Place, version: str) -> Held:
+    number = version_number(version)
+    row = place.versions.get(number) if number is not None else None
+    if row is None:
+        raise NotFound(MODEL_NOT_FOUND)
+    return Held(row.version, row.created)
+
+
+def _carried_out(promotion: Promotion) -> Promotion:
+    """The same promotion. Raises `Conflict` if it was taken back."""
+    if promotion.state == TAKEN_BACK:
+        step = promotion.step(TAKEN_BACK)
+        raise Conflict(step.note if step else "It was taken back.")
+    return promotion

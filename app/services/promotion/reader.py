@@ -1,0 +1,66 @@
+"""What a promotion has to know of MLflow: what is in its place, the verdict on its version, and the evidence."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from app.domain.comparison.requirements import requirements
+from app.domain.findings import Finding
+from app.domain.monitoring.monitored import precedence
+from app.domain.ports import Gateway
+from app.domain.promotion.promotions import Proposal
+from app.domain.promotion.standing import Place, gate, place_of
+from app.domain.registry.models import ModelVersion
+from app.domain.times import rfc3339
+from app.services.monitoring.comparison import Comparison
+
+# The rows of a comparison that are kept as evidence.
+_MOST_METRICS = 50
+
+
+class Reader:
+    """Reads MLflow live, since something is about to be moved. `findings` are those of the mirror."""
+
+    def __init__(self, gateway: Gateway, comparison: Comparison, findings: Callable[[], Sequence[Finding]]) -> None:
+        self._gateway = gateway
+        self._comparison = comparison
+        self._findings = findings
+
+    def place(self, name: str, kind: str, place: str) -> Place:
+        """What is under an alias or in a stage now."""
+        with self._gateway.within(self._gateway.patience):
+            return place_of(self._gateway.read_models([name], [])[name], kind, place)
+
+    def verdict(self, row: ModelVersion) -> tuple[str | None, int | None]:
+        """The verdict on a version and since when, as its monitor run has it; None if it is not monitored."""
+        with self._gateway.within(self._gateway.patience):
+            found = sorted(self._gateway.look_up_registrations(row.name, row.version), key=precedence)
+            ours = next((one for one in found if one.is_of(row)), None)
+            states = self._gateway.monitor_runs([ours.monitor_run_id]) if ours else None
+        return (states[0].verdict, states[0].since) if states else (None, None)
+
+    def evidence(self, proposal: Proposal, place: Place) -> dict[str, Any]:
+        """What the gate says: the comparison with the version that is there, the verdict, the findings."""
+        row = place.versions[proposal.version.version]
+        verdict, since = self.verdict(row)
+        comparison = None
+        if proposal.before:
+            required = requirements(proposal.margins, (), ())
+            baseline, candidate = str(proposal.before[0].version), str(row.version)
+            comparison = self._comparison.of(proposal.model, baseline, candidate, required, proposal.metrics)
+        why = gate(comparison, verdict)
+        kept = comparison and {**comparison, "metrics": comparison["metrics"][:_MOST_METRICS]}
+        return {
+            "taken_at": rfc3339(proposal.at),
+            "passes": not why,
+            "why_not": why,
+            "comparison": kept,
+            "verdict": verdict,
+            "verdict_since": rfc3339(since),
+            "findings": sorted(
+                {
+                    finding.finding
+                    for finding in self._findings()
+                    if finding.name == row.name and finding.version in (None, row.version)
+                }
+            ),
+        }

@@ -1,0 +1,306 @@
+"""Promotions: moved once or not at all, and recorded, wherever the process ends and whatever else moves."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from hypothesis.strategies import sampled_from
+
+from app.domain.errors import Conflict, Forbidden, MlflowRefused, MlflowTooSlow
+from app.domain.promotion.promotions import ALIAS, DONE, EXPIRED, STAGE, TAKEN_BACK, WAITING, Wanted
+from tests.fakes.memory_mlflow import MemoryGateway
+from tests.unit.promoters import STEPS, Killed, Promoter
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Promoter:
+    """Version 1 of `m` is the champion and in Production; versions 2 and 3 want to be."""
+    made = Promoter(tmp_path, MemoryGateway())
+    for _ in range(3):
+        made.gateway.world.add_version("m")
+    made.gateway.world.set_alias("m", "champion", 1)
+    made.gateway.world.set_stage("m", 1, "Production")
+    made.look()
+    return made
+
+
+def moves(host: Promoter) -> int:
+    return host.gateway.calls.count("set_alias") + host.gateway.calls.count("move_to_stage")
+
+
+def test_a_proposal_moves_nothing_until_somebody_else_approves(host: Promoter) -> None:
+    waiting = host.propose()
+    assert (waiting.state, host.champion) == (WAITING, 1)
+    with pytest.raises(Forbidden):
+        host.desk.approve("m", waiting.run_id, "ada", "")
+    done = host.desk.approve("m", waiting.run_id, "bob", "seen")
+    assert (done.state, done.actor, host.champion) == (DONE, "bob", 2)
+    assert host.tower_changes() == [("alias champion", 1, 2, "bob")]
+    with pytest.raises(Conflict):
+        host.desk.approve("m", waiting.run_id, "eve", "")
+    assert moves(host) == 1
+
+
+def test_a_stage_is_moved_and_the_old_version_archived_at_once(host: Promoter) -> None:
+    waiting = host.propose(kind=STAGE, place="Production")
+    host.desk.approve("m", waiting.run_id, "bob", "")
+    assert host.stages() == {1: "Archived", 2: "Production", 3: "None"}
+    assert [(subject, new[1], actor) for subject, _, new, actor in host.tower_changes()] == [  # type: ignore[index]
+        ("version 1", "Archived", "bob"),
+        ("version 2", "Production", "bob"),
+    ]
+
+
+def test_all_who_have_to_approve_are_waited_for_and_nobody_counts_twice(host: Promoter) -> None:
+    host.approvals = 2
+    host.start()
+    waiting = host.propose()
+    assert host.desk.approve("m", waiting.run_id, "bob", "").state == WAITING
+    with pytest.raises(Conflict):
+        host.desk.approve("m", waiting.run_id, "bob", "")
+    assert host.desk.approve("m", waiting.run_id, "eve", "").state == DONE
+
+
+def test_the_same_proposal_again_is_the_one_that_waits(host: Promoter) -> None:
+    assert host.propose().run_id == host.propose().run_id
+    assert host.propose(version=3).run_id != host.propose().run_id
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["another version took the alias", "deleted", "made again", "old evidence", "expired"],
+)
+def test_the_world_moves_while_a_proposal_waits_and_the_approval_is_refused_with_the_reason(
+    host: Promoter, change: str
+) -> None:
+    waiting, world = host.propose(), host.gateway.world
+    if change == "another version took the alias":
+        world.set_alias("m", "champion", 3)
+    elif change == "deleted":
+        world.delete_version("m", 2)
+    elif change == "made again":
+        world.delete_model("m")
+        for _ in range(3):
+            world.add_version("m")
+    else:
+        world.now += 25 * 3_600_000 if change == "old evidence" else 169 * 3_600_000
+    before = world.models["m"].aliases
+    with pytest.raises(Conflict) as refused:
+        host.desk.approve("m", waiting.run_id, "bob", "")
+    reason = {
+        "another version took the alias": "By now version 3",
+        "deleted": "no longer exists",
+        "made again": "made again",
+        "old evidence": "PROMOTION_EVIDENCE_HOURS",
+        "expired": "expired",
+    }[change]
+    assert reason in refused.value.detail
+    assert world.models["m"].aliases == before
+    assert moves(host) == 0
+
+
+def test_a_proposal_that_nobody_decides_expires(host: Promoter) -> None:
+    host.propose()
+    host.desk.tick()
+    assert host.promotions[0].state == WAITING
+    host.gateway.world.now += 169 * 3_600_000
+    host.desk.tick()
+    (expired,) = host.promotions
+    assert (expired.state, expired.is_open) == (EXPIRED, False)
+
+
+@pytest.mark.parametrize(("kind", "place"), [(ALIAS, "champion"), (ALIAS, "new"), (STAGE, "Production")])
+@pytest.mark.parametrize("step", STEPS)
+def test_whatever_step_is_the_last_of_a_process_the_next_one_finishes_it(
+    host: Promoter, step: str, kind: str, place: str
+) -> None:
+    if step == "proposed":
+        host.killed_at(step, lambda: host.propose(kind=kind, place=place))
+    else:
+        waiting = host.propose(kind=kind, place=place)
+        host.killed_at(step, lambda: host.desk.approve("m", waiting.run_id, "bob", ""))
+    for _ in range(2):
+        host.desk.tick()
+        host.look()
+    (promotion,) = host.promotions
+    if step == "proposed":
+        assert (promotion.state, moves(host)) == (WAITING, 0)
+        return
+    assert (promotion.state, promotion.is_open, moves(host)) == (DONE, False, 1)
+    assert {actor for *_, actor in host.tower_changes()} == {"bob"}
+    if kind == ALIAS:
+        assert host.gateway.world.models["m"].aliases[place] == 2
+        assert [c for c in host.changes() if c.subject == f"alias {place}" and c.through != "tower"] == []
+    else:
+        assert host.stages() == {1: "Archived", 2: "Production", 3: "None"}
+
+
+@pytest.mark.parametrize("step", ["proposed", "begun", "written", "moved", "recorded", "ended"])
+def test_a_rollback_that_is_killed_is_finished_once(host: Promoter, step: str) -> None:
+    host.desk.approve("m", host.propose().run_id, "bob", "")
+    host.killed_at(step, lambda: host.roll_back(2))
+    host.desk.tick()
+    assert (host.champion, host.promotions[0].state) == (1, DONE)
+    with pytest.raises(Conflict):
+        host.roll_back(2)
+    assert host.tower_changes()[-1] == ("alias champion", 2, 1, "bob")
+
+
+def test_what_was_begun_is_taken_back_if_somebody_else_moved_the_alias_meanwhile(host: Promoter) -> None:
+    waiting = host.propose()
+    host.killed_at("begun", lambda: host.desk.approve("m", waiting.run_id, "bob", ""))
+    host.gateway.world.set_alias("m", "champion", 3)
+    host.desk.tick()
+    (promotion,) = host.promotions
+    assert (promotion.state, host.champion, promotion.is_open) == (TAKEN_BACK, 3, False)
+
+
+def test_what_somebody_undid_after_the_move_is_not_moved_again(host: Promoter) -> None:
+    waiting = host.propose()
+    host.killed_at("written", lambda: host.desk.approve("m", waiting.run_id, "bob", ""))
+    host.look()
+    host.gateway.world.set_alias("m", "champion", 1)
+    host.look()
+    host.desk.tick()
+    assert (host.promotions[0].state, host.champion, moves(host)) == (DONE, 1, 1)
+    assert host.tower_changes() == [("alias champion", 1, 2, "bob")]
+
+
+def test_what_mlflow_refuses_is_taken_back(host: Promoter) -> None:
+    host.gateway.refusals = {"set_alias": {("m", "champion"): MlflowRefused("No.")}}
+    waiting = host.propose()
+    with pytest.raises(Conflict, match=r"No\."):
+        host.desk.approve("m", waiting.run_id, "bob", "")
+    assert (host.promotions[0].state, host.promotions[0].is_open) == (TAKEN_BACK, False)
+
+
+def test_what_mlflow_did_not_answer_is_finished_later_and_taken_back_after_ten_minutes(host: Promoter) -> None:
+    waiting = host.propose()
+    host.gateway.refusals = {"set_alias": {("m", "champion"): MlflowTooSlow("Slow.")}}
+    with pytest.raises(MlflowTooSlow):
+        host.desk.approve("m", waiting.run_id, "bob", "")
+    host.desk.tick()
+    assert host.promotions[0].is_open
+    host.gateway.world.now += 601_000
+    host.desk.tick()
+    assert (host.promotions[0].state, host.champion) == (TAKEN_BACK, 1)
+
+
+def test_back_to_the_version_before_and_further_back(host: Promoter) -> None:
+    for version in (2, 3):
+        host.desk.approve("m", host.propose(version).run_id, "bob", "")
+    assert host.roll_back(3).proposal.version.version == 2
+    assert host.roll_back(2).proposal.version.version == 1
+    with pytest.raises(Conflict, match="No other version"):
+        host.roll_back(1)
+
+
+def test_a_deleted_version_is_not_gone_back_to_and_the_next_one_is_named(host: Promoter) -> None:
+    for version in (2, 3):
+        host.desk.approve("m", host.propose(version).run_id, "bob", "")
+    host.gateway.world.delete_version("m", 2)
+    with pytest.raises(Conflict, match=r"Version 2, .* was deleted\. .*\"to\": \"1\""):
+        host.roll_back(3)
+    assert host.roll_back(3, to="1").proposal.version.version == 1
+
+
+def test_a_stage_goes_back_too(host: Promoter) -> None:
+    host.desk.approve("m", host.propose(kind=STAGE, place="Production").run_id, "bob", "")
+    host.roll_back(2, kind=STAGE, place="Production")
+    assert host.stages() == {1: "Production", 2: "Archived", 3: "None"}
+
+
+class Storm(RuleBasedStateMachine):
+    """Proposals, approvals, rollbacks and moves by others, killed anywhere."""
+
+    directory: Path
+
+    def __init__(self) -> None:
+        super().__init__()
+        Storm.count += 1
+        self.host = Promoter(self.directory / str(Storm.count), MemoryGateway())
+        for _ in range(3):
+            self.host.gateway.world.add_version("m")
+        self.host.look()
+        self.outside = 0
+
+    count = 0
+
+    @rule(version=sampled_from([1, 2, 3]))
+    def propose(self, version: int) -> None:
+        self._try(lambda: self.host.propose(version))
+
+    @rule(which=sampled_from([0, 1, 2]))
+    def approve(self, which: int) -> None:
+        waiting = [one for one in self.host.promotions if one.state == WAITING]
+        if which < len(waiting):
+            self._try(lambda: self.host.desk.approve("m", waiting[which].run_id, "bob", ""))
+
+    @rule()
+    def roll_back(self) -> None:
+        self._try(lambda: self.host.roll_back(self.host.champion or 9))
+
+    @rule(step=sampled_from(STEPS))
+    def kill_at_the_next(self, step: str) -> None:
+        self.host.kill_at = step
+
+    @rule(version=sampled_from([1, 2, 3]))
+    def move_outside(self, version: int) -> None:
+        if self.host.champion != version:
+            self.host.gateway.world.set_alias("m", "champion", version)
+            self.host.look()
+
+    @rule()
+    def look(self) -> None:
+        self.host.look()
+
+    @rule()
+    def tick(self) -> None:
+        self._try(self.host.desk.tick)
+
+    def _try(self, work: object) -> None:
+        try:
+            work()  # type: ignore[operator]
+        except Conflict:
+            pass
+        except Killed:
+            self.host.start()
+
+    @invariant()
+    def what_is_done_is_recorded_and_what_is_not_done_is_not(self) -> None:
+        self.host.kill_at, kill_at = None, self.host.kill_at
+        self.host.desk.tick()
+        self.host.kill_at = kill_at
+        done = [one for one in self.host.promotions if one.state == DONE]
+        recorded = self.host.tower_changes()
+        assert len(recorded) == len(done) == self.host.gateway.calls.count("set_alias")
+        assert not [one for one in self.host.promotions if one.is_open and one.state != WAITING]
+        last = [change.new for change in self.host.changes() if change.subject == "alias champion"]
+        assert (last[-1] if last else None) == self.host.champion
+
+
+def test_storms_leave_nothing_half_done(tmp_path: Path) -> None:
+    Storm.directory = tmp_path
+    run_state_machine_as_test(Storm, settings=settings(max_examples=4, stateful_step_count=12, deadline=None))
+
+
+def test_two_hosts_that_finish_the_same_thing_move_it_once(host: Promoter, tmp_path: Path) -> None:
+    waiting = host.propose()
+    host.killed_at("begun", lambda: host.desk.approve("m", waiting.run_id, "bob", ""))
+    other = Promoter(tmp_path / "other", host.gateway)
+    other.look()
+    for each in (host, other):
+        each.desk.tick()
+    host.look()
+    assert moves(host) == 1
+    assert host.tower_changes() == [("alias champion", 1, 2, "bob")]
+
+
+def test_margins_and_metrics_are_part_of_what_is_asked(host: Promoter) -> None:
+    first = host.propose()
+    second = host.desk.propose(
+        "m", "2", Wanted(ALIAS, "champion", "better", True, ("0.1",), ("accuracy",)), "ada", may_approve=True
+    )
+    assert first.run_id != second.run_id
+    assert second.evidence["comparison"]["margin"] == 0.1
