@@ -5,65 +5,10 @@ from pathlib import Path
 import pytest
 
 from app.domain.errors import MlflowDenied, MlflowUnavailable
-from app.domain.registry_history.change import Change
-from app.domain.registry_history.index import ChangeIndex, ChangeQuery
-from app.domain.registry_history.record import RegistryRecord
-from app.services.host.file_cache import FileCache
-from app.services.host.file_locks import FileLocks
-from app.services.host.holding_cache import HoldingCache
-from app.services.mirror.change_recorder import ChangeRecorder
-from app.services.mirror.registry_records import RegistryRecordStore
+from app.domain.registry_history.past import lineage_at, unknown_at
 from tests.fakes.memory_mlflow import MemoryGateway
-from tests.unit.mirrors import MirrorProcess
-
-
-class Host:
-    """A host that reads MLflow and records what changes. Hosts share nothing but MLflow."""
-
-    def __init__(self, directory: Path, gateway: MemoryGateway) -> None:
-        self.directory, self.gateway = directory, gateway
-        self.start()
-
-    def start(self) -> None:
-        """As after `kill -9`: what is stored stays."""
-        cache, locks = FileCache(self.directory / "cache"), FileLocks(self.directory / "locks", "x")
-        self.mirror = MirrorProcess(self.gateway, HoldingCache(cache), locks)
-        self.store = RegistryRecordStore(cache, locks, "x")
-        self.recorder = ChangeRecorder(
-            self.gateway,
-            self.store,
-            self.mirror.snapshots,
-            self.mirror.publisher.looks,
-            locks,
-            self.gateway.world.tick,
-            60,
-            60_000,
-        )
-
-    def look(self) -> None:
-        """A look at everything, and its record."""
-        self.recorder.read_others()
-        self.mirror.publisher.sweep()
-        self.recorder.record()
-
-    @property
-    def record(self) -> RegistryRecord:
-        return self.store.newest() or RegistryRecord()
-
-    def changes(self, name: str = "m") -> list[Change]:
-        """The changes of a model, oldest first."""
-        index = ChangeIndex(self.record)
-        return index.changes(reversed(index.find(ChangeQuery(name))))
-
-    def told(self, name: str = "m") -> list[tuple[str, str, object, object]]:
-        return [(one.kind, one.subject, _short(one, one.old), _short(one, one.new)) for one in self.changes(name)]
-
-
-def _short(change: Change, value: object) -> object:
-    """A value without its creation time."""
-    if not isinstance(value, list):
-        return value
-    return next(part for part in value if isinstance(part, str))
+from tests.unit.recording_host import Host
+from tests.unit.registry_moves import try_moves
 
 
 @pytest.fixture
@@ -171,3 +116,45 @@ def test_a_model_that_mlflow_does_not_show_is_not_a_deleted_one(host: Host) -> N
     host.gateway.refusals = {}
     host.look()
     assert host.changes() == []
+
+
+def test_the_record_of_random_moves_is_right_for_every_moment_outside_its_intervals(tmp_path: Path) -> None:
+    try_moves(tmp_path, 12)
+
+
+def test_a_model_that_one_host_saw_before_it_was_renamed_and_another_after_is_one_model(
+    host: Host, tmp_path: Path
+) -> None:
+    other = Host(tmp_path / "b", host.gateway)
+    other.look()
+    host.gateway.world.add_version("n")
+    host.look()
+    host.gateway.world.rename("n", "o")
+    other.mirror.publisher.look_up_each(["o"], "push")
+    other.recorder.record()
+    other.look()
+    assert other.told("o") == [
+        ("created", "model", None, "n"),
+        ("created", "version 1", None, "None"),
+        ("renamed", "model", "n", "o"),
+    ]
+
+
+def test_a_name_that_passed_to_a_new_model_is_lost_to_the_old_one(host: Host, tmp_path: Path) -> None:
+    world, other = host.gateway.world, Host(tmp_path / "b", host.gateway)
+    other.look()
+    world.delete_model("m")
+    gone = world.tick()
+    world.add_version("m")
+    for one in (host, other):
+        one.mirror.publisher.look_up_each(["m"], "push")
+        one.recorder.record()
+    other.look()
+    deleted, created = (change for change in other.changes() if change.subject == "model")
+    assert (deleted.kind, created.kind) == ("deleted", "recreated")
+    assert deleted.not_before <= gone <= deleted.not_after
+    found = lineage_at(other.record, "m", gone)
+    assert found is not None
+    unknown = unknown_at(other.record, gone, found[1].unsure)
+    assert unknown is not None
+    assert unknown.why == "between_looks"

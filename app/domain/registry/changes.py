@@ -21,12 +21,13 @@ class Unlike:
     """How a list of all registered models differs from a fleet.
 
     `same_versions` differ in what moves no timestamp, such as aliases; `updated` must be read with their versions;
-    `missing` are no longer listed.
+    `missing` are no longer listed. `lost` are those, and the models whose name another model has now.
     """
 
     same_versions: tuple[RegisteredModel, ...]
     updated: tuple[str, ...]
     missing: tuple[str, ...]
+    lost: frozenset[str]
 
 
 def newer_than(newest: Newest, limit: int, fleet: Fleet) -> Changed:
@@ -56,14 +57,17 @@ def renamed(newest: Newest, fleet: Fleet) -> list[str]:
 def unlike(models: Iterable[RegisteredModel], fleet: Fleet) -> Unlike:
     """Compare all registered models, as MLflow lists them now, with the fleet."""
     now = {model.name: model for model in models}
-    same, updated = [], []
+    same, updated, replaced = [], [], []
     for name, model in now.items():
         known = fleet.registered.get(name)
         if known is None or (known.created, known.updated) != (model.created, model.updated):
             updated.append(name)
+            if known is not None and known.created != model.created:
+                replaced.append(name)
         elif known != model:
             same.append(model)
-    return Unlike(tuple(same), tuple(updated), tuple(name for name in fleet.registered if name not in now))
+    missing = tuple(name for name in fleet.registered if name not in now)
+    return Unlike(tuple(same), tuple(updated), missing, frozenset((*missing, *replaced)))
 
 
 def lacking(inventory: Inventory, fleet: Fleet) -> list[str]:

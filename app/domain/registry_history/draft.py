@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence, Set
 
 from app.domain.registry.fleet import Fleet
 from app.domain.registry.models import ModelVersion, RegisteredModel
-from app.domain.registry_history.change import MODEL, Change, Value, alias_of, version_of
+from app.domain.registry_history.change import MODEL, Change, Value, change_from, version_of
 from app.domain.registry_history.lineage import FirstLook, first_look, lineage_id
 from app.domain.registry_history.looking import REGISTRY, Confirmed, Gap, Look, Looked
 from app.domain.registry_history.record import Additions, RegistryRecord
@@ -27,12 +27,25 @@ class Draft:
         self._late_ms = late_ms
         self._fleet: Fleet | None = None
         self._standings = {lineage.id: standing_of(lineage) for lineage in record.lineages()}
-        self._alive = {standing.name: key for key, standing in self._standings.items() if standing.exists}
+        # The lineages that have a name. Two can: the end of the first may not be recorded yet.
+        self._alive: dict[str, list[str]] = {}
+        for key, standing in self._standings.items():
+            if standing.exists:
+                self._alive.setdefault(standing.name, []).append(key)
         by_age = sorted(self._standings.values(), key=lambda one: (one.created, one.lineage))
         self._ended = {standing.name: standing for standing in by_age if not standing.exists}
         self._confirmed = Confirmed(record.looked) if record.looked else None
+        # What another host recorded, and no look of this host has found since: (lineage, subject).
+        self._unsettled = {
+            (lineage.id, change.subject)
+            for lineage in record.lineages()
+            for change in map(change_from, lineage.hidden)
+            if (head := self._standings[lineage.id].heads.get(change.subject)) and change.not_after > head.not_before
+        }
         # The names of models that may differ from the record, and are not compared yet.
         self._open = set(self._alive)
+        # The lineages that the present look found as they are, or with changes.
+        self._found: set[str] = set()
         self._first: list[FirstLook] = []
         self._changes: list[Change] = []
         self._gaps: list[Gap] = []
@@ -40,7 +53,7 @@ class Draft:
 
     def pending(self) -> Additions:
         """What is to be written."""
-        looked = self._confirmed.but_for(self._open) if self._confirmed else None
+        looked = self._confirmed.but_for(self._having(self._open), self._open) if self._confirmed else None
         begun = self._begun if self.record.begun is None else None
         return Additions(tuple(self._first), tuple(self._changes), tuple(self._gaps), looked, begun)
 
@@ -48,13 +61,48 @@ class Draft:
         """Note that this was written, all or the beginning of what is pending."""
         del self._first[: len(more.first)], self._changes[: len(more.changes)], self._gaps[: len(more.gaps)]
 
-    def resume(self, before: "Draft", but: Set[str]) -> None:
-        """Take over what another draft has still to write, except of lineages that others changed."""
+    def resume(self, before: "Draft", others: Set[str]) -> None:
+        """Take over what another draft has still to write, where other towers did not record the same subject.
+
+        `others` are the lineages that they changed. A model that is new to that draft may be one of those, which had
+        another name before: the next look tells.
+        """
+        if before._confirmed is not None:
+            # This host's own looks count: what others looked at was compared without what this host has still to write.
+            self._confirmed = before._confirmed
+        recorded = {self._standings[key].created for key in others if before.record.find(key) is None}
+        doubtful = {key for key in before._news() if before._standings[key].created in recorded}
         for change in before._changes:
-            if change.lineage not in but:
-                nothing = Standing(change.lineage, change.model, 0, exists=False)
-                self._put(self._standings.setdefault(change.lineage, nothing), change)
+            if change.lineage in doubtful:
+                if change.subject == MODEL and self._confirmed is not None:
+                    self._confirmed.names[change.model] = change.not_before
+                continue
+            nothing = Standing(change.lineage, change.model, 0, exists=False)
+            standing = self._standings.setdefault(change.lineage, nothing)
+            if standing.previous(change.subject) == change.previous:
+                self._put(standing, change)
         self._gaps = before._gaps
+        self._unsettled |= before._unsettled
+        for key in others:
+            known = before._standings.get(key)
+            for subject, head in self._standings[key].heads.items():
+                if known is None or known.previous(subject) != head.key:
+                    self._unsettled.add((key, subject))
+        self.shared(self.record.looked)
+
+    def shared(self, looked: Looked | None) -> None:
+        """A process that shares the record has looked at the registry up to then."""
+        if self._confirmed is not None and looked is not None and looked.aliases > self._confirmed.of_all.aliases:
+            own = {change.lineage for change in self._changes} | {key for key, _ in self._unsettled}
+            self._confirmed.shared(looked, own)
+
+    def _news(self) -> set[str]:
+        """The lineages that are not recorded yet."""
+        return {change.lineage for change in self._changes if self.record.find(change.lineage) is None}
+
+    def _having(self, names: Iterable[str]) -> set[str]:
+        """The lineages that have these names."""
+        return {key for name in names for key in self._alive.get(name, ())}
 
     def not_alone(self, looked: Looked | None) -> None:
         """Another tower has looked at the registry: while it did, there is no gap."""
@@ -77,29 +125,38 @@ class Draft:
             return
         # Models that were read later than the fleet that MLflow was compared with speak for themselves.
         later = {name for name, ticket in fleet.touched.items() if ticket > look.fleet.last_ticket}
+        self._found = set()
         if look.covers is None:
-            self._compare(self._open & look.names, fleet, look)
-        elif look.covers == REGISTRY and (look.published or fleet.ticket <= look.fleet.ticket):
-            self._note_gap(look)
-            self._compare(self._open - look.unread - (frozenset() if look.published else later), fleet, look)
-            if self._begun is None:
-                self._begun = look.ended
-        self._confirm(look, fleet, later)
+            names = {name for name in look.names if max(fleet.touched.get(name, 0), fleet.ticket) <= look.ticket}
+            self._compare(self._open & names, fleet, look)
+            self._confirm_some(names, look)
+        elif fleet.ticket <= look.fleet.ticket:
+            if look.covers == REGISTRY:
+                self._note_gap(look)
+                self._compare(self._open - look.unread - later, fleet, look)
+                if self._begun is None:
+                    self._begun = look.ended
+            self._confirm_all(later | look.unread | self._open, look)
 
     def _note_gap(self, look: Look) -> None:
         if self._confirmed is not None and look.began - self._confirmed.of_all.aliases > self._late_ms:
             self._gaps.append((self._confirmed.of_all.aliases, look.began))
 
-    def _confirm(self, look: Look, fleet: Fleet, later: set[str]) -> None:
-        if self._confirmed is None:
-            if look.covers != REGISTRY:
-                return
-            self._confirmed = Confirmed(Looked(look.began, look.began))
-        if look.covers is None:
-            self._confirmed.one_by_one(look.names - self._open, look.began)
-        elif look.published or fleet.ticket <= look.fleet.ticket:
-            cover = self._confirmed.registry if look.covers == REGISTRY else self._confirmed.versions
-            cover(look.began, later | look.unread | self._open)
+    def _confirm_some(self, names: Set[str], look: Look) -> None:
+        if self._confirmed is not None:
+            lineages = self._found | self._having(names - self._open)
+            self._confirmed.one_by_one(lineages, names - self._open, look.began)
+            self._unsettled = {(key, subject) for key, subject in self._unsettled if key not in lineages}
+
+    def _confirm_all(self, but: Set[str], look: Look) -> None:
+        lineages = self._having(but) - self._found
+        if look.covers == REGISTRY:
+            if self._confirmed is None:
+                self._confirmed = Confirmed(Looked(look.began, look.began))
+            self._confirmed.registry(look.began, lineages, but)
+            self._unsettled = {(key, subject) for key, subject in self._unsettled if key in lineages}
+        elif self._confirmed is not None:
+            self._confirmed.versions(look.began, lineages)
 
     def _compare(self, names: Set[str], fleet: Fleet, look: Look) -> None:
         self._open -= names
@@ -108,59 +165,64 @@ class Draft:
         for name in sorted(names):
             model, tracked = fleet.model(name)
             rows = [version.row for version in tracked]
-            known = self._alive.get(name)
-            if model is None:
-                gone += [name] if known else []
-            elif known is None:
+            same = self._same(name, model)
+            gone += [key for key in self._alive.get(name, ()) if key != same]
+            if model is not None and same is not None:
+                self._follow(self._standings[same], model, rows, look)
+            elif model is not None:
                 new.append((model, rows))
-            elif is_other(self._standings[known].created, model.created):
-                gone.append(name)
-                new.append((model, rows))
-            else:
-                self._follow(self._standings[known], model, rows, look)
-        self._settle(gone, new, look)
+        self._settle(gone, new, fleet, look)
 
-    def _settle(self, gone: list[str], new: Sequence[_Reading], look: Look) -> None:
+    def _same(self, name: str, model: RegisteredModel | None) -> str | None:
+        """The lineage with a name that a reading of the name shows; None if it shows none, or another model."""
+        if model is None:
+            return None
+        known = [self._standings[key] for key in self._alive.get(name, ())]
+        alike = [one for one in known if not is_other(one.created, model.created)]
+        best = max(alike, key=lambda one: (one.created == model.created, -one.known_since, one.lineage), default=None)
+        return best.lineage if best else None
+
+    def _settle(self, gone: list[str], new: Sequence[_Reading], fleet: Fleet, look: Look) -> None:
         """Tell models that were renamed from those that are gone, and from those that are new."""
         left: list[_Reading] = []
         for model, rows in new:
             old = self._renamed_from(model, rows, gone)
             if old is not None:
                 gone.remove(old)
-                self._follow(self._standings[self._alive[old]], model, rows, look)
-            elif look.covers is None and self._may_be_renamed(model, look):
+                self._follow(self._standings[old], model, rows, look)
+            elif self._may_be_renamed(model, look):
                 self._open.add(model.name)
             else:
                 left.append((model, rows))
-        if look.covers is None:
-            # A model that is gone may have another name by now, which this look did not read.
-            self._open.update(gone)
-            left = [(model, rows) for model, rows in left if model.name not in gone]
-        else:
-            for name in gone:
-                standing = self._standings[self._alive[name]]
+        elsewhere = {one.created for name in self._open - look.unread if (one := fleet.model(name)[0])} if gone else {}
+        for key in gone:
+            standing = self._standings[key]
+            is_all_read = look.covers == REGISTRY or (look.lost is not None and standing.name in look.lost)
+            if is_all_read and standing.created not in elsewhere:
                 self._add(standing, MODEL, [standing.name, standing.created], None, look)
+            else:
+                # It may have another name by now, which this look did not read.
+                self._open.add(standing.name)
         for model, rows in left:
-            self._begin(model, rows, look)
+            if model.name not in self._open:
+                self._begin(model, rows, look)
 
     def _renamed_from(self, model: RegisteredModel, rows: Sequence[ModelVersion], gone: Iterable[str]) -> str | None:
-        """The name that a new model had before: that of a missing model with the same creation times."""
+        """The missing model that a new model was, under another name: one with the same creation times."""
         versions = {(row.version, row.created) for row in rows}
         alike: list[tuple[int, str]] = []
-        for name in gone:
-            standing = self._standings[self._alive[name]]
-            if name != model.name and 0 < standing.created == model.created:
+        for key in gone:
+            standing = self._standings[key]
+            if standing.name != model.name and 0 < standing.created == model.created:
                 known = {(number, made) for number, (made, _) in standing.versions.items()}
-                alike.append((len(versions ^ known), name))
+                alike.append((len(versions ^ known), key))
         return min(alike)[1] if alike else None
 
     def _may_be_renamed(self, model: RegisteredModel, look: Look) -> bool:
-        """Whether a known model that this look did not read has the same creation time."""
-        return any(
-            0 < self._standings[key].created == model.created
-            for name, key in self._alive.items()
-            if name not in look.names
-        )
+        """Whether a known model with the same creation time is not compared, so that it may have this name now."""
+        is_all_read = look.covers == REGISTRY or look.lost is not None
+        unread = self._open - look.unread if is_all_read else self._alive.keys() - look.names
+        return any(0 < self._standings[key].created == model.created for key in self._having(unread))
 
     def _begin(self, model: RegisteredModel, rows: Sequence[ModelVersion], look: Look) -> None:
         """Record a model that was not known: as the first look found it, or as a new model."""
@@ -170,16 +232,21 @@ class Draft:
             standing = Standing(found.lineage, model.name, model.created, look.began)
             standing.add(found)
             self._standings[found.lineage] = standing
-            self._alive[model.name] = found.lineage
+            self._alive.setdefault(model.name, []).append(found.lineage)
+            self._found.add(found.lineage)
             return
         key = lineage_id(model.name, model.created)
         standing = self._standings.setdefault(key, Standing(key, model.name, model.created, exists=False))
         earlier = self._ended.get(model.name)
         old: Value = [earlier.name, earlier.created] if earlier and is_other(earlier.created, model.created) else None
         self._add(standing, MODEL, old, [model.name, model.created], look)
+        if self._confirmed is not None:
+            since = self._confirmed.of_name(model.name)
+            self._confirmed.lineages[key] = Looked(since, since)
         self._follow(standing, model, rows, look)
 
     def _follow(self, standing: Standing, model: RegisteredModel, rows: Sequence[ModelVersion], look: Look) -> None:
+        self._found.add(standing.lineage)
         for subject, old, new in differences(standing, model, rows):
             self._add(standing, subject, old, new, look)
 
@@ -190,46 +257,66 @@ class Draft:
         self._put(standing, Change(standing.lineage, previous, name, subject, old, new, *interval, None, look.through))
 
     def _put(self, standing: Standing, change: Change) -> None:
-        before = standing.name
+        before, was_there = standing.name, standing.exists
         self._changes.append(change)
         standing.apply(change)
-        if change.subject == MODEL:
-            if self._alive.get(before) == standing.lineage:
+        if change.subject != MODEL:
+            return
+        if was_there:
+            self._alive[before].remove(standing.lineage)
+            if not self._alive[before]:
                 del self._alive[before]
-            if standing.exists:
-                self._alive[standing.name] = standing.lineage
-                self._ended.pop(standing.name, None)
-            else:
-                self._ended[standing.name] = standing
+        if standing.exists:
+            self._alive.setdefault(standing.name, []).append(standing.lineage)
+            self._ended.pop(standing.name, None)
+        else:
+            self._ended[standing.name] = standing
 
     def _interval(self, standing: Standing, subject: str, new: Value, look: Look) -> tuple[int, int]:
         """After when and until when a change happened, as narrow as is known, in milliseconds."""
-        not_before, not_after = standing.known_since, look.ended
-        if self._confirmed is not None:
-            is_alias = subject == MODEL or alias_of(subject) is not None
-            not_before = max(not_before, self._confirmed.of(standing.name, is_alias=is_alias))
+        is_birth = subject == MODEL and not standing.exists
         head = standing.heads.get(subject)
+        earliest, latest = standing.known_since, look.ended
         if head is not None:
-            not_before, not_after = max(not_before, head.not_before), max(not_after, head.not_after)
-        not_after = max(not_before, not_after)
-        made, is_birth = _made(standing, subject, new)
-        if not not_before <= made <= not_after:
-            return not_before, not_after
-        # MLflow says when something was made, and nothing happens to it before that.
-        return made, made if is_birth else not_after
+            earliest, latest = max(earliest, head.not_before), max(latest, head.not_after)
+        if subject == MODEL and not is_birth:
+            latest = min([latest, *self._taken_over(standing)])
+        not_before = max(earliest, self._last_found(standing, subject, new, is_birth=is_birth))
+        if not_before > latest:
+            # What was recorded contradicts itself, so that only the change before is certain.
+            not_before = min(earliest, latest)
+        made = int(new[1]) if is_birth else _made(standing, subject, new)
+        if not not_before <= made <= latest:
+            return not_before, latest
+        # MLflow says when something was made, and nothing happens to it before that. Under which name a model was made
+        # is not known: it may have been renamed since.
+        version = version_of(subject)
+        if is_birth or version is None or standing.versions.get(version, (0, ""))[0] == made:
+            return made, latest
+        # A version that replaces another: that was deleted before.
+        return (not_before if version in standing.versions else made), max(made, standing.born_by)
+
+    def _last_found(self, standing: Standing, subject: str, new: Value, *, is_birth: bool) -> int:
+        """When a look began that found what was before a change, in milliseconds; 0 without one."""
+        if self._confirmed is None or (standing.lineage, subject) in self._unsettled:
+            return 0
+        if is_birth:
+            return self._confirmed.of_name(new[0])
+        looked = self._confirmed.of(standing.lineage)
+        return looked.stages if version_of(subject) is not None else looked.aliases
+
+    def _taken_over(self, standing: Standing) -> Iterable[int]:
+        """Until when other models got the name of a model, so that it had lost the name by then."""
+        others = (self._standings[key] for key in self._alive[standing.name] if key != standing.lineage)
+        return [other.heads[MODEL].not_after for other in others if MODEL in other.heads]
 
 
-def _made(standing: Standing, subject: str, new: Value) -> tuple[int, bool]:
-    """When that was made which a subject is now (milliseconds, -1 if unknown), and whether the change is the making."""
-    if new is None:
-        return -1, False
-    if subject == MODEL:
-        return (int(new[1]), True) if not standing.exists else (-1, False)
+def _made(standing: Standing, subject: str, new: Value) -> int:
+    """When MLflow made what a subject is now: a version, or the version of an alias; -1 if that is unknown."""
     version = version_of(subject)
-    if version is None:
-        return standing.versions.get(new, (-1, ""))[0], False
-    known = standing.versions.get(version)
-    return int(new[0]), known is None or known[0] != new[0]
+    if new is None or subject == MODEL:
+        return -1
+    return standing.versions.get(new, (-1, ""))[0] if version is None else int(new[0])
 
 
 def _changed_names(fleet: Fleet, before: Fleet | None) -> set[str]:

@@ -9,10 +9,10 @@ from typing import Any
 import orjson
 
 from app.domain.registry.models import ModelVersion, RegisteredModel
-from app.domain.registry_history.change import KINDS, MODEL, Change, change_from, row_of
+from app.domain.registry_history.change import CREATED, KINDS, MODEL, RECREATED, Change, change_from, row_of
 
 # The order of changes that were seen by the same look: what begins comes first, what ends last.
-_RANKS = {"created": 0, "recreated": 1, "renamed": 2, "stage": 3, "alias": 4, "deleted": 5}
+_RANKS = {"created": 1, "recreated": 2, "renamed": 3, "stage": 4, "alias": 5, "deleted": 6}
 
 
 def lineage_id(name: str, created: int) -> str:
@@ -84,6 +84,11 @@ class Lineage:
         return [*self.changes, *map(change_from, self.hidden)]
 
 
+def _rank(change: Change) -> int:
+    """The place among the changes that one look saw: a model is there before its versions."""
+    return 0 if change.subject == MODEL and change.kind in (CREATED, RECREATED) else _RANKS[change.kind]
+
+
 def lineage_of(lineage: str, first: Iterable[FirstLook], changes: Iterable[Change]) -> Lineage:
     """What is recorded of a model, from all that was read of it, in any order."""
     known = {change.key: change for change in sorted(changes, key=worth)}
@@ -105,7 +110,7 @@ def continued(known: Lineage, changes: Sequence[Change]) -> Lineage | None:
         if change.previous != head or change.not_after <= known.not_after[-1]:
             return None
         heads[change.subject] = change.key
-    return _extended(known, sorted(changes, key=lambda change: (change.not_after, _RANKS[change.kind])))
+    return _extended(known, sorted(changes, key=lambda change: (change.not_after, _rank(change))))
 
 
 def _head(known: Lineage, subject: str) -> str:
@@ -192,7 +197,7 @@ def _chosen(known: dict[str, Change]) -> tuple[list[Change], list[Change]]:
         number = 0
         while after:
             key = _first(after, known, depths)
-            order.append((known[key].not_after, _RANKS[known[key].kind], number, key))
+            order.append((known[key].not_after, _rank(known[key]), number, key))
             number += 1
             after = following.get(key, ())
     order.sort()

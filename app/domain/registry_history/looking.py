@@ -1,6 +1,6 @@
 """When the registry was last looked at, so that a change can be said to have happened after that."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 from app.domain.registry.fleet import Fleet
@@ -19,7 +19,9 @@ class Look:
 
     `fleet` is the snapshot that the look published, or, where it covers more than single models and published nothing,
     that with which MLflow was compared. `covers` is `REGISTRY`, `VERSIONS`, or None for single models, the `names`.
-    `unread` could not be read. `through` is how it came about.
+    `unread` could not be read. `lost` is None unless all models were listed before single models were read: it has the
+    models that the list lacked, or had with another creation time. All names that were new in the list are in `names`.
+    `through` is how it came about.
     """
 
     fleet: Fleet
@@ -31,6 +33,7 @@ class Look:
     names: frozenset[str] = frozenset()
     unread: frozenset[str] = frozenset()
     published: bool = True
+    lost: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,37 +52,56 @@ class Looked:
 
 @dataclass(slots=True)
 class Confirmed:
-    """When the state of each registered model, as it is known, was last confirmed.
+    """When a look began that found what is recorded.
 
-    `of_all` holds for all models but those in `single`: those were read by themselves since, or could not be read.
+    `of_all` holds for all models but those in `lineages`, by the id of the lineage, since a name may pass to another
+    model. `names` has names that were looked up by themselves since, or were not read: no model that is not recorded
+    had the name then.
     """
 
     of_all: Looked
-    single: dict[str, int] = field(default_factory=dict)
+    lineages: dict[str, Looked] = field(default_factory=dict)
+    names: dict[str, int] = field(default_factory=dict)
 
-    def of(self, name: str, *, is_alias: bool) -> int:
-        """When a look began that confirmed the present aliases of a model, or the rest of it."""
-        base = self.of_all.aliases if is_alias else self.of_all.stages
-        return self.single.get(name, base)
+    def of(self, lineage: str) -> Looked:
+        """When the present state of a model was last confirmed."""
+        return self.lineages.get(lineage, self.of_all)
 
-    def but_for(self, names: Collection[str]) -> Looked:
-        """Up to when all is recorded, where what was found about some models is not recorded yet."""
-        earliest = min((self.single[name] for name in names if name in self.single), default=None)
-        if earliest is None:
-            return self.of_all
-        return Looked(min(self.of_all.aliases, earliest), min(self.of_all.stages, earliest))
+    def of_name(self, name: str) -> int:
+        """When it was last confirmed that no model that is not recorded has a name."""
+        return self.names.get(name, self.of_all.aliases)
 
-    def one_by_one(self, names: Collection[str], began: int) -> None:
+    def but_for(self, lineages: Iterable[str], names: Iterable[str]) -> Looked:
+        """Up to when all is recorded, where what was found about some models and names is not recorded yet."""
+        aliases = [self.names[name] for name in names if name in self.names]
+        known = [self.lineages[lineage] for lineage in lineages if lineage in self.lineages]
+        return Looked(
+            min([self.of_all.aliases, *aliases, *(looked.aliases for looked in known)]),
+            min([self.of_all.stages, *aliases, *(looked.stages for looked in known)]),
+        )
+
+    def one_by_one(self, lineages: Iterable[str], names: Iterable[str], began: int) -> None:
         """Some models were read by themselves."""
-        self.single.update(dict.fromkeys(names, began))
+        self.lineages.update(dict.fromkeys(lineages, Looked(began, began)))
+        self.names.update(dict.fromkeys(names, began))
 
-    def registry(self, began: int, but: Collection[str]) -> None:
-        """All of the registry was looked at, except some models."""
-        self.single = {name: self.single.get(name, self.of_all.aliases) for name in but}
+    def registry(self, began: int, lineages: Iterable[str], names: Iterable[str]) -> None:
+        """All of the registry was looked at, except some models and names."""
+        self.lineages = {lineage: self.of(lineage) for lineage in lineages}
+        self.names = {name: self.of_name(name) for name in names}
         self.of_all = Looked(began, began)
 
     def versions(self, began: int, but: Collection[str]) -> None:
         """The times of all models and versions were looked at, which show everything but aliases and deletions."""
-        for name in but:
-            self.single.setdefault(name, min(self.of_all.aliases, self.of_all.stages))
+        for lineage in but:
+            self.lineages.setdefault(lineage, self.of_all)
+        for lineage, looked in self.lineages.items():
+            if lineage not in but:
+                self.lineages[lineage] = Looked(looked.aliases, max(looked.stages, began))
         self.of_all = Looked(self.of_all.aliases, max(self.of_all.stages, began))
+
+    def shared(self, looked: Looked, but: Iterable[str]) -> None:
+        """Another process that has the same record looked later than this, except at some models."""
+        self.lineages = {lineage: self.of(lineage) for lineage in but}
+        self.names = {}
+        self.of_all = looked

@@ -7,7 +7,7 @@ from typing import Any
 from app.domain.registry.fleet import Fleet, digest_of, segment, split
 from app.domain.registry.models import Inventory, ModelVersion, RegisteredModel, VersionKey
 from app.domain.registry.stages import StageRules, aliases_by_version
-from app.domain.registry_history.change import MODEL, Change, change_info
+from app.domain.registry_history.change import MODEL, RENAMED, Change, change_info
 from app.domain.registry_history.lineage import Lineage
 from app.domain.registry_history.record import RegistryRecord
 from app.domain.registry_history.standing import Standing
@@ -62,7 +62,7 @@ def past_of(lineage: Lineage, at: int) -> Past:
     exists: bool | None = standing.exists
     if first and not seen:
         exists = True if first[0].created <= at else None
-    if any(change.subject == MODEL and None in (change.old, change.new) for change in unsure):
+    if any(change.subject == MODEL and change.kind != RENAMED for change in unsure):
         exists = None
     if exists is False:
         return Past(standing.name or lineage.names[-1], False, {}, {}, tuple(unsure))
@@ -87,15 +87,15 @@ def unknown_at(record: RegistryRecord, at: int, unsure: Iterable[Change]) -> Unk
 def lineage_at(record: RegistryRecord, name: str, at: int) -> tuple[Lineage, Past] | None:
     """The model that had a name at a time, or else that has it now or had it last; None if no model ever had it."""
     named = [(lineage, past_of(lineage, at)) for lineage in record.lineages() if name in lineage.names]
-    if not named:
-        return None
+    return max(named, key=lambda found: _worth(name, *found), default=None)
 
-    def worth(found: tuple[Lineage, Past]) -> tuple[bool, bool, bool, int]:
-        lineage, past = found
-        is_there = past.exists is not False
-        return is_there and past.name == name, lineage.name == name, is_there, max(lineage.not_after, default=0)
 
-    return max(named, key=worth)
+def _worth(name: str, lineage: Lineage, past: Past) -> tuple[bool, bool, bool, bool, int]:
+    """Which of several models is meant by a name: one that surely had it then, or may have had it."""
+    is_there = past.exists is not False
+    may_have_it = is_there and past.name == name
+    has_it = may_have_it and past.exists is True and all(change.subject != MODEL for change in past.unsure)
+    return has_it, may_have_it, lineage.name == name, is_there, max(lineage.not_after, default=0)
 
 
 def past_info(name: str, at: int, past: Past, unknown: Unknown | None, rules: StageRules) -> dict[str, Any]:
@@ -143,11 +143,15 @@ def past_fleet(
     models: list[RegisteredModel] = []
     rows: list[ModelVersion] = []
     unsure: set[VersionKey] = set()
+    there: dict[str, tuple[Lineage, Past]] = {}
     for lineage in record.lineages():
         past = past_of(lineage, at)
+        other = there.get(past.name)
+        if past.exists is not False and (other is None or _worth(past.name, *other) < _worth(past.name, lineage, past)):
+            there[past.name] = lineage, past
+    for lineage, past in there.values():
         created = lineage.first[0].created if lineage.first else 0
-        if past.exists is not False:
-            models.append(RegisteredModel(past.name, created, -1, aliases=past.aliases))
+        models.append(RegisteredModel(past.name, created, -1, aliases=past.aliases))
         for number, (made, stage) in past.versions.items():
             known = present.find(lineage.name, number)
             same = known.row if known and known.row.created == made else None

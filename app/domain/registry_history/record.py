@@ -88,7 +88,7 @@ class RegistryRecord:
         segments = list(self.segments)
         for number, lineages in touched.items():
             segments[number] = RecordSegment(lineages, _digest(lineages))
-        begun = min((at for at in (self.begun, more.begun) if at is not None), default=None)
+        begun = max((at for at in (self.begun, more.begun) if at is not None), default=None)
         looked = more.looked.joined(self.looked) if more.looked else self.looked
         made = RegistryRecord(self.revision, begun, looked, _merged((*self.gaps, *more.gaps)), tuple(segments))
         return self if made == self else replace(made, revision=self.revision + 1)

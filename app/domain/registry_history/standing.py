@@ -24,7 +24,8 @@ class Head:
 class Standing:
     """The last recorded state of a registered model. Changes are applied in place.
 
-    `known_since` is when the first look at it began, in milliseconds; 0 for models that came later.
+    `known_since` is when the first look at it began, in milliseconds; for models that came later, the beginning of the
+    interval in which they came, and `born_by` is the end of that interval.
     `versions` maps a number to creation time and stage. `heads` has the last change of each subject that changed.
     """
 
@@ -32,6 +33,7 @@ class Standing:
     name: str
     created: int
     known_since: int = 0
+    born_by: int = 0
     exists: bool = True
     versions: dict[int, tuple[int, str]] = field(default_factory=dict)
     aliases: dict[str, int] = field(default_factory=dict)
@@ -46,6 +48,8 @@ class Standing:
         """Take over a change."""
         self.heads[change.subject] = Head(change.key, change.not_before, change.not_after)
         if change.subject == MODEL:
+            if not self.exists and change.new is not None:
+                self.known_since, self.born_by = change.not_before, change.not_after
             self.exists = change.new is not None
             if change.new is not None:
                 self.name, self.created = change.new
@@ -76,7 +80,7 @@ def standing_of(lineage: Lineage) -> Standing:
     if lineage.first:
         standing = Standing(lineage.id, lineage.first[0].name, lineage.first[0].created, lineage.first[0].began)
     else:
-        standing = Standing(lineage.id, lineage.names[0], 0)
+        standing = Standing(lineage.id, lineage.names[0], 0, exists=False)
     for look in lineage.first:
         standing.add(look)
     for change in changes:

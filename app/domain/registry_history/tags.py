@@ -65,7 +65,7 @@ def read_tags(runs: Iterable[RecordRun]) -> tuple[Additions, int]:
                 begun.append(int(text))
         except _MISFITS:
             bad += 1
-    return Additions(tuple(first), tuple(changes), tuple(gaps), looked, min(begun, default=None)), bad
+    return Additions(tuple(first), tuple(changes), tuple(gaps), looked, max(begun, default=None)), bad
 
 
 @dataclass(frozen=True, slots=True)

@@ -106,7 +106,9 @@ class ChangeDetector:
         if to_read:
             # A missing model counts as gone only after it was looked up by name.
             nothing: tuple[Collection[str], int] = ((), 0)
-            read, more = self._unless_denied(lambda: self._publisher.look_up_each(to_read), nothing)
+            read, more = self._unless_denied(
+                lambda: self._publisher.look_up_each(to_read, lost=differences.lost), nothing
+            )
             changed += more
         self._publisher.looked(REGISTRY, fleet, reading, frozenset(to_read) - frozenset(read))
         return changed

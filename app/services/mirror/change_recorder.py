@@ -154,7 +154,8 @@ class ChangeRecorder:
         others = self._known().lacks(read)
         if not (others.changes or others.first or others.gaps):
             return False
-        self._note(others)
+        # Up to when another tower recorded everything says nothing of what this tower has still to write.
+        self._note(replace(others, looked=None))
         return bool(others.changes or others.first)
 
     def _catch_up(self) -> Draft:
@@ -163,6 +164,7 @@ class ChangeRecorder:
         if draft is None or draft.record.segments != known.segments or draft.record.begun != known.begun:
             draft = self._begin_again(known)
         draft.record = known
+        draft.shared(known.looked)
         for look in self._looks.take():
             draft.take(look)
         newest = self._snapshots.newest()

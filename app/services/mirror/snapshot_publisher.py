@@ -146,13 +146,18 @@ class SnapshotPublisher:
         """Read some registered models again. Returns how many had changed. Raises `MlflowUnavailable`."""
         return self.look_up_each(names)[1]
 
-    def look_up_each(self, names: Sequence[str], through: str = POLL) -> tuple[Collection[str], int]:
-        """As `look_up`; returns as well which of the models could be read."""
+    def look_up_each(
+        self, names: Sequence[str], through: str = POLL, lost: frozenset[str] | None = None
+    ) -> tuple[Collection[str], int]:
+        """As `look_up`; returns as well which of the models could be read.
+
+        `lost` are the known models that a list of all lacks now, where there is such a list.
+        """
         fleet = self._snapshots.newest() or self.sweep_first()
         reading = self.begin(through)
         with self._gateway.within(self._gateway.patience):
             readings = self._gateway.read_models(names, fleet.experiment_ids)
-        return readings.keys(), self.apply(readings, reading)
+        return readings.keys(), self.apply(readings, reading, lost)
 
     def begin(self, through: str) -> Reading:
         """Begin a reading. Raises `MlflowUnavailable`."""
@@ -166,8 +171,11 @@ class SnapshotPublisher:
             Look(fleet, reading.through, reading.ticket, reading.began, now, covers, unread=unread, published=False)
         )
 
-    def apply(self, readings: Mapping[str, ModelReading], reading: Reading) -> int:
-        """Publish what was read of some registered models. Returns how many of them had changed."""
+    def apply(self, readings: Mapping[str, ModelReading], reading: Reading, lost: frozenset[str] | None = None) -> int:
+        """Publish what was read of some registered models. Returns how many of them had changed.
+
+        `lost` as for `look_up_each`.
+        """
         changed, ticket = 0, reading.ticket
         taken: frozenset[str] = frozenset()
 
@@ -182,7 +190,7 @@ class SnapshotPublisher:
             return fleet
 
         fleet = self._snapshots.publish(change, self._gateway.patience)
-        self.looks.add(Look(fleet, reading.through, ticket, reading.began, self._clock(), names=taken))
+        self.looks.add(Look(fleet, reading.through, ticket, reading.began, self._clock(), names=taken, lost=lost))
         return changed
 
     def _joined(self, asked: int) -> Fleet | None:
