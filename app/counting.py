@@ -1,0 +1,62 @@
+"""`python -m app.counting`: counts one body and ends. A worker starts it, and kills it if it takes too long.
+
+What others sent is parsed here, in a process that knows no secret, has little memory, and yields to all others. It
+reads an order in a line, then the body, and writes the outcome.
+"""
+
+import gc
+import os
+import resource
+import sys
+
+import msgspec
+
+from app.domain.errors import InvalidInput, TooLarge
+from app.services.data_drift.job import done
+from app.services.data_drift.order import Order, Outcome, Refused
+
+MOST_MEMORY = 512 << 20
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+_NICE = 10
+
+
+def main(most_memory: int = MOST_MEMORY) -> None:
+    """Count the body on the standard input with so many bytes of memory at most, beside those of the libraries."""
+    os.nice(_NICE)
+    order = msgspec.json.decode(sys.stdin.buffer.readline(), type=Order)
+    body = sys.stdin.buffer.read()
+    # A document's rows are many objects, none of which refers to itself.
+    gc.disable()
+    _limit_memory(most_memory)
+    sys.stdout.buffer.write(msgspec.json.encode(outcome(order, body)))
+
+
+def outcome(order: Order, body: bytes) -> Outcome:
+    """The counts of a body, or why there are none."""
+    try:
+        return Outcome(counted=done(order, body))
+    except InvalidInput as error:
+        return Outcome(refused=Refused(error.detail))
+    except TooLarge as error:
+        return Outcome(refused=Refused(error.detail, is_too_large=True))
+    except MemoryError:
+        return Outcome(
+            refused=Refused(
+                "Counting the body took more memory than it may. Send fewer rows at once.", is_too_large=True
+            )
+        )
+
+
+def _limit_memory(allowed: int) -> None:
+    try:
+        with open("/proc/self/statm", encoding="ascii") as file:
+            taken = int(file.read().split()[0]) * _PAGE
+    except OSError:
+        # Not Linux. There the deadline is the only limit.
+        return
+    _, most = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (taken + allowed, most))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,92 @@
+"""Has bodies counted in a process of their own, one at a time on a host. Workers import this, so it needs no numpy."""
+
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from app.domain.errors import InvalidInput, LockTimeout, TooLarge
+from app.domain.ports import Locks
+from app.services.data_drift.order import Counted, Order, Outcome
+
+log = logging.getLogger(__name__)
+
+SECONDS = 60.0
+"""How long a body may take to be counted."""
+# How long a body waits for others that are being counted.
+_WAIT_SECONDS = 20.0
+_LOCK = "counting"
+_ROOT = Path(__file__).resolve().parents[3]
+_COMMAND = (sys.executable, "-m", "app.counting")
+# It parses what others sent, so it does not get the environment, in which there may be secrets. One thread each: they
+# would take processor time from the workers. Arrow's own allocator would reserve memory that then counts as used.
+_ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "ARROW_DEFAULT_MEMORY_POOL": "system"}
+_PASSED_ON = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "SYSTEMROOT")
+
+
+class Counting:
+    """Counts bodies. `locks` are those of this host; `command` is what is run.
+
+    It may take `seconds`, and a body waits for others so many seconds as `wait` says.
+    """
+
+    def __init__(
+        self,
+        locks: Locks,
+        command: Sequence[str] = _COMMAND,
+        seconds: float = SECONDS,
+        wait: float = _WAIT_SECONDS,
+    ) -> None:
+        self._locks = locks
+        self._command = command
+        self._seconds = seconds
+        self._wait = wait
+
+    def count(self, order: Order, body: bytes) -> Counted:
+        """The body as counts. Raises InvalidInput; TooLarge where less could be counted; Busy while others are."""
+        try:
+            with self._locks.hold(_LOCK, self._wait):
+                answer = self._answer(msgspec.json.encode(order) + b"\n" + body)
+        except LockTimeout:
+            raise LockTimeout("Other batches are being counted. Send this one again in some seconds.") from None
+        try:
+            outcome = msgspec.json.decode(answer, type=Outcome)
+        except msgspec.DecodeError:
+            # It was killed, or ended by a library that got no memory.
+            raise TooLarge(
+                "The process that counted the body ended: it most likely took too much memory. Send fewer rows at once."
+            ) from None
+        if outcome.refused:
+            raise (TooLarge if outcome.refused.is_too_large else InvalidInput)(outcome.refused.detail)
+        if outcome.counted is None:
+            raise ValueError("the outcome is empty")
+        return outcome.counted
+
+    def _answer(self, message: bytes) -> bytes:
+        environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ} | _ENVIRONMENT
+        try:
+            process = subprocess.run(  # noqa: PLW1510 - an error has no answer, which is seen later
+                self._command,
+                input=message,
+                capture_output=True,
+                env=environment,
+                cwd=_ROOT,
+                timeout=self._seconds,
+            )
+        except subprocess.TimeoutExpired:
+            raise TooLarge(
+                f"Counting the body took longer than {self._seconds:.0f} s. Send fewer rows at once."
+            ) from None
+        if process.returncode:
+            # The last line names the error. The lines before it may quote what was sent.
+            log.error("Counting a body failed (%d): %s", process.returncode, _kind_of(process.stderr))
+        return process.stdout
+
+
+def _kind_of(trace: bytes) -> str:
+    lines = trace.decode(errors="replace").strip().splitlines()
+    return lines[-1].partition(":")[0][:100] if lines else "no error was written"

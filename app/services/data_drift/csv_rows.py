@@ -1,0 +1,153 @@
+"""Rows in CSV: UTF-8, commas, and the columns' names in the first line."""
+
+import csv
+import io
+import re
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from typing import Any, TypeVar
+
+import pyarrow as pa
+import pyarrow.csv as pcsv
+
+from app.domain.data_drift.canonical import MISSING_WORDS, Value, read_text
+from app.domain.errors import InvalidInput
+from app.services.data_drift.arrow_columns import from_arrow
+from app.services.data_drift.columns import Chunk, Wanted
+from app.services.data_drift.json_rows import check_names
+
+T = TypeVar("T")
+Content = Callable[[], Iterable[bytes]]
+"""Gives the pieces of the content, from its beginning."""
+_BLOCK = 1 << 20
+_SAMPLE_ROWS = 500
+# So many columns that look like numbers may have texts further down. Then all are read as texts.
+_MOST_SURPRISES = 3
+_NULLS = sorted({spelt for word in MISSING_WORDS for spelt in (word, word.upper(), word.title())} | {"NaN", "NaT"})
+_COLUMN_OF_ERROR = re.compile(r"In CSV column #([0-9]+): .*CSV conversion error to double", re.S)
+# Texts like `007` read as numbers, and are none.
+_CODE = re.compile(rb"(?:^|[,\"\n\r])[ \t]*(?:[+-]?0[0-9]|\+)")
+_OVERLAP = 64
+
+
+class _NotNumbers(Exception):
+    """A column that was read as numbers has a text."""
+
+    def __init__(self, column: str) -> None:
+        super().__init__(column)
+        self.column = column
+
+
+class Csv:
+    """The rows of a content. `numeric` are the columns that shall be read as numbers; None for all that look so."""
+
+    def __init__(self, content: Content, wanted: Wanted, numeric: Iterable[str] | None) -> None:
+        self._content = content
+        self._wanted = wanted
+        head = self._head()
+        self._names = _header(head)
+        check_names(self._names)
+        self._numeric = self._like_numbers(head) if numeric is None else set(numeric)
+        self._surprises = 0
+
+    def consumed(self, use: Callable[[Iterable[Chunk]], T]) -> T:
+        """What `use` makes of all chunks. It is called again, from the beginning, if a text is among the numbers."""
+        while True:
+            try:
+                return use(self._chunks())
+            except _NotNumbers as error:
+                self._surprises += 1
+                self._numeric.discard(error.column)
+                if self._surprises >= _MOST_SURPRISES:
+                    self._numeric.clear()
+
+    def _head(self) -> bytes:
+        head = b""
+        for piece in self._content():
+            head += piece
+            if len(head) >= _BLOCK:
+                break
+        return head.removeprefix(b"\xef\xbb\xbf")
+
+    def _like_numbers(self, head: bytes) -> set[str]:
+        end = b""
+        for piece in self._content():
+            if _CODE.search(end + piece):
+                return set()
+            end = piece[-_OVERLAP:]
+        numeric = set(self._names)
+        for row in islice(_rows(head), 1, _SAMPLE_ROWS):
+            numeric -= {
+                name for name, text in zip(self._names, row, strict=False) if not _may_be_number(read_text(text))
+            }
+        return numeric
+
+    def _chunks(self) -> Iterator[Chunk]:
+        names = frozenset(self._names)
+        included = [name for name in self._names if self._wanted(name)]
+        try:
+            for batch in self._batches(included or self._names[:1]):
+                columns = {name: from_arrow(name, batch.column(name)) for name in included}
+                yield Chunk(batch.num_rows, columns, names)
+        except (pa.ArrowMemoryError, MemoryError):
+            raise MemoryError from None
+        except (pa.ArrowException, OSError, ValueError) as error:
+            text = str(error).strip() or "it is damaged"
+            if found := _COLUMN_OF_ERROR.match(text):
+                raise _NotNumbers(self._names[int(found[1])]) from None
+            if "straddling" in text:
+                text = f"a row has more than {_BLOCK >> 20} MiB"
+            raise InvalidInput(f"The body is no CSV that can be read: {text.splitlines()[0][:200]}") from None
+
+    def _batches(self, included: list[str]) -> Iterable[pa.RecordBatch]:
+        types = {name: pa.float64() if name in self._numeric else pa.string() for name in included}
+        file = io.BufferedReader(_File(self._content()), _BLOCK)
+        reader: Iterable[pa.RecordBatch] = pcsv.open_csv(
+            file,
+            read_options=pcsv.ReadOptions(use_threads=False, block_size=_BLOCK),
+            parse_options=pcsv.ParseOptions(newlines_in_values=True),
+            convert_options=pcsv.ConvertOptions(
+                column_types=types, include_columns=included, null_values=_NULLS, strings_can_be_null=False
+            ),
+        )
+        return reader
+
+
+class _File(io.RawIOBase):
+    """Pieces as a file that is read once."""
+
+    def __init__(self, pieces: Iterable[bytes]) -> None:
+        self._pieces = iter(pieces)
+        self._rest = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._rest:
+            piece = next(self._pieces, None)
+            if piece is None:
+                return 0
+            self._rest = memoryview(piece)
+        many = min(len(buffer), len(self._rest))
+        buffer[:many] = self._rest[:many]
+        self._rest = self._rest[many:]
+        return many
+
+
+def _rows(head: bytes) -> Iterator[list[str]]:
+    return csv.reader(io.StringIO(head.decode(errors="replace"), newline=""))
+
+
+def _header(head: bytes) -> list[str]:
+    try:
+        names = next((row for row in _rows(head) if row), None)
+    except csv.Error as error:
+        raise InvalidInput(f"The first line of the CSV cannot be read: {error}.") from None
+    if names is None:
+        raise InvalidInput("The body has no line: send CSV with the columns' names in the first one.")
+    return names
+
+
+def _may_be_number(value: Value) -> bool:
+    return value is None or type(value) is float

@@ -1,0 +1,56 @@
+"""A body in pieces, out of gzip where its Content-Encoding says so. Never more of it at once than a piece."""
+
+import zlib
+from collections.abc import Iterator
+
+from app.domain.errors import InvalidInput, TooLarge
+
+PIECE = 1 << 20
+PLAIN = ("", "identity")
+GZIP = ("gzip", "x-gzip")
+# zlib's `wbits` for gzip with its header and checksum.
+_WBITS = 31
+_DAMAGED = "The body is not what its Content-Encoding says: it is no gzip, is damaged, or is cut short."
+
+
+def pieces(body: bytes, coding: str, most: int) -> Iterator[bytes]:
+    """The body's content. InvalidInput for a damaged one, TooLarge beyond `most` bytes after inflating."""
+    if coding in PLAIN:
+        yield from (body[start : start + PIECE] for start in range(0, len(body), PIECE))
+        return
+    if coding not in GZIP:
+        raise InvalidInput("The body's Content-Encoding is not taken: send it in gzip, or plain without that header.")
+    inflated = 0
+    for piece in _inflated(body):
+        inflated += len(piece)
+        if inflated > most:
+            raise TooLarge(f"The body is too large after inflating: at most {most >> 20} MiB. Send fewer rows at once.")
+        yield piece
+
+
+def whole(body: bytes, coding: str, most: int) -> bytes:
+    """The body's content at once."""
+    return body if coding in PLAIN else b"".join(pieces(body, coding, most))
+
+
+def _inflated(body: bytes) -> Iterator[bytes]:
+    """The members of a gzip file, of which there may be several."""
+    member, rest, start = zlib.decompressobj(_WBITS), b"", 0
+    is_begun = False
+    while rest or start < len(body):
+        if not rest:
+            rest = body[start : start + PIECE]
+            start += PIECE
+        try:
+            piece = member.decompress(rest, PIECE)
+        except zlib.error:
+            raise InvalidInput(_DAMAGED) from None
+        is_begun = True
+        rest = member.unconsumed_tail
+        if member.eof:
+            rest = member.unused_data
+            member, is_begun = zlib.decompressobj(_WBITS), False
+        if piece:
+            yield piece
+    if is_begun or not body:
+        raise InvalidInput(_DAMAGED)

@@ -1,0 +1,71 @@
+"""What the process that counts is asked for, and what it answers. Workers import this too, so it needs no numpy."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+JSON, NDJSON, CSV, PARQUET = (
+    "application/json",
+    "application/x-ndjson",
+    "text/csv",
+    "application/vnd.apache.parquet",
+)
+MEDIA_TYPES: Mapping[str, str] = {
+    **{name: name for name in (JSON, NDJSON, CSV, PARQUET)},
+    "application/jsonl": NDJSON,
+    "application/jsonlines": NDJSON,
+    "application/ndjson": NDJSON,
+    "application/csv": CSV,
+    "application/x-parquet": PARQUET,
+    "application/parquet": PARQUET,
+}
+"""What each Content-Type that is taken means."""
+
+
+class Order(msgspec.Struct, frozen=True):
+    """How a body is to be counted.
+
+    `media_type` is one of those that `MEDIA_TYPES` maps to, `coding` the Content-Encoding. `layout` is the reference's
+    in JSON; without one, a layout is made of the rows, of which there must be `fewest_rows`. What is said of columns
+    may be in a JSON body too. `labels_only`: the inputs of these rows came before. `most_bytes` holds after inflating.
+    """
+
+    media_type: str
+    coding: str = ""
+    layout: dict[str, Any] | None = None
+    prediction: str | None = None
+    score: str | None = None
+    label: str | None = None
+    segments: Sequence[str] = ()
+    kinds: Mapping[str, str] = {}
+    fewest_rows: int = 1
+    labels_only: bool = False
+    most_bytes: int = 512 << 20
+
+
+class Counted(msgspec.Struct, frozen=True):
+    """A body as counts: `batch` and the `layout` by which it was counted, in JSON.
+
+    `is_layout_new` if the layout came with the body, or was made of its rows. `fields` are the other members of a JSON
+    body, such as `batch_id`, unchecked.
+    """
+
+    batch: dict[str, Any]
+    layout: dict[str, Any]
+    is_layout_new: bool
+    fields: dict[str, Any] = {}
+
+
+class Refused(msgspec.Struct, frozen=True):
+    """Why a body cannot be counted. `is_too_large` if less of it could be."""
+
+    detail: str
+    is_too_large: bool = False
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """What the process answers: one of both."""
+
+    counted: Counted | None = None
+    refused: Refused | None = None

@@ -1,0 +1,43 @@
+"""Rows in Parquet, some thousand at a time."""
+
+from collections.abc import Iterator
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from app.domain.errors import InvalidInput, TooLarge
+from app.services.data_drift.arrow_columns import from_arrow
+from app.services.data_drift.columns import Chunk, Wanted
+from app.services.data_drift.json_rows import check_names
+
+ROWS = 50_000
+MOST_ROWS = 10_000_000
+"""Rows of a file. A few bytes can stand for any number of equal values."""
+_MAGIC = b"PAR1"
+
+
+def chunks_of(body: bytes, wanted: Wanted) -> Iterator[Chunk]:
+    """The rows of a file. InvalidInput for one that is damaged."""
+    try:
+        file = pq.ParquetFile(pa.BufferReader(body), pre_buffer=False, memory_map=False)
+        schema = file.schema_arrow
+        check_names(schema.names)
+        if file.metadata.num_rows > MOST_ROWS:
+            raise TooLarge(f"The file has {file.metadata.num_rows} rows: at most {MOST_ROWS} at once.")
+        names = frozenset(schema.names)
+        columns = [name for name in schema.names if wanted(name)]
+        if not columns:
+            yield Chunk(file.metadata.num_rows, {}, names)
+            return
+        for batch in file.iter_batches(ROWS, columns=columns, use_threads=False):
+            read = {name: from_arrow(name, batch.column(place)) for place, name in enumerate(batch.schema.names)}
+            yield Chunk(batch.num_rows, read, names)
+    except (pa.ArrowMemoryError, MemoryError):
+        raise MemoryError from None
+    except (pa.ArrowException, OSError, ValueError, OverflowError, UnicodeDecodeError) as error:
+        what = "is damaged, or of a kind that is not read" if body[:4] == _MAGIC else "is no Parquet file"
+        raise InvalidInput(f"The body {what}: {_short(error)}") from None
+
+
+def _short(error: Exception) -> str:
+    return str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__

@@ -1,0 +1,66 @@
+"""The process that counts a body: it answers, refuses, and is stopped when it takes too long or too much."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.domain.errors import Busy, InvalidInput, TooLarge
+from app.services.data_drift.counting import Counting
+from app.services.data_drift.order import JSON, NDJSON, Order
+from app.services.host.file_locks import FileLocks
+
+ROWS = b'{"rows": [{"x": 1}, {"x": 2.5}, {"x": null}], "batch_id": "a"}'
+
+
+@pytest.fixture
+def locks(tmp_path: Path) -> FileLocks:
+    return FileLocks(tmp_path, "test")
+
+
+def test_a_body_is_counted_in_another_process(locks: FileLocks) -> None:
+    counted = Counting(locks).count(Order(JSON), ROWS)
+    assert counted.batch["columns"]["x"]["missing"] == 1
+    assert counted.fields == {"batch_id": "a"}
+
+
+def test_a_body_that_takes_too_much_memory_is_refused(locks: FileLocks) -> None:
+    program = "from app.counting import main; main(4 << 20)"
+    rows = b'{"rows": [' + b",".join([b"{}"] * 300_000) + b"]}"
+    with pytest.raises(TooLarge, match="memory"):
+        Counting(locks, [sys.executable, "-c", program]).count(Order(JSON), rows)
+
+
+def test_a_reason_to_refuse_comes_back(locks: FileLocks) -> None:
+    with pytest.raises(InvalidInput, match="no rows"):
+        Counting(locks).count(Order(NDJSON), b"\n")
+
+
+@pytest.mark.parametrize(
+    ("program", "error", "reason"),
+    [
+        ("import time; time.sleep(60)", TooLarge, "longer than"),
+        ("import os; os.abort()", TooLarge, "too much memory"),
+    ],
+)
+def test_a_process_that_hangs_or_dies_counts_nothing(locks: FileLocks, program: str, error: Any, reason: str) -> None:
+    counting = Counting(locks, [sys.executable, "-c", program], seconds=0.3)
+    with pytest.raises(error, match=reason):
+        counting.count(Order(JSON), ROWS)
+
+
+def test_the_process_knows_no_secret(locks: FileLocks, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "secret")
+    program = (
+        "import os, json; seen = 'MLFLOW_TRACKING_PASSWORD' in os.environ;"
+        "print(json.dumps({'refused': {'detail': f'seen: {seen}'}}))"
+    )
+    with pytest.raises(InvalidInput, match="seen: False"):
+        Counting(locks, [sys.executable, "-c", program]).count(Order(JSON), ROWS)
+
+
+def test_bodies_are_counted_one_at_a_time(locks: FileLocks) -> None:
+    counting = Counting(locks, wait=0)
+    with locks.hold("counting", 0), pytest.raises(Busy, match="Other batches"):
+        counting.count(Order(JSON), ROWS)

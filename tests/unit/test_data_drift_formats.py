@@ -1,0 +1,261 @@
+"""Bodies with rows: the same data counts the same in every format, and what cannot be counted is refused."""
+
+import gzip
+import io
+import json
+import math
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.csv as pcsv
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from app.domain.data_drift.canonical import number_of, read, text_of
+from app.domain.errors import InvalidInput, TooLarge
+from app.services.data_drift.job import done
+from app.services.data_drift.order import CSV, JSON, NDJSON, PARQUET, Order
+
+LAYOUT: dict[str, Any] = {
+    "columns": {
+        "age/é.x": {"kind": "numeric", "edges": [0.0, 5e-324, 30.5]},
+        "code": {"kind": "categorical", "categories": ["1", "true", "a"], "others": ["007", "2026-11-21T08:00:00Z"]},
+        "said": {"kind": "categorical", "categories": ["no", "yes"]},
+        "p": {"kind": "numeric", "edges": [0.5]},
+    },
+    "prediction": "said",
+    "score": "p",
+    "label": "true",
+    "classes": ["no", "yes"],
+    "segments": {"code": ["a", "1"]},
+}
+COLUMNS = ["age/é.x", "code", "said", "p", "true", "other"]
+
+
+def in_format(media_type: str, rows: list[dict[str, Any]], columns: list[str] = COLUMNS) -> bytes:
+    if media_type == JSON:
+        return json.dumps({"rows": rows}).encode()
+    if media_type == NDJSON:
+        return b"\n".join(json.dumps(row).encode() for row in rows)
+    table = pa.table({name: pa.array([row.get(name) for row in rows]) for name in columns})
+    file = io.BytesIO()
+    pcsv.write_csv(table, file) if media_type == CSV else pq.write_table(table, file)
+    return file.getvalue()
+
+
+def counts(media_type: str, body: bytes, **order: Any) -> dict[str, Any]:
+    return done(Order(media_type, layout=LAYOUT, **order), body).batch
+
+
+numbers = st.none() | st.floats(allow_nan=False, allow_infinity=False) | st.sampled_from([0.0, -0.0, 30.5, -999.0])
+texts = st.sampled_from(["1", "1.0", "true", "True", "a", " a ", "", "NA", "007", "2026-11-21 08:00:00", "new", None])
+rows_of_any_kind = st.lists(
+    st.fixed_dictionaries(
+        {
+            "age/é.x": numbers,
+            "code": texts,
+            "said": st.sampled_from(["yes", "no", "?", None]),
+            "p": st.none() | st.floats(0, 1),
+            "true": st.sampled_from(["yes", "no", None]),
+            "other": st.just("x"),
+        }
+    ),
+    min_size=1,
+    max_size=20,
+)
+
+
+@settings(max_examples=25)
+@given(rows_of_any_kind)
+def test_the_same_rows_give_the_same_counts_in_every_format(rows: list[dict[str, Any]]) -> None:
+    expected = counts(JSON, in_format(JSON, rows))
+    assert expected["rows"] == len(rows)
+    assert expected["unknown_columns"] == ["other"]
+    for media_type in (NDJSON, CSV, PARQUET):
+        body = in_format(media_type, rows)
+        assert counts(media_type, body) == expected
+        assert counts(media_type, gzip.compress(body), coding="gzip") == expected
+    assert done(Order(JSON, layout=LAYOUT), json.dumps({"counts": expected}).encode()).batch == expected
+
+
+@pytest.mark.parametrize(
+    ("alike", "number", "text"),
+    [
+        ((1, 1.0, "1", "1.0", " 1 ", "1e0"), 1.0, "1"),
+        ((True, "true", "True"), 1.0, "true"),
+        (("007",), 7.0, "007"),
+        ((0.1, "0.1", "1e-1"), 0.1, "0.1"),
+        ((-0.0, 0, "-0"), 0.0, "0"),
+        ((-999, "-999"), -999.0, "-999"),
+        ((None, math.nan, "", " ", "NaN", "nan", "NA", "N/A", "null", "None", "NaT", "<NA>"), None, None),
+        (
+            (
+                "2026-11-21T08:00:00Z",
+                "2026-11-21 09:00+01:00",
+                datetime(2026, 11, 21, 8),
+                datetime(2026, 11, 21, 8, tzinfo=UTC),
+            ),
+            1795248000.0,
+            "2026-11-21T08:00:00Z",
+        ),
+        (("2026-02-30",), None, "2026-02-30"),
+        ((timedelta(minutes=1), 60), 60.0, "60"),
+        (("Nine", b"Nine"), None, "Nine"),
+    ],
+)
+def test_spellings_of_one_value_are_one_value(alike: tuple[Any, ...], number: float | None, text: str | None) -> None:
+    for value in alike:
+        assert (number_of(read(value)), text_of(read(value))) == (number, text), value
+
+
+def test_every_type_of_parquet_counts_as_its_values_do_in_json() -> None:
+    moment = datetime(2026, 11, 21, 8)
+    columns = {
+        "age/é.x": [pa.array([1, None], kind) for kind in (pa.int8(), pa.uint64(), pa.float32(), pa.float16())]
+        + [pa.array([Decimal("1.00"), None]), pa.array(["1", None]).dictionary_encode()]
+        + [pa.array([timedelta(seconds=1), None]), pa.array([True, None]), pa.array([b"1", None])],
+        "code": [pa.array([moment, None], pa.timestamp(unit)) for unit in ("s", "ms", "us", "ns")]
+        + [pa.array([moment, None]).cast(pa.string()), pa.array([moment, None], pa.timestamp("us", "Europe/Berlin"))],
+    }
+    for name, value in (("age/é.x", 1), ("code", "2026-11-21T08:00:00Z")):
+        expected = counts(JSON, in_format(JSON, [{name: value}, {name: None}]))
+        for array in columns[name]:
+            file = io.BytesIO()
+            pq.write_table(pa.table({name: array}), file)
+            assert counts(PARQUET, file.getvalue()) == expected, array.type
+
+
+def test_a_text_far_down_in_a_column_of_numbers_is_unknown() -> None:
+    rows = [{"age/é.x": n / 7} for n in range(3000)] + [{"age/é.x": "much"}, {"age/é.x": "nan"}]
+    expected = counts(JSON, in_format(JSON, rows))["columns"]["age/é.x"]
+    assert (expected["unknown"], expected["missing"]) == (1, 1)
+    body = "\n".join(["age/é.x", *(str(row["age/é.x"]) for row in rows)]).encode()
+    assert counts(CSV, body)["columns"]["age/é.x"] == expected
+
+
+def test_labels_that_come_later_count_no_inputs() -> None:
+    rows = [{"said": "yes", "p": 0.9, "true": "yes", "age/é.x": 3}, {"said": "yes", "p": 0.2, "true": "no"}]
+    batch = counts(JSON, in_format(JSON, rows), labels_only=True)
+    assert (batch["rows"], batch["columns"]) == (0, {})
+    assert batch["labelled"] == {"counts": [[[0, 0], [0, 0]], [[1, 0], [0, 1]]], "unknown": 0}
+    with pytest.raises(InvalidInput, match="nothing to count"):
+        counts(JSON, in_format(JSON, [{"said": "yes"}]), labels_only=True)
+
+
+def reference(rows: list[dict[str, Any]], media_type: str = JSON, **said: Any) -> dict[str, Any]:
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    return done(Order(media_type, **said), in_format(media_type, rows, columns)).layout
+
+
+ROWS = [
+    {
+        "id": f"x{n}",
+        "zip": f"0{n % 3}",
+        "number": n,
+        "at": f"2026-11-{n % 28 + 1:02}",
+        "empty": None,
+        "said": n % 2,
+        "score": 0.8 if n % 2 == 0 else 0.1,
+        "true": n % 3 % 2,
+    }
+    for n in range(300)
+]
+
+
+@pytest.mark.parametrize("media_type", [JSON, NDJSON, CSV, PARQUET])
+def test_a_reference_says_what_each_column_was_taken_for(media_type: str) -> None:
+    said: dict[str, Any] = {"prediction": "said", "score": "score", "label": "true", "segments": ("zip",)}
+    layout = reference(ROWS, media_type, **said)
+    assert {name: (column["kind"], column["role"]) for name, column in layout["columns"].items()} == {
+        "zip": ("categorical", "input"),
+        "number": ("numeric", "input"),
+        "empty": ("numeric", "input"),
+        "said": ("categorical", "prediction"),
+        "score": ("numeric", "score"),
+    }
+    assert "identifier" in layout["ignored"]["id"]
+    assert "times" in layout["ignored"]["at"]
+    assert layout["segments"] == {"zip": ["00", "01", "02"]}
+    assert layout["classes"] == ["1", "0"], "the score is that of the second class"
+    kinds = {"at": "numeric", "number": "ignore", "id": "ignore"}
+    told = reference(ROWS, media_type, kinds=kinds)
+    assert told["columns"]["at"]["kind"] == "numeric"
+    assert "said" in told["ignored"]["number"]
+
+
+def test_a_prediction_that_is_no_class_is_that_of_a_regression() -> None:
+    rows = [{"x": n, "y": n / 10, "true": n / 10 + 0.5 * (-1) ** n} for n in range(100)]
+    counted = done(Order(JSON, prediction="y", label="true"), in_format(JSON, rows))
+    assert counted.layout["classes"] == []
+    errors = counted.batch["errors"]
+    assert (errors["rows"], errors["absolute"], errors["squared"]) == (100, 50.0, 25.0)
+    assert errors["signed"] == pytest.approx(0)
+
+
+def test_what_a_json_body_says_of_columns_counts_and_the_rest_is_handed_on() -> None:
+    body = json.dumps({"rows": ROWS, "prediction": "said", "kinds": {"id": "ignore"}, "batch_id": "7"}).encode()
+    counted = done(Order(JSON), body)
+    assert (counted.layout["prediction"], counted.fields, counted.is_layout_new) == ("said", {"batch_id": "7"}, True)
+
+
+def parquet(table: dict[str, Any]) -> bytes:
+    file = io.BytesIO()
+    pq.write_table(pa.table(table), file)
+    return file.getvalue()
+
+
+def wide(many: int) -> str:
+    return ",".join(f"c{n}" for n in range(many))
+
+
+@pytest.mark.parametrize(
+    ("media_type", "body", "reason"),
+    [
+        (JSON, b"[]", "object"),
+        (JSON, b'{"rows": 1}', "list of objects"),
+        (JSON, b'{"rows": []}', "no rows"),
+        (JSON, b'{"rows": [{"p": NaN}]}', "NaN"),
+        (JSON, b'{"rows": [{"p": 1}, 2]}', "Row 2"),
+        (JSON, b'{"rows": [{"p": 1, "p": 2}]}', "twice"),
+        (JSON, b'{"rows": [{"p": {"a": 1}}]}', "dict"),
+        (JSON, b'{"rows": [{"code": [1]}]}', "list"),
+        (JSON, b'{"rows": ' + b"[" * 100_000, "not valid JSON"),
+        (JSON, b'{"rows": [{"code": "' + b"x" * 10_000_000 + b'"}]}', "65536"),
+        (JSON, b'{"counts": {"rows": -1}}', "whole number"),
+        (NDJSON, b'{"p": 1}\n{"p": 1}, {"p": 2}\n', "Line 2"),
+        (NDJSON, b'{"p": 1}\n{"p": 1, "p" :\t2}\n', "twice"),
+        (NDJSON, b'{"p": 1}\n7\n', "Row 2"),
+        (NDJSON, b'{"code": "' + b"x" * 10_000_000, "4 MiB"),
+        (CSV, b"", "no line"),
+        (CSV, b"p,p\n1,2\n", "twice"),
+        (CSV, b"p,code\n1\n", "Expected 2"),
+        (CSV, b"p,code\n1,\xff\n", "UTF8"),
+        (CSV, b"p,code\n1," + b"x" * 10_000_000 + b"\n", "1 MiB"),
+        (CSV, wide(100_000).encode() + b"\n", "columns"),
+        (PARQUET, b"PAR1 no", "damaged"),
+        (PARQUET, b"no", "no Parquet"),
+        (PARQUET, parquet({"p": [[1]]}), "list"),
+        (PARQUET, parquet({f"c{n}": [1] for n in range(1001)}), "1001 columns"),
+        (PARQUET, parquet({"p": [1.0] * 10}).replace(b"p", b"q")[:-9], "damaged"),
+        (PARQUET, parquet({"code": ["x" * 10_000_000]}), "65536"),
+    ],
+)
+def test_what_cannot_be_counted_is_refused_with_the_reason(media_type: str, body: bytes, reason: str) -> None:
+    with pytest.raises(InvalidInput, match=reason):
+        counts(media_type, body)
+
+
+def test_what_inflates_too_far_is_refused() -> None:
+    bomb = gzip.compress(b"\n" * (1 << 24))
+    with pytest.raises(TooLarge, match="1 MiB"):
+        counts(NDJSON, bomb, coding="gzip", most_bytes=1 << 20)
+    for body in (bomb[:-9], b"no gzip", b""):
+        with pytest.raises(InvalidInput, match="gzip"):
+            counts(NDJSON, body, coding="gzip")
+    many = parquet({"p": pa.nulls(10_000_001)})
+    with pytest.raises(TooLarge, match="10000001 rows"):
+        counts(PARQUET, many)
