@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
+from app.domain.data_drift.series import SeriesRun
 from app.domain.errors import TowerError
 from app.domain.held import News, Token
 from app.domain.monitoring.acts import Act, WantedAct
@@ -182,6 +183,14 @@ class Gateway(TimeBounds, Protocol):
         """The run that holds a promotion; None if there is none with this id."""
         ...
 
+    def data_series(self, name: str, version: int) -> Sequence[SeriesRun]:
+        """The runs with what was counted of a version's data, the newest first."""
+        ...
+
+    def open_data_series(self) -> Sequence[SeriesRun]:
+        """The open runs with what was counted of data, of all versions."""
+        ...
+
     def register_webhook(self, url: str, secret: str) -> Subscription:
         """Make MLflow deliver its registry's events to an address. Repeated calls leave one webhook."""
         ...
@@ -285,6 +294,18 @@ class WritingGateway(Gateway, Protocol):
 
     def open_registry_run(self) -> str:
         """Make a run that takes further changes of the registry; returns its id."""
+        ...
+
+    def make_data_series(self, name: str, version: int, tags: Mapping[str, str]) -> str:
+        """Make a run for what is counted of a version's data, with its first tags; returns its id."""
+        ...
+
+    def write_data(self, run_id: str, tags: Mapping[str, str], figures: Mapping[str, tuple[float, int]]) -> None:
+        """Write tags to such a run, at most 100, and figures: a value and its time in milliseconds by name."""
+        ...
+
+    def end_data_series(self, run_id: str) -> None:
+        """End such a run: another reference counts now."""
         ...
 
     def write_registry_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
@@ -624,6 +645,54 @@ class PromotionWrites(Protocol):
 
     def roll_back(self, name: str, wanted: Wanted, since: str, to: str | None, by: str) -> Promotion:
         """Move an alias or a stage back from the version `since` to the one before, or to the earlier version `to`."""
+        ...
+
+
+class DataWrites(Protocol):
+    """Writes what was counted of data to MLflow, and reads it, in this process or in the agent.
+
+    Layouts and counts are JSON, and were checked. Every method may raise `MlflowUnavailable`, `Busy`, and `NotFound`
+    for a version that is not monitored.
+    """
+
+    def put_reference(
+        self, name: str, version: str, layout: dict[str, Any], counts: dict[str, Any], by: str
+    ) -> dict[str, Any]:
+        """Have batches counted by a reference from now on. The reference that counts already changes nothing."""
+        ...
+
+    def add_batch(
+        self,
+        name: str,
+        version: str,
+        series: str | None,
+        layout: dict[str, Any] | None,
+        counts: dict[str, Any],
+        start: int,
+        end: int,
+        batch_id: str | None,
+        by: str,
+    ) -> dict[str, Any]:
+        """Write a batch of the window from `start` to `end`, in milliseconds. The same batch again changes nothing.
+
+        `series` is the id of the reference by which it was counted; None, with the `layout` that was made of its rows,
+        for the first batch. Raises `InvalidInput` where there are no bins, and `Conflict` where the reference is
+        another, the id has other counts, or the id was withdrawn.
+        """
+        ...
+
+    def withdraw_batch(self, name: str, version: str, batch_id: str, by: str) -> int:
+        """Have a batch no longer count; returns how many rows it has. Raises `NotFound`."""
+        ...
+
+    def report(self, name: str, version: str) -> dict[str, Any] | None:
+        """Judge what was counted, and return what is shared of it; None if nothing was counted."""
+        ...
+
+    def histogram(
+        self, name: str, version: str, column: str, segment: tuple[str, str] | None, start: int | None
+    ) -> dict[str, Any]:
+        """A column's counts in the reference and in a window, by its start or the newest. Raises `NotFound`."""
         ...
 
 

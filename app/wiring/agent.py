@@ -11,6 +11,7 @@ from app.domain.monitoring.alert_filters import AlertFilter, alert_filter
 from app.domain.monitoring.alerts import receiver_id
 from app.domain.ports import (
     Clock,
+    DataWrites,
     Gateway,
     HistorySource,
     Holder,
@@ -45,6 +46,10 @@ from app.services.mirror.snapshot_publisher import PublisherOptions, SnapshotPub
 from app.services.mirror.snapshots import SnapshotStore
 from app.services.monitoring.checker import Checker
 from app.services.monitoring.checks import CheckStore
+from app.services.monitoring.data_desk import DataDesk
+from app.services.monitoring.data_judge import DataJudge
+from app.services.monitoring.data_observer import DataObserver
+from app.services.monitoring.data_reports import DataReportStore
 from app.services.monitoring.historian import Historian
 from app.services.monitoring.histories import HistoryStore
 from app.services.monitoring.monitor_run_writer import MonitorRunWriter
@@ -87,6 +92,7 @@ class Stores:
     histories: HistoryStore
     registry_records: RegistryRecordStore
     server: ServerRecorder
+    data_reports: DataReportStore
 
 
 @dataclass(frozen=True)
@@ -124,6 +130,8 @@ class Agent:
     hosts: Leading
     refresh_trigger: RefreshTrigger
     desk: RegistrationDesk
+    data_judge: DataJudge
+    data_desk: DataDesk
     scheduler: Scheduler
     jobs: Jobs
 
@@ -143,6 +151,7 @@ class Agent:
             self.watcher,
             self.recorder,
             self.rules,
+            self.data_desk,
         )
 
     def exposed(self) -> Mapping[type, object]:
@@ -161,6 +170,7 @@ class Agent:
             WatchWrites: api.watch_writes,
             RegistryHistorySource: api.registry_history_source,
             RuleWrites: api.rule_writes,
+            DataWrites: api.data_writes,
         }
 
     def start(self) -> None:
@@ -173,6 +183,7 @@ class Agent:
         self.detector.start()
         self.announcer.start()
         self.checker.start()
+        self.data_judge.start()
         self.scheduler.start(self.jobs)
 
     def _warm(self) -> None:
@@ -186,6 +197,7 @@ class Agent:
         self.scheduler.stop()
         self.detector.stop()
         self.checker.stop()
+        self.data_judge.stop()
         self.announcer.stop()
 
 
@@ -264,6 +276,8 @@ def build_agent(settings: Settings, world: World) -> Agent:
     coordinator = RefreshCoordinator(
         publisher, detector if cached else None, reconciler, watcher, own.counter, shared.journal, clock, timeout
     )
+    observer = DataObserver(own.writer, own.registrations, clock, judge_soon)
+    data_judge = DataJudge(gateway, shared.data_reports, own.registrations, world.judge, clock, observer.take)
     leaders = {
         checker.round: settings.check_interval_minutes * 60,
         coordinator.tick: TICK_SECONDS,
@@ -271,6 +285,7 @@ def build_agent(settings: Settings, world: World) -> Agent:
         historian.tick: TICK_SECONDS if cached else 0,
         recorder.tick: 1 if cached else 0,
         lambda: shared.server.update(world.gateway): TICK_SECONDS,
+        data_judge.tick: TICK_SECONDS,
         detector.poll_changes: settings.change_poll_seconds if cached else 0,
         detector.poll_aliases: settings.alias_poll_seconds if cached else 0,
     }
@@ -302,6 +317,8 @@ def build_agent(settings: Settings, world: World) -> Agent:
         hosts,
         refresh_trigger,
         RegistrationDesk(own.writer, rules, check_soon, hosts.settle),
+        data_judge,
+        DataDesk(gateway, own.writer, data_judge, clock, hosts.settle),
         Scheduler(),
         jobs,
     )
@@ -362,6 +379,7 @@ def _stores(settings: Settings, world: World, cache: WritableCache, holding: Hol
         histories=HistoryStore(world.cache, world.refresh_locks, source),
         registry_records=RegistryRecordStore(world.cache, world.refresh_locks, history_source_of(settings)),
         server=ServerRecorder(cache, source, world.monotonic),
+        data_reports=DataReportStore(cache, world.monitoring_locks, history_source_of(settings)),
     )
 
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from app.domain.ports import (
+    DataWrites,
     Gateway,
     HistorySource,
     Holder,
@@ -39,6 +40,7 @@ class AgentApi:
     watch_writes: WatchWrites
     registry_history_source: RegistryHistorySource
     rule_writes: RuleWrites
+    data_writes: DataWrites
 
 
 def rules_of(settings: Settings) -> StageRules:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from app.domain.ports import (
     Clock,
+    DataWrites,
     Gateway,
     HistorySource,
     Holder,
@@ -278,6 +279,7 @@ def remote_agent(link: AgentLink) -> AgentApi:
         remote(WatchWrites, link),
         remote(RegistryHistorySource, link),
         remote(RuleWrites, link),
+        remote(DataWrites, link),
     )
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from app.domain.ports import Clock, Locks, Monotonic, OwnGateway, StoredCache
 from app.domain.redact import without_userinfo
+from app.services.data_drift.judges import Judge, judge_elsewhere
 from app.services.host.file_cache import FileCache
 from app.services.host.file_locks import FileLocks, lock_directory
 from app.services.host.marks import Marks
@@ -57,6 +58,7 @@ class World:
     clock: Clock = now_ms
     monotonic: Monotonic = time.monotonic
     host: Host | None = None
+    judge: Judge = judge_elsewhere
 
 
 def real_world(settings: Settings, marks: Marks | None) -> World:

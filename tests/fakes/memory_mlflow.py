@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from app.domain.data_drift.series import KEY, SeriesRun, data_drift_experiment
 from app.domain.errors import (
     NOTHING_AT_ALL,
     InvalidInput,
@@ -62,7 +63,7 @@ from app.domain.registry.models import (
     Subscription,
     VersionKey,
 )
-from app.domain.registry.names import EVALUATES, LONGEST_TAG, is_metric_name
+from app.domain.registry.names import EVALUATES, LONGEST_TAG, is_metric_name, registration_key
 from app.domain.registry.page_token import page_token_offset
 from app.domain.registry.server import Server
 from app.domain.registry.webhook import EVENTS, WEBHOOK_NAME
@@ -106,6 +107,8 @@ class MemoryWorld:
         self.ended: dict[str, tuple[str, str]] = {}
         self.registry_runs: dict[str, RecordRun] = {}
         self.promotion_runs: dict[str, PromotionRun] = {}
+        self.data_runs: dict[str, SeriesRun] = {}
+        self.data_figures: dict[str, dict[str, tuple[float, int]]] = {}
         self.webhooks: dict[str, Subscription] = {}
         self.secrets: dict[str, str] = {}
         self.ids = itertools.count(1)
@@ -701,6 +704,40 @@ class MemoryGateway:
             if row.name == name and row.version != version and row.stage == stage:
                 self.world.set_stage(name, row.version, "Archived")
         self.world.set_stage(name, version, stage)
+
+    def data_series(self, name: str, version: int) -> Sequence[SeriesRun]:
+        self._called("data_series")
+        key = registration_key(name, version)
+        return [run for run in self._data_runs() if run.tags[KEY] == key]
+
+    def open_data_series(self) -> Sequence[SeriesRun]:
+        self._called("open_data_series")
+        return [run for run in self._data_runs() if run.is_open]
+
+    def make_data_series(self, name: str, version: int, tags: Mapping[str, str]) -> str:
+        self._called("make_data_series")
+        experiment = data_drift_experiment(self._experiment)
+        if experiment not in self.world.experiments:
+            self.world.add_experiment(experiment)
+        run_id = f"data-{len(self.world.data_runs)}"
+        all_tags = {KEY: registration_key(name, version), **tags}
+        self.world.data_runs[run_id] = SeriesRun(run_id, self.world.tick(), True, all_tags)
+        return run_id
+
+    def write_data(self, run_id: str, tags: Mapping[str, str], figures: Mapping[str, tuple[float, int]]) -> None:
+        self._called("write_data")
+        run = self.world.data_runs[run_id]
+        if len(tags) > MOST_TAGS or any(len(text) > LONGEST_TAG for text in tags.values()):
+            raise MlflowRefused(_REFUSED)
+        self.world.data_runs[run_id] = replace(run, tags={**run.tags, **tags})
+        self.world.data_figures.setdefault(run_id, {}).update(figures)
+
+    def end_data_series(self, run_id: str) -> None:
+        self._called("end_data_series")
+        self.world.data_runs[run_id] = replace(self.world.data_runs[run_id], is_open=False)
+
+    def _data_runs(self) -> list[SeriesRun]:
+        return sorted(self.world.data_runs.values(), key=lambda run: (run.started, run.run_id), reverse=True)
 
     def rules(self) -> Sequence[MonitoringRule] | None:
         self._called("rules")

@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 
 from app.domain.errors import InvalidInput
+from app.domain.monitoring.data_settings import EFFECTS, OFF, DataSettings
 from app.domain.monitoring.directions import DIRECTIONS, direction_of
 from app.domain.registry.names import LONGEST_TAG, is_metric_name, version_number
 from app.domain.times import parse_rfc3339
@@ -52,6 +53,7 @@ class CheckSettings:
     m: int = DEFAULT_M
     n: int = DEFAULT_N
     direction: Mapping[str, str] = field(default_factory=dict)
+    data: DataSettings = field(default_factory=DataSettings)
 
     def direction_of(self, metric: str) -> str | None:
         return self.direction.get(metric) or direction_of(metric)
@@ -198,13 +200,27 @@ def _direction(value: Any) -> dict[str, Any]:
     return {"direction": dict(value)}
 
 
+def _data_drift(value: Any) -> dict[str, Any]:
+    given = _object(value, "data_drift", ("inputs", "predictions", "estimate", "observe", "floor"))
+    for part in ("inputs", "predictions", "estimate"):
+        if given.get(part, OFF) not in EFFECTS:
+            raise InvalidInput(f"data_drift.{part}: must be {', '.join(EFFECTS[:-1])} or {EFFECTS[-1]}.")
+    if not isinstance(given.get("observe", True), bool):
+        raise InvalidInput("data_drift.observe: must be true or false.")
+    if "floor" in given:
+        _number(given["floor"], "data_drift.floor", _LEAST_FLOOR, _MOST_FLOOR)
+    return {"data": DataSettings(**given)}
+
+
+_LEAST_FLOOR, _MOST_FLOOR = 0.001, 1.0
 _BOUNDS = ("min", "max")
 # Parts that, left empty, mean the default.
-_COLLECTIONS = ("limits", "alarm", "direction")
+_COLLECTIONS = ("limits", "alarm", "direction", "data_drift")
 _PARTS: dict[str, Callable[[Any], dict[str, Any]]] = {
     "limits": _limits,
     "baseline": _baseline,
     "silence_hours": _silence,
     "alarm": _alarm,
     "direction": _direction,
+    "data_drift": _data_drift,
 }

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any
 
+from app.domain.data_drift.series import SeriesRun, data_drift_experiment
 from app.domain.errors import (
     NOTHING_SHOWN,
     InvalidInput,
@@ -46,6 +47,7 @@ from app.domain.registry_history.tags import RecordRun, history_experiment
 from app.services.mlflow_gateway import pages, rows
 from app.services.mlflow_gateway.calls import Budget, Calls
 from app.services.mlflow_gateway.client import Connection
+from app.services.mlflow_gateway.data_runs import DataRuns
 from app.services.mlflow_gateway.first_sign import gives_sign
 from app.services.mlflow_gateway.history import History
 from app.services.mlflow_gateway.metric_points import MetricPoints
@@ -74,6 +76,7 @@ class MlflowGateway:
         self._monitor_runs = MonitorRuns(connection, calls, monitoring_experiment)
         self._registry_runs = RegistryRuns(connection, calls, history_experiment(monitoring_experiment))
         self._promotions = PromotionRuns(connection, calls, promotions_experiment(monitoring_experiment))
+        self._data_runs = DataRuns(connection, calls, data_drift_experiment(monitoring_experiment))
         self._webhooks = Webhooks(connection, calls)
         self._server = ServerFacts(connection, calls)
         self.patience = calls.patience
@@ -376,6 +379,21 @@ class MlflowGateway:
 
     def move_to_stage(self, name: str, version: int, stage: str) -> None:
         self._promotions.move_to_stage(name, version, stage)
+
+    def data_series(self, name: str, version: int) -> Sequence[SeriesRun]:
+        return self._data_runs.of(name, version)
+
+    def open_data_series(self) -> Sequence[SeriesRun]:
+        return self._data_runs.all_open()
+
+    def make_data_series(self, name: str, version: int, tags: Mapping[str, str]) -> str:
+        return self._data_runs.open(name, version, tags, self._clock())
+
+    def write_data(self, run_id: str, tags: Mapping[str, str], figures: Mapping[str, tuple[float, int]]) -> None:
+        self._data_runs.log(run_id, [(name, value, time, 0) for name, (value, time) in figures.items()], tags)
+
+    def end_data_series(self, run_id: str) -> None:
+        self._data_runs.end(run_id, self._clock())
 
     def register_webhook(self, url: str, secret: str) -> Subscription:
         return self._webhooks.register(url, secret)

@@ -116,7 +116,7 @@ class MonitorRunWriter:
             take_back(row)
         self._refuse_if_listed(row)
         self._mirror.ensure_known(name, row.version, row.created)
-        with self._one_at_a_time(name, row.version):
+        with self.one_at_a_time(name, row.version):
             watched = self._refuse_if_monitored(row)
             if watched is not None:
                 # The watch and the registration share the record.
@@ -128,8 +128,8 @@ class MonitorRunWriter:
 
     def change_settings(self, name: str, version: str, patch: Mapping[str, Any] | None) -> Registration:
         """Apply a change to the settings; None restores all defaults. Raises `NotFound` and `InvalidInput`."""
-        known = self._find(name, version)
-        with self._one_at_a_time(*known.key):
+        known = self.find(name, version)
+        with self.one_at_a_time(*known.key):
             # Another host may have changed the settings, so they are read from MLflow.
             registration = self._open_run_of(known)
             settings = {} if patch is None else merged(registration.own or {}, patch)
@@ -150,7 +150,7 @@ class MonitorRunWriter:
 
         What was `sent` before is not written again; with other observations that raises `Conflict`.
         """
-        registration = self._find(name, version)
+        registration = self.find(name, version)
         until = time.monotonic() + self._longest_wait
         # What has no id and the present time concerns no earlier write.
         is_ordered = sent is not None or any(row.is_dated for row in observations)
@@ -168,8 +168,8 @@ class MonitorRunWriter:
         self, name: str, version: str, metric: str | None, since: int | None, until: int | None, by: str
     ) -> tuple[Registration, Withdrawal]:
         """Note that points no longer count, those that are written later do. Raises `NotFound`."""
-        known = self._find(name, version)
-        with self._one_at_a_time(*known.key):
+        known = self.find(name, version)
+        with self.one_at_a_time(*known.key):
             registration = self._open_run_of(known)
             ledger, now = self._gateway.ledger(registration.monitor_run_id), self._clock()
             times = (last.time for key, last in ledger.last.items() if metric in (None, key))
@@ -183,8 +183,8 @@ class MonitorRunWriter:
 
     def act(self, name: str, version: str, wanted: WantedAct, by: str) -> tuple[Registration, Act]:
         """Note what a person does about a monitored version. Raises `NotFound`, `InvalidInput` and `Conflict`."""
-        known = self._find(name, version)
-        with self._one_at_a_time(*known.key):
+        known = self.find(name, version)
+        with self.one_at_a_time(*known.key):
             run_id = self._open_run_of(known).monitor_run_id
             states = self._gateway.monitor_runs([run_id])
             if not states:
@@ -210,7 +210,7 @@ class MonitorRunWriter:
         number = version_number(version)
         if number is None:
             raise NotFound(NOT_MONITORED)
-        with self._one_at_a_time(name, number):
+        with self.one_at_a_time(name, number):
             open_runs = list(self._gateway.find_registrations(name, number))
             known = self._registrations.known().by_key.get((name, number))
             listed = {registration.monitor_run_id for registration in open_runs}
@@ -239,7 +239,7 @@ class MonitorRunWriter:
         covered before, or empty. Returns the record; None where there is none. Doing it again changes nothing.
         """
         key = row.name, row.version
-        with self._one_at_a_time(*key):
+        with self.one_at_a_time(*key):
             # One request, since hundreds of versions may be covered at once.
             open_runs = self._gateway.look_up_registrations(*key)
             current = next((run for run in open_runs if run.is_of(row)), None)
@@ -375,7 +375,11 @@ class MonitorRunWriter:
         if failure:
             raise failure
 
-    def _find(self, name: str, version: str) -> Registration:
+    def turn(self) -> AbstractContextManager[None]:
+        """A turn for another write to MLflow than those of this class."""
+        return self._turns.turn()
+
+    def find(self, name: str, version: str) -> Registration:
         """The registration. MLflow is asked before `NotFound` is raised, since the observations would be lost."""
         number = version_number(version)
         if number is None:
@@ -541,7 +545,8 @@ class MonitorRunWriter:
             self._gateway.end_monitor_run(registration.monitor_run_id, by, reason)
 
     @contextmanager
-    def _one_at_a_time(self, name: str, version: int) -> Iterator[None]:
+    def one_at_a_time(self, name: str, version: int) -> Iterator[None]:
+        """Hold the lock of a version, and bound the time of all calls to MLflow in the block together."""
         with (
             self._version_lock(name, version, self._gateway.patience),
             self._gateway.within(self._gateway.patience),

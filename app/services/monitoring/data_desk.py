@@ -1,0 +1,181 @@
+"""The data desk takes what clients counted: references, batches, labels, withdrawals. It writes them to MLflow."""
+
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+from app.domain.data_drift.batch import whole
+from app.domain.data_drift.batch_json import batch_from
+from app.domain.data_drift.histograms import histograms
+from app.domain.data_drift.layout_json import layout_from
+from app.domain.data_drift.series import (
+    FIRST_WINDOWS,
+    MOST_BATCHES,
+    About,
+    Series,
+    StoredBatch,
+    batch_tags,
+    compressed,
+    content_of,
+    in_requests,
+    inflated,
+    series_tags,
+    windows_of,
+    withdrawal_tags,
+)
+from app.domain.errors import Conflict, InvalidInput, NotFound, TooLarge
+from app.domain.ports import Clock, WritingGateway
+from app.domain.registry.models import Registration
+from app.services.monitoring.data_judge import DataJudge
+from app.services.monitoring.monitor_run_writer import MonitorRunWriter
+
+REPLACED = (
+    "The counts are by another reference than the one that counts now. Get the bins again (GET …/reference), count by "
+    "them, and send these counts."
+)
+OTHER_BATCH = "This batch_id was sent before with other rows. Send these with a batch_id of their own."
+WITHDRAWN = "This batch_id was withdrawn. Send the rows with another batch_id."
+NO_BATCH = "There is no batch with this batch_id."
+NO_BINS = (
+    "There are no bins to count by yet. Send a reference first (PUT …/reference), or a first batch of at least 1000 "
+    "rows, which sets the bins."
+)
+NO_DATA = "Nothing was counted of this version's data yet. Send batches: POST …/batches."
+FEWEST_FIRST_ROWS = 1000
+
+
+class DataDesk:
+    """The agent's `DataWrites`. `settle` waits until the other hosts have what was changed."""
+
+    def __init__(
+        self,
+        gateway: WritingGateway,
+        writer: MonitorRunWriter,
+        judge: DataJudge,
+        clock: Clock,
+        settle: Callable[[], None],
+    ) -> None:
+        self._gateway = gateway
+        self._writer = writer
+        self._judge = judge
+        self._clock = clock
+        self._settle = settle
+
+    def put_reference(self, name: str, version: str, layout: Any, counts: Any, by: str) -> dict[str, Any]:
+        known, (packed, reference) = self._writer.find(name, version), (compressed(layout), compressed(counts))
+        with self._writer.one_at_a_time(*known.key):
+            found = self._judge.series_of(*known.key)
+            current = found[0] if found else None
+            if current is None or (current.layout, current.reference) != (packed, reference):
+                current = self._made(known, packed, reference, by, found)
+        self._shared(current, [series for series in found if series.run_id != current.run_id])
+        return {"id": current.run_id, "rows": counts["rows"]}
+
+    def add_batch(
+        self,
+        name: str,
+        version: str,
+        series: str | None,
+        layout: Any,
+        counts: Any,
+        start: int,
+        end: int,
+        batch_id: str | None,
+        by: str,
+    ) -> dict[str, Any]:
+        known, body = self._writer.find(name, version), compressed(counts)
+        batch_id = batch_id or uuid.uuid4().hex
+        with self._writer.one_at_a_time(*known.key):
+            found = self._judge.series_of(*known.key)
+            current = found[0] if found else None
+            if current is None:
+                if series is not None or layout is None or counts["rows"] < FEWEST_FIRST_ROWS:
+                    raise InvalidInput(NO_BINS)
+                current = self._made(known, compressed(layout), None, by, found)
+            elif (layout is not None and current.layout != compressed(layout)) or series not in (None, current.run_id):
+                raise Conflict(REPLACED)
+            self._write(
+                current,
+                StoredBatch(batch_id, start, end, counts["rows"], self._clock(), content_of(body, start, end), body),
+            )
+        self._shared(current, found[1:])
+        return {"batch_id": batch_id, "series": current.run_id, "is_reference": current.reference is None}
+
+    def withdraw_batch(self, name: str, version: str, batch_id: str, by: str) -> int:
+        known = self._writer.find(name, version)
+        with self._writer.one_at_a_time(*known.key):
+            found = self._judge.series_of(*known.key)
+            batch = found[0].batches.get(batch_id) if found else None
+            if batch is None:
+                raise NotFound(NO_BATCH)
+            if not batch.is_withdrawn:
+                with self._writer.turn():
+                    self._gateway.write_data(found[0].run_id, withdrawal_tags(batch_id, self._clock(), by), {})
+        self._judge.judge_soon(*known.key)
+        self._settle()
+        return batch.rows
+
+    def report(self, name: str, version: str) -> dict[str, Any] | None:
+        known = self._writer.find(name, version)
+        return self._judge.judge_now(*known.key)
+
+    def histogram(
+        self, name: str, version: str, column: str, segment: tuple[str, str] | None, start: int | None
+    ) -> dict[str, Any]:
+        known = self._writer.find(name, version)
+        found = self._judge.series_of(*known.key)
+        if not found:
+            raise NotFound(NO_DATA)
+        layout = layout_from(inflated(found[0].layout))
+        if column not in layout.columns:
+            raise NotFound(f"The reference has no column '{column[:200]}'.")
+        windows = windows_of(found[0].counted)
+        with_rows = {window: batches for window, batches in windows.items() if any(batch.rows for batch in batches)}
+        chosen = [window for window in with_rows if start in (None, window[0])]
+        if not chosen:
+            raise NotFound("There is no such window with rows.")
+
+        def counts_in(window: tuple[int, int]) -> Any:
+            return whole(batch_from(inflated(batch.body), layout) for batch in with_rows[window])
+
+        if found[0].reference is not None:
+            base = batch_from(inflated(found[0].reference), layout)
+        else:
+            base = whole(map(counts_in, list(with_rows)[:FIRST_WINDOWS]))
+        return {"window": chosen[-1], **histograms(layout, base, counts_in(chosen[-1]), column, segment)}
+
+    def _made(
+        self, known: Registration, layout: bytes, reference: bytes | None, by: str, earlier: list[Series]
+    ) -> Series:
+        """Begin a series; those before it end."""
+        about = About(*known.key, known.version_created, self._clock(), by, reference is not None)
+        requests = in_requests(series_tags(about, layout, reference))
+        with self._writer.turn():
+            run_id = self._gateway.make_data_series(*known.key, {})
+            for tags in requests:
+                self._gateway.write_data(run_id, tags, {})
+        for series in earlier:
+            if series.is_open:
+                with self._writer.turn():
+                    self._gateway.end_data_series(series.run_id)
+        return Series(run_id, about, layout, reference)
+
+    def _write(self, series: Series, batch: StoredBatch) -> None:
+        """Write a batch; one that was written before must be the same."""
+        before = series.batches.get(batch.batch_id)
+        if before is not None:
+            if before.is_withdrawn:
+                raise Conflict(WITHDRAWN)
+            if before.content != batch.content:
+                raise Conflict(OTHER_BATCH)
+            return
+        if len(series.batches) >= MOST_BATCHES:
+            raise TooLarge(f"A reference takes {MOST_BATCHES} batches. Send larger ones, or another reference.")
+        for tags in in_requests(batch_tags(batch)):
+            with self._writer.turn():
+                self._gateway.write_data(series.run_id, tags, {})
+
+    def _shared(self, series: Series, earlier: list[Series]) -> None:
+        self._judge.share(series, earlier)
+        self._judge.judge_soon(series.about.name, series.about.version)
+        self._settle()

@@ -1,0 +1,166 @@
+"""Judges what was counted of monitored versions, soon after it was counted, and shares the reports."""
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from app.domain.data_drift.series import Series, SeriesRun, inflated, series_from, windows_of
+from app.domain.errors import TowerError
+from app.domain.monitoring.check_settings import settings_or_default
+from app.domain.ports import Clock, OwnGateway
+from app.domain.registry.models import VersionKey
+from app.domain.times import rfc3339
+from app.services.data_drift.judge_order import JudgeOrder, JudgeOutcome
+from app.services.data_drift.judges import Judge
+from app.services.host.gatherer import Gatherer
+from app.services.monitoring.data_reports import DataReportStore
+from app.services.monitoring.registration_list import RegistrationStore
+
+log = logging.getLogger(__name__)
+
+_AT_ONCE = 10
+_TRIES_AFTER_SECONDS = (0, 2, 5)
+# Other towers write to the same MLflow.
+_READ_ALL_SECONDS = 900.0
+
+
+class DataJudge:
+    """Has series judged in a process of its own. `after` is called with each version whose report is new."""
+
+    def __init__(
+        self,
+        gateway: OwnGateway,
+        reports: DataReportStore,
+        registrations: RegistrationStore,
+        judge: Judge,
+        clock: Clock,
+        after: Callable[[Series, dict[str, Any]], None],
+    ) -> None:
+        self._gateway = gateway
+        self._reports = reports
+        self._registrations = registrations
+        self._judge = judge
+        self._clock = clock
+        self._after = after
+        self._due_at = 0.0
+        self._counted = Gatherer[VersionKey]("counted", self._judge_counted, _TRIES_AFTER_SECONDS)
+
+    def start(self) -> None:
+        self._counted.start()
+
+    def stop(self) -> None:
+        self._counted.stop()
+
+    def judge_soon(self, name: str, version: int) -> None:
+        """Have what was counted of a version judged within seconds."""
+        self._counted.add((name, version))
+
+    def tick(self) -> None:
+        """The scheduler's tick: judge what other towers counted, or this one before it lost its cache."""
+        if time.monotonic() < self._due_at:
+            return
+        self._due_at = time.monotonic() + _READ_ALL_SECONDS
+        try:
+            runs = self._gateway.open_data_series()
+            self._judge_all([series for run in runs if (series := series_from(run))])
+        except TowerError as error:
+            log.warning("What was counted of data could not be read: %s", error.detail)
+        except Exception:
+            log.exception("What was counted of data could not be judged")
+
+    def series_of(self, name: str, version: int) -> list[Series]:
+        """The series of a version that is monitored, the newest, which counts, first."""
+        created = self._created(name, version)
+        runs: Sequence[SeriesRun] = self._gateway.data_series(name, version)
+        found = [series for run in runs if (series := series_from(run))]
+        return [
+            series
+            for series in found
+            if (series.about.name, series.about.version, series.about.version_created) == (name, version, created)
+        ]
+
+    def judge_now(self, name: str, version: int) -> dict[str, Any] | None:
+        """Judge a version, and return what is shared of it; None if nothing was counted."""
+        found = self.series_of(name, version)
+        if not found:
+            return None
+        self._judge_all(found[:1], found[1:])
+        return self._reports.of(name, version)
+
+    def share(self, series: Series, earlier: Sequence[Series] = (), outcome: JudgeOutcome | None = None) -> None:
+        """Share a series, so that others count by its layout; with the last report where there is no new one."""
+        about = series.about
+        known = self._reports.of(about.name, about.version) or {}
+        same = known if known.get("reference", {}).get("id") == series.run_id else {}
+        report = outcome.report if outcome else same.get("report")
+        value = {
+            "reference": {
+                "id": series.run_id,
+                "created_at": rfc3339(about.created_at),
+                "created_by": about.created_by,
+                "origin": "sent" if about.is_sent else "first_windows",
+            },
+            "layout": inflated(series.layout),
+            "earlier": [
+                {"id": one.run_id, "created_at": rfc3339(one.about.created_at), "batches": len(one.counted)}
+                for one in earlier
+            ]
+            or same.get("earlier", []),
+            "batches": len(series.counted),
+            "seal": self._seal(series) if outcome and outcome.report else same.get("seal"),
+            "report": report,
+            "problem": outcome.problem if outcome else same.get("problem"),
+            "judged_at": rfc3339(self._clock()) if outcome else same.get("judged_at"),
+        }
+        self._reports.put(about.name, about.version, value, report["summary"] if report else None)
+
+    def _judge_counted(self, keys: list[VersionKey]) -> bool:
+        try:
+            for name, version in keys:
+                self.judge_now(name, version)
+            return True
+        except TowerError as error:
+            log.warning("What was counted of data could not be judged: %s", error.detail)
+        except Exception:
+            log.exception("What was counted of data could not be judged")
+        return False
+
+    def _judge_all(self, found: Sequence[Series], earlier: Sequence[Series] = ()) -> None:
+        due = [series for series in found if self._is_due(series)]
+        for start in range(0, len(due), _AT_ONCE):
+            some = due[start : start + _AT_ONCE]
+            outcomes = self._judge([self._order(series) for series in some])
+            for series, outcome in zip(some, outcomes, strict=True):
+                if outcome.problem:
+                    log.warning("%s v%d: %s", series.about.name, series.about.version, outcome.problem)
+                self.share(series, earlier, outcome)
+                if outcome.report:
+                    self._after(series, outcome.report)
+
+    def _is_due(self, series: Series) -> bool:
+        about = series.about
+        if self._created(about.name, about.version) != about.version_created:
+            return False
+        known = self._reports.of(about.name, about.version)
+        return known is None or known.get("seal") != self._seal(series)
+
+    def _seal(self, series: Series) -> str:
+        return f"{series.seal} {self._floor(series)}"
+
+    def _order(self, series: Series) -> JudgeOrder:
+        windows = windows_of(series.counted)
+        return JudgeOrder(
+            series.layout,
+            series.reference,
+            [(start, end, [batch.body for batch in batches]) for (start, end), batches in windows.items()],
+            self._floor(series),
+        )
+
+    def _floor(self, series: Series) -> float:
+        registration = self._registrations.listed(series.about.name, series.about.version)
+        return settings_or_default(registration.settings if registration else {}).data.floor
+
+    def _created(self, name: str, version: int) -> int | None:
+        registration = self._registrations.listed(name, version)
+        return registration.version_created if registration else None
