@@ -152,6 +152,7 @@ class Settings(BaseSettings):
         300, gt=0, le=86400, description="Time limit of one refresh, all its MLflow calls together."
     )
     max_models_returned: int = Field(1000, ge=1, le=1_000_000, description="Most rows in one answer.")
+    max_batch_mb: int = Field(32, ge=1, le=1024, description="Most MiB in one body with rows.")
     enable_cache_persistence: bool = Field(True, description="Keep the snapshot over a restart.")
     cache_directory: Path = Field(Path("./cache"), description="Where the workers share and keep the snapshot.")
     cache_max_age_hours: float = Field(24, gt=0, le=87600, description="An older snapshot is served marked stale.")

@@ -12,6 +12,7 @@ from app.access import role_of, who
 from app.logs import request_id
 from app.parsing import refuse_broken_path, take_body
 from app.replies import Ready
+from app.row_bodies import drain_rows, is_read_by_its_view
 from app.wiring.worker import Worker, serve_with
 
 if TYPE_CHECKING:
@@ -55,13 +56,14 @@ def register_hooks(app: Flask, around: Around) -> None:
     @app.before_request
     def take() -> None:
         environ = request.environ
-        if "CONTENT_LENGTH" in environ or "HTTP_TRANSFER_ENCODING" in environ:
+        if ("CONTENT_LENGTH" in environ or "HTTP_TRANSFER_ENCODING" in environ) and not is_read_by_its_view():
             take_body()
         if not environ["PATH_INFO"].isascii():
             refuse_broken_path()
 
     @app.after_request
     def end(response: Response) -> Response:
+        drain_rows()
         rule = request.url_rule
         around.end(request.environ, rule.rule if rule else None, response.status_code)
         if isinstance(response, Ready):

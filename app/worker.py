@@ -5,6 +5,7 @@ arrive in the loop that accepts connections, and a thread gets a request when it
 """
 
 import errno
+import re
 import resource
 import selectors
 import socket
@@ -23,8 +24,10 @@ from app.logs import NO_REQUEST, request_id
 
 # How long a client may read nothing of its answer: 30 s. A time-out of the kernel's costs no calls per request.
 _TAKING = struct.pack("ll", 30, 0)
-# How long a thread reads what is still missing of its request: the rest of a body that is too large.
+# How long a thread reads what is still missing of its request: the rest of a body that is too large, or of rows.
 _REST_SECONDS = 10.0
+_ROWS_SECONDS = 60.0
+_ROWS = re.compile(rb"(?:POST|PUT) /models/[^ ?]+/(?:batches|labels|reference)[? ]")
 # How long a client may take to read its last answer and close the connection.
 _CLOSING_SECONDS = 2.0
 # How long, when the worker stops, a client that has just connected may take to send its request.
@@ -51,7 +54,7 @@ class Connection(TConn):  # type: ignore[misc]  # gunicorn has no types
         # A request that gunicorn refuses gets no id, and must not be logged under the thread's last one.
         request_id.set(NO_REQUEST)
         if not isinstance(self.parser.unreader, _Bounded):
-            self.parser.unreader = _Bounded(self.sock)
+            self.parser.unreader = _Bounded(self.sock, _PIECE)
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _TAKING)
         self.parser.unreader.begin(bytes(self.arriving.data))
 
@@ -66,7 +69,7 @@ class _Bounded(SocketUnreader):  # type: ignore[misc]  # gunicorn has no types
 
     def begin(self, data: bytes) -> None:
         self.unread(data)
-        self._until = time.monotonic() + _REST_SECONDS
+        self._until = time.monotonic() + (_ROWS_SECONDS if _ROWS.match(data) else _REST_SECONDS)
 
     def chunk(self) -> bytes:
         left = self._until - time.monotonic()

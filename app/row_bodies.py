@@ -1,0 +1,117 @@
+"""Bodies with rows: larger than others, of several formats, and read by their view instead of before it."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from threading import BoundedSemaphore
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from flask import current_app, request
+
+from app.domain.errors import Busy, InvalidInput, TooLarge
+from app.services.data_drift.order import CSV, JSON, MEDIA_TYPES, NDJSON, PARQUET
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_AT_ONCE = 4
+# The bodies that this process holds, until they are counted.
+_held = BoundedSemaphore(_AT_ONCE)
+# How much of a body that nobody reads is discarded, so that the client gets the answer, not a reset.
+_MOST_DRAINED_BYTES = 8 << 20
+_PIECE = 1 << 20
+_READ = "control_tower.rows_read"
+
+
+@dataclass(frozen=True, slots=True)
+class RowsBody:
+    """A body as it arrived: one of the formats of `order.py`, its Content-Encoding, and the bytes."""
+
+    media_type: str
+    coding: str
+    content: bytes
+
+
+def takes_rows(view: F) -> F:
+    """Declare that a view reads its body itself, with `rows_body`."""
+    view.takes_rows = True  # type: ignore[attr-defined]  # read back by this module
+    docs = view.__dict__.setdefault("_apidoc", {}).setdefault("manual_doc", {})
+    formats = {
+        JSON: {"type": "object"},
+        NDJSON: {"type": "string"},
+        CSV: {"type": "string"},
+        PARQUET: {"type": "string", "format": "binary"},
+    }
+    docs["requestBody"] = {
+        "required": True,
+        "content": {media_type: {"schema": schema} for media_type, schema in formats.items()},
+    }
+    return view
+
+
+def is_read_by_its_view() -> bool:
+    """Whether the view of this request reads its body itself."""
+    return hasattr(current_app.view_functions.get(request.endpoint or ""), "takes_rows")
+
+
+@contextmanager
+def rows_body(most_megabytes: int) -> Iterator[RowsBody]:
+    """The body of this request, for a block in which it is counted.
+
+    Raises `InvalidInput` for another format, `TooLarge`, and `Busy` while this process holds as many as it may.
+    """
+    media_type = MEDIA_TYPES.get(request.mimetype)
+    if media_type is None:
+        raise InvalidInput(
+            f"Send rows as {JSON}, {NDJSON}, {CSV} or {PARQUET}, and say in the header Content-Type which it is."
+        )
+    if not _held.acquire(blocking=False):
+        raise Busy("Other batches are being counted. Send this one again in some seconds.")
+    try:
+        coding = request.environ.get("HTTP_CONTENT_ENCODING", "").strip().lower()
+        yield RowsBody(media_type, coding, _content(request.environ, most_megabytes))
+    finally:
+        _held.release()
+
+
+def drain_rows() -> None:
+    """Discard what nobody read of a body, as after a refusal. Called when the answer is made."""
+    environ = request.environ
+    if _has_body(environ) and _READ not in environ and is_read_by_its_view():
+        left, stream = _MOST_DRAINED_BYTES, _stream(environ)
+        while left > 0 and (piece := stream.read(min(left, _PIECE))):
+            left -= len(piece)
+
+
+def _content(environ: "WSGIEnvironment", most_megabytes: int) -> bytes:
+    most = most_megabytes << 20
+    if not _has_body(environ):
+        raise InvalidInput("The body is empty.")
+    length = None if "HTTP_TRANSFER_ENCODING" in environ else request.content_length or 0
+    content = bytearray()
+    if (length or 0) <= most:
+        stream = _stream(environ)
+        while len(content) <= most and (
+            piece := stream.read(_PIECE if length is None else min(_PIECE, length - len(content)))
+        ):
+            content += piece
+    if (length or 0) > most or len(content) > most:
+        raise TooLarge(
+            f"The request body is too large: at most {most_megabytes} MiB. Send the rows in several requests."
+        )
+    environ[_READ] = True
+    if length is not None and len(content) < length:
+        raise InvalidInput("The body is shorter than its Content-Length.")
+    return bytes(content)
+
+
+def _has_body(environ: "WSGIEnvironment") -> bool:
+    return environ.get("CONTENT_LENGTH", "0") not in ("", "0") or "HTTP_TRANSFER_ENCODING" in environ
+
+
+def _stream(environ: "WSGIEnvironment") -> Any:
+    # gunicorn's body asks its reader for a kilobyte at a time, each of which copies all that has arrived.
+    stream = environ["wsgi.input"]
+    return getattr(stream, "reader", stream)
