@@ -285,13 +285,14 @@ class Draft:
         if not_before > latest:
             # What was recorded contradicts itself, so that only the change before is certain.
             not_before = min(earliest, latest)
-        made = int(new[1]) if is_birth else _made(standing, subject, new)
+        # MLflow says when something was made, and nothing happens to it before that. An alias may have had another
+        # version before the version that it has now was made.
+        version = version_of(subject)
+        made = int(new[1 if is_birth else 0]) if new is not None and (is_birth or version is not None) else -1
         if not not_before <= made <= latest:
             return not_before, latest
-        # MLflow says when something was made, and nothing happens to it before that. Under which name a model was made
-        # is not known: it may have been renamed since.
-        version = version_of(subject)
         if is_birth or version is None or standing.versions.get(version, (0, ""))[0] == made:
+            # Under which name a model was made is not known: it may have been renamed since.
             return made, latest
         # A version that replaces another: that was deleted before.
         return (not_before if version in standing.versions else made), max(made, standing.born_by)
@@ -309,14 +310,6 @@ class Draft:
         """Until when other models got the name of a model, so that it had lost the name by then."""
         others = (self._standings[key] for key in self._alive[standing.name] if key != standing.lineage)
         return [other.heads[MODEL].not_after for other in others if MODEL in other.heads]
-
-
-def _made(standing: Standing, subject: str, new: Value) -> int:
-    """When MLflow made what a subject is now: a version, or the version of an alias; -1 if that is unknown."""
-    version = version_of(subject)
-    if new is None or subject == MODEL:
-        return -1
-    return standing.versions.get(new, (-1, ""))[0] if version is None else int(new[0])
 
 
 def _changed_names(fleet: Fleet, before: Fleet | None) -> set[str]:
