@@ -14,6 +14,7 @@ from app.domain.monitoring.monitor_history import (
     from_record,
     segment_with,
 )
+from app.domain.segments import segments_from
 
 INDEX = "history"
 # What decoding may raise if somebody else wrote the file.
@@ -56,18 +57,16 @@ def history_from(
     Segments and runs that a known history already has are taken from it.
     """
     try:
-        if index["source"] != source or len(index["segments"]) != SEGMENTS:
+        if index["source"] != source:
             return None
-        segments = []
-        for number, digest in enumerate(index["segments"]):
-            held = known.segments[number] if known else EMPTY_SEGMENT
-            if not digest:
-                held = EMPTY_SEGMENT
-            elif held.digest != digest:
-                held = _segment(read(_key(number)), held.runs, source)
-            segments.append(held)
+        segments = segments_from(
+            index["segments"],
+            known.segments if known else (EMPTY_SEGMENT,) * SEGMENTS,
+            lambda number, held: _segment(read(_key(number)), held.runs, source),
+            EMPTY_SEGMENT,
+        )
         read_at = index["read_at"]
-        return MonitorHistory(None if read_at is None else int(read_at), int(index["revision"]), tuple(segments))
+        return MonitorHistory(None if read_at is None else int(read_at), int(index["revision"]), segments)
     except _MISFITS:
         return None
 

@@ -6,6 +6,7 @@ from typing import Any
 from app.domain.registry_history.lineage import Lineage, lineage_from, lineage_value
 from app.domain.registry_history.looking import Looked
 from app.domain.registry_history.record import EMPTY_SEGMENT, SEGMENTS, RecordSegment, RegistryRecord
+from app.domain.segments import segments_from
 
 INDEX = "registry-history"
 # What decoding may raise if somebody else wrote the file.
@@ -51,23 +52,21 @@ def record_from(
     Segments that a known record already has are taken from it.
     """
     try:
-        if index["source"] != source or len(index["segments"]) != SEGMENTS:
+        if index["source"] != source:
             return None
-        segments = []
-        for number, digest in enumerate(index["segments"]):
-            held = known.segments[number] if known else EMPTY_SEGMENT
-            if not digest:
-                held = EMPTY_SEGMENT
-            elif held.digest != digest:
-                held = _segment(read(_key(number)), held.lineages, source)
-            segments.append(held)
+        segments = segments_from(
+            index["segments"],
+            known.segments if known else (EMPTY_SEGMENT,) * SEGMENTS,
+            lambda number, held: _segment(read(_key(number)), held.lineages, source),
+            EMPTY_SEGMENT,
+        )
         begun, looked = index["begun"], index["looked"]
         return RegistryRecord(
             int(index["revision"]),
             None if begun is None else int(begun),
             None if looked is None else Looked(int(looked[0]), int(looked[1])),
             tuple((int(start), int(end)) for start, end in index["gaps"]),
-            tuple(segments),
+            segments,
         )
     except _MISFITS:
         return None

@@ -1,22 +1,16 @@
 """Answers from the history of the registrations. The cost of a page does not grow with the number of events."""
 
-import logging
-import threading
-
 import orjson
 
-from app.domain.errors import MlflowUnavailable, TowerError
 from app.domain.monitoring.history_index import HistoryIndex
 from app.domain.monitoring.monitor_history import MonitorHistory, run_history
 from app.domain.ports import Clock, Gateway, HistorySource
 from app.domain.registry.names import version_number
 from app.domain.registry.query import ListQuery, page_of, pagination
-from app.services.answers.generations import Pages
+from app.services.answers.indexed_copy import IndexedCopy
 from app.services.answers.prepared import Answer, Prepared
 from app.services.mirror.model_tracker import ModelTracker
 from app.services.monitoring.histories import Histories
-
-log = logging.getLogger(__name__)
 
 
 class HistoryReport:
@@ -37,13 +31,10 @@ class HistoryReport:
     ) -> None:
         self._gateway = gateway
         self._mirror = mirror
-        self._store = store
-        self._history_source = history_source
+        self._copy = IndexedCopy(gateway, store, history_source, _is_read, _indexed)
         self._clock = clock
         self._most = most
         self._max_age = max_age
-        self._current: tuple[HistoryIndex, Pages] | None = None
-        self._indexing = threading.Lock()
 
     def listed(self, query: ListQuery, name: str | None, version: str | None) -> Answer:
         """A page of the registrations, changes of verdict and removals, newest first. The sample fleet has none."""
@@ -54,54 +45,20 @@ class HistoryReport:
             return Answer(self._nothing(query))
         if not self._mirror.cached:
             return Answer(self._page(self._read(name, number), query, name, number))
-        index, pages = self._indexed(self.newest())
+        index, pages = self._copy.indexed(self.newest())
         prepared = pages.get((query, name, number), lambda: self._page(index, query, name, number))
         return Answer(prepared, self._is_stale(index.history))
 
     def catch_up(self) -> None:
         """The scheduler's tick in a worker: index new events before a request needs them."""
-        if not self._mirror.cached:
-            return
-        try:
-            newest = self._held(self._store.newest())
-            if newest is not None:
-                self._indexed(newest)
-        except TowerError as error:
-            log.debug("No newer history: %s", error.detail)
+        if self._mirror.cached:
+            self._copy.catch_up()
 
     def newest(self) -> MonitorHistory:
         """All that is known, or, where the cache is disabled, all that MLflow has. Raises `MlflowUnavailable`."""
         if not self._mirror.cached:
             return self._read(None, None).history
-        known = self._store.newest()
-        if known is None or known.read_at is None:
-            with self._gateway.within(self._gateway.patience):
-                self._history_source.first()
-            known = self._store.newest()
-        if not self._store.is_shared():
-            known = self._held(known)
-        if known is None:
-            raise MlflowUnavailable("What was read from MLflow was lost. Try again.")
-        return known
-
-    def _held(self, known: MonitorHistory | None) -> MonitorHistory | None:
-        """The history of the agent, where it could not be stored."""
-        with self._gateway.within(self._gateway.patience):
-            value = self._history_source.held(known.seal if known else "")
-        if value is not None:
-            self._store.keep(value)
-        return self._store.newest()
-
-    def _indexed(self, history: MonitorHistory) -> tuple[HistoryIndex, Pages]:
-        current = self._current
-        if current is None or current[0].history is not history:
-            with self._indexing:
-                current = self._current
-                if current is None:
-                    current = self._current = HistoryIndex(history), Pages()
-                elif current[0].history is not history:
-                    current = self._current = current[0].after(history), Pages()
-        return current
+        return self._copy.newest()
 
     def _read(self, name: str | None, version: int | None) -> HistoryIndex:
         """The history as MLflow has it now."""
@@ -122,3 +79,11 @@ class HistoryReport:
     def _is_stale(self, history: MonitorHistory) -> bool:
         age = self._clock() - (history.read_at or 0)
         return age > self._max_age or not history.whole
+
+
+def _is_read(history: MonitorHistory) -> bool:
+    return history.read_at is not None
+
+
+def _indexed(history: MonitorHistory, before: HistoryIndex | None) -> HistoryIndex:
+    return before.after(history) if before else HistoryIndex(history)

@@ -1,13 +1,11 @@
 """Answers from the history of the registry: its changes, and the registry as it was at a time."""
 
-import logging
-import threading
 from dataclasses import replace
 from typing import Any
 
 import orjson
 
-from app.domain.errors import InvalidInput, MlflowUnavailable, NotFound, TowerError
+from app.domain.errors import InvalidInput, NotFound
 from app.domain.messages import MODEL_NOT_FOUND
 from app.domain.monitoring.checks import Check
 from app.domain.monitoring.monitor_history import MonitorHistory, state_of
@@ -23,14 +21,13 @@ from app.domain.registry_history.record import RegistryRecord
 from app.domain.registry_history.tags import read_tags
 from app.domain.times import is_future, rfc3339
 from app.domain.views import model_info
-from app.services.answers.generations import CheckedGeneration, Generation, Pages
+from app.services.answers.generations import CheckedGeneration, Generation
 from app.services.answers.history_report import HistoryReport
+from app.services.answers.indexed_copy import IndexedCopy
 from app.services.answers.prepared import Answer, Prepared
 from app.services.mirror.model_tracker import ModelTracker
 from app.services.mirror.registry_records import RegistryRecords
 from app.services.monitoring.registration_list import RegistrationList
-
-log = logging.getLogger(__name__)
 
 
 class RegistryHistoryReport:
@@ -55,24 +52,21 @@ class RegistryHistoryReport:
     ) -> None:
         self._gateway = gateway
         self._mirror = mirror
-        self._store = store
-        self._source = source
+        self._copy = IndexedCopy(gateway, store, source, lambda _: True, _indexed)
         self._monitoring = monitoring
         self._registrations = registrations
         self._rules = rules
         self._clock = clock
         self._most = most
         self._max_age = max_age
-        self._current: tuple[ChangeIndex, Pages] | None = None
         # The last fleet of the past that was asked for: its pages follow each other.
         self._past: tuple[Any, CheckedGeneration, frozenset[tuple[str, int]]] | None = None
-        self._indexing = threading.Lock()
 
     def listed(self, query: ListQuery, wanted: ChangeQuery) -> Answer:
         """A page of the changes, newest first. The sample fleet has none."""
         if self._mirror.shows_mock():
             return Answer(Prepared(b"[]", self._clock(), pagination(page_of(query, 0, self._most))), mock=True)
-        index, pages = self._indexed(self._newest())
+        index, pages = self._copy.indexed(self._newest())
 
         def make() -> Prepared:
             events = index.find(wanted)
@@ -92,7 +86,7 @@ class RegistryHistoryReport:
     def state(self, name: str, at: int) -> Answer:
         """A registered model as it was at a time, in milliseconds. Raises `NotFound`, and `InvalidInput`."""
         self._check(at)
-        index, pages = self._indexed(self._newest())
+        index, pages = self._copy.indexed(self._newest())
 
         def make() -> Prepared:
             found = lineage_at(index.record, name, at)
@@ -110,7 +104,7 @@ class RegistryHistoryReport:
         self._check(at)
         if query.finding is not None:
             raise InvalidInput("finding: Findings of the past are not known. Leave it out, or leave out `at`.")
-        index, pages = self._indexed(self._newest())
+        index, pages = self._copy.indexed(self._newest())
         begun = index.record.begun
         if begun is None or at < begun:
             since = f"before {rfc3339(begun)}, when this service first looked" if begun else "yet"
@@ -135,14 +129,8 @@ class RegistryHistoryReport:
 
     def catch_up(self) -> None:
         """The scheduler's tick in a worker: index new changes before a request needs them."""
-        if not self._mirror.cached:
-            return
-        try:
-            newest = self._held(self._store.newest())
-            if newest is not None:
-                self._indexed(newest)
-        except TowerError as error:
-            log.debug("No newer history of the registry: %s", error.detail)
+        if self._mirror.cached:
+            self._copy.catch_up()
 
     def _is_known(self, name: str) -> bool:
         fleet = self._mirror.fleet()
@@ -171,35 +159,7 @@ class RegistryHistoryReport:
         if not self._mirror.cached:
             with self._gateway.within(self._gateway.patience):
                 return RegistryRecord().with_more(read_tags(self._gateway.registry_runs(None))[0])
-        known = self._store.newest()
-        if known is None:
-            with self._gateway.within(self._gateway.patience):
-                self._source.first()
-            known = self._store.newest()
-        if not self._store.is_shared():
-            known = self._held(known)
-        if known is None:
-            raise MlflowUnavailable("What was read from MLflow was lost. Try again.")
-        return known
-
-    def _held(self, known: RegistryRecord | None) -> RegistryRecord | None:
-        """The record of the agent, where it could not be stored."""
-        with self._gateway.within(self._gateway.patience):
-            value = self._source.held(known.seal if known else "")
-        if value is not None:
-            self._store.keep(value)
-        return self._store.newest()
-
-    def _indexed(self, record: RegistryRecord) -> tuple[ChangeIndex, Pages]:
-        current = self._current
-        if current is None or current[0].record is not record:
-            with self._indexing:
-                current = self._current
-                if current is None:
-                    current = self._current = ChangeIndex(record), Pages()
-                elif current[0].record is not record:
-                    current = self._current = current[0].after(record), Pages()
-        return current
+        return self._copy.newest()
 
     def _prepared(self, rows: Any, record: RegistryRecord, pages: dict[str, int] | None) -> Prepared:
         return Prepared(orjson.dumps(rows), _as_of(record), pages)
@@ -207,6 +167,10 @@ class RegistryHistoryReport:
     def _answer(self, prepared: Prepared, record: RegistryRecord) -> Answer:
         as_of = _as_of(record)
         return Answer(prepared, as_of is None or self._clock() - as_of > self._max_age)
+
+
+def _indexed(record: RegistryRecord, before: ChangeIndex | None) -> ChangeIndex:
+    return before.after(record) if before else ChangeIndex(record)
 
 
 def _as_of(record: RegistryRecord) -> int | None:
