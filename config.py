@@ -177,6 +177,10 @@ class Settings(BaseSettings):
     monitoring_experiment: str = Field(
         "control-tower", min_length=1, max_length=250, description="MLflow experiment of the monitor runs."
     )
+    enable_promotion: bool = Field(False, description="Let versions be promoted through this service.")
+    promotion_approvals: int = Field(1, ge=0, le=10, description="How many other people have to approve a promotion.")
+    promotion_expires_hours: float = Field(168, gt=0, le=8760, description="How long a proposal waits.")
+    promotion_evidence_hours: float = Field(24, gt=0, le=8760, description="How old the evidence of a proposal may be.")
     enable_mock_data: bool = Field(False, description="Show a small sample fleet while there is no data to show.")
     enable_debug_endpoints: bool = Field(True, description="Serve /debug/monitored.")
 

@@ -74,6 +74,12 @@ def who() -> str | None:
     return key.name if key else None
 
 
+def may(role: str) -> bool:
+    """Whether the access key of this request has a role."""
+    key: AccessKey | None = g.get("key")
+    return key is not None and role in key.roles
+
+
 def needed_role(app: Flask, endpoint: str) -> str:
     """The role that an endpoint needs. A route that declares none is open to administrators only."""
     return role_of(app, endpoint) or "admin"

@@ -20,6 +20,7 @@ from app.blueprints import (
     metrics,
     models,
     monitoring,
+    promotions,
     rules,
     system,
     ui,
@@ -97,6 +98,7 @@ def _register_api(app: Flask, settings: Settings) -> None:
         {"type": "http", "scheme": "bearer", "description": "An access key, where the service has keys"},
     )
     areas = [system, models, fleet, history, monitoring, acts, watches, rules, experiments, cache, dashboard, metrics]
+    areas.append(promotions)
     if settings.enable_debug_endpoints:
         areas.append(debug)
     if settings.mlflow_webhook_secret:

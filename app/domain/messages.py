@@ -24,7 +24,7 @@ ALREADY_WATCHED = "This alias or stage is already being watched"
 NO_RULE = "There is no monitoring rule of this name"
 ALREADY_A_RULE = "There is a monitoring rule of this name already"
 NO_PROMOTION = "There is no promotion with this id"
-PROMOTION_OFF = "Promotion is off, since it writes to the registry. Set ENABLE_PROMOTION=true."
+PROMOTION_OFF = "Promotion is off, since it writes to MLflow's registry. Set ENABLE_PROMOTION=true."
 PROMOTION_NEEDS_KEYS = "Without access keys nobody can be told apart, so nobody can approve. Set API_TOKENS_FILE."
 NOTHING_READ = "Nothing has been read from MLflow yet. Try again shortly."
 

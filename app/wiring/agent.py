@@ -18,6 +18,7 @@ from app.domain.ports import (
     MlflowFacts,
     OtherHosts,
     OwnGateway,
+    PromotionWrites,
     RefreshTrigger,
     RegistrationSource,
     RegistrationWrites,
@@ -62,6 +63,8 @@ from app.services.monitoring.rule_desk import RuleDesk
 from app.services.monitoring.verdict_record import VerdictRecord
 from app.services.monitoring.watch_list import WatchStore
 from app.services.monitoring.watcher import Watcher
+from app.services.promotion.desk import PromotionDesk
+from app.wiring.promotion import promotion_desk
 from app.wiring.shared import AgentApi, history_source_of, interval_of, rules_of, snapshot_source_of, tracker_options
 from app.wiring.world import World, agent_locks, source_of
 from config import Settings
@@ -75,6 +78,8 @@ log = logging.getLogger(__name__)
 _TIDY_SECONDS = 60
 # How often the watches are followed without a mirror, which means that all of the registry is read.
 _WATCH_SECONDS = 60
+# How often is looked for promotions that were left in the middle, or that have waited for too long.
+_PROMOTION_SECONDS = 15
 # Importing mlflow takes a core for a second or more. A host among several is to have what the others have before
 # that, if Redis answers within this time.
 _WARM_AFTER_SECONDS = 5.0
@@ -124,6 +129,7 @@ class Agent:
     reconciler: Reconciler
     watcher: Watcher
     rules: RuleDesk
+    promotions: PromotionDesk
     coordinator: RefreshCoordinator
     checker: Checker
     announcer: Announcer
@@ -152,6 +158,7 @@ class Agent:
             self.recorder,
             self.rules,
             self.data_desk,
+            self.promotions,
         )
 
     def exposed(self) -> Mapping[type, object]:
@@ -171,6 +178,7 @@ class Agent:
             RegistryHistorySource: api.registry_history_source,
             RuleWrites: api.rule_writes,
             DataWrites: api.data_writes,
+            PromotionWrites: api.promotion_writes,
         }
 
     def start(self) -> None:
@@ -273,6 +281,7 @@ def build_agent(settings: Settings, world: World) -> Agent:
         hosts.settle,
     )
     rules = RuleDesk(watcher, watches, own.writer, own.tracker, clock, hosts.settle)
+    promotions = promotion_desk(settings, world, gateway, own, publisher, recorder, watches, hosts.settle)
     coordinator = RefreshCoordinator(
         publisher, detector if cached else None, reconciler, watcher, own.counter, shared.journal, clock, timeout
     )
@@ -284,6 +293,7 @@ def build_agent(settings: Settings, world: World) -> Agent:
         watcher.tick: 1 if cached else _WATCH_SECONDS,
         historian.tick: TICK_SECONDS if cached else 0,
         recorder.tick: 1 if cached else 0,
+        promotions.tick: _PROMOTION_SECONDS if settings.enable_promotion else 0,
         lambda: shared.server.update(world.gateway): TICK_SECONDS,
         data_judge.tick: TICK_SECONDS,
         detector.poll_changes: settings.change_poll_seconds if cached else 0,
@@ -311,6 +321,7 @@ def build_agent(settings: Settings, world: World) -> Agent:
         reconciler,
         watcher,
         rules,
+        promotions,
         coordinator,
         checker,
         announcer,

@@ -9,6 +9,7 @@ from app.domain.ports import (
     Holder,
     MlflowFacts,
     OtherHosts,
+    PromotionWrites,
     RefreshTrigger,
     RegistrationSource,
     RegistrationWrites,
@@ -41,6 +42,7 @@ class AgentApi:
     registry_history_source: RegistryHistorySource
     rule_writes: RuleWrites
     data_writes: DataWrites
+    promotion_writes: PromotionWrites
 
 
 def rules_of(settings: Settings) -> StageRules:

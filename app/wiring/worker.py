@@ -14,6 +14,7 @@ from app.domain.ports import (
     Holder,
     MlflowFacts,
     OtherHosts,
+    PromotionWrites,
     RefreshTrigger,
     RegistrationSource,
     RegistrationWrites,
@@ -33,6 +34,7 @@ from app.services.answers.generations import Generations
 from app.services.answers.health_report import HealthReport
 from app.services.answers.history_report import HistoryReport
 from app.services.answers.monitoring_report import MonitoringReport
+from app.services.answers.promotions_report import PromotionsReport
 from app.services.answers.registry_history_report import RegistryHistoryReport
 from app.services.answers.rules_report import RulesReport
 from app.services.answers.runs import Runs
@@ -60,6 +62,7 @@ from app.services.monitoring.registration_requests import RegistrationRequests
 from app.services.monitoring.rule_requests import RuleRequests
 from app.services.monitoring.watch_list import WatchList
 from app.services.monitoring.watch_requests import WatchRequests
+from app.services.promotion.requests import PromotionRequests
 from app.wiring.shared import AgentApi, history_source_of, interval_of, rules_of, snapshot_source_of, tracker_options
 from app.wiring.world import Host, World, agent_locks, patience_of, source_of
 from config import API_VERSION, RELEASE, ROOT, BadSetting, Settings, as_json
@@ -84,6 +87,8 @@ class Tower:
     monitoring: MonitoringReport
     history: HistoryReport
     registry_history: RegistryHistoryReport
+    promotions: PromotionRequests
+    promotions_report: PromotionsReport
     drift: Drift
     comparison: Comparison
     runs: Runs
@@ -225,6 +230,14 @@ def build_worker(settings: Settings, world: World, agent: AgentApi | None = None
         ),
         history=history,
         registry_history=registry_history,
+        promotions=PromotionRequests(
+            agent.promotion_writes,
+            is_enabled=settings.enable_promotion,
+            has_keys=settings.api_tokens_file is not None,
+        ),
+        promotions_report=PromotionsReport(
+            agent.gateway, tracker, world.clock, settings.max_models_returned, settings.promotion_expires_hours
+        ),
         drift=Drift(agent.gateway, tracker, registrations, world.clock),
         comparison=Comparison(agent.gateway, rules, world.clock),
         runs=Runs(agent.gateway),
@@ -280,6 +293,7 @@ def remote_agent(link: AgentLink) -> AgentApi:
         remote(RegistryHistorySource, link),
         remote(RuleWrites, link),
         remote(DataWrites, link),
+        remote(PromotionWrites, link),
     )
 
 

@@ -72,6 +72,9 @@ def test_every_body_that_is_sent_has_an_example_that_fits_its_schema(document: d
         "post /models/{model_name}/{model_version}/comments",
         "post /observations",
         "post /monitoring/rules",
+        "post /model/{model_name}/promotions",
+        "post /model/{model_name}/promotions/{promotion_id}/approvals",
+        "post /model/{model_name}/rollback",
         "put /monitoring/rules/{rule_name}",
         "post /models/{model_name}/{model_version}/observations",
         *(
@@ -107,7 +110,7 @@ def test_every_cached_get_documents_its_304(document: dict[str, Any]) -> None:
         "get /experiments", "get /dashboard/summary", "get /monitoring", "get /monitoring/history",
         "get /models/findings", "get /fleet", "get /fleet/models", "get /fleet/summary",
         "get /history", "get /model/{model_name}/history", "get /model/{model_name}/state", "get /monitoring/rules",
-        "get /monitoring/rules/{rule_name}/versions",
+        "get /monitoring/rules/{rule_name}/versions", "get /promotions", "get /model/{model_name}/promotions",
     }  # fmt: skip
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 log = logging.getLogger(__name__)
 
-ROLES = ("read", "write", "admin")
+ROLES = ("read", "write", "approve", "admin")
 _NAME = re.compile(r"[A-Za-z0-9_.@-]{1,64}\Z", re.ASCII)
 _DIGEST = re.compile(r"[0-9a-f]{64}\Z", re.ASCII)
 _PREFIX = "ct_"

@@ -6,7 +6,7 @@ import { ago, h, many, note, show } from "./dom.js";
 const banner = document.getElementById("banner");
 
 export const role = document.body.dataset.role;
-export const mayWrite = role === "write" || role === "admin";
+export const mayWrite = ["write", "approve", "admin"].includes(role);
 
 // What the fields offer, by the name of the field: pairs of a value of the API and its words.
 export const choices = JSON.parse(document.body.dataset.choices);

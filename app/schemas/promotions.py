@@ -1,0 +1,192 @@
+"""Promotions and rollbacks."""
+
+from typing import Any
+
+from marshmallow import Schema, ValidationError, fields, post_load, validate
+
+from app.domain.comparison.requirements import requirements
+from app.domain.errors import InvalidInput
+from app.domain.promotion.promotions import (
+    ALIAS,
+    LONGEST_REASON,
+    PROPOSAL,
+    ROLLBACK,
+    STAGE,
+    STAGES,
+    STATES,
+    STEPS,
+    Wanted,
+    check_alias,
+)
+from app.domain.registry.names import LONGEST_ALIAS, is_metric_name
+from app.domain.registry.query import ListQuery
+from app.schemas.base import PageQuerySchema, doc, flag, moment, number, text
+
+_MOST_METRICS = 50
+
+
+def _readable(value: str) -> None:
+    if value and not value.strip():
+        raise ValidationError("Not only blanks.")
+    if not all(char.isprintable() or char in "\n\t" for char in value):
+        raise ValidationError("No control characters, except line breaks and tabs.")
+
+
+def _words(description: str, example: str, least: int = 1, **options: Any) -> fields.String:
+    described = f"{description}. At most {LONGEST_REASON} characters"
+    return text(described, example, validate=[validate.Length(least, LONGEST_REASON), _readable], **options)
+
+
+class _PlaceSchema(Schema):
+    alias = text("The alias; or else name a stage", "champion", validate=validate.Length(1, LONGEST_ALIAS))
+    stage = fields.String(
+        validate=validate.OneOf(STAGES), metadata=doc("The stage; or else name an alias", "Production")
+    )
+
+
+def _place_in(data: dict[str, Any]) -> tuple[str, str]:
+    if ("alias" in data) == ("stage" in data):
+        raise InvalidInput("Name an alias or a stage, and not both.")
+    return (ALIAS, check_alias(data["alias"])) if "alias" in data else (STAGE, data["stage"])
+
+
+class ProposalSchema(_PlaceSchema):
+    """A proposal to move an alias or a stage to a version."""
+
+    version = text("The version to move it to", "4", required=True)
+    reason = _words("Why", "Better on all regions", required=True)
+    margin = fields.Raw(
+        metadata=doc(
+            "How much worse it may be than what is there now, in the unit of the metric: a number, or a list of "
+            "`METRIC=NUMBER`. The default is 0",
+            ["rmse=2"],
+        )
+    )
+    metrics = fields.List(
+        fields.String(),
+        validate=validate.Length(max=_MOST_METRICS),
+        load_default=(),
+        metadata=doc("The metrics to compare; by default all", ["accuracy"]),
+    )
+    override = fields.Boolean(
+        truthy={True},
+        falsy={False},
+        load_default=False,
+        metadata=doc("Pass over the gate, for the reason given; marked for good. Needs the role approve", False),
+    )
+
+    @post_load
+    def _wanted(self, data: dict[str, Any], **_: Any) -> tuple[str, Wanted]:
+        margins, metrics = _margins(data.get("margin", ())), tuple(data["metrics"])
+        requirements(margins, (), ())
+        for name in metrics:
+            if not is_metric_name(name):
+                raise InvalidInput("metrics: This cannot be the name of a metric.")
+        kind, place = _place_in(data)
+        return data["version"], Wanted(kind, place, data["reason"], data["override"], margins, metrics)
+
+
+def _margins(value: Any) -> tuple[str, ...]:
+    if isinstance(value, bool):
+        raise InvalidInput("margin: Not a valid number. Write a number, or a list of METRIC=NUMBER.")
+    if isinstance(value, (int, float)):
+        return (repr(value),)
+    listed = [value] if isinstance(value, str) else value
+    if not isinstance(listed, (list, tuple)) or not all(isinstance(text, str) for text in listed):
+        raise InvalidInput("margin: Not a valid number. Write a number, or a list of METRIC=NUMBER.")
+    return tuple(listed)
+
+
+class ApprovalSchema(Schema):
+    """An approval."""
+
+    note = _words("What was looked at", "Seen on the dashboard", 0, load_default="")
+
+
+class EndPromotionQuerySchema(Schema):
+    """Why a proposal is withdrawn or refused."""
+
+    reason = _words("Why", "The data of May are missing", required=True)
+
+
+class RollbackSchema(_PlaceSchema):
+    """A way back to the version before."""
+
+    from_ = fields.String(
+        data_key="from", required=True, metadata=doc("The version that is there now: if another is, nothing moves", "4")
+    )
+    to = text("An earlier version to go back to; by default the one before", "3")
+    reason = _words("Why", "Latency doubled", 0, load_default="")
+
+    @post_load
+    def _wanted(self, data: dict[str, Any], **_: Any) -> tuple[Wanted, str, str | None]:
+        kind, place = _place_in(data)
+        return Wanted(kind, place, data["reason"]), data["from_"], data.get("to")
+
+
+class PromotionsQuerySchema(PageQuerySchema):
+    """The page of what waits."""
+
+    @post_load
+    def _query(self, data: dict[str, Any], **_: Any) -> ListQuery:
+        return ListQuery(**data)
+
+
+class ModelPromotionsQuerySchema(PageQuerySchema):
+    """Filter and page of the promotions of a model."""
+
+    state = fields.String(validate=validate.OneOf(STATES), metadata=doc("A state", "waiting"))
+
+
+class StepSchema(Schema):
+    """A step of a promotion."""
+
+    step = fields.String(required=True, validate=validate.OneOf(STEPS), metadata=doc("What was done", "approved"))
+    at = moment("When", "2026-11-20T12:00:00Z", required=True, allow_none=True)
+    by = text("Who: the name of an access key; `control-tower` for the service itself", "bob", required=True)
+    note = text("What they said about it; may be empty", "Seen on the dashboard", required=True)
+
+
+class PromotionSchema(Schema):
+    """A promotion or a rollback, with its evidence and its steps."""
+
+    id = text("Identifies it: its run in MLflow", "3f2a9c1e5b7d4a6088c1d2e35f2c9a71", required=True)
+    model_name = text("Registered model", "DNA_Analysis_Model", required=True)
+    version = text("The version that it moves", "4", required=True)
+    alias = text("The alias that is moved; null for a stage", "champion", required=True, allow_none=True)
+    stage = fields.String(
+        required=True,
+        allow_none=True,
+        validate=validate.OneOf(STAGES),
+        metadata=doc("The stage that it moves to; null for an alias", None),
+    )
+    before = fields.List(
+        fields.String(), required=True, metadata=doc("What was there when it was proposed, highest first", ["3"])
+    )
+    state = fields.String(
+        required=True,
+        validate=validate.OneOf(STATES),
+        metadata=doc("`waiting`, `moving`, `done`; or how it ended without a move", "done"),
+    )
+    why = text("Why it was not carried out, or what is to be known of it; else null", None, required=True,
+               allow_none=True)  # fmt: skip
+    origin = fields.String(
+        required=True, validate=validate.OneOf([PROPOSAL, ROLLBACK]), metadata=doc("How it came about", "proposal")
+    )
+    override = flag("Whether the gate was passed over", False, required=True)
+    proposed_by = text("Who asked for it", "ada", required=True)
+    proposed_at = moment("When", "2026-11-20T11:00:00Z", required=True, allow_none=True)
+    reason = text("Why", "Better on all regions", required=True)
+    approvals_needed = number("How many other people have to approve", 1, required=True)
+    approved_by = fields.List(fields.String(), required=True, metadata=doc("Who approved", ["bob"]))
+    expires_at = moment("Until when it waits; null if it does not wait", None, required=True, allow_none=True)
+    ended_at = moment("When it was done, or ended otherwise", "2026-11-20T12:00:00Z", required=True, allow_none=True)
+    evidence = fields.Dict(
+        required=True,
+        metadata=doc(
+            "What the gate said when it was proposed: `taken_at`, `passes`, `why_not`, `comparison` (as /compare has "
+            "it; null if nothing was there), `verdict`, `verdict_since`, `findings`. Empty for a rollback",
+            {"taken_at": "2026-11-20T11:00:00Z", "passes": True, "why_not": [], "verdict": "healthy"},
+        ),
+    )
+    steps = fields.List(fields.Nested(StepSchema), required=True, metadata={"description": "The steps, in order"})

@@ -1,0 +1,65 @@
+"""Answers about promotions, read from MLflow when they are asked for: what waits must not be out of date."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import orjson
+
+from app.domain.errors import NotFound
+from app.domain.messages import MODEL_NOT_FOUND, NO_PROMOTION
+from app.domain.ports import Clock, Gateway
+from app.domain.promotion.promotions import MOVING, WAITING, Promotion, newest_first, promotion_info
+from app.domain.promotion.tags import promotion_from
+from app.domain.registry.query import ListQuery, page_of, pagination
+from app.services.answers.prepared import Answer, Prepared
+from app.services.mirror.model_tracker import ModelTracker
+
+_HOUR_MS = 3_600_000
+
+
+class PromotionsReport:
+    """The promotions of all models and of one. `most` is the limit of rows in an answer."""
+
+    def __init__(self, gateway: Gateway, mirror: ModelTracker, clock: Clock, most: int, expires_hours: float) -> None:
+        self._gateway = gateway
+        self._mirror = mirror
+        self._clock = clock
+        self._most = most
+        self._expires_ms = int(expires_hours * _HOUR_MS)
+
+    def waiting(self, query: ListQuery) -> Answer:
+        """What waits for an approval or is being carried out, of all models, newest first."""
+        return self._page(query, self._read(None, lambda one: one.state in (WAITING, MOVING), only_open=True))
+
+    def of_model(self, name: str, query: ListQuery, state: str | None) -> Answer:
+        """All promotions and rollbacks of a registered model, newest first. Raises `NotFound`."""
+        rows = self._read(name, lambda one: state in (None, one.state), only_open=False)
+        if not rows and self._mirror.fleet().model(name)[0] is None:
+            raise NotFound(MODEL_NOT_FOUND)
+        return self._page(query, rows)
+
+    def of(self, name: str, promotion_id: str) -> dict[str, Any]:
+        """A promotion. Raises `NotFound`."""
+        with self._gateway.within(self._gateway.patience):
+            run = self._gateway.find_promotion_run(promotion_id)
+        promotion = promotion_from(run) if run else None
+        if promotion is None or promotion.proposal.model != name:
+            raise NotFound(NO_PROMOTION)
+        return self.info(promotion)
+
+    def info(self, promotion: Promotion) -> dict[str, Any]:
+        """A promotion as clients see it."""
+        return promotion_info(promotion, self._expires_ms)
+
+    def _read(self, name: str | None, wanted: Callable[[Promotion], bool], *, only_open: bool) -> Sequence[Promotion]:
+        if self._mirror.shows_mock():
+            return ()
+        with self._gateway.within(self._gateway.patience):
+            runs = self._gateway.promotion_runs(name, only_open)
+        found = (promotion_from(run) for run in runs)
+        return newest_first([one for one in found if one and wanted(one) and name in (None, one.proposal.model)])
+
+    def _page(self, query: ListQuery, rows: Sequence[Promotion]) -> Answer:
+        page = page_of(query, len(rows), self._most)
+        body = orjson.dumps([self.info(row) for row in rows[page.rows]])
+        return Answer(Prepared(body, self._clock(), pagination(page)), mock=self._mirror.shows_mock())

@@ -1,0 +1,66 @@
+"""The agent's objects for promotions."""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from app.domain.findings import Finding, findings
+from app.domain.ports import OwnGateway
+from app.services.mirror.change_recorder import ChangeRecorder
+from app.services.mirror.snapshot_publisher import SnapshotPublisher
+from app.services.monitoring.comparison import Comparison
+from app.services.monitoring.watch_list import WatchStore
+from app.services.promotion.desk import PromotionDesk
+from app.services.promotion.executor import Executor
+from app.services.promotion.reader import Reader
+from app.wiring.shared import rules_of
+from app.wiring.world import World
+from config import Settings
+
+if TYPE_CHECKING:
+    from app.wiring.agent import Services
+
+
+def promotion_desk(
+    settings: Settings,
+    world: World,
+    gateway: OwnGateway,
+    own: "Services",
+    publisher: SnapshotPublisher,
+    recorder: ChangeRecorder,
+    watches: WatchStore,
+    settle: Callable[[], None],
+) -> PromotionDesk:
+    """Build what proposes, approves, carries out and rolls back."""
+    rules = rules_of(settings)
+
+    def found() -> Sequence[Finding]:
+        fleet = own.tracker.fleet()
+        registrations = own.registrations.monitored().of(fleet)
+        days = settings.stale_after_days if fleet.as_of else 0
+        return findings(fleet, registrations, watches.known().rules, rules, days, fleet.as_of or 0)
+
+    def look_up(names: Sequence[str]) -> None:
+        if settings.enable_cache:
+            publisher.look_up(names)
+
+    reader = Reader(gateway, Comparison(gateway, rules, world.clock), found)
+    executor = Executor(
+        gateway,
+        reader,
+        recorder,
+        look_up,
+        world.clock,
+        settings.promotion_evidence_hours,
+        settings.promotion_expires_hours,
+    )
+    return PromotionDesk(
+        gateway,
+        reader,
+        executor,
+        recorder,
+        world.monitoring_locks,
+        world.clock,
+        settle,
+        settings.promotion_approvals,
+        settings.promotion_evidence_hours,
+    )

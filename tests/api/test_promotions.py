@@ -1,0 +1,236 @@
+"""Promotion over HTTP: who may propose, approve and roll back, and what is refused with which reason."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import orjson
+import pytest
+from werkzeug.test import TestResponse
+
+from app.domain.errors import MlflowUnavailable
+from app.services.host.keys import KeyRing
+from tests.api.champions import two_versions
+from tests.api.service import Service
+
+HOSTILE = ["a b", "..", "a%2Fb", "naïve 🧬", "x?y=1&z#", "old:name", "1.5", "100%"]
+BETTER = {"accuracy": (0.9, 0.95)}
+
+
+class Team:
+    """A service that promotes, and the keys of three people. Version 1 of `m` is the champion, version 2 better."""
+
+    def __init__(self, start: Callable[..., Service], directory: Path, **settings: Any) -> None:
+        ring = KeyRing(directory / "keys")
+        roles = {"ada": "write", "bob": "approve", "eve": "approve", "root": "admin", "joe": "read"}
+        self.tokens = {name: ring.add(name, role) for name, role in roles.items()}
+        self.service = start(api_tokens_file=directory / "keys", **{"enable_promotion": True, **settings})
+        self.world = self.service.world
+        two_versions(self.world, "m", **BETTER)
+        self.look()
+
+    def look(self) -> None:
+        self.service.token = self.tokens["root"]
+        self.service.agent.recorder.record()
+        self.service.refresh()
+        self.service.agent.recorder.record()
+
+    def ask(self, who: str, method: str, path: str, body: Any = None) -> TestResponse:
+        self.service.token = self.tokens[who]
+        return self.service.call(method, path, **({"json": body} if body is not None else {}))
+
+    def propose(self, who: str = "ada", name: str = "m", **more: Any) -> TestResponse:
+        body = {"version": "2", "alias": "champion", "reason": "better", **more}
+        return self.ask(who, "POST", f"/model/{quote(name, safe='')}/promotions", body)
+
+    def approve(self, promotion: Any, who: str = "bob") -> TestResponse:
+        return self.ask(who, "POST", f"{self.path(promotion)}/approvals", {})
+
+    def roll_back(self, who: str = "bob", **body: Any) -> TestResponse:
+        return self.ask(who, "POST", "/model/m/rollback", {"alias": "champion", **body})
+
+    def path(self, promotion: Any) -> str:
+        return f"/model/{quote(promotion['model_name'], safe='')}/promotions/{promotion['id']}"
+
+    @property
+    def champion(self) -> int:
+        return self.world.models["m"].aliases["champion"]
+
+
+@pytest.fixture
+def team(start: Callable[..., Service], tmp_path: Path) -> Team:
+    return Team(start, tmp_path)
+
+
+def test_from_the_proposal_to_the_way_back(team: Team) -> None:
+    proposed = team.propose(margin=0.01)
+    assert proposed.status_code == 201
+    promotion: Any = proposed.json
+    assert (promotion["state"], promotion["before"], promotion["proposed_by"]) == ("waiting", ["1"], "ada")
+    evidence = promotion["evidence"]
+    assert (evidence["passes"], evidence["comparison"]["baseline"]["version"]) == (True, "1")
+    assert "production_without_monitor" not in evidence["findings"]
+    assert [row["id"] for row in team.service.json("/promotions")] == [promotion["id"]]
+    done: Any = team.approve(promotion).json
+    assert (done["state"], done["approved_by"], team.champion) == ("done", ["bob"], 2)
+    assert [step["step"] for step in done["steps"]] == ["approved", "begun", "moved", "recorded"]
+    assert team.service.json("/promotions") == []
+    assert team.service.json(team.path(promotion)) == done
+    (change,) = team.service.json("/model/m/history?kind=alias")
+    assert (change["from"], change["to"], change["actor"], change["through"]) == ("1", "2", "bob", "tower")
+    assert change["not_before"] <= change["not_after"]
+    back: Any = team.roll_back("eve", **{"from": "2", "reason": "slow"})
+    assert (back.status_code, back.json["version"], back.json["origin"], team.champion) == (201, "1", "rollback", 1)
+    assert team.roll_back("eve", **{"from": "2"}).status_code == 409
+    assert [row["origin"] for row in team.service.json("/model/m/promotions")] == ["rollback", "proposal"]
+    assert team.service.json("/model/m/promotions?state=waiting") == []
+    # The mirror has it at once.
+    assert [row["version"] for row in team.service.json("/models/production")] == ["1"]
+
+
+def test_who_may_what(team: Team) -> None:
+    promotion: Any = team.propose().json
+    assert team.propose("joe").status_code == 403
+    assert team.approve(promotion, "ada").status_code == 403
+    assert team.propose(override=True).status_code == 403
+    assert team.roll_back("ada", **{"from": "1"}).status_code == 403
+    own: Any = team.propose("bob").json
+    assert team.approve(own, "bob").status_code == 403
+    assert team.ask("ada", "DELETE", f"{team.path(own)}?reason=no").status_code == 403
+    refused: Any = team.ask("eve", "DELETE", f"{team.path(own)}?reason=no").json
+    assert (refused["state"], refused["why"]) == ("refused", "no")
+    withdrawn: Any = team.ask("ada", "DELETE", f"{team.path(promotion)}?reason=mistake").json
+    assert withdrawn["state"] == "withdrawn"
+    assert team.approve(promotion).status_code == 409
+    assert team.champion == 1
+
+
+def test_what_the_gate_does_not_let_pass_is_refused_unless_somebody_who_may_passes_over_it(team: Team) -> None:
+    team.world.add_version("m", {"accuracy": 0.5})
+    worse = team.propose(version="3")
+    assert worse.status_code == 409
+    assert "comparison with version 1 (accuracy)" in worse.text
+    over: Any = team.propose("bob", version="3", override=True).json
+    assert (over["state"], over["override"], over["evidence"]["passes"]) == ("waiting", True, False)
+    assert team.approve(over, "eve").status_code == 201
+    assert team.champion == 3
+
+
+def test_without_approvals_it_is_carried_out_at_once_by_who_may_approve(
+    start: Callable[..., Service], tmp_path: Path
+) -> None:
+    team = Team(start, tmp_path, promotion_approvals=0)
+    assert team.propose().status_code == 403
+    done: Any = team.propose("bob").json
+    assert (done["state"], team.champion) == ("done", 2)
+
+
+def test_a_stage_moves_and_what_has_it_already_is_refused(team: Team) -> None:
+    stage = {"stage": "Production", "alias": None}
+    body = {"version": "2", "stage": "Production", "reason": "better"}
+    promotion: Any = team.ask("ada", "POST", "/model/m/promotions", body).json
+    assert (promotion["stage"], promotion["alias"], promotion["before"]) == ("Production", None, [])
+    assert promotion["evidence"]["comparison"] is None
+    assert team.approve(promotion).status_code == 201
+    assert team.ask("ada", "POST", "/model/m/promotions", body).status_code == 409
+    assert team.propose(version="1").status_code == 409
+    assert stage["alias"] is None
+
+
+def test_a_verdict_that_became_drifting_is_refused(team: Team) -> None:
+    promotion: Any = team.propose().json
+    team.service.token = team.tokens["root"]
+    team.service.register("m", 2)
+    found = team.service.gateway.find_registrations("m", 2)[0]
+    from app.domain.monitoring.monitor_runs import Verdict
+
+    team.service.gateway.write_verdict(found.monitor_run_id, [Verdict(team.world.tick(), "drifting")], {})
+    refused = team.approve(promotion)
+    assert (refused.status_code, team.champion) == (409, 1)
+    assert "drifting" in refused.text
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_names_of_every_kind_are_promoted(team: Team, name: str) -> None:
+    two_versions(team.world, name, **BETTER)
+    team.look()
+    promotion: Any = team.propose(name=name).json
+    assert team.approve(promotion).status_code == 201
+    assert team.world.models[name].aliases["champion"] == 2
+    assert team.service.json(f"/model/{quote(name, safe='')}/promotions")[0]["model_name"] == name
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ({"version": "01"}, 404),
+        ({"version": "9"}, 404),
+        ({"version": 2}, 400),
+        ({"alias": "v1"}, 400),
+        ({"alias": "latest"}, 400),
+        ({"alias": "a b"}, 400),
+        ({"alias": ""}, 400),
+        ({"stage": "Production"}, 400),
+        ({"reason": "  "}, 400),
+        ({"reason": "x" * 1001}, 400),
+        ({"margin": "many"}, 400),
+        ({"margin": -1}, 400),
+        ({"margin": [1]}, 400),
+        ({"margin": True}, 400),
+        ({"metrics": ["a%"]}, 400),
+        ({"override": "yes"}, 400),
+        ({"dry": True}, 400),
+    ],
+)
+def test_bad_proposals_are_refused(team: Team, body: Any, status: int) -> None:
+    assert team.propose(**body).status_code == status
+
+
+@pytest.mark.parametrize(
+    "body",
+    [{}, {"from": "1", "stage": "Production"}, {"from": "1", "alias": "champion", "stage": "Staging"}, {"from": 1}],
+)
+def test_bad_rollbacks_are_refused(team: Team, body: Any) -> None:
+    assert team.ask("bob", "POST", "/model/m/rollback", body).status_code in (400, 409)
+    assert team.champion == 1
+
+
+def test_what_is_not_there_is_a_404(team: Team) -> None:
+    assert team.service.get("/model/unknown/promotions").status_code == 404
+    assert team.service.get(f"/model/m/promotions/{'0' * 32}").status_code == 404
+    assert team.service.get("/model/m/promotions/..%2f").status_code == 404
+    assert team.propose(name="unknown").status_code == 404
+    promotion: Any = team.propose().json
+    assert team.service.get(f"/model/other/promotions/{promotion['id']}").status_code == 404
+
+
+def test_the_lists_have_pages_and_an_etag(team: Team) -> None:
+    for alias in ("a", "b", "c"):
+        team.propose(alias=alias)
+    page = team.service.get("/promotions?page=2&page_size=2")
+    assert [row["alias"] for row in page.json] == ["a"]  # type: ignore[union-attr]
+    assert orjson.loads(page.headers["X-Pagination"])["total"] == 3
+    tag = team.service.get("/promotions").headers["ETag"]
+    assert team.service.get("/promotions", headers={"If-None-Match": tag}).status_code == 304
+
+
+def test_promotion_is_off_unless_it_is_switched_on_and_there_are_keys(
+    start: Callable[..., Service], tmp_path: Path
+) -> None:
+    team = Team(start, tmp_path, enable_promotion=False)
+    assert "ENABLE_PROMOTION" in team.propose().text
+    assert team.service.json("/promotions") == []
+    without = start(enable_promotion=True)
+    body = {"version": "2", "alias": "champion", "reason": "better"}
+    refused = without.post("/model/m/promotions", json=body)
+    assert (refused.status_code, "API_TOKENS_FILE" in refused.text) == (403, True)
+
+
+def test_while_mlflow_is_down_nothing_is_promoted(team: Team) -> None:
+    promotion: Any = team.propose().json
+    team.service.gateway.failure = MlflowUnavailable("MLflow is down.")
+    for answer in (team.approve(promotion), team.propose(alias="b"), team.roll_back(**{"from": "1"})):
+        assert (answer.status_code, "down" in answer.text) == (500, True)
+    team.service.gateway.failure = None
+    assert team.approve(promotion).status_code == 201
