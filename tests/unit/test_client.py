@@ -1,0 +1,196 @@
+"""The Python client: it counts as the service does, takes rows of many kinds, and sends again what failed."""
+
+import json
+import math
+import shutil
+import subprocess
+import sys
+import tomllib
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import requests
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from app.services.data_drift.job import done
+from app.services.data_drift.order import JSON, Order
+
+ROOT = Path(__file__).resolve().parents[2]
+CLIENT = ROOT / "client"
+sys.path.insert(0, str(CLIENT))
+
+from control_tower_client import ControlTower, TowerError, client, counts_of  # noqa: E402
+
+CLASSIFIER: dict[str, Any] = {
+    "columns": {
+        "age": {"kind": "numeric", "role": "input", "edges": [0.0, 5e-324, 30.5]},
+        "code": {"kind": "categorical", "role": "input", "categories": ["1", "true", "a"], "others": ["007", "b"]},
+        "said": {"kind": "categorical", "role": "prediction", "categories": ["no", "yes"], "others": []},
+        "p": {"kind": "numeric", "role": "score", "edges": [0.5]},
+    },
+    "prediction": "said",
+    "score": "p",
+    "label": "true",
+    "classes": ["no", "yes"],
+    "segments": {"code": ["a", "1"]},
+    "ignored": {"id": "It was said that it is to be ignored."},
+}
+REGRESSION: dict[str, Any] = {
+    "columns": {name: {"kind": "numeric", "role": "input", "edges": [0.0, 10.0]} for name in ("age", "p")},
+    "prediction": "p",
+    "label": "true",
+    "classes": [],
+    "segments": {},
+}
+numbers = st.none() | st.floats(-1e9, 1e9) | st.integers(-(2**70), 2**70)
+anything = numbers | st.sampled_from(
+    ["1", "1.0", True, False, "True", "a", " a ", "", "NA", "007", "b", "2026-11-21 08:00:00", "new", "+5", "1e999"]
+)
+
+
+@settings(max_examples=40)
+@given(
+    st.lists(
+        st.dictionaries(st.sampled_from(["age", "code", "p", "id", "other"]), anything)
+        | st.fixed_dictionaries(
+            {
+                "age": anything,
+                "code": anything,
+                "said": st.sampled_from(["yes", "no", "?", None]),
+                "p": numbers,
+                "true": st.sampled_from(["yes", "no", "?", None, 3.5]),
+            }
+        ),
+        min_size=1,
+        max_size=12,
+    ),
+    st.sampled_from([CLASSIFIER, REGRESSION]),
+)
+def test_the_client_counts_as_the_service_does(rows: list[dict[str, Any]], layout: dict[str, Any]) -> None:
+    expected = done(Order(JSON, layout=layout), json.dumps({"rows": rows}).encode()).batch
+    counted = counts_of(rows, layout)
+    for counts in (expected, counted):
+        counts.get("segments", []).sort(key=lambda segment: segment["value"])
+    assert counted == expected
+    # And so it is taken.
+    assert done(Order(JSON, layout=layout), json.dumps({"counts": counted}).encode()).batch["rows"] == len(rows)
+
+
+def test_the_client_has_the_service_s_rule_of_what_a_value_is() -> None:
+    service = ROOT / "app" / "domain" / "data_drift" / "canonical.py"
+    assert (CLIENT / "control_tower_client" / "canonical.py").read_text() == service.read_text()
+
+
+def test_rows_of_every_kind_count_alike() -> None:
+    moment = datetime(2026, 11, 21, 8)
+    layout = {
+        "columns": {
+            "n": {"kind": "numeric", "edges": [1.5]},
+            "t": {"kind": "categorical", "categories": ["x"]},
+            "b": {"kind": "categorical", "categories": ["true"]},
+            "at": {"kind": "categorical", "categories": ["2026-11-21T08:00:00Z"]},
+        }
+    }
+    rows = [{"n": 1, "t": "x", "b": True, "at": moment}, {"n": None, "t": None, "b": None, "at": None}]
+    expected = counts_of(rows, layout)
+    assert expected["columns"]["at"] == {"cells": [1], "missing": 1, "unknown": 0}
+    frame = pd.DataFrame(rows)
+    columns = {name: [row[name] for row in rows] for name in rows[0]}
+    assert counts_of(frame, layout) == expected
+    assert counts_of(frame.astype({"n": "Int64", "t": "category", "b": "boolean"}), layout) == expected
+    assert counts_of(columns, layout) == expected
+    assert counts_of([list(row.values()) for row in rows], layout, columns=list(columns)) == expected
+    array = np.array([(1.0, "x"), (math.nan, "")], dtype=[("n", float), ("t", "U1")])
+    of_array = counts_of(array, {"columns": {"n": layout["columns"]["n"], "t": layout["columns"]["t"]}})
+    assert of_array["columns"] == {name: expected["columns"][name] for name in ("n", "t")}
+    plain = counts_of(np.array([[1.0], [math.nan]]), {"columns": {"n": layout["columns"]["n"]}}, columns=["n"])
+    assert plain["columns"]["n"] == expected["columns"]["n"]
+    with pytest.raises(ValueError, match="name the 1 columns"):
+        counts_of(np.zeros((2, 1)), layout)
+
+
+class Service:
+    """Answers requests from a list: a status with a body, or an error that is raised."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *answers: Any) -> None:
+        self.answers = list(answers)
+        self.asked: list[tuple[str, str, Any]] = []
+        monkeypatch.setattr(requests.Session, "request", lambda _, *args, **options: self.answer(*args, **options))
+        monkeypatch.setattr(client.time, "sleep", lambda _: None)
+
+    def answer(self, method: str, url: str, **options: Any) -> requests.Response:
+        body = options["data"]
+        is_json = (options["headers"] or {}).get("Content-Type") == "application/json"
+        self.asked.append((method, url, json.loads(body) if is_json else body))
+        next_one = self.answers.pop(0)
+        if isinstance(next_one, Exception):
+            raise next_one
+        answer = requests.Response()
+        answer.status_code, found = next_one
+        answer._content = json.dumps(found).encode()
+        return answer
+
+
+REFERENCE = {"id": "r1", "layout": REGRESSION}
+ROWS = [{"age": 1, "p": 2.0, "true": 1.5}]
+
+
+def test_a_batch_that_fails_is_sent_again_with_its_id(monkeypatch: pytest.MonkeyPatch) -> None:
+    busy = (503, {"detail": "Busy."})
+    service = Service(monkeypatch, (200, REFERENCE), requests.ConnectionError(), busy, (201, {"rows": 1}), (201, {}))
+    tower = ControlTower("http://tower/")
+    assert tower.send_batch("a b/ü", 3, ROWS, window_start=datetime(2026, 11, 21)) == {"rows": 1}
+    sent = [body for method, _, body in service.asked if method == "POST"]
+    assert len(sent) == 3
+    assert sent[0] == sent[1] == sent[2]
+    assert (sent[0]["reference"], sent[0]["window_start"]) == ("r1", "2026-11-21T00:00:00+00:00")
+    assert sent[0]["counts"]["errors"]["absolute"] == 0.5
+    assert service.asked[-1][1] == "http://tower/models/a%20b%2F%C3%BC/3/batches"
+    tower.send_labels("a b/ü", 3, ROWS)
+    assert [method for method, *_ in service.asked].count("GET") == 1, "the bins are fetched once"
+    assert service.asked[-1][2]["counts"] == {"rows": 0, "errors": sent[0]["counts"]["errors"]}
+
+
+def test_after_a_new_reference_rows_are_counted_once_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    newer = {"id": "r2", "layout": {"columns": {"age": {"kind": "numeric", "edges": [1.0]}}}}
+    service = Service(monkeypatch, (200, REFERENCE), (409, {"detail": "Another."}), (200, newer), (201, {"rows": 1}))
+    assert ControlTower("http://tower").send_batch("m", 1, ROWS) == {"rows": 1}
+    first, second = (body for method, _, body in service.asked if method == "POST")
+    assert (first["batch_id"], second["reference"]) == (second["batch_id"], "r2")
+    assert second["counts"]["columns"]["age"]["cells"] == [0, 1]
+
+
+def test_a_refusal_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    Service(monkeypatch, (404, {"detail": "It is not monitored."}), *[requests.Timeout()] * 5)
+    tower = ControlTower("http://tower")
+    with pytest.raises(TowerError, match="404: It is not monitored"):
+        tower.verdict("m", 1)
+    with pytest.raises(TowerError, match="does not answer") as error:
+        tower.verdict("m", 1)
+    assert error.value.status is None
+
+
+def test_the_client_needs_numpy_and_requests_and_nothing_else(tmp_path: Path) -> None:
+    project = tomllib.loads((CLIENT / "pyproject.toml").read_text())["project"]
+    assert [needed.partition(">")[0] for needed in project["dependencies"]] == ["numpy", "requests"]
+    shutil.copytree(CLIENT / "control_tower_client", tmp_path / "control_tower_client")
+    program = f"""
+import sys
+class Only:
+    known = {{"numpy", "requests", "urllib3", "idna", "certifi", "charset_normalizer", "control_tower_client"}}
+    def find_spec(self, name, path=None, target=None):
+        if "." not in name and name not in sys.stdlib_module_names and name not in self.known:
+            raise ModuleNotFoundError(name, name=name)
+sys.meta_path.insert(0, Only())
+sys.path[:] = [{str(tmp_path)!r}] + [p for p in sys.path if p not in ("", {str(ROOT)!r})]
+import doctest, control_tower_client.counting as counting
+print(doctest.testmod(counting, raise_on_error=True), "pandas" in sys.modules)
+"""
+    command = [sys.executable, "-W", "ignore", "-c", program]
+    found = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=True)
+    assert found.stdout == "TestResults(failed=0, attempted=2) False\n"
