@@ -12,7 +12,7 @@ from app.domain.errors import TowerError
 from app.domain.held import News, Token
 from app.domain.monitoring.acts import Act, WantedAct
 from app.domain.monitoring.corrections import Ledger, Withdrawal
-from app.domain.monitoring.monitor_runs import MonitorState, Verdict
+from app.domain.monitoring.monitor_runs import MonitorState, Pause, Verdict
 from app.domain.monitoring.monitored import Monitored
 from app.domain.monitoring.monitoring_rules import Exclusion, MonitoringRule
 from app.domain.monitoring.observations import Observation
@@ -143,6 +143,13 @@ class Gateway(TimeBounds, Protocol):
         """
         ...
 
+    def look_up_monitor_runs(self, name: str, version: int) -> Sequence[MonitorState]:
+        """The open and the ended monitor runs of a version, without deleted ones; mostly in one request.
+
+        Of the changes of verdict those are read that the tags hold. As `look_up_registrations` otherwise.
+        """
+        ...
+
     def watches(self) -> Sequence[Watch] | None:
         """Every open watch, in the order in which they were made; None when their experiment is deleted or gone."""
         ...
@@ -213,6 +220,14 @@ class WritingGateway(Gateway, Protocol):
 
     def open_monitor_run(self, wanted: Registration) -> Registration:
         """Open a monitor run; the registration that is returned has its id."""
+        ...
+
+    def reopen_monitor_run(self, registration: Registration, pauses: Sequence[Pause]) -> None:
+        """Open an ended monitor run again, for a registration that may have other settings; all pauses of the run."""
+        ...
+
+    def rename_monitor_run(self, registration: Registration) -> None:
+        """Note on a monitor run the new name of its registered model, which `registration` has."""
         ...
 
     def end_monitor_run(self, run_id: str, by: str, reason: str) -> int:

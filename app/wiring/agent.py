@@ -279,6 +279,7 @@ def build_agent(settings: Settings, world: World) -> Agent:
         clock,
         judge_soon,
         hosts.settle,
+        reconciler,
     )
     rules = RuleDesk(watcher, watches, own.writer, own.tracker, clock, hosts.settle)
     promotions = promotion_desk(settings, world, gateway, own, publisher, recorder, watches, hosts.settle)

@@ -219,7 +219,7 @@ def test_a_version_that_cannot_be_written_does_not_stop_the_others(
     service: Service, gateway: MemoryGateway, world: MemoryWorld
 ) -> None:
     make(service, match={"name": "*"})
-    gateway.refusals["look_up_registrations"] = {("churn", 1): MlflowUnavailable("MLflow is down.")}
+    gateway.refusals["look_up_monitor_runs"] = {("churn", 1): MlflowUnavailable("MLflow is down.")}
     look(service)
     assert [record.name for record in world.registrations.values()] == ["fraud", "fraud"]
     gateway.refusals.clear()

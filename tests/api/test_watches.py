@@ -222,6 +222,43 @@ def test_a_new_version_is_judged_by_the_old_ones_baseline_until_it_has_its_own(
     assert "version 1" not in str(watched(service)["reasons"])
 
 
+def test_a_champion_that_comes_back_keeps_its_points_its_verdict_and_its_history(service: Service) -> None:
+    watch(service, settings={"silence_hours": 1})
+    move(service, 2)
+    rows = [{"metrics": {"accuracy": 0.9 + 0.001 * (number % 3)}} for number in range(22)] + [
+        {"metrics": {"accuracy": 0.5}} for _ in range(3)
+    ]
+    service.post(f"{BLUE}/observations", json={"observations": rows})
+    service.check()
+    drifting = service.verdict("m", 2)
+    assert drifting["verdict"] == "drifting"
+    move(service, 1)
+    assert monitored(service) == [1]
+    service.world.now += 30 * DAY_MS
+    move(service, 2)
+    service.check()
+    back = service.verdict("m", 2)
+    # No point came while it was not monitored, which is no silence.
+    same = ("monitor_run_id", "verdict", "reasons", "since", "registered_at")
+    assert [back[field] for field in same] == [drifting[field] for field in same]
+    assert back["metrics"]["accuracy"]["points"] == 25
+    events = [(row["event"], row["reasons"][:1]) for row in service.json("/monitoring/history?name=m&version=2")]
+    left = ("removed", ["the alias blue moved to version 1"])
+    assert [event for event in events if event[0] != "verdict"] == [("registered", []), left, ("registered", [])]
+    service.world.now += DAY_MS
+    service.check()
+    assert "no new point since" in service.verdict("m", 2)["reasons"][-1]
+
+
+def test_monitoring_begins_anew_where_somebody_ended_it(service: Service) -> None:
+    for _ in range(2):
+        assert service.register("m", 1).status_code == 201
+        first = service.verdict("m", 1)["monitor_run_id"]
+        service.remove("m", 1)
+    watch(service)
+    assert service.verdict("m", 1)["monitor_run_id"] != first
+
+
 def test_a_watch_that_could_not_be_followed_is_followed_once_mlflow_answers(
     service: Service, gateway: MemoryGateway, world: MemoryWorld
 ) -> None:
@@ -274,6 +311,46 @@ def test_a_watch_ends_with_its_registered_model(service: Service, world: MemoryW
     service.refresh()
     assert (world.watches, monitored(service)) == ({}, [])
     assert watch(service).status_code == 201
+
+
+def test_a_version_that_is_deleted_is_not_monitored_after_the_next_look(service: Service, world: MemoryWorld) -> None:
+    service.register("m", 3)
+    watch(service)
+    world.delete_version("m", 3)
+    world.delete_version("m", 1)
+    service.agent.detector.poll_changes()
+    service.agent.watcher.tick()
+    assert (open_records(world), monitored(service)) == ([], [])
+    assert {reason for _, reason in world.ended.values()} == {"the model version no longer exists in MLflow"}
+    for version in (1, 3):
+        assert service.get(monitor("m", version)).status_code == 404
+        assert service.json(f"{monitor('m', version)}/status")["is_monitored"] is False
+        sent = service.post(f"/models/m/{version}/observations", json={"metrics": {"a": 1}})
+        assert sent.status_code == 404
+
+
+def test_monitoring_follows_a_registered_model_that_is_renamed(service: Service, world: MemoryWorld) -> None:
+    service.register("m", 3, settings={"silence_hours": 2})
+    service.post("/models/m/3/observations", json={"metrics": {"a": 1}})
+    watch(service)
+    service.post("/monitoring/rules", json={"name": "all", "match": {"name": "*"}})
+    service.agent.watcher.tick()
+    service.remove("m", 2)
+    before = {row["model_version"]: row["monitor_run_id"] for row in service.json("/monitoring")}
+    world.rename("m", "n")
+    # The old name is looked up before any poll sees the new one.
+    service.agent.publisher.look_up_each(["m"])
+    service.agent.watcher.tick()
+    service.agent.watcher.tick()
+    rows = service.json("/monitoring")
+    assert {row["model_version"]: row["monitor_run_id"] for row in rows} == before
+    assert {row["model_name"] for row in rows} == {"n"}
+    assert service.verdict("n", 3)["settings"] == {"silence_hours": 2}
+    assert watched(service, "/models/n/aliases/blue")["model_version"] == "1"
+    assert service.get(f"{BLUE}/monitor").status_code == service.get(monitor("m", 3)).status_code == 404
+    (excluded,) = service.json("/monitoring/rules/all/versions?excluded=true")
+    assert (excluded["model_name"], excluded["model_version"]) == ("n", "2")
+    assert {row["name"] for row in service.json("/monitoring/history?name=n&version=3")} == {"n"}
 
 
 def test_watches_work_without_a_cache(start: Callable[..., Service], world: MemoryWorld) -> None:

@@ -19,7 +19,7 @@ from app.domain.errors import InvalidInput, MlflowMissing, MlflowOverloaded, Mlf
 from app.domain.monitoring.acts import COMMENTED, MUTED, PLACES, Act
 from app.domain.monitoring.corrections import Withdrawal
 from app.domain.monitoring.evidence import series_by_metric
-from app.domain.monitoring.monitor_runs import VERDICT_METRIC, MonitorState, Verdict
+from app.domain.monitoring.monitor_runs import VERDICT_METRIC, MonitorState, Pause, Verdict
 from app.domain.monitoring.monitoring_rules import Exclusion, wanted_rule
 from app.domain.monitoring.observations import Observation
 from app.domain.monitoring.sent_once import PAGES, sent_once
@@ -735,6 +735,34 @@ def test_a_monitor_run_keeps_what_covers_its_version(case: Case) -> None:
     assert list(case.gateway.look_up_registrations(name, 1)) == [owned]
     case.gateway.change_coverage(made)
     assert list(case.gateway.find_registrations(name, 1)) == [made]
+    renamed = replace(made, name=case.name("it's new"))
+    case.gateway.rename_monitor_run(renamed)
+    assert list(case.gateway.find_registrations(name, 1)) == []
+    assert list(case.gateway.look_up_registrations(renamed.name, 1)) == [renamed]
+
+
+def test_an_ended_monitor_run_is_opened_again_with_its_points_and_says_when_it_was_ended(case: Case) -> None:
+    name = case.name('it\'s "odd" ')
+    case.world.add_version(name)
+    made = case.register(name, 1)
+    case.gateway.log_observations(made.monitor_run_id, [Observation("loss", now_ms(), 0.5)])
+    assert [state.ended_at for state in case.gateway.look_up_monitor_runs(name, 1)] == [None]
+    case.gateway.end_monitor_run(made.monitor_run_id, "control-tower", "the alias moved")
+    (ended,) = case.gateway.look_up_monitor_runs(name, 1)
+    assert (ended.registration, ended.ended_reason, case.gateway.open_registrations()) == (made, "the alias moved", [])
+    now = now_ms()
+    pause = Pause(ended.ended_at or 0, "control-tower", "the alias moved", now, "ada")
+    covered = replace(made, watched_by=("alias blue",), settings={"alarm": {"m": 2}}, resumed_at=now)
+    covered = replace(covered, watched_settings=covered.settings)
+    for _ in range(2):
+        # Whoever is killed in between does it again.
+        case.gateway.reopen_monitor_run(covered, [pause])
+    (again,) = case.gateway.look_up_monitor_runs(name, 1)
+    assert (again.registration, again.ended_at, again.pauses) == (covered, None, (pause,))
+    assert list(case.gateway.open_registrations()) == [covered]
+    assert case.gateway.is_open(made.monitor_run_id)
+    evidence = case.gateway.evidence([case.version(name, 1)], {(name, 1): made.monitor_run_id})
+    assert [point.value for point in evidence[name, 1] if point.metric == "loss"] == [0.5]
 
 
 def test_a_watched_version_is_registered_although_the_experiment_was_deleted_a_moment_ago(case: Case) -> None:

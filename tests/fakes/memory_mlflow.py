@@ -35,6 +35,7 @@ from app.domain.monitoring.evidence import EVALUATION_RUN, LOGGED_MODEL, MONITOR
 from app.domain.monitoring.monitor_history import all_changes
 from app.domain.monitoring.monitor_runs import (
     MonitorState,
+    Pause,
     Verdict,
     began_text,
     causes_text,
@@ -105,6 +106,7 @@ class MemoryWorld:
         self.sent: dict[str, dict[int, str]] = {}
         self.model_points: dict[VersionKey, list[MetricPoint]] = {}
         self.ended: dict[str, tuple[str, str]] = {}
+        self.pauses: dict[str, tuple[Pause, ...]] = {}
         self.registry_runs: dict[str, RecordRun] = {}
         self.promotion_runs: dict[str, PromotionRun] = {}
         self.data_runs: dict[str, SeriesRun] = {}
@@ -547,6 +549,7 @@ class MemoryGateway:
             one, verdicts_from(*self.world.tagged.get(run_id, (None,))), self.world.notified.get(run_id, {}),
             acts=acts_from(self.world.acts.get(run_id, {}).values()),
             withdrawals=tuple(self.world.withdrawals.get(run_id, ())),
+            pauses=self.world.pauses.get(run_id, ()),
         )  # fmt: skip
 
     def open_registrations(self) -> Sequence[Registration] | None:
@@ -572,6 +575,11 @@ class MemoryGateway:
         open_runs = (r for r in self.world.registrations.values() if r.name == name and version in (None, r.version))
         return sorted(open_runs, key=precedence)
 
+    def look_up_monitor_runs(self, name: str, version: int) -> Sequence[MonitorState]:
+        self._called("look_up_monitor_runs", (name, version))
+        states = self._states() if self._has_experiment() else []
+        return [state for state in states if state.registration.key == (name, version)]
+
     def is_open(self, run_id: str) -> bool:
         self._called("is_open")
         if run_id not in self.world.registrations and run_id not in self.world.past:
@@ -586,6 +594,24 @@ class MemoryGateway:
         made = replace(wanted, monitor_run_id=f"monitor-{len(self.world.registrations) + len(self.world.ended)}")
         self.world.registrations[made.monitor_run_id] = made
         return made
+
+    def reopen_monitor_run(self, registration: Registration, pauses: Sequence[Pause]) -> None:
+        self._called("reopen_monitor_run", registration.key)
+        run_id = registration.monitor_run_id
+        self._live(run_id)
+        self.world.pauses[run_id] = tuple(pauses)
+        if run_id in self.world.past:
+            # As MLflow's, it is opened after it has the tags.
+            self.world.past[run_id] = replace(self.world.past[run_id], registration=registration, pauses=tuple(pauses))
+            self._called("open_again", registration.key)
+            del self.world.past[run_id]
+        self.world.ended.pop(run_id, None)
+        self.world.registrations[run_id] = registration
+
+    def rename_monitor_run(self, registration: Registration) -> None:
+        self._called("rename_monitor_run", registration.key)
+        run_id = registration.monitor_run_id
+        self.world.registrations[run_id] = replace(self._live(run_id), name=registration.name)
 
     def end_monitor_run(self, run_id: str, by: str, reason: str) -> int:
         self._called("end_monitor_run")

@@ -1,9 +1,11 @@
 """Watches and rules: whatever happens in whatever order, each version has one record, and each watch its version's."""
 
+import itertools
 import shutil
 import tempfile
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from app.domain.errors import TowerError
+from app.domain.monitoring.observations import Observation
 from app.domain.monitoring.watches import ALIAS, STAGE, layered
+from app.domain.registry.models import Registration
 from app.domain.registry.names import LONGEST_TAG
 from app.services.host.file_cache import FileCache
 from app.services.host.file_locks import FileLocks
@@ -64,7 +68,7 @@ class Host:
         self.watches = WatchStore(gateway, cache, "here", cached=True)
         self.watcher = Watcher(
             gateway, self.watches, self.registrations, self.writer, tracker, self.mirror.publisher, locks,
-            world.tick, lambda _name, _version: None, lambda: None,
+            world.tick, lambda _name, _version: None, lambda: None, self.reconciler,
         )  # fmt: skip
         self.rules = RuleDesk(self.watcher, self.watches, self.writer, tracker, world.tick, lambda: None)
 
@@ -88,6 +92,8 @@ class AnyOrder(RuleBasedStateMachine):
         self.world.add_version("m", with_run=False, tags={"team": "a"})
         self.hosts = [self.started(0), self.started(1)]
         self.own: dict[int, dict[str, Any]] = {}
+        self.acknowledged: dict[int, set[float]] = {}
+        self.values = itertools.count(1)
 
     def started(self, number: int) -> Host:
         return Host(self.directory / str(number), self.gateway)
@@ -142,6 +148,27 @@ class AnyOrder(RuleBasedStateMachine):
     @rule(host=hosts_, calls=calls_, version=st.sampled_from(ALL_VERSIONS))
     def remove(self, host: int, calls: int, version: int) -> None:
         self.until_killed(host, calls, lambda at: at.rules.remove_version("m", str(version), "ada"), is_clients=True)
+        if version not in {record.version for record in self.records()}:
+            # Somebody ended it, so monitoring begins anew.
+            self.acknowledged.pop(version, None)
+
+    @rule(host=hosts_, calls=calls_, version=st.sampled_from(ALL_VERSIONS))
+    def observe(self, host: int, calls: int, version: int) -> None:
+        self.until_killed(
+            host, calls, lambda at: self.acknowledge(partial(at.writer.observe, "m", str(version))), is_clients=False
+        )
+
+    @rule(host=hosts_, calls=calls_, what=st.sampled_from(WATCHES))
+    def observe_watched(self, host: int, calls: int, what: tuple[str, str]) -> None:
+        def work(at: Host) -> None:
+            self.acknowledge(partial(at.watcher.observe_watched, what[0], "m", what[1]))
+
+        self.until_killed(host, calls, work, is_clients=False)
+
+    def acknowledge(self, send: Callable[[list[Observation]], Registration]) -> None:
+        value = float(next(self.values))
+        taken = send([Observation("loss", self.world.now, value)])
+        self.acknowledged.setdefault(taken.version, set()).add(value)
 
     @rule(host=hosts_, calls=calls_, what=st.sampled_from(WATCHES), hours=st.integers(4, 6))
     def watch(self, host: int, calls: int, what: tuple[str, str], hours: int) -> None:
@@ -215,6 +242,8 @@ class AnyOrder(RuleBasedStateMachine):
             assert record.watched_by == tuple(watch.label for watch in watches)
             assert (None if record.own is None else dict(record.own)) == own
             assert dict(record.settings) == layered([own or {}, *(watch.settings for watch in watches)])
+            points = self.world.monitor_points.get(record.monitor_run_id, ())
+            assert {point.value for point in points} >= self.acknowledged.get(record.version, set())
         for host in self.hosts:
             assert {key[1] for key in host.registrations.known().by_key} == {r.version for r in self.records()}
 

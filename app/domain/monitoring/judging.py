@@ -38,17 +38,24 @@ def judge_version(
     now: int,
     no_metric: str = NO_METRIC,
     stand_ins: Mapping[str, StandIn] | None = None,
+    resumed: int = 0,
 ) -> VersionVerdict:
     """Judge every metric of a version.
 
     `references` are the baseline values, by metric, of the version that the settings name as the baseline, if any.
-    `since` is when the version was registered for monitoring; times in milliseconds. `no_metric` is the reason if no
-    metric was logged. `stand_ins` are baseline values of an earlier version, by metric.
+    `since` is since when the version has been monitored; times in milliseconds. `no_metric` is the reason if no
+    metric was logged. `stand_ins` are baseline values of an earlier version, by metric. `resumed` is when
+    monitoring went on after a pause, 0 if there was none: that no point came before is no silence.
     """
     by_version = settings.baseline.version is not None
     metrics = {
         metric: judge_metric(
-            points, settings, now, references.get(metric, ()) if by_version else None, (stand_ins or {}).get(metric)
+            points,
+            settings,
+            now,
+            references.get(metric, ()) if by_version else None,
+            (stand_ins or {}).get(metric),
+            resumed,
         )
         for metric, points in series.items()
     }
@@ -93,7 +100,9 @@ def judge_registration(
         named = series_by_metric(evidence.get(key, ()), now)
         references = {metric: _own_baseline(named.get(metric), judged, own) for metric, judged in series.items()}
     stand_ins = {} if key else _stand_ins(registration, series, evidence, now)
-    return series, judge_version(series, references, settings, registration.registered_at, now, no_metric, stand_ins)
+    return series, judge_version(
+        series, references, settings, registration.since, now, no_metric, stand_ins, registration.resumed_at or 0
+    )
 
 
 def _stand_ins(
@@ -170,10 +179,12 @@ def judge_metric(
     now: int,
     reference: Sequence[float] | None = None,
     stand_in: StandIn | None = None,
+    resumed: int = 0,
 ) -> MetricVerdict:
     """Judge one metric. `reference` are the baseline values of another version if the settings name one, else None.
 
-    The baseline of an earlier version, `stand_in`, counts until the metric has a baseline of its own.
+    The baseline of an earlier version, `stand_in`, counts until the metric has a baseline of its own. `resumed` is as
+    for `judge_version`.
     """
     points = [point for point in series.points if point.value is not None]
     if not points or is_system_metric(series.metric):
@@ -191,7 +202,7 @@ def judge_metric(
         if base is not None:
             origin = f"the baseline of version {stand_in[0]}, for want of its own"
             borrowed = (borrowed_baseline(series.metric, stand_in[0]),)
-    newest = max(point.time for point in (*points, *series.reference))
+    newest = max(resumed, *(point.time for point in (*points, *series.reference)))
     measured = Measured(series.metric, points, values, settings, base, origin, later, newest, now, shares)
     outcomes = [(rule, outcome) for rule in RULES if (outcome := rule.apply(measured))]
     alarms = sorted((outcome.alarm for _, outcome in outcomes if outcome.alarm), key=badness)

@@ -12,7 +12,7 @@ import orjson
 from app.domain.exact import exact
 from app.domain.monitoring.acts import Act, act_row
 from app.domain.monitoring.corrections import Withdrawal
-from app.domain.monitoring.monitor_runs import MonitorState, Verdict
+from app.domain.monitoring.monitor_runs import MonitorState, Pause, Verdict
 from app.domain.registry.models import Registration
 from app.domain.times import rfc3339
 
@@ -133,14 +133,19 @@ def run_history(state: MonitorState, *, whole: bool, revision: int) -> RunHistor
         whole,
         acts,
         withdrawals,
+        [
+            [_time(one.ended_at), one.ended_by, one.reason, _time(one.resumed_at), one.resumed_by]
+            for one in state.pauses
+        ],
     ]
     return from_record(orjson.dumps(record), revision)
 
 
 def from_record(record: bytes, revision: int) -> RunHistory:
     """The history of a run, from its JSON. Raises ValueError or TypeError if the JSON has another shape."""
-    run_id, name, version, registered_at, _, ended, verdicts, whole, acts, withdrawals = orjson.loads(record)
-    middle = (*(change[0] for change in verdicts), *(act[1] for act in acts), *(one[1] for one in withdrawals))
+    run_id, name, version, registered_at, _, ended, verdicts, whole, acts, withdrawals, pauses = orjson.loads(record)
+    done = (*(change[0] for change in verdicts), *(act[1] for act in acts), *(one[1] for one in withdrawals))
+    middle = (*done, *(at for one in pauses for at in (one[0], one[3])))
     times = array("q", [registered_at, *middle, *([ended[0]] if ended else [])])
     return RunHistory(
         str(run_id),
@@ -157,12 +162,13 @@ def from_record(record: bytes, revision: int) -> RunHistory:
 
 def state_of(run: RunHistory) -> MonitorState:
     """The state of a monitor run, as far as its history holds it."""
-    run_id, name, version, registered_at, by, ended, verdicts, _, acts, withdrawals = orjson.loads(run.record)
+    run_id, name, version, registered_at, by, ended, verdicts, _, acts, withdrawals, pauses = orjson.loads(run.record)
     ended_at, ended_by, reason = ended or (None, None, None)
     changes = tuple(Verdict(at, verdict, tuple(reasons), None, began) for at, verdict, reasons, began in verdicts)
     registration = Registration(name, version, "", by, registered_at, run_id, 0)
     done, withdrawn = tuple(Act(*act) for act in acts), tuple(Withdrawal(*one) for one in withdrawals)
-    return MonitorState(registration, changes, {}, ended_at, ended_by, reason, done, withdrawn)
+    paused = tuple(Pause(*one) for one in pauses)
+    return MonitorState(registration, changes, {}, ended_at, ended_by, reason, done, withdrawn, paused)
 
 
 def merged(known: RunHistory | None, state: MonitorState, revision: int) -> RunHistory:
@@ -174,6 +180,7 @@ def merged(known: RunHistory | None, state: MonitorState, revision: int) -> RunH
     before = earlier.verdicts if earlier else ()
     acts = {act.number: act for act in (*(earlier.acts if earlier else ()), *state.acts)}
     withdrawn = {one.order: one for one in (*(earlier.withdrawals if earlier else ()), *state.withdrawals)}
+    pauses = {one.ended_at: one for one in (*(earlier.pauses if earlier else ()), *state.pauses)}
     tagged = {(change.at, change.verdict) for change in state.verdicts}
     # The tag holds only the last changes. No change is missing if the newest known change is still among them.
     follows = not state.verdicts or bool(before and (before[-1].at, before[-1].verdict) in tagged)
@@ -184,6 +191,7 @@ def merged(known: RunHistory | None, state: MonitorState, revision: int) -> RunH
         verdicts=changes,
         acts=tuple(acts[number] for number in sorted(acts)),
         withdrawals=tuple(withdrawn[order] for order in sorted(withdrawn)),
+        pauses=tuple(pauses[at] for at in sorted(pauses)),
     )
     return run_history(state, whole=whole, revision=revision)
 
@@ -215,7 +223,7 @@ def event_at(state: MonitorState, number: int) -> dict[str, Any]:
     """An event of a registration, as JSON.
 
     Number 0 is its beginning, then come the changes of verdict, what people did about it, the withdrawals of
-    observations, and its end.
+    observations, the end and the new beginning of each pause, and its end.
     """
     registration = state.registration
     event: dict[str, Any] = {
@@ -227,13 +235,21 @@ def event_at(state: MonitorState, number: int) -> dict[str, Any]:
     reasons: Sequence[str] = ()
     began = None
     withdrawal = number - len(state.verdicts) - len(state.acts) - 1
-    if withdrawal >= len(state.withdrawals):
+    pause, is_resumed = divmod(withdrawal - len(state.withdrawals), 2)
+    if 0 <= pause < len(state.pauses):
+        one = state.pauses[pause]
+        if is_resumed:
+            event = {"at": rfc3339(one.resumed_at), "event": "registered", "by": one.resumed_by}
+        else:
+            event = {"at": rfc3339(one.ended_at), "event": "removed", "by": one.ended_by}
+            reasons = [one.reason] if one.reason else []
+    elif pause >= len(state.pauses):
         event = {"at": rfc3339(state.ended_at), "event": "removed", "by": state.ended_by}
         reasons = [state.ended_reason] if state.ended_reason else []
     elif withdrawal >= 0:
-        one = state.withdrawals[withdrawal]
-        event = {"at": rfc3339(one.at), "event": "withdrawn", "by": one.by}
-        reasons = [_withdrawn_in_words(one)]
+        withdrawn = state.withdrawals[withdrawal]
+        event = {"at": rfc3339(withdrawn.at), "event": "withdrawn", "by": withdrawn.by}
+        reasons = [_withdrawn_in_words(withdrawn)]
     elif number > len(state.verdicts):
         return act_event(state.acts[number - len(state.verdicts) - 1], registration)
     elif number:

@@ -1,6 +1,6 @@
 """What a monitor run in MLflow holds beside the registration: the verdicts, who was notified of them, how it ended."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import orjson
@@ -8,7 +8,7 @@ import orjson
 from app.domain.monitoring.acts import Act, Standing
 from app.domain.monitoring.corrections import Withdrawal
 from app.domain.monitoring.verdicts import DEGRADED, DRIFTING, HEALTHY, INSUFFICIENT, VersionVerdict, severity
-from app.domain.registry.models import Registration
+from app.domain.registry.models import ModelVersion, Registration
 from app.domain.registry.names import LONGEST_TAG
 
 VERDICT_METRIC = "control_tower.verdict"
@@ -18,6 +18,12 @@ _MOST_KEPT = 50
 _MOST_REASONS = 5
 _REASON = 300
 _MOST_CAUSES = 20
+_MOST_PAUSES = 50
+
+SELF = "control-tower"
+"""Who ends a monitor run, or opens it again, where no person did."""
+DUPLICATE = "registered twice"
+"""How the reason begins where a run ended since another one counts for its version."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +46,26 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
+class Pause:
+    """A time in which a monitor run was ended, until the version was monitored again; times in milliseconds.
+
+    `ended_by` and `reason` are None where they are not known.
+    """
+
+    ended_at: int
+    ended_by: str | None
+    reason: str | None
+    resumed_at: int
+    resumed_by: str
+
+
+@dataclass(frozen=True, slots=True)
 class MonitorState:
     """One monitor run: the last changes of verdict, the newest last, and up to when each receiver was notified of them.
 
     `notified` maps a receiver's id to a time in milliseconds. `ended_at`, `ended_by` and `ended_reason` are None while
     the run is open. `acts` are the last things that people did about the version, the newest last; `withdrawals` are
-    all withdrawals of observations, the newest last.
+    all withdrawals of observations, and `pauses` the times in which the run was ended before, the newest last too.
     """
 
     registration: Registration
@@ -56,6 +76,7 @@ class MonitorState:
     ended_reason: str | None = None
     acts: tuple[Act, ...] = ()
     withdrawals: tuple[Withdrawal, ...] = ()
+    pauses: tuple[Pause, ...] = ()
 
     @property
     def verdict(self) -> str:
@@ -93,6 +114,40 @@ class MonitorState:
             return None
         more = set(_worse_than(self.before(len(self.verdicts) - 1), new)) - set(last.causes)
         return replace(last, reasons=new.reasons, causes=tuple(sorted({*last.causes, *more}))) if more else None
+
+
+def to_resume(states: Iterable[MonitorState], row: ModelVersion) -> MonitorState | None:
+    """Of the monitor runs of a version, the ended run that is opened again when the version is monitored again.
+
+    It is the run that ended last, unless a person ended it: then monitoring begins anew.
+    """
+    ended = [
+        state
+        for state in states
+        if state.ended_at is not None
+        and state.registration.is_of(row)
+        and not (state.ended_reason or "").startswith(DUPLICATE)
+    ]
+    last = max(ended, key=lambda state: (state.ended_at or 0, state.registration.monitor_run_id), default=None)
+    return last if last is not None and last.ended_by == SELF else None
+
+
+def resumed(last: MonitorState, wanted: Registration) -> tuple[Registration, tuple[Pause, ...]]:
+    """The registration of a run that is opened again for the `wanted` one, and all pauses of the run."""
+    known, now = last.registration, wanted.registered_at
+    pause = Pause(last.ended_at or now, last.ended_by, last.ended_reason, now, wanted.registered_by)
+    # A process may have ended after it wrote the pause, and before it opened the run.
+    pauses = [*(earlier for earlier in last.pauses if earlier.ended_at != pause.ended_at), pause]
+    registration = replace(
+        wanted,
+        registered_at=known.registered_at,
+        monitor_run_id=known.monitor_run_id,
+        predecessors=wanted.predecessors or known.predecessors,
+        acknowledgement=known.acknowledgement,
+        mutes=known.mutes,
+        resumed_at=now,
+    )
+    return registration, tuple(pauses[-_MOST_PAUSES:])
 
 
 def _worse_than(before: str, new: VersionVerdict) -> tuple[str, ...]:
@@ -148,6 +203,28 @@ def verdicts_from(
             )
             for at, verdict, reasons in rows
         )  # fmt: skip
+    except (ValueError, TypeError, OverflowError):
+        return ()
+
+
+def pauses_text(pauses: Sequence[Pause]) -> str:
+    """The last pauses as the text of a tag: as many as fit."""
+    rows = [
+        [one.ended_at, one.ended_by, _cut([one.reason])[0] if one.reason else None, one.resumed_at, one.resumed_by]
+        for one in pauses
+    ]
+    while len(text := orjson.dumps(rows).decode()) > LONGEST_TAG:
+        rows.pop(0)
+    return text
+
+
+def pauses_from(text: str | None) -> tuple[Pause, ...]:
+    """The pauses that a tag holds. A text that somebody made unreadable counts as empty."""
+    try:
+        return tuple(
+            Pause(int(ended), None if by is None else str(by), None if why is None else str(why), int(again), str(who))
+            for ended, by, why, again, who in orjson.loads(text or "[]")
+        )
     except (ValueError, TypeError, OverflowError):
         return ()
 

@@ -196,7 +196,7 @@ class Registration:
     that the watch covered before, the last first.
 
     `acknowledgement` is the last one, perhaps of an earlier verdict. `mutes` has one for each metric, and one for the
-    version (metric None), also some that have ended.
+    version (metric None), also some that have ended. `resumed_at` is when its run was last opened again; None if never.
     """
 
     name: str
@@ -213,6 +213,7 @@ class Registration:
     predecessors: tuple[Predecessor, ...] = ()
     acknowledgement: Acknowledgement | None = None
     mutes: tuple[Mute, ...] = ()
+    resumed_at: int | None = None
 
     @property
     def key(self) -> VersionKey:
@@ -224,6 +225,11 @@ class Registration:
         A creation time that MLflow's answer lacked, which is then 0 or less, proves nothing.
         """
         return self.version_created == row.created or min(self.version_created, row.created) <= 0
+
+    @property
+    def since(self) -> int:
+        """Since when it has been monitored without a pause, in milliseconds."""
+        return self.resumed_at or self.registered_at
 
     @property
     def own(self) -> Mapping[str, Any] | None:

@@ -21,7 +21,7 @@ from app.domain.monitoring.acts import Act
 from app.domain.monitoring.corrections import Ledger, Withdrawal
 from app.domain.monitoring.evidence import CASES
 from app.domain.monitoring.monitor_history import all_changes
-from app.domain.monitoring.monitor_runs import CODES, VERDICT_METRIC, VERDICTS_BY_CODE, MonitorState, Verdict
+from app.domain.monitoring.monitor_runs import CODES, VERDICT_METRIC, VERDICTS_BY_CODE, MonitorState, Pause, Verdict
 from app.domain.monitoring.monitoring_rules import Exclusion, MonitoringRule
 from app.domain.monitoring.observations import MOST_VALUES, Observation
 from app.domain.monitoring.sent_once import SentOnce
@@ -339,11 +339,20 @@ class MlflowGateway:
     def look_up_registrations(self, name: str, version: int | None) -> Sequence[Registration]:
         return self._monitor_runs.look_up(name, version)
 
+    def look_up_monitor_runs(self, name: str, version: int) -> Sequence[MonitorState]:
+        return self._monitor_runs.past_and_present(name, version)
+
     def is_open(self, run_id: str) -> bool:
         return self._monitor_runs.is_open(run_id)
 
     def open_monitor_run(self, wanted: Registration) -> Registration:
         return self._monitor_runs.open(wanted)
+
+    def reopen_monitor_run(self, registration: Registration, pauses: Sequence[Pause]) -> None:
+        self._monitor_runs.reopen(registration.monitor_run_id, rows.reopening_tags(registration, pauses))
+
+    def rename_monitor_run(self, registration: Registration) -> None:
+        self._monitor_runs.tag(registration.monitor_run_id, rows.name_tags(registration))
 
     def end_monitor_run(self, run_id: str, by: str, reason: str) -> int:
         ended_at = self._clock()

@@ -3,7 +3,7 @@
 import itertools
 import logging
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -87,7 +87,7 @@ class MonitorRuns(OwnExperiment):
 
         The result is empty if the experiment is deleted, and the experiment is not restored.
         """
-        experiment_id = self._experiment_id or (self._experiment() and self._experiment_id)
+        experiment_id = self._known_id()
         if not experiment_id:
             return []
         if version is not None:
@@ -102,6 +102,14 @@ class MonitorRuns(OwnExperiment):
         wanted = [run for run in open_runs if run.name == name and version in (None, run.version)]
         return sorted(wanted, key=precedence)
 
+    def past_and_present(self, name: str, version: int) -> Sequence[MonitorState]:
+        """Open and ended monitor runs of a version; in one request once the experiment's id is known."""
+        experiment_id = self._known_id()
+        if not experiment_id:
+            return []
+        states = self._search(experiment_id, f"tags.`control_tower.key` = '{registration_key(name, version)}'")
+        return [state for state in states if state.registration.key == (name, version)]
+
     def is_open(self, run_id: str) -> bool:
         run = self._calls.call(self._connection.client().get_run, run_id)
         rows.only(rows.run_id, run, "monitor run")
@@ -115,6 +123,11 @@ class MonitorRuns(OwnExperiment):
         name = _run_name(f"monitor {wanted.name}", f" v{wanted.version}")
         tags = {**rows.registration_tags(wanted), "mlflow.user": wanted.registered_by}
         return replace(wanted, monitor_run_id=self._create(wanted.registered_at, tags, name))
+
+    def reopen(self, run_id: str, tags: Mapping[str, str]) -> None:
+        # The tags are written first: an ended run with them stays ended, and whoever opens it writes them again.
+        self.tag(run_id, tags)
+        self._calls.call(self._connection.client().update_run, run_id, "RUNNING")
 
     def open_watches(self) -> Sequence[Watch] | None:
         found = self._open_tagged(f"tags.`{rows.WATCH}` != ''")
@@ -150,6 +163,9 @@ class MonitorRuns(OwnExperiment):
         # The reason is written first: an open run with a reason is still monitored; an ended run must have a reason.
         self.tag(run_id, rows.end_tags(by, reason))
         self._calls.call(client.set_terminated, run_id, end_time=ended_at)
+
+    def _known_id(self) -> str | None:
+        return self._experiment_id or (self._experiment() and self._experiment_id) or None
 
     def _readable_experiment(self) -> Experiment | None:
         """The experiment for reading; None also where this user may not read it, since the lists need not fail then."""

@@ -24,10 +24,13 @@ from app.domain.monitoring.corrections import LastPoint, Ledger, Withdrawal, wit
 from app.domain.monitoring.evidence import CASES
 from app.domain.monitoring.monitor_runs import (
     MonitorState,
+    Pause,
     Verdict,
     began_text,
     causes_text,
     evidence_text,
+    pauses_from,
+    pauses_text,
     verdicts_from,
     verdicts_text,
 )
@@ -63,7 +66,7 @@ EXPERIMENT_KEY, LOGGED_MODEL_KEY, WEBHOOK_KEY = map(attrgetter, ("experiment_id"
 _SETTINGS, _VERDICTS, _EVIDENCE, _BEGAN, _NOTIFIED = (
     _TAG + "settings", _TAG + "verdicts", _TAG + "evidence", _TAG + "began", _TAG + "told.",
 )  # fmt: skip
-_CAUSES = _TAG + "causes"
+_CAUSES, _PAUSES = _TAG + "causes", _TAG + "pauses"
 _SENT, _ORDER, _WITHDRAWN = _TAG + "sent.", _TAG + "order", _TAG + "withdrawn."
 WATCH, _WATCHED_BY, _WATCHED = _TAG + "watch", _TAG + "watched_by", _TAG + "watched_settings"
 _OWN, _BEFORE, _EXCLUDED = _TAG + "own_settings", _TAG + "predecessors", _TAG + "excluded."
@@ -232,6 +235,7 @@ def registration(row: Any) -> Registration:
         *_coverage(tags),
         acknowledgement_from(tags.get(_ACKNOWLEDGED)),
         mutes_from(tags.get(_MUTES)),
+        pauses[-1].resumed_at if (pauses := pauses_from(tags.get(_PAUSES))) else None,
     )
 
 
@@ -367,20 +371,26 @@ def monitor_state(row: Any) -> MonitorState:
         _text(tags.get(_TAG + "ended_reason", "")) or None if ended else None,
         acts_from(text for key, text in tags.items() if key.startswith(_ACT)),
         tuple(withdrawals(tags)),
+        pauses_from(tags.get(_PAUSES)),
     )
 
 
 def registration_tags(wanted: Registration) -> dict[str, str]:
     """The tags of a monitor run for its registration; `registration` reads them back."""
     return {
-        _TAG + "key": registration_key(wanted.name, wanted.version),
-        _TAG + "model_name": wanted.name,
+        **name_tags(wanted),
         _TAG + "model_version": str(wanted.version),
         _TAG + "model_type": wanted.model_type,
         _TAG + "registered_by": wanted.registered_by,
         _TAG + "version_created": str(wanted.version_created),
         **(coverage_tags(wanted) if wanted.watched_by else settings_tags(wanted.settings)),
     }
+
+
+def name_tags(registration: Registration) -> dict[str, str]:
+    """The tags of a monitor run for the name of its registered model, and by which its version is found."""
+    key = registration_key(registration.name, registration.version)
+    return {_TAG + "key": key, _TAG + "model_name": registration.name}
 
 
 def coverage_tags(registration: Registration) -> dict[str, str]:
@@ -393,6 +403,11 @@ def coverage_tags(registration: Registration) -> dict[str, str]:
         _BEFORE: orjson.dumps(registration.predecessors).decode(),
         **settings_tags(registration.settings),
     }
+
+
+def reopening_tags(registration: Registration, pauses: Sequence[Pause]) -> dict[str, str]:
+    """The tags of a monitor run that is opened again: those of its registration, and its pauses."""
+    return {**registration_tags(registration), **coverage_tags(registration), _PAUSES: pauses_text(pauses)}
 
 
 def settings_tags(settings: Mapping[str, Any]) -> dict[str, str]:

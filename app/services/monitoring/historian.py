@@ -5,13 +5,14 @@ import math
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from app.domain.errors import MlflowTooSlow, TowerError
 from app.domain.monitoring.acts import Act
 from app.domain.monitoring.corrections import Withdrawal
 from app.domain.monitoring.monitor_history import MonitorHistory, completed, merged, run_history, state_of
-from app.domain.monitoring.monitor_runs import MonitorState, Verdict, began_text, verdicts_from, verdicts_text
+from app.domain.monitoring.monitor_runs import MonitorState, Pause, Verdict, began_text, verdicts_from, verdicts_text
 from app.domain.ports import Clock, Gateway
 from app.domain.registry.models import Registration
 from app.services.mirror.snapshots import Snapshots
@@ -89,6 +90,21 @@ class Historian:
     def opened(self, made: Registration) -> None:
         """Note a registration that was just written to MLflow."""
         self._note(made.monitor_run_id, lambda _: MonitorState(made))
+
+    def reopened(self, registration: Registration, pauses: Sequence[Pause]) -> None:
+        """Note that a monitor run was opened again, which was just written to MLflow."""
+        self._note(
+            registration.monitor_run_id,
+            lambda state: state and MonitorState(state.registration, state.verdicts, pauses=tuple(pauses)),
+        )
+
+    def renamed(self, registration: Registration) -> None:
+        """Note the new name of a registered model, which was just written to a monitor run."""
+
+        def change(state: MonitorState | None) -> MonitorState | None:
+            return state and replace(state, registration=replace(state.registration, name=registration.name))
+
+        self._note(registration.monitor_run_id, change)
 
     def judged(self, run_id: str, verdicts: Sequence[Verdict]) -> None:
         """Note the last of these verdicts, which was just written to MLflow."""

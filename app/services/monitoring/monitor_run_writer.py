@@ -3,7 +3,7 @@
 import hashlib
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import replace
 from typing import Any
@@ -33,7 +33,8 @@ from app.domain.monitoring.acts import Act, WantedAct, acted
 from app.domain.monitoring.alerts import VerdictChange, owed_changes
 from app.domain.monitoring.check_settings import check_settings, merged
 from app.domain.monitoring.corrections import Numbering, Withdrawal, numbered
-from app.domain.monitoring.monitor_runs import Verdict
+from app.domain.monitoring.monitor_runs import SELF, MonitorState, Verdict, resumed, to_resume
+from app.domain.monitoring.monitored import precedence
 from app.domain.monitoring.monitoring_rules import Exclusion, MonitoringRule
 from app.domain.monitoring.observations import MOST_VALUES, Observation
 from app.domain.monitoring.sent_once import SentOnce, as_first_sent
@@ -58,7 +59,6 @@ from app.services.monitoring.write_turns import WriteTurns
 
 log = logging.getLogger(__name__)
 
-_SELF = "control-tower"
 _MADE_AGAIN = "the model version was deleted and made again"
 # Versions that share a lock wait for each other. A lock file for each version ever registered would be litter.
 _STRIPES = 256
@@ -117,14 +117,15 @@ class MonitorRunWriter:
         self._refuse_if_listed(row)
         self._mirror.ensure_known(name, row.version, row.created)
         with self.one_at_a_time(name, row.version):
-            watched = self._refuse_if_monitored(row)
+            states = self._gateway.look_up_monitor_runs(name, row.version)
+            watched = self._refuse_if_monitored(row, states)
             if watched is not None:
                 # The watch and the registration share the record.
                 return self._with_own(replace(watched, model_type=model_type), wanted_settings)
             wanted = Registration(
                 name, row.version, model_type, registered_by, self._clock(), "", row.created, wanted_settings
             )
-            return self._opened(wanted)
+            return self._begun(wanted, row, states)
 
     def change_settings(self, name: str, version: str, patch: Mapping[str, Any] | None) -> Registration:
         """Apply a change to the settings; None restores all defaults. Raises `NotFound` and `InvalidInput`."""
@@ -241,7 +242,8 @@ class MonitorRunWriter:
         key = row.name, row.version
         with self.one_at_a_time(*key):
             # One request, since hundreds of versions may be covered at once.
-            open_runs = self._gateway.look_up_registrations(*key)
+            states = self._gateway.look_up_monitor_runs(*key)
+            open_runs = _open_runs(states)
             current = next((run for run in open_runs if run.is_of(row)), None)
             if coverage is None:
                 return self._uncovered(current, reason) if current else None
@@ -253,10 +255,20 @@ class MonitorRunWriter:
                     self.end(outdated, _MADE_AGAIN)
                 now = self._clock()
                 blank = Registration(*key, coverage.model_type, coverage.registered_by, now, "", row.created)
-                return self._opened(covered(blank, coverage, None, self._predecessors(key, before)))
+                wanted = covered(blank, coverage, None, self._predecessors(key, before))
+                return self._begun(wanted, row, states)
             # The record of a version that was registered by itself before keeps its settings as its own.
             earlier = current.predecessors or self._predecessors(key, before)
             return self._changed(covered(current, coverage, current.own, earlier))
+
+    def rename(self, registration: Registration, name: str) -> Registration:
+        """Have the record of a version go on under the new name of its registered model."""
+        renamed = replace(registration, name=name)
+        with self.one_at_a_time(*registration.key), self._turns.turn():
+            self._gateway.rename_monitor_run(renamed)
+        self._registrations.add(renamed)
+        self._registrations.remove(registration.key, {registration.monitor_run_id})
+        return renamed
 
     def open_watch(self, wanted: Watch) -> Watch:
         """Make a watch; the watch that is returned has the id of its run."""
@@ -313,9 +325,15 @@ class MonitorRunWriter:
         """Change the own settings of a version that is watched as well; None: it is not registered by itself."""
         return self._changed(with_own(registration, own))
 
-    def _opened(self, wanted: Registration) -> Registration:
+    def _begun(self, wanted: Registration, row: ModelVersion, states: Sequence[MonitorState]) -> Registration:
+        """Open a monitor run, or open the version's last one again, so that its points and its verdicts count."""
+        last = to_resume(states, row)
         with self._turns.turn():
-            registration = self._gateway.open_monitor_run(wanted)
+            if last is None:
+                registration = self._gateway.open_monitor_run(wanted)
+            else:
+                registration, pauses = resumed(last, wanted)
+                self._gateway.reopen_monitor_run(registration, pauses)
         self._registrations.add(registration)
         return registration
 
@@ -332,7 +350,7 @@ class MonitorRunWriter:
 
     def end(self, registration: Registration, reason: str) -> None:
         """End a monitor run in the name of this service. The list of registrations stays as it is."""
-        self._end(registration, _SELF, reason)
+        self._end(registration, SELF, reason)
 
     def write_verdict(self, run_id: str, verdicts: Sequence[Verdict], notified: Mapping[str, int]) -> None:
         """Write these verdicts, of which the last is new, and up to when receivers were notified, in milliseconds."""
@@ -527,11 +545,11 @@ class MonitorRunWriter:
                 if self._gateway.is_open(known.monitor_run_id):
                     raise InvalidInput(ALREADY_MONITORED)
 
-    def _refuse_if_monitored(self, row: ModelVersion) -> Registration | None:
+    def _refuse_if_monitored(self, row: ModelVersion, states: Sequence[MonitorState]) -> Registration | None:
         """Raise `InvalidInput` where the version is registered by itself. Returns its record if it is only watched."""
         # The list may have a registration that another host has ended, and lack one that another host has made. The
         # look-up is one request; it does not restore a deleted experiment, which opening the run does.
-        for registration in self._gateway.look_up_registrations(row.name, row.version):
+        for registration in _open_runs(states):
             if registration.is_of(row):
                 self._registrations.add(registration)
                 if registration.own is None:
@@ -573,6 +591,11 @@ class MonitorRunWriter:
     def _version_lock(self, name: str, version: int, timeout: float) -> AbstractContextManager[HeldLock]:
         digest = hashlib.sha256(f"{version}\n{name}".encode()).digest()
         return self._locks.hold(f"version-{digest[0] % _STRIPES}", timeout)
+
+
+def _open_runs(states: Iterable[MonitorState]) -> list[Registration]:
+    """The open runs of a version, of which the first counts."""
+    return sorted((state.registration for state in states if state.ended_at is None), key=precedence)
 
 
 def _left(until: float) -> float:

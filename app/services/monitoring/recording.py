@@ -5,7 +5,7 @@ from typing import Any, cast
 
 from app.domain.monitoring.acts import Act
 from app.domain.monitoring.corrections import Withdrawal
-from app.domain.monitoring.monitor_runs import MonitorState, Verdict
+from app.domain.monitoring.monitor_runs import MonitorState, Pause, Verdict
 from app.domain.ports import OwnGateway
 from app.domain.registry.models import Registration
 from app.services.monitoring.historian import Historian
@@ -28,6 +28,14 @@ class _Recording:
         made = self._gateway.open_monitor_run(wanted)
         self._historian.opened(made)
         return made
+
+    def reopen_monitor_run(self, registration: Registration, pauses: Sequence[Pause]) -> None:
+        self._gateway.reopen_monitor_run(registration, pauses)
+        self._historian.reopened(registration, pauses)
+
+    def rename_monitor_run(self, registration: Registration) -> None:
+        self._gateway.rename_monitor_run(registration)
+        self._historian.renamed(registration)
 
     def end_monitor_run(self, run_id: str, by: str, reason: str) -> int:
         ended_at = self._gateway.end_monitor_run(run_id, by, reason)

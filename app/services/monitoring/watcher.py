@@ -19,8 +19,11 @@ from typing import Any
 from app.domain.errors import Busy, Conflict, InvalidInput, MlflowUnavailable, NotFound, TowerError
 from app.domain.messages import ALREADY_WATCHED, MODEL_NOT_FOUND, NOT_WATCHED
 from app.domain.monitoring.check_settings import check_settings, merged
+from app.domain.monitoring.monitor_runs import SELF
 from app.domain.monitoring.monitored import Registrations, first_of_each
+from app.domain.monitoring.monitoring_rules import Exclusion
 from app.domain.monitoring.observations import Observation
+from app.domain.monitoring.renames import model_renamed, version_renamed
 from app.domain.monitoring.sent_once import SentOnce
 from app.domain.monitoring.watches import (
     ALIAS,
@@ -40,6 +43,7 @@ from app.domain.registry.models import ModelVersion, Registration
 from app.services.mirror.model_tracker import ModelTracker
 from app.services.mirror.snapshot_publisher import SnapshotPublisher
 from app.services.monitoring.monitor_run_writer import MonitorRunWriter
+from app.services.monitoring.reconciler import Reconciler
 from app.services.monitoring.registration_list import RegistrationStore
 from app.services.monitoring.watch_list import Covering, WatchStore
 from app.services.monitoring.write_turns import MOST_AT_ONCE
@@ -47,7 +51,6 @@ from app.services.monitoring.write_turns import MOST_AT_ONCE
 log = logging.getLogger(__name__)
 
 _LOCK = "watches"
-_SELF = "control-tower"
 # After a failure the watches are left alone for so long, in seconds.
 _RETRY_SECONDS = 15.0
 # The watches are not read again so soon for a watch that MLflow did not have.
@@ -77,6 +80,7 @@ class Watcher:
         clock: Clock,
         check_soon: Callable[[str, int], None],
         settle: Callable[[], None],
+        reconciler: Reconciler,
     ) -> None:
         self._gateway = gateway
         self._watches = watches
@@ -88,9 +92,12 @@ class Watcher:
         self._clock = clock
         self._check_soon = check_soon
         self._settle = settle
+        self._reconciler = reconciler
         self.within = gateway.within
         # What was in line when the watches were settled last.
         self._settled: tuple[object, object, object] = (None, None, None)
+        # The exclusions of versions whose registered models the mirror lacks, since the last reading.
+        self._looked_up: set[tuple[str, Exclusion]] = set()
         self._has_read = False
         self._again_at = 0.0
         self._read_at: float | None = None
@@ -123,6 +130,7 @@ class Watcher:
         with self.changing():
             _, duplicates = self._watches.read()
             self._has_read = True
+            self._looked_up.clear()
             self._end_duplicates(duplicates)
 
     def follow(self) -> None:
@@ -130,6 +138,8 @@ class Watcher:
         seen = self._state()
         if all(now is before for now, before in zip(seen, self._settled, strict=True)):
             return
+        self._follow_lost()
+        seen = self._state()
         names = _unsettled(*seen)
         failure: TowerError | None = None
         for start in range(0, len(names), _MODELS_AT_ONCE):
@@ -143,6 +153,43 @@ class Watcher:
             self._settled = seen
         elif _unsettled(*self._state()) == names:
             raise MlflowUnavailable(f"{len(names)} registered models cannot be read.")
+
+    def _follow_lost(self) -> None:
+        """End what is of versions that are gone since the last look, and have follow what is of renamed models."""
+        fleet, listed, _ = self._state()
+        if fleet.mock:
+            return
+        lost = self._reconciler.lost(fleet)
+        excluded = [
+            (rule, exclusion)
+            for rule in listed.rules
+            for exclusion in rule.excluded
+            if fleet.model(exclusion.model)[0] is None and (rule.run_id, exclusion) not in self._looked_up
+        ]
+        if not lost and not excluded:
+            return
+        fleet = self._with_new_names(fleet)
+        for key in self._reconciler.settle(lost, fleet):
+            self._check_soon(*key)
+        with self.changing():
+            for rule, exclusion in excluded:
+                self._looked_up.add((rule.run_id, exclusion))
+                present = version_renamed(fleet, exclusion.key, exclusion.version_created)
+                if present is not None:
+                    # First it is excluded by its new name, so that it is never covered in between.
+                    self._writer.exclude(rule, replace(exclusion, model=present[0]))
+                    self._writer.include(rule, exclusion.key)
+            if excluded:
+                self._watches.read()
+
+    def _with_new_names(self, fleet: Fleet) -> Fleet:
+        """A fleet that also has the registered models that it lacked, one of which may be another's new name."""
+        if not self._mirror.cached:
+            return fleet
+        unknown = [model.name for model in self._gateway.registered_models() if fleet.model(model.name)[0] is None]
+        if unknown:
+            self._read_live(unknown[:_MODELS_AT_ONCE])
+        return self._mirror.fleet()
 
     def _state(self) -> tuple[Fleet, Covering, Registrations]:
         return self._mirror.fleet(), self._watches.known(), self._registrations.known().by_key
@@ -273,9 +320,17 @@ class Watcher:
         records = self._open_records()
         listed, duplicates = self._watches.read()
         self._end_duplicates(duplicates)
-        for watch in gone_watches(listed.watches, fleet, read):
-            self._writer.end_watch(watch.run_id, _SELF, "the registered model no longer exists in MLflow")
+        gone = gone_watches(listed.watches, fleet, read)
+        fleet = self._with_new_names(fleet) if gone else fleet
+        for watch in gone:
             self._watches.remove(watch)
+            name = model_renamed(fleet, watch.model, watch.model_created)
+            if name is None:
+                self._writer.end_watch(watch.run_id, SELF, "the registered model no longer exists in MLflow")
+            else:
+                # Whoever settles the model by its new name finds the watch there.
+                self._writer.change_watch(replace(watch, model=name))
+                self._watches.put(replace(watch, model=name))
         listed = self._watches.known()
         watches = [watch for watch in listed.watches if watch.model in read]
         room = _MOST_STEPS
@@ -289,9 +344,9 @@ class Watcher:
 
     def _end_duplicates(self, duplicates: Covering) -> None:
         for watch in duplicates.watches:
-            self._writer.end_watch(watch.run_id, _SELF, "watched twice: the earlier watch counts")
+            self._writer.end_watch(watch.run_id, SELF, "watched twice: the earlier watch counts")
         for rule in duplicates.rules:
-            self._writer.end_watch(rule.run_id, _SELF, "two rules of this name: the earlier rule counts")
+            self._writer.end_watch(rule.run_id, SELF, "two rules of this name: the earlier rule counts")
 
     def _phases(
         self, fleet: Fleet, listed: Covering, records: Registrations, names: Collection[str]
