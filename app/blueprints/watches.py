@@ -12,14 +12,21 @@ from app.domain.monitoring.watches import ALIAS, STAGE
 from app.domain.registry.stages import stage_named
 from app.domain.times import rfc3339
 from app.parsing import TowerBlueprint
-from app.replies import AGE_HEADERS, errors, live
+from app.replies import AGE_HEADERS, cached, errors, live
 from app.schemas.monitoring import ObservationsSchema, RegisterSchema, SettingsSchema
-from app.schemas.watches import WatchAcceptedSchema, WatchRemovedSchema, WatchSchema
+from app.schemas.watches import WatchAcceptedSchema, WatchesQuerySchema, WatchRemovedSchema, WatchSchema
+from app.services.answers.prepared import Answer
 from app.wiring.worker import tower
 
 blp = TowerBlueprint("watches", __name__, description="Aliases and stages whose version is monitored")
 
 _EXAMPLE = {"model_type": "classifier", "settings": {"silence_hours": 48}}
+
+
+@cached(blp, "/monitoring/watches", WatchSchema(many=True), WatchesQuerySchema)
+def watches(query: dict[str, Any]) -> Answer:
+    """Every watch with the version that it covers, also those that cover none, by registered model."""
+    return tower().watches_report.listed(**query)
 
 
 def _declare(kind: str, segment: str, named: str, place_of: Callable[[str], str]) -> None:

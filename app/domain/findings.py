@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from app.domain.monitoring.monitoring_rules import MonitoringRule, matched_by
+from app.domain.monitoring.watches import Watch, nothing_there, target
 from app.domain.registry.fleet import Fleet
 from app.domain.registry.models import Registration, TrackedModel, VersionKey
 from app.domain.registry.query import ListQuery
@@ -31,6 +32,7 @@ class Registry:
     rules: StageRules
     stale_days: int
     now: int
+    watches: Sequence[Watch]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +79,13 @@ def findings(
     rules: StageRules,
     stale_days: int,
     now: int,
+    watches: Sequence[Watch] = (),
 ) -> list[Finding]:
     """Every finding, by name, then version, then kind; findings about a whole model come first.
 
     `stale_days` is how many days a version in Production may stay unchanged, 0 for ever; `now` in milliseconds.
     """
-    registry = Registry(fleet, registrations, monitoring_rules, rules, stale_days, now)
+    registry = Registry(fleet, registrations, monitoring_rules, rules, stale_days, now, watches)
     rows = [_finding(fleet, kind, *detail) for kind in KINDS for detail in kind.find(registry)]
     return sorted(rows, key=lambda finding: (finding.name, finding.version or 0, finding.finding))
 
@@ -210,6 +213,12 @@ def _matches_nothing(registry: Registry) -> Iterator[Detail]:
             yield rule.name, None, f"The monitoring {rule.label} matches no version, so it has nothing monitored."
 
 
+def _covers_nothing(registry: Registry) -> Iterator[Detail]:
+    for watch in registry.watches:
+        if registry.fleet.model(watch.model)[0] is not None and target(watch, registry.fleet) is None:
+            yield watch.model, None, f"The {watch.label} is watched. {nothing_there(watch, registry.fleet)}"
+
+
 def _no_owner(registry: Registry) -> Iterator[Detail]:
     for registered in registry.fleet.registered.values():
         if owner_in(registered.tags) is None:
@@ -254,6 +263,13 @@ KINDS = (
         "Correct what the rule matches, or remove it: PUT or DELETE /monitoring/rules/{name}.",
         names_version=False,
         is_of_rule=True,
+    ),
+    Kind(
+        "watch_covers_nothing",
+        _covers_nothing,
+        "Give a version that alias or stage, or remove the watch: DELETE /models/{name}/aliases/…/monitor or "
+        "/models/{name}/stages/…/monitor.",
+        names_version=False,
     ),
     Kind(
         "no_owner",

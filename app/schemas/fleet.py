@@ -141,7 +141,8 @@ class AttentionSchema(Schema):
     """What needs attention among the monitored versions."""
 
     message = text(
-        "The state in one sentence. `Nothing needs attention` only if everything that is monitored can be judged",
+        "The state in one sentence. `Nothing needs attention` only if everything that is monitored can be judged, "
+        "and every watch covers a version",
         "Nothing is drifting; 500 of 500 cannot be judged yet",
         required=True,
     )
@@ -150,6 +151,7 @@ class AttentionSchema(Schema):
         required=True,
         metadata={"description": "What those lack that cannot be judged, the most frequent first, five at most"},
     )
+    idle_watches = number("Aliases and stages that are watched and have no version", 0, required=True)
 
 
 class FleetSummarySchema(Schema):

@@ -1,9 +1,12 @@
 """Watches on an alias or a stage."""
 
-from marshmallow import Schema, fields, validate
+from typing import Any
 
+from marshmallow import Schema, fields, post_load, validate
+
+from app.domain.registry.query import ListQuery
 from app.domain.registry.stages import STAGES
-from app.schemas.base import doc, moment, text
+from app.schemas.base import PageQuerySchema, doc, moment, text
 from app.schemas.monitoring import MonitoredVersionSchema, reasons_field, settings_field, verdict_field
 
 
@@ -38,6 +41,16 @@ class WatchSchema(Schema):
         allow_none=True,
         metadata={"description": "The registration of the version there; null if there is no version"},
     )
+
+
+class WatchesQuerySchema(PageQuerySchema):
+    """Filter and page of the watches."""
+
+    model = text("The whole name of a registered model: its watches", "DNA_Analysis_Model")
+
+    @post_load
+    def _query(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
+        return {"model": data.pop("model", None), "query": ListQuery(**data)}
 
 
 class WatchRemovedSchema(Schema):

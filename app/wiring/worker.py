@@ -38,6 +38,7 @@ from app.services.answers.promotions_report import PromotionsReport
 from app.services.answers.registry_history_report import RegistryHistoryReport
 from app.services.answers.rules_report import RulesReport
 from app.services.answers.runs import Runs
+from app.services.answers.watches_report import WatchesReport
 from app.services.host.cache_holders import CacheHeldElsewhere, hold_cache_directory
 from app.services.host.holding_cache import ReadingCache
 from app.services.host.keys import KeyRing
@@ -84,6 +85,7 @@ class Tower:
     watches: WatchRequests
     rules: RuleRequests
     rules_report: RulesReport
+    watches_report: WatchesReport
     monitoring: MonitoringReport
     history: HistoryReport
     registry_history: RegistryHistoryReport
@@ -219,6 +221,7 @@ def build_worker(settings: Settings, world: World, agent: AgentApi | None = None
         watches=WatchRequests(agent.watch_writes, watches, registrations, tracker, checks),
         rules=RuleRequests(agent.rule_writes, watches),
         rules_report=RulesReport(watches, agent.watch_writes, tracker, generations, settings.max_models_returned),
+        watches_report=WatchesReport(watches, agent.watch_writes, tracker, generations, settings.max_models_returned),
         monitoring=MonitoringReport(
             tracker,
             registrations,

@@ -79,6 +79,7 @@ NEEDED = {
     "acts.unmute": "write",
     "acts.comment": "write",
     "rules.rules": "read",
+    "watches.watches": "read",
     "rules.make": "write",
     "rules.rule": "read",
     "rules.put": "write",

@@ -184,6 +184,7 @@ def test_the_summary_counts_versions_by_verdict_finding_and_stage(fleet: Service
                 {"what": "1 point; a baseline needs 10, and 2 later points", "versions": 1},
                 {"what": "Not checked yet. The first check takes some seconds.", "versions": 1},
             ],
+            "idle_watches": 0,
         },
         "findings": {**dict.fromkeys(FINDINGS, 0), "no_owner": 3},
         "stages": {"None": 3, "Staging": 0, "Production": 2, "Archived": 0},
@@ -194,7 +195,7 @@ def test_nothing_needs_attention_only_where_everything_can_be_judged(service: Se
     def attention() -> object:
         return service.json("/fleet/summary")["attention"]
 
-    assert attention() == {"message": "Nothing is monitored yet", "missing": []}
+    assert attention() == {"message": "Nothing is monitored yet", "missing": [], "idle_watches": 0}
     for name in ("a", "b"):
         world.add_version(name)
         service.register(name)
@@ -202,10 +203,14 @@ def test_nothing_needs_attention_only_where_everything_can_be_judged(service: Se
     service.observe("b", observations=daily([0.9]))
     service.check()
     missing = [{"what": "1 point; a baseline needs 10, and 2 later points", "versions": 1}]
-    assert attention() == {"message": "Nothing is drifting; 1 of 2 cannot be judged yet", "missing": missing}
+    assert attention() == {
+        "message": "Nothing is drifting; 1 of 2 cannot be judged yet",
+        "missing": missing,
+        "idle_watches": 0,
+    }
     service.observe("b", observations=daily([*STEADY, 0.94, 0.95])[1:])
     service.check()
-    assert attention() == {"message": "Nothing needs attention", "missing": []}
+    assert attention() == {"message": "Nothing needs attention", "missing": [], "idle_watches": 0}
 
 
 @pytest.mark.parametrize("path", ["/fleet", "/fleet/models", "/fleet/summary", "/fleet?sort=verdict"])

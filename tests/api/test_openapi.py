@@ -111,6 +111,7 @@ def test_every_cached_get_documents_its_304(document: dict[str, Any]) -> None:
         "get /models/findings", "get /fleet", "get /fleet/models", "get /fleet/summary",
         "get /history", "get /model/{model_name}/history", "get /model/{model_name}/state", "get /monitoring/rules",
         "get /monitoring/rules/{rule_name}/versions", "get /promotions", "get /model/{model_name}/promotions",
+        "get /monitoring/watches",
     }  # fmt: skip
 
 

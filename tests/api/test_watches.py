@@ -69,6 +69,25 @@ def test_watching_an_alias_monitors_its_version_and_follows_it_when_it_moves(ser
     assert (ended["event"], ended["reasons"]) == ("removed", ["the alias blue moved to version 2"])
 
 
+def test_all_watches_are_listed_page_by_page_with_what_they_cover(service: Service, world: MemoryWorld) -> None:
+    world.set_alias("m", "green", 2)
+    watch(service)
+    watch(service, "/models/m/aliases/green")
+    watch(service, PRODUCTION)
+    rows = service.json("/monitoring/watches")
+    assert [(row["alias"], row["stage"], row["model_version"]) for row in rows] == [
+        ("blue", None, "1"), ("green", None, "2"), (None, "Production", None)
+    ]  # fmt: skip
+    assert rows[0] == watched(service)
+    second = service.get("/monitoring/watches?page=2&page_size=1")
+    assert ([row["alias"] for row in second.json], second.headers["ETag"] != "") == (["green"], True)
+    same = service.get("/monitoring/watches?page=2&page_size=1", headers={"If-None-Match": second.headers["ETag"]})
+    assert same.status_code == 304
+    assert service.json("/monitoring/watches?model=other") == []
+    service.delete(f"{BLUE}/monitor")
+    assert [row["alias"] for row in service.json("/monitoring/watches")] == ["green", None]
+
+
 def test_a_stage_is_watched_likewise_and_the_highest_version_in_it_counts(service: Service, world: MemoryWorld) -> None:
     assert watch(service, PRODUCTION).status_code == 201
     assert watched(service, PRODUCTION)["reasons"] == [
@@ -92,6 +111,14 @@ def test_an_alias_that_is_removed_leaves_a_watch_that_says_so(service: Service, 
     assert (found["verdict"], found["model_version"]) == ("insufficient_data", None)
     assert found["reasons"] == ["No version has the alias blue. It is watched as soon as a version has it."]
     assert monitored(service) == []
+    (listed,) = service.json("/monitoring/watches?model=m")
+    assert (listed["alias"], listed["model_version"], listed["reasons"]) == ("blue", None, found["reasons"])
+    (finding,) = service.json("/models/findings?finding=watch_covers_nothing")
+    assert (finding["name"], finding["version"]) == ("m", None)
+    assert finding["detail"] == f"The alias blue is watched. {found['reasons'][0]}"
+    attention = service.json("/fleet/summary")["attention"]
+    assert attention["idle_watches"] == 1
+    assert attention["message"] == "Nothing is monitored yet; 1 watched alias or stage has no version"
     refused = service.post(f"{BLUE}/observations", json={"metrics": {"accuracy": 0.9}})
     assert (refused.status_code, refused.json["detail"]) == (409, found["reasons"][0])
     move(service, 3)

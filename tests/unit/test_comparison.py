@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -387,3 +388,52 @@ def test_a_wider_margin_never_turns_a_yes_into_a_no(
     narrow = row_of(produced(a), produced(b, start=start), margin)
     wide = row_of(produced(a), produced(b, start=start), margin + more)
     assert wide.non_inferior or not narrow.non_inferior
+
+
+def cases(values: Values, counts: Sequence[int], start: int = 0, every: int = DAY_MS) -> dict[str, Series]:
+    """The series of an accuracy with the number of cases behind each value."""
+    return by_metric(
+        MetricPoint("run", "accuracy", start * DAY_MS + number * every, value, EVALUATION_RUN, n=n)
+        for number, (value, n) in enumerate(zip(values, counts, strict=True))
+    )
+
+
+UNEVEN = [10_000] * 22 + [5] * 4
+
+
+@pytest.mark.parametrize("start", [0, 40])
+def test_days_of_few_cases_do_not_let_a_worse_candidate_pass(start: int) -> None:
+    champion = [0.9 + 0.002 * (day % 3 - 1) for day in range(22)] + [0.4, 0.6, 0.2, 0.4]
+    worse = [value - 0.03 for value in champion[:22]] + [0.6, 0.8, 0.4, 0.8]
+    row = row_of(cases(champion, UNEVEN), cases(worse, UNEVEN, start), 0.01)
+    assert row.baseline == pytest.approx(0.9, abs=0.002)
+    assert row.difference == pytest.approx(-0.03, abs=0.003)
+    assert (row.better, row.non_inferior, "weighed by their cases" in row.reason) == (False, False, True)
+    as_good = [value + 0.001 for value in champion[:22]] + [0.0, 0.0, 0.0, 0.0]
+    assert row_of(cases(champion, UNEVEN), cases(as_good, UNEVEN, start), 0.01).non_inferior is True
+
+
+@given(
+    st.lists(st.floats(0, 1), min_size=5, max_size=12), st.lists(st.floats(0, 1), min_size=5, max_size=12),
+    st.integers(1, 10**9), st.integers(1, 10**9), st.sampled_from([0, 40]),
+)  # fmt: skip
+def test_equally_many_cases_change_nothing(a: list[float], b: list[float], n: int, m: int, start: int) -> None:
+    without = (by_metric(points(values, EVALUATION_RUN, start=at)) for values, at in ((a, 0), (b, start)))
+    plain, weighed = row_of(*without), row_of(cases(a, [n] * len(a)), cases(b, [m] * len(b), start))
+    assert replace(weighed, metric="m") == plain
+
+
+share_and_cases = st.tuples(st.floats(0, 1), st.integers(1, 10**9))
+
+
+@given(st.lists(st.tuples(share_and_cases, share_and_cases), min_size=5, max_size=40), st.sampled_from([0, 40]))
+def test_a_weighed_mean_lies_between_the_values_and_every_figure_is_finite(days: list, start: int) -> None:
+    ours, theirs = ([day[side] for day in days] for side in (0, 1))
+    row = row_of(cases(*zip(*ours, strict=True)), cases(*zip(*theirs, strict=True), start))
+    for mean, side in ((row.baseline, ours), (row.candidate, theirs)):
+        values = [value for value, _ in side]
+        assert mean is not None
+        assert min(values) - 1e-9 <= mean <= max(values) + 1e-9
+    assert row.difference == pytest.approx((row.candidate or 0) - (row.baseline or 0), abs=1e-9)
+    assert "Not comparable" not in row.reason
+    assert "nan" not in row.reason

@@ -13,6 +13,7 @@ from app.domain.comparison.differences import Difference, Values, difference, le
 from app.domain.comparison.requirements import Requirements
 from app.domain.monitoring.directions import HIGHER, LOWER
 from app.domain.monitoring.evidence import PRODUCTION, TRAINING, Series
+from app.domain.monitoring.weighing import counts_of
 from app.domain.registry.models import MetricPoint
 
 # The floating-point noise in a difference of equal values, as a share of the largest value.
@@ -95,7 +96,7 @@ def _compared(
     for population in (PRODUCTION, TRAINING):
         ours, theirs = _points(baseline, population), _points(candidate, population)
         if ours and theirs:
-            result = _difference(ours, theirs)
+            result = _difference(metric, ours, theirs)
             if isinstance(result, str):
                 return _not_comparable(metric, direction, population, result)
             return _judged(metric, direction, population, result, margin)
@@ -111,8 +112,8 @@ def _limited(row: MetricComparison, candidate: Series | None, required: Requirem
     value = row.candidate
     if value is None:
         # Without anything to compare with, the candidate still has to keep the limit.
-        series = next(filter(None, (_finite(_points(candidate, kind)) for kind in (PRODUCTION, TRAINING))), ())
-        value = level(series)
+        points = next(filter(None, (_finite(_points(candidate, kind)) for kind in (PRODUCTION, TRAINING))), ())
+        value = level(_values(points), counts_of(row.metric, points))
     within = None if value is None else _is_within(value, low, high)
     bounds = [f"at least {low:g}"] if low is not None else []
     bounds += [f"at most {high:g}"] if high is not None else []
@@ -147,19 +148,25 @@ def _unlike(baseline: Series | None, candidate: Series | None) -> str:
     return "; ".join([f"Not comparable: {who} point of this metric", *misplaced])
 
 
-def _difference(ours: Sequence[MetricPoint], theirs: Sequence[MetricPoint]) -> Difference | str:
+def _difference(metric: str, ours: Sequence[MetricPoint], theirs: Sequence[MetricPoint]) -> Difference | str:
     """The difference of two series, or why there is none."""
     baseline, candidate = _finite(ours), _finite(theirs)
     if not baseline or not candidate:
         return f"Not comparable: none of the {'candidate' if baseline else 'baseline'}'s values is a finite number"
+    counts = counts_of(metric, baseline), counts_of(metric, candidate)
+    known = (counts[0], counts[1]) if counts[0] and counts[1] else None
     try:
-        return difference(baseline, candidate)
+        return difference(_values(baseline), _values(candidate), known)
     except OverflowError:
         return "Not comparable: the values are too large to be subtracted"
 
 
-def _finite(points: Sequence[MetricPoint]) -> Values:
-    return [(point.time, point.value) for point in points if point.value is not None and math.isfinite(point.value)]
+def _finite(points: Sequence[MetricPoint]) -> Sequence[MetricPoint]:
+    return [point for point in points if point.value is not None and math.isfinite(point.value)]
+
+
+def _values(points: Sequence[MetricPoint]) -> Values:
+    return [(point.time, point.value) for point in points if point.value is not None]
 
 
 def _judged(metric: str, direction: str | None, population: str, diff: Difference, margin: float) -> MetricComparison:

@@ -235,7 +235,7 @@ def _fleet_summary(now: CheckedGeneration) -> dict[str, Any]:
         "models": len(fleet.registered),
         "monitored": len(now.of.registrations),
         "verdicts": verdicts,
-        "attention": attention(verdicts, now.index.checks),
+        "attention": attention(verdicts, now.index.checks, now.of.idle_watches),
         "findings": {kind: kinds[kind] for kind in FINDINGS},
         "stages": {stage: fleet.count(stage) for stage in STAGES},
     }

@@ -14,6 +14,7 @@ from app.domain.monitoring.checks import Check, last_check
 from app.domain.monitoring.monitored import Monitored
 from app.domain.monitoring.monitoring_rules import MonitoringRule, covered_by
 from app.domain.monitoring.verdict_index import VerdictIndex
+from app.domain.monitoring.watches import Watch, target
 from app.domain.registry.fleet import Fleet
 from app.domain.registry.index import Index
 from app.domain.registry.models import Registration, TrackedModel, VersionKey
@@ -68,12 +69,15 @@ class Generation:
         fleet: Fleet,
         monitored: Monitored,
         rules: Sequence[MonitoringRule],
+        watches: Sequence[Watch],
         find: Callable[["Generation"], Sequence[Finding]],
         before: "Generation | None",
     ) -> None:
         self.fleet = fleet
         self.monitored = monitored
         self.rules = rules
+        self.listed_watches = watches
+        self.watches = sorted(watches, key=lambda watch: (watch.model, watch.kind, watch.place))
         self.registrations = monitored.of(fleet)
         self.index = Index(fleet, self.registrations)
         self._find = find
@@ -92,6 +96,11 @@ class Generation:
     def kinds(self) -> Mapping[VersionKey, Sequence[str]]:
         """The kinds of findings by version."""
         return kinds_by_version(self.findings)
+
+    @cached_property
+    def idle_watches(self) -> int:
+        """How many watches cover no version."""
+        return sum(target(watch, self.fleet) is None for watch in self.watches)
 
     def covered(self, rule: MonitoringRule) -> Sequence[TrackedModel]:
         """The versions that a rule covers."""
@@ -192,14 +201,22 @@ class Generations:
         """The fleet with its registrations."""
         fleet = self._mirror.fleet()
         rules: Sequence[MonitoringRule] = ()
+        watches: Sequence[Watch] = ()
         if fleet.mock:
             monitored = _NONE
         else:
-            rules = self._watches.known().rules
+            known = self._watches.known()
+            rules, watches = known.rules, known.watches
             monitored = self._register.peek() if self._mirror.cached else self._register.monitored()
         now = self._current
-        if now is None or now.fleet is not fleet or now.monitored is not monitored or now.rules is not rules:
-            now = self._current = Generation(fleet, monitored, rules, self._find, now)
+        if (
+            now is None
+            or now.fleet is not fleet
+            or now.monitored is not monitored
+            or now.rules is not rules
+            or now.listed_watches is not watches
+        ):
+            now = self._current = Generation(fleet, monitored, rules, watches, self._find, now)
             # It would keep the previous fleet in memory until the next request for checks.
             self._checked = None
         return now
@@ -215,4 +232,5 @@ class Generations:
     def _find(self, of: Generation) -> Sequence[Finding]:
         as_of = of.fleet.as_of
         # Without the time of the fleet nothing counts as too old.
-        return findings(of.fleet, of.registrations, of.rules, self._rules, self._stale_days if as_of else 0, as_of or 0)
+        stale_days = self._stale_days if as_of else 0
+        return findings(of.fleet, of.registrations, of.rules, self._rules, stale_days, as_of or 0, of.watches)

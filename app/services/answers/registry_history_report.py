@@ -151,7 +151,7 @@ class RegistryHistoryReport:
         ):
             fleet, unsure = past_fleet(record, at, self._rules, present)
             registrations, checks = _monitored_at(history, at, self._registrations.peek(), fleet.find)
-            generation = Generation(fleet, Monitored(registrations), (), lambda _: (), None)
+            generation = Generation(fleet, Monitored(registrations), (), (), lambda _: (), None)
             kept = self._past = basis, CheckedGeneration(generation, checks), unsure
         return kept[1], kept[2]
 

@@ -93,11 +93,11 @@ function drawTiles(summary) {
 
 const modelLink = (row) => h("a", { href: path.model(row.name) }, named(row.name, ` v${row.version}`));
 
-function drawAttention(rows, { verdicts, attention: { message, missing } }) {
+function drawAttention(rows, { verdicts, attention: { message, missing, idle_watches: idle } }) {
   const bad = rows.filter((row) => isBad(row.verdict));
   const total = verdicts.drifting + verdicts.degraded;
   const lacking = [
-    note(`${message}.`),
+    note(`${message}.`, idle > 0 && [" ", h("a", { href: "findings?finding=watch_covers_nothing" }, "Which?")]),
     missing.length > 0 && h("details", {}, h("summary", {}, "What is missing"),
       h("ul", {}, missing.map(({ what, versions }) => h("li", {}, `${many(versions, "version")}: ${what}`)))),
   ];
@@ -115,7 +115,7 @@ function drawAttention(rows, { verdicts, attention: { message, missing } }) {
     h("ul", { class: "cards" }, bad.map(card)),
     total > bad.length
       && note(`${total - bad.length} more need attention. The tiles above filter the list by verdict.`),
-    missing.length > 0 && lacking);
+    (missing.length > 0 || idle > 0) && lacking);
 }
 
 // Nothing is monitored: offer to monitor the versions in Production.
@@ -127,6 +127,7 @@ async function drawFirstSteps(summary, signal) {
     !mock && monitorButton(row.name, row, redraw));
   show(attention,
     ageNote(answer),
+    summary.attention.idle_watches > 0 && note(`${summary.attention.message}.`),
     !mock && note(summary.versions
       ? "Nothing is monitored yet. The service checks monitored versions for drift and keeps a history of verdicts."
       : "Nothing is monitored yet. MLflow has no model version."),

@@ -18,6 +18,8 @@ const model = {
   versions: [],
   // The entries of `/monitoring` by version.
   registrations: new Map(),
+  // The entries of `/monitoring/watches`.
+  watches: [],
   // Changes with versions and registrations; "" before they are read.
   tag: "",
 };
@@ -41,15 +43,17 @@ const charts = metricCharts(model);
 const compared = comparison(model);
 
 async function readModel(signal) {
-  const [versions, monitoring] = await Promise.all([
+  const [versions, monitoring, watches] = await Promise.all([
     get(path.of(model.name, "versions"), signal),
     get(`/monitoring${query({ name: model.name, page_size: 1000 })}`, signal),
+    get(`/monitoring/watches${query({ model: model.name })}`, signal),
   ]);
   const before = model.tag;
   // The filter by name also finds models whose names contain this one's.
   const registrations = monitoring.body.filter((row) => row.model_name === model.name);
   model.versions = versions.body;
   model.registrations = new Map(registrations.map((row) => [row.model_version, row]));
+  model.watches = watches.body;
   model.tag = versions.tag + monitoring.tag;
   drawStanding(document.getElementById("standing"), model);
   compared.offerVersions();

@@ -7,20 +7,24 @@ import { VERDICTS, badge, isBad } from "../verdict.js";
 // A value hardly beyond what a baseline allows needs no measure.
 const LEAST_TOLD_EXCESS = 1.05;
 
-export function drawStanding(place, { versions, registrations }) {
+export function drawStanding(place, { versions, registrations, watches }) {
   const rows = versions.filter((row) => registrations.has(row.version))
     .map((row) => ({ row, registration: registrations.get(row.version) }))
     .sort((a, b) => rank(a) - rank(b));
   const [first] = rows;
+  const idle = watches.filter((watch) => watch.model_version === null)
+    .map((watch) => h("p", { class: "standing insufficient_data" },
+      `The ${watch.alias === null ? "stage" : "alias"} `, named(watch.alias ?? watch.stage), " is watched. ",
+      watch.reasons[0]));
   if (!versions.length) {
-    show(place);
+    show(place, idle);
     return;
   }
   if (!first) {
     const inUse = versions.find((row) => row.stage === "Production");
     show(place, h("p", { class: "standing" }, inUse
       ? `Version ${inUse.version} is in Production, and no version of this model is monitored.`
-      : "No version of this model is monitored."));
+      : "No version of this model is monitored."), idle);
     return;
   }
   const { verdict } = first.registration;
@@ -32,7 +36,8 @@ export function drawStanding(place, { versions, registrations }) {
     actsInWords(first.registration),
     rows.length > 1 && isBad(verdict) && h("p", { class: "quiet" }, "Also monitored: ",
       rows.slice(1).map(({ row, registration }, index) =>
-        [index ? ", " : "", `v${row.version} `, badge(registration.verdict)])));
+        [index ? ", " : "", `v${row.version} `, badge(registration.verdict)])),
+    idle);
 }
 
 const rank = ({ row, registration }) =>
