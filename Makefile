@@ -3,8 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 SOURCES := app bench config.py wsgi.py gunicorn.conf.py demo tests
 
-# Compiled modules are kept, whatever the environment says: tests start the service a hundred times, and each start would
-# compile it again, for most of a second.
+# Compiled modules are kept, whatever the environment says: tests start the service a hundred times, and each start
+# would compile it again, for most of a second.
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
@@ -28,13 +28,15 @@ test: .venv/.installed-dev ## Run every test but the long ones, with coverage
 	@-scripts/need.sh redis-server
 	@-scripts/need.sh mariadbd mariadb-server-core
 	$(BIN)/python -m pytest tests/unit tests/api -n auto --maxprocesses 4 --cov --cov-report= --cov-fail-under 0
-	$(BIN)/python -m pytest tests/contract tests/demo tests/integration tests/browser -n 3 --dist worksteal --cov --cov-append --cov-report=term
+	$(BIN)/python -m pytest tests/contract tests/demo tests/integration tests/browser -n 3 --dist worksteal \
+		--cov --cov-append --cov-report=term
 	@echo "The storms, the races and the soak are not among these: make test-long"
 
 test-long: .venv/.installed-dev ## Storms of kill -9, races, a soak (10 minutes; ARGS="--minutes 10" for longer ones)
 	$(BIN)/python -m pytest tests/long -s $(ARGS)
 
-kinds: .venv/.installed-dev ## Run the service on other versions, databases and doors of MLflow (15 minutes, 3 GB in var/kinds; ARGS="-k MariaDB")
+# It takes 15 minutes, and 3 GB in var/kinds.
+kinds: .venv/.installed-dev ## Run the service on other versions, databases and doors of MLflow (ARGS="-k MariaDB")
 	@-scripts/need.sh nginx
 	@-scripts/need.sh mariadbd mariadb-server-core
 	$(BIN)/python -m pytest tests/kinds -v -rs $(ARGS)
@@ -67,11 +69,13 @@ sbom: .venv/.installed-dev ## Write sbom.cdx.json: what requirements.lock pins, 
 	scripts/sbom.sh requirements.lock sbom.cdx.json
 
 # One file for every system and every Python from 3.11 on; it names no index.
-# Extras are named: an older pip takes the newest coverage for coverage[toml] whatever coverage is pinned to, and refuses it for want of a hash.
+# Extras are named: an older pip takes the newest coverage for coverage[toml] whatever coverage is pinned to, and
+# refuses it for want of a hash.
 LOCK := --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-strip-extras
 
 clean: ## Remove .venv, the cache, the embedded MLflow and what tests leave
-	rm -rf .venv cache var .coverage .coverage.* sbom.cdx.json .hypothesis .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf .venv cache var .coverage .coverage.* sbom.cdx.json
+	rm -rf .hypothesis .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Without a working Python in it (the system's was replaced or removed), .venv is made anew.

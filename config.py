@@ -37,6 +37,7 @@ _BETWEEN_URLS = re.compile(r"\s*,\s*(?=[A-Za-z][A-Za-z0-9]*://)|,?\s+,?\s*")
 _APPRISE_URL = re.compile(r"[A-Za-z][A-Za-z0-9]*://.+")
 # An address that a path can be added to, and that no chat breaks.
 _BASE_URL = re.compile(r"https?://[A-Za-z0-9._~:%/\[\]-]+", re.IGNORECASE)
+_VERDICTS = {"healthy", "degraded", "drifting", "insufficient_data"}
 _FILTERS = (
     '{"webhook": {"verdict": ["drifting"]}, "1": {"owner": ["vision"], "tag": ["team:a"], "first_healthy": false}}'
 )
@@ -286,8 +287,8 @@ class Settings(BaseSettings):
                     raise ValueError(
                         f"there is no receiver {receiver!r:.40}: name it webhook, or by its number in ALERT_URLS"
                     )
-                if not _is_filter(wanted):
-                    raise TypeError
+                if problem := _filter_problem(wanted):
+                    raise ValueError(f"{receiver}: {problem}, as in {_FILTERS}")
         except (json.JSONDecodeError, AttributeError, TypeError):
             raise ValueError(f"must be JSON like {_FILTERS}") from None
         return value
@@ -387,15 +388,21 @@ def _is_redis(url: str) -> bool:
         return False
 
 
-def _is_filter(value: dict[str, Any]) -> bool:
-    lists = {name: value[name] for name in value if name != "first_healthy"}
-    return (
-        lists.keys() <= {"owner", "verdict", "tag"}
-        and all(isinstance(values, list) and all(isinstance(text, str) for text in values) for values in lists.values())
-        and set(lists.get("verdict", ())) <= {"healthy", "degraded", "drifting", "insufficient_data"}
-        and all(":" in text for text in lists.get("tag", ()))
-        and isinstance(value.get("first_healthy", True), bool)
-    )
+def _filter_problem(value: dict[str, Any]) -> str | None:
+    """What is wrong with the filter of a receiver, None if nothing is."""
+    for name, wanted in value.items():
+        if name == "first_healthy":
+            if not isinstance(wanted, bool):
+                return "first_healthy must be true or false"
+        elif name not in ("owner", "verdict", "tag"):
+            return f"{name!r:.40} is not known"
+        elif not isinstance(wanted, list) or not wanted or not all(isinstance(text, str) for text in wanted):
+            return f"{name} must be a list of one text or more"
+        elif name == "verdict" and (bad := set(wanted) - _VERDICTS):
+            return f"{min(bad)!r:.40} is no verdict"
+        elif name == "tag" and not all(":" in text for text in wanted):
+            return "a tag must be key:value"
+    return None
 
 
 def _is_http(address: str) -> bool:

@@ -12,5 +12,5 @@ trap 'rm -rf "$tool"' EXIT
 .venv/bin/uv venv --quiet --no-project --python .venv/bin/python "$tool/venv"
 .venv/bin/uv pip install --quiet --python "$tool/venv" --require-hashes -r requirements-sbom.lock
 # It warns that a lock file does not tell which package needs which.
-PYTHONWARNINGS=ignore::UserWarning "$tool/venv/bin/cyclonedx-py" requirements --pyproject pyproject.toml --output-reproducible \
-    -o "$output" "$lock"
+PYTHONWARNINGS=ignore::UserWarning "$tool/venv/bin/cyclonedx-py" requirements --pyproject pyproject.toml \
+    --output-reproducible -o "$output" "$lock"

@@ -20,7 +20,8 @@ if ! "$PYTHON" -c 'import ensurepip, venv' 2>/dev/null; then
     if "${0%/*}/may_install.sh"; then
         apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq python3-venv
     else
-        echo "$PYTHON cannot make virtual environments. Install its venv module (Debian: apt-get install python3-venv)." >&2
+        echo "$PYTHON cannot make virtual environments." \
+            "Install its venv module (Debian: apt-get install python3-venv)." >&2
         exit 1
     fi
 fi

@@ -12,6 +12,7 @@ from app.domain.monitoring.sendings import Part, parts_of
 from app.domain.monitoring.sent_once import received
 from app.domain.registry.query import FleetQuery
 from app.domain.times import rfc3339
+from app.domain.views import withdrawal_info
 from app.errors import status_of
 from app.parsing import TowerBlueprint
 from app.replies import AGE_HEADERS, cached, errors, live
@@ -183,18 +184,9 @@ def withdraw(query: dict[str, Any], model_name: str, model_version: str) -> Resp
 
     Observations that are sent later count, also for the same times.
     """
-    metric, since, until = points_to_withdraw(query.get("metric"), query.get("since"), query.get("until"))
-    done = tower().registrations.withdraw(model_name, model_version, metric, since, until, default_registrant())
-    result = {
-        "message": f"Observations of model {model_name} v{model_version} withdrawn",
-        "model_name": model_name,
-        "model_version": model_version,
-        "metric": done.metric,
-        "from": rfc3339(done.since),
-        "to": rfc3339(done.until),
-        "withdrawn_at": rfc3339(done.at),
-    }
-    return live(result)
+    wanted = points_to_withdraw(query["metric"], query.get("since"), query.get("until"), tower().clock())
+    done = tower().registrations.withdraw(model_name, model_version, *wanted, default_registrant())
+    return live(withdrawal_info(*done))
 
 
 @blp.route("/models/<string:model_name>/<string:model_version>/series")

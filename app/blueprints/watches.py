@@ -7,13 +7,21 @@ from flask import Response
 
 from app.access import default_registrant, requires
 from app.domain.messages import NOT_WATCHED
+from app.domain.monitoring.corrections import points_to_withdraw
 from app.domain.monitoring.sent_once import received
 from app.domain.monitoring.watches import ALIAS, STAGE
 from app.domain.registry.stages import stage_named
 from app.domain.times import rfc3339
+from app.domain.views import withdrawal_info
 from app.parsing import TowerBlueprint
 from app.replies import AGE_HEADERS, cached, errors, live
-from app.schemas.monitoring import ObservationsSchema, RegisterSchema, SettingsSchema
+from app.schemas.monitoring import (
+    ObservationsSchema,
+    RegisterSchema,
+    SettingsSchema,
+    WithdrawalQuerySchema,
+    WithdrawnSchema,
+)
 from app.schemas.watches import WatchAcceptedSchema, WatchesQuerySchema, WatchRemovedSchema, WatchSchema
 from app.services.answers.prepared import Answer
 from app.wiring.worker import tower
@@ -83,6 +91,17 @@ def _declare(kind: str, segment: str, named: str, place_of: Callable[[str], str]
         observations, sent = received(body, tower().clock())
         made = tower().watches.observe(kind, model_name, place_of(place[kind]), observations, sent)
         return live({"accepted": len(observations), "model_version": str(made.version)}, 201)
+
+    @blp.route(f"{path}/observations", methods=["DELETE"], endpoint=f"withdraw_{kind}")
+    @requires("write")
+    @errors(blp, 400, 404, 409, 503, not_found=NOT_WATCHED)
+    @blp.arguments(WithdrawalQuerySchema, location="query")
+    @blp.response(200, WithdrawnSchema, headers=AGE_HEADERS)
+    @blp.doc(summary=f"Have observations no longer count, of the version that {named} now. A 409 if there is none.")
+    def withdraw(query: dict[str, Any], model_name: str, **place: str) -> Response:
+        wanted = points_to_withdraw(query["metric"], query.get("since"), query.get("until"), tower().clock())
+        where = place_of(place[kind])
+        return live(withdrawal_info(*tower().watches.withdraw(kind, model_name, where, *wanted, default_registrant())))
 
 
 _declare(ALIAS, "aliases", "has the alias", str)

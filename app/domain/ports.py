@@ -150,12 +150,11 @@ class Gateway(TimeBounds, Protocol):
         """
         ...
 
-    def watches(self) -> Sequence[Watch] | None:
-        """Every open watch, in the order in which they were made; None when their experiment is deleted or gone."""
-        ...
+    def watches_and_rules(self) -> tuple[Sequence[Watch], Sequence[MonitoringRule]] | None:
+        """Every open watch, in the order in which they were made, and every open monitoring rule, in one search.
 
-    def rules(self) -> Sequence[MonitoringRule] | None:
-        """Every open monitoring rule; None when their experiment is deleted or gone."""
+        None when their experiment is deleted or gone.
+        """
         ...
 
     def is_open(self, run_id: str) -> bool:
@@ -555,7 +554,7 @@ class RegistrationWrites(Protocol):
 
     def withdraw(
         self, name: str, version: str, metric: str | None, since: int | None, until: int | None, by: str
-    ) -> Withdrawal:
+    ) -> tuple[Registration, Withdrawal]:
         """Have observations no longer count: of a metric or of all, in a period or of all times until now.
 
         `since` and `until` in milliseconds, both inclusive. Raises `NotFound`.
@@ -600,6 +599,15 @@ class WatchWrites(Protocol):
         """Write observations of the version that is there now, as `RegistrationWrites.observe`.
 
         Raises `NotFound` where nothing is watched, and `Conflict` where no version is there.
+        """
+        ...
+
+    def withdraw_watched(
+        self, kind: str, model: str, place: str, metric: str | None, since: int | None, until: int | None, by: str
+    ) -> tuple[Registration, Withdrawal]:
+        """Withdraw observations of the version that is there now, as `RegistrationWrites.withdraw`.
+
+        Raises as `observe_watched`.
         """
         ...
 

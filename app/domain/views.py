@@ -7,6 +7,7 @@ from typing import Any
 from app.domain.monitoring.acts import acknowledgement_info, mutes_info
 from app.domain.monitoring.check_settings import Limits, settings_or_default
 from app.domain.monitoring.checks import Check, metric_figures
+from app.domain.monitoring.corrections import Withdrawal
 from app.domain.monitoring.evidence import Series
 from app.domain.monitoring.key_metric import KeyMetric, key_metric
 from app.domain.monitoring.model_groups import ModelGroup
@@ -191,6 +192,19 @@ def watch_info(
         "since": record["since"] if record else None,
         "reasons": record["reasons"] if record else [nothing],
         "monitor": record,
+    }
+
+
+def withdrawal_info(registration: Registration, withdrawal: Withdrawal) -> Json:
+    """The answer of `DELETE …/observations`."""
+    return {
+        "message": f"Observations of model {registration.name} v{registration.version} withdrawn",
+        "model_name": registration.name,
+        "model_version": str(registration.version),
+        "metric": withdrawal.metric,
+        "from": rfc3339(withdrawal.since),
+        "to": rfc3339(withdrawal.until),
+        "withdrawn_at": rfc3339(withdrawal.at),
     }
 
 

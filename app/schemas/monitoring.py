@@ -434,7 +434,7 @@ class AcceptedSchema(Schema):
 class WithdrawalQuerySchema(Schema):
     """Which observations no longer count."""
 
-    metric = text("A metric; by default all", "acuracy", validate=validate.Length(1, LONGEST_NAME))
+    metric = metric_choice("A metric, one in a request; by default all")
     since = moment("The first time, RFC 3339 with offset", "2023-12-07T00:00:00Z", data_key="from")
     until = moment("The last time, itself included; at the latest now", "2023-12-07T23:59:59Z", data_key="to")
 

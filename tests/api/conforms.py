@@ -76,7 +76,10 @@ def decoded(body: bytes, coding: str | None) -> bytes:
 def check(app: Flask, method: str, response: TestResponse) -> None:
     """Assert what holds for every answer, and what the document says of this one."""
     assert response.headers["X-Content-Type-Options"] == "nosniff"
-    is_page = response.mimetype == "text/html" and response.request.path.startswith("/ui/")
+    is_page = response.mimetype == "text/html" and response.request.path.startswith("/ui/model/")
+    if is_page and response.status_code >= 400:
+        # Of all errors only this one is read by people: a page that says what is missing.
+        assert (response.status_code, "There is no registered model" in response.text) == (404, True)
     if response.status_code >= 400 and method != "HEAD" and not is_page:
         error = strict_json(response.text)
         assert set(error) == {"detail"}

@@ -80,6 +80,8 @@ NEEDED = {
     "acts.comment": "write",
     "rules.rules": "read",
     "watches.watches": "read",
+    "watches.withdraw_alias": "write",
+    "watches.withdraw_stage": "write",
     "rules.make": "write",
     "rules.rule": "read",
     "rules.put": "write",

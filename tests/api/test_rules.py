@@ -260,3 +260,22 @@ def test_rules_work_without_a_cache(start: Callable[..., Service], world: Memory
     look(direct)
     assert {record.key for record in world.registrations.values()} == {("fraud", 1), ("churn", 1)}
     assert [row["name"] for row in direct.json("/monitoring/rules")] == ["live"]
+
+
+def test_a_registration_takes_three_requests_to_mlflow_and_each_one_by_a_rule_two(
+    service: Service, gateway: MemoryGateway, world: MemoryWorld
+) -> None:
+    # Each of these calls is one request, which the contract of the gateway holds.
+    service.register("fraud", 2)
+    gateway.calls.clear()
+    service.register("churn", 1)
+    assert gateway.calls == ["find_version", "look_up_monitor_runs", "open_monitor_run"]
+    for number in range(20):
+        world.add_version(f"many-{number}", with_run=False)
+    service.refresh()
+    gateway.calls.clear()
+    make(service, match={"name": "many-*"})
+    look(service)
+    of_each = [call for call in gateway.calls if call in ("look_up_monitor_runs", "open_monitor_run")]
+    assert len(of_each) == 40
+    assert len(gateway.calls) - len(of_each) <= 10

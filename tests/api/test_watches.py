@@ -330,6 +330,28 @@ def test_another_host_without_redis_sees_the_watch_and_the_record_stays_one(
     assert watched(other)["model_version"] == "2"
 
 
+def test_observations_are_withdrawn_from_the_version_that_is_there_now(service: Service, world: MemoryWorld) -> None:
+    watch(service)
+    world.set_alias("m", "blue", 2)
+    service.post(f"{BLUE}/observations", json={"metrics": {"acuracy": 0.9, "loss": 1}})
+    gone = service.delete(f"{BLUE}/observations?metric=acuracy")
+    assert (gone.status_code, gone.json["model_version"], gone.json["metric"]) == (200, "2", "acuracy")
+    assert list(service.json("/models/m/2/series")["metrics"]) == ["loss"]
+    for query in ("", "?metric=a&metric=b", "?metric=%FF", "?from=9999-01-01T00:00:00Z"):
+        assert service.delete(f"{BLUE}/observations{query}").status_code == 400
+    world.delete_alias("m", "blue")
+    assert service.delete(f"{BLUE}/observations?metric=loss").status_code == 409
+    assert service.delete("/models/m/aliases/green/observations?metric=loss").status_code == 404
+
+
+def test_aliases_that_differ_in_case_are_watched_each_by_itself(service: Service, world: MemoryWorld) -> None:
+    assert watch(service, "/models/m/aliases/BLUE").status_code == 404
+    watch(service)
+    world.set_alias("m", "BLUE", 2)
+    service.refresh()
+    assert monitored(service) == [1]
+
+
 def test_a_watch_ends_with_its_registered_model(service: Service, world: MemoryWorld) -> None:
     watch(service)
     world.delete_model("m")

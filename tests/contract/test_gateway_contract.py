@@ -20,7 +20,7 @@ from app.domain.monitoring.acts import COMMENTED, MUTED, PLACES, Act
 from app.domain.monitoring.corrections import Withdrawal
 from app.domain.monitoring.evidence import series_by_metric
 from app.domain.monitoring.monitor_runs import VERDICT_METRIC, MonitorState, Pause, Verdict
-from app.domain.monitoring.monitoring_rules import Exclusion, wanted_rule
+from app.domain.monitoring.monitoring_rules import Exclusion, MonitoringRule, wanted_rule
 from app.domain.monitoring.observations import Observation
 from app.domain.monitoring.sent_once import PAGES, sent_once
 from app.domain.monitoring.watches import ALIAS, STAGE, Watch
@@ -66,6 +66,14 @@ class Case:
         wanted = Registration(name, version, "classifier", "ada", at or now_ms(), "", created)
         made: Registration = self.gateway.open_monitor_run(wanted)
         return made
+
+
+def watches_of(case: Case) -> list[Watch]:
+    return list(case.gateway.watches_and_rules()[0])
+
+
+def rules_of(case: Case) -> list[MonitoringRule]:
+    return list(case.gateway.watches_and_rules()[1])
 
 
 def real(uri: str, store: str = "", timeout: int = 10) -> Case:
@@ -679,42 +687,42 @@ def test_an_open_monitor_run_is_a_registration_and_ending_it_removes_it(case: Ca
 def test_a_watch_is_kept_until_it_is_ended_and_is_no_registration(case: Case) -> None:
     name = case.name('it\'s "odd" ')
     case.world.add_version(name)
-    assert case.gateway.watches() is None
+    assert case.gateway.watches_and_rules() is None
     wanted = Watch(ALIAS, name, "blue", "classifier", "ada", now_ms(), "", 7, {"silence_hours": 4})
     made = case.gateway.open_watch(wanted)
     assert made == replace(wanted, run_id=made.run_id)
     other = case.gateway.open_watch(replace(wanted, kind=STAGE, place="Production", registered_at=now_ms() + 1))
-    assert list(case.gateway.watches()) == [made, other]
+    assert watches_of(case) == [made, other]
     assert (list(case.gateway.open_registrations()), list(case.gateway.monitor_runs(None))) == ([], [])
     registered = case.register(name, 1)
     changed = replace(made, settings={"alarm": {"m": 2}}, record=registered.monitor_run_id)
     case.gateway.change_watch(changed)
     case.gateway.end_watch(other.run_id, "bob", "the watch was removed")
-    assert list(case.gateway.watches()) == [changed]
+    assert watches_of(case) == [changed]
     assert list(case.gateway.open_registrations()) == [registered]
 
 
 def test_a_rule_is_kept_with_its_exclusions_until_it_is_ended_and_is_no_watch(case: Case) -> None:
     name = case.name('it\'s "odd" ')
     case.world.add_version(name)
-    assert case.gateway.rules() is None
+    assert case.gateway.watches_and_rules() is None
     match = {"stages": ["Production"], "tags": {"team": None, "a.b": "x"}, "name": f"{name}*"}
     wanted = wanted_rule("a b", match, "regressor", {"silence_hours": 4}, "ada", now_ms())
     made = case.gateway.open_rule(wanted)
     assert made == replace(wanted, run_id=made.run_id)
     other = case.gateway.open_rule(wanted_rule("other", {"aliases": ["blue"]}, None, None, "bob", now_ms()))
     watch = case.gateway.open_watch(Watch(ALIAS, name, "blue", "classifier", "ada", now_ms(), "", 7))
-    assert {rule.name: rule for rule in case.gateway.rules()} == {"a b": made, "other": other}
-    assert (list(case.gateway.watches()), list(case.gateway.open_registrations())) == ([watch], [])
+    assert {rule.name: rule for rule in rules_of(case)} == {"a b": made, "other": other}
+    assert (watches_of(case), list(case.gateway.open_registrations())) == ([watch], [])
     first, second = Exclusion(name, 1, 7, "ada", now_ms()), Exclusion(name, 2, 8, "bob", now_ms())
     for exclusion in (second, first):
         case.gateway.exclude(made.run_id, exclusion)
     changed = replace(made, settings={}, match=other.match)
     case.gateway.change_rule(changed)
     case.gateway.end_watch(other.run_id, "bob", "the rule was removed")
-    assert list(case.gateway.rules()) == [replace(changed, excluded=(first, second))]
+    assert rules_of(case) == [replace(changed, excluded=(first, second))]
     case.gateway.include(made.run_id, first.key)
-    assert list(case.gateway.rules()) == [replace(changed, excluded=(second,))]
+    assert rules_of(case) == [replace(changed, excluded=(second,))]
 
 
 def test_a_monitor_run_keeps_what_covers_its_version(case: Case) -> None:
@@ -763,6 +771,22 @@ def test_an_ended_monitor_run_is_opened_again_with_its_points_and_says_when_it_w
     assert case.gateway.is_open(made.monitor_run_id)
     evidence = case.gateway.evidence([case.version(name, 1)], {(name, 1): made.monitor_run_id})
     assert [point.value for point in evidence[name, 1] if point.metric == "loss"] == [0.5]
+
+
+def test_what_a_registration_asks_and_writes_is_one_request_each(case: Case) -> None:
+    name = case.name()
+    for _ in range(2):
+        case.world.add_version(name)
+    first = case.register(name, 1)
+    wanted = replace(first, version=2, monitor_run_id="")
+    for call in (
+        lambda: case.gateway.find_version(name, 2),
+        lambda: case.gateway.look_up_monitor_runs(name, 2),
+        lambda: case.gateway.open_monitor_run(wanted),
+    ):
+        with case.gateway.within(60) as spent:
+            call()
+        assert spent.requests == 1
 
 
 def test_a_watched_version_is_registered_although_the_experiment_was_deleted_a_moment_ago(case: Case) -> None:

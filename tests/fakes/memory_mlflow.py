@@ -628,11 +628,12 @@ class MemoryGateway:
         self._live(run_id)
         self.world.registrations[run_id] = registration
 
-    def watches(self) -> Sequence[Watch] | None:
-        self._called("watches")
+    def watches_and_rules(self) -> tuple[Sequence[Watch], Sequence[MonitoringRule]] | None:
+        self._called("watches_and_rules")
         if not self._has_experiment():
             return None
-        return sorted(self.world.watches.values(), key=lambda watch: (watch.registered_at, watch.run_id))
+        watches = sorted(self.world.watches.values(), key=lambda watch: (watch.registered_at, watch.run_id))
+        return watches, list(self.world.rules.values())
 
     def open_watch(self, wanted: Watch) -> Watch:
         self._called("open_watch")
@@ -764,10 +765,6 @@ class MemoryGateway:
 
     def _data_runs(self) -> list[SeriesRun]:
         return sorted(self.world.data_runs.values(), key=lambda run: (run.started, run.run_id), reverse=True)
-
-    def rules(self) -> Sequence[MonitoringRule] | None:
-        self._called("rules")
-        return list(self.world.rules.values()) if self._has_experiment() else None
 
     def open_rule(self, wanted: MonitoringRule) -> MonitoringRule:
         self._called("open_rule")

@@ -1,5 +1,6 @@
 """Settings: their defaults, where they come from, and what stops the start."""
 
+import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -133,6 +134,26 @@ def test_a_value_that_cannot_be_used_stops_the_start_with_one_line(
     assert "\n" not in line
     assert len(line) < 300
     assert "ter2" not in line
+
+
+@pytest.mark.parametrize(
+    ("wanted", "problem"),
+    [
+        ({"owner": []}, "webhook: owner must be a list of one text or more"),
+        ({"verdict": ["bad"]}, "webhook: 'bad' is no verdict"),
+        ({"tag": ["noval"]}, "webhook: a tag must be key:value"),
+        ({"first_healthy": 1}, "webhook: first_healthy must be true or false"),
+        ({"ovner": ["ada"]}, "webhook: 'ovner' is not known"),
+    ],
+)
+def test_a_filter_of_alerts_that_could_never_match_stops_the_start_and_says_why(
+    elsewhere: pytest.MonkeyPatch, wanted: dict[str, object], problem: str
+) -> None:
+    elsewhere.setenv("ALERT_WEBHOOK_URL", "https://hooks.example.com/a")
+    elsewhere.setenv("ALERT_FILTERS", json.dumps({"webhook": wanted}))
+    with pytest.raises(BadSetting) as stopped:
+        load_settings()
+    assert problem in str(stopped.value.code)
 
 
 def test_a_value_with_line_breaks_is_told_in_one_line(elsewhere: pytest.MonkeyPatch) -> None:

@@ -86,18 +86,20 @@ def test_an_unlabelled_point_of_the_present_counts_after_its_metric_was_withdraw
 
 
 @pytest.mark.parametrize(
-    ("metric", "since", "until", "problem"),
+    ("metrics", "since", "until", "problem"),
     [
-        (None, None, None, "Give metric"),
-        (None, "yesterday", None, "from: Not a time"),
-        ("a", None, "2023-12-07", "to: Not a time"),
-        (None, rfc3339(START + 1000), rfc3339(START), "from is after to"),
-        ("a", None, "1961-01-01T00:00:00Z", "to: No observation is from before 1970"),
+        ([], None, None, "Give metric"),
+        ([], "yesterday", None, "from: Not a time"),
+        (["a"], None, "2023-12-07", "to: Not a time"),
+        ([], rfc3339(START + 1000), rfc3339(START), "from is after to"),
+        (["a"], None, "1961-01-01T00:00:00Z", "to: No observation is from before 1970"),
+        (["a"], "9999-01-01T00:00:00Z", None, "from: No observation is from the future"),
+        (["a", "b"], None, None, "metric: Give one metric"),
     ],
 )
-def test_what_is_withdrawn_must_be_said(metric: str | None, since: str | None, until: str | None, problem: str) -> None:
+def test_what_is_withdrawn_must_be_said(metrics: list[str], since: str | None, until: str | None, problem: str) -> None:
     with pytest.raises(InvalidInput, match=problem):
-        points_to_withdraw(metric, since, until)
+        points_to_withdraw(metrics, since, until, START + 10_000)
 
 
 @given(st.text(max_size=20), st.none() | st.text(max_size=20), st.none() | st.integers(0, START))

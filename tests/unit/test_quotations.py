@@ -124,3 +124,16 @@ def test_lines_of_prose_are_wrapped(page: Page) -> None:
     # A row of a table cannot be wrapped; in a block a line is as long as it is.
     long = [line for line in page.prose.splitlines() if len(line) > LONGEST_LINE and not line.startswith("|")]
     assert not long
+
+
+def test_lines_of_the_pages_files_the_makefile_and_scripts_have_120_characters_at_most() -> None:
+    # Ruff holds those of Python.
+    ours = [ROOT / "Makefile", *(ROOT / "scripts").glob("*.sh"), *(ROOT / "app" / "templates").rglob("*.html")]
+    ours += [path for path in (ROOT / "app" / "static" / "ui").rglob("*") if path.suffix in (".js", ".css")]
+    long = [
+        f"{path.name}:{number}"
+        for path in ours
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        if len(line) > LONGEST_LINE
+    ]
+    assert not long

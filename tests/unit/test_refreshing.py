@@ -47,7 +47,7 @@ def test_the_ticks_read_the_mirror_the_registrations_and_the_count_once_and_then
     for _ in range(2):
         agent.coordinator.tick()
         agent.coordinator.count()
-        assert gateway.calls == ["read_inventory", "open_registrations", "watches", "rules", "count_runs"]
+        assert gateway.calls == ["read_inventory", "open_registrations", "watches_and_rules", "count_runs"]
 
 
 def test_ten_requests_to_refresh_at_once_cost_mlflow_at_most_two_and_wait_for_no_count(

@@ -148,7 +148,10 @@ def test_equal_numbers_of_cases_change_nothing_and_a_small_day_counts_for_little
     assert plain.baseline is not None
     assert (found.baseline.mean, found.baseline.std) == pytest.approx((plain.baseline.mean, plain.baseline.std))
     small = [replace(point, n=5 if point.value == 0.8 else 300) for point in points(values)]
-    assert judge_metric(by_metric(small)["accuracy"], CheckSettings(), LATER).verdict == "healthy"
+    few = judge_metric(by_metric(small)["accuracy"], CheckSettings(), LATER)
+    assert (few.verdict, few.reasons[0].startswith("accuracy 0.800 of 5 cases, in line with")) == ("healthy", True)
+    usual = judge_metric(by_metric(weighed[:40])["accuracy"], CheckSettings(), LATER)
+    assert (usual.verdict, "cases" in usual.reasons[0]) == ("healthy", False)
     # Of other metrics, and where a number is not known, the values count as they are.
     for metric, cases in (("rmse", 300), ("accuracy", None)):
         rows = [replace(point, n=cases) for point in points(values, metric)]
@@ -213,7 +216,8 @@ def test_limits_and_silence_work_without_a_baseline() -> None:
 
 def test_silence_is_degraded_and_never_drifting_and_counts_from_the_registration_where_nothing_came() -> None:
     found = judge_metric(series([0.9]), check_settings({"silence_hours": 1}), START + 400 * DAY_MS)
-    assert found.verdict == "degraded"
+    # No data came, so none has changed.
+    assert (found.verdict, found.began) == ("degraded", None)
     nothing = judge_version({}, {}, check_settings({"silence_hours": 1}), START, START + 2 * HOUR_MS)
     assert nothing.verdict == "degraded"
     assert judge_version({}, {}, check_settings({"silence_hours": 3}), START, START + 2 * HOUR_MS).verdict == (

@@ -17,7 +17,7 @@ from app.domain.monitoring.evidence import MONITOR_RUN, SOURCE_RUN
 from app.domain.monitoring.observations import Observation
 from app.domain.monitoring.sent_once import SentOnce
 from app.domain.registry.models import MetricPoint
-from app.domain.times import parse_rfc3339
+from app.domain.times import is_future, parse_rfc3339
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,17 +153,22 @@ def counting(points: Iterable[MetricPoint], withdrawals: Sequence[Withdrawal]) -
 
 
 def points_to_withdraw(
-    metric: str | None, since: str | None, until: str | None
+    metrics: Sequence[str], since: str | None, until: str | None, now: int
 ) -> tuple[str | None, int | None, int | None]:
     """The metric and the times, in milliseconds, that a client gives as RFC 3339. Raises `InvalidInput`."""
-    if metric is since is until is None:
+    if not metrics and since is until is None:
         raise InvalidInput("Give metric, from or to: which observations are withdrawn.")
+    if len(metrics) > 1:
+        raise InvalidInput("metric: Give one metric in a request.")
+    metric = next(iter(metrics), None)
     first = None if since is None else parse_rfc3339(since, "from")
     last = None if until is None else parse_rfc3339(until, "to")
     if last is not None and last < 0:
         raise InvalidInput("to: No observation is from before 1970.")
     if first is not None and last is not None and first > last:
         raise InvalidInput("from is after to.")
+    if first is not None and is_future(first, now):
+        raise InvalidInput("from: No observation is from the future.")
     return metric, None if first is None else max(first, 0), last
 
 

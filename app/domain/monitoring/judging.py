@@ -7,7 +7,15 @@ from app.domain.monitoring.alarms import alarm_in_words, badness, reasons_of
 from app.domain.monitoring.baselines import LEAST_LATER, BaselineFigures, figures, first_points
 from app.domain.monitoring.check_settings import LEAST_BASELINE, Baseline, CheckSettings, settings_or_default
 from app.domain.monitoring.evidence import Series, is_system_metric, series_by_metric
-from app.domain.monitoring.reasons import NO_METRIC, borrowed_baseline, first_of, short, without_number, without_rule
+from app.domain.monitoring.reasons import (
+    NO_METRIC,
+    borrowed_baseline,
+    cases_in_words,
+    first_of,
+    short,
+    without_number,
+    without_rule,
+)
 from app.domain.monitoring.rules import RULES, Measured, Outcome, Rule, silence
 from app.domain.monitoring.verdicts import (
     DEGRADED,
@@ -23,6 +31,8 @@ from app.domain.times import DAY_MS, day_in_words
 
 # How many values a sparkline shows.
 _RECENT = 20
+# A value of hardly fewer cases than the baseline's days have needs no words for that.
+_HARDLY_FEWER = 0.99
 # Checks of different hosts differ by few points. Judging each of them takes time.
 _POINTS_BACK = 20
 
@@ -209,7 +219,8 @@ def judge_metric(
     if alarms:
         verdict, reasons = alarms[0].verdict, tuple(alarm_in_words(alarm, now) for alarm in alarms)
     elif outcomes:
-        verdict, reasons = HEALTHY, (f"{series.metric} {short(values[-1])}, {_why_healthy(outcomes)}", *borrowed)
+        value = f"{series.metric} {short(values[-1])}{_of_few(points[-1], shares)}"
+        verdict, reasons = HEALTHY, (f"{value}, {_why_healthy(outcomes)}", *borrowed)
     else:
         verdict, reasons = INSUFFICIENT, (without_rule(series.metric, len(values), settings, reference),)
     return MetricVerdict(
@@ -223,6 +234,13 @@ def judge_metric(
         recent=tuple(values[-_RECENT:]),
         alarms=tuple(alarms),
     )
+
+
+def _of_few(last: MetricPoint, shares: Weighed | None) -> str:
+    """How many cases the last value is of, where days of the baseline have more, so that it may vary more."""
+    if shares is None or last.n is None or shares.factors[-1] > _HARDLY_FEWER:
+        return ""
+    return f" of {cases_in_words(last.n)}"
 
 
 def _origin(baseline: Sequence[MetricPoint], choice: Baseline, now: int) -> str:

@@ -22,7 +22,7 @@ RULE = "rule"
 MOST_RULES = 100
 """How many rules there may be: each is compared with every version whenever the registry changes."""
 
-_NAME = re.compile(r"\w(?:[\w.\- ]{0,98}[\w.\-])?\Z")
+_NAME = re.compile(r"[^\W_](?:[\w.\- ]{0,98}[\w.\-])?\Z")
 # How many stages, aliases or tags a rule may name.
 _MOST_NAMED = 100
 

@@ -57,8 +57,12 @@ def expected_in_words(
         bounds = f"at most {distinct(high, value)}"
     else:
         bounds = f"about {distinct(base.mean, value)}"
-    cases = "" if n is None else f" of {n} {'case' if n == 1 else 'cases'},"
+    cases = "" if n is None else f" of {cases_in_words(n)},"
     return f"{bounds} was expected{cases} from {origin} ({figures_in_words(base)})"
+
+
+def cases_in_words(n: int) -> str:
+    return "1 case" if n == 1 else f"{n} cases"
 
 
 def figures_in_words(base: BaselineFigures) -> str:

@@ -26,7 +26,7 @@ from app.domain.monitoring.reasons import (
     limits_in_words,
     short,
 )
-from app.domain.monitoring.verdicts import DEGRADED, DRIFTING, Alarm
+from app.domain.monitoring.verdicts import DEGRADED, DRIFTING, SILENCE, Alarm
 from app.domain.monitoring.weighing import Weighed
 from app.domain.registry.models import MetricPoint
 from app.domain.times import day_in_words, rfc3339
@@ -98,7 +98,7 @@ def silence(metric: str, newest: int, settings: CheckSettings, now: int) -> Alar
         return None
     allowed = f"{hours:g} {'hour' if hours == 1 else 'hours'}"
     sentence = f": no new point since {rfc3339(newest)}, for longer than {allowed}"
-    return Alarm("silence", DEGRADED, metric, newest, sentence=sentence)
+    return Alarm(SILENCE, DEGRADED, metric, newest, sentence=sentence)
 
 
 def _limit(of: Measured) -> Outcome | None:
@@ -178,7 +178,7 @@ RULES = (
     Rule("limit", _limit),
     Rule("baseline", _baseline),
     Rule("unit", _unit),
-    Rule("silence", _silence, fires_at_points=False),
+    Rule(SILENCE, _silence, fires_at_points=False),
 )
 
 

@@ -16,6 +16,10 @@ def severity(verdict: str) -> int:
     return _WORSE.index(verdict)
 
 
+SILENCE = "silence"
+"""The name of the rule that fires where no point comes."""
+
+
 @dataclass(frozen=True, slots=True)
 class Alarm:
     """One alarm of one rule. Times in milliseconds.
@@ -69,7 +73,7 @@ class MetricVerdict:
 
     @property
     def began(self) -> int | None:
-        """When the data changed that led to this verdict, in milliseconds; None if no rule fired."""
+        """When the data changed that led to this verdict, in milliseconds; None if no rule fired at a point."""
         return _began(self.alarms, self.verdict)
 
 
@@ -84,9 +88,11 @@ class VersionVerdict:
 
     @property
     def began(self) -> int | None:
-        """When the data changed that led to this verdict, in milliseconds; None if no rule fired."""
+        """When the data changed that led to this verdict, in milliseconds; None if no rule fired at a point."""
         return _began(self.alarms, self.verdict)
 
 
 def _began(alarms: Iterable[Alarm], verdict: str) -> int | None:
-    return min((alarm.began for alarm in alarms if alarm.verdict == verdict), default=None)
+    # Where no point came, no data has changed.
+    began = (alarm.began for alarm in alarms if alarm.verdict == verdict and alarm.rule != SILENCE)
+    return min(began, default=None)

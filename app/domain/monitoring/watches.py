@@ -13,7 +13,7 @@ from app.domain.monitoring.check_settings import check_settings, settings_text
 from app.domain.monitoring.monitored import Registrations
 from app.domain.monitoring.monitoring_rules import RULE, MonitoringRule, covered_by, rule_label
 from app.domain.registry.fleet import Fleet
-from app.domain.registry.models import Predecessor, RegisteredModel, Registration, TrackedModel, VersionKey
+from app.domain.registry.models import Predecessor, Registration, TrackedModel, VersionKey
 from app.domain.registry.names import LONGEST_TAG
 
 ALIAS, STAGE = "alias", "stage"
@@ -86,21 +86,14 @@ def first_watches(watches: Iterable[Watch]) -> tuple[list[Watch], list[Watch]]:
     return list(kept.values()), duplicates
 
 
-def alias_target(model: RegisteredModel, alias: str) -> int | None:
-    """The version that has an alias. Upper and lower case matter only where two aliases differ in them."""
-    if alias in model.aliases:
-        return model.aliases[alias]
-    folded = alias.casefold()
-    return next((model.aliases[name] for name in sorted(model.aliases) if name.casefold() == folded), None)
-
-
 def target(watch: Watch, fleet: Fleet) -> TrackedModel | None:
     """The version that a watch covers now; of several versions in a stage the highest, as for MLflow."""
     model, versions = fleet.model(watch.model)
     if model is None or model.created != watch.model_created:
         return None
     if watch.kind == ALIAS:
-        number = alias_target(model, watch.place)
+        # MLflow's aliases differ in case.
+        number = model.aliases.get(watch.place)
         return None if number is None else fleet.find(watch.model, number)
     return next((version for version in versions if version.stage == watch.place), None)
 

@@ -306,8 +306,8 @@ class MlflowGateway:
     def change_coverage(self, registration: Registration) -> None:
         self._monitor_runs.tag(registration.monitor_run_id, rows.coverage_tags(registration))
 
-    def watches(self) -> Sequence[Watch] | None:
-        return self._monitor_runs.open_watches()
+    def watches_and_rules(self) -> tuple[Sequence[Watch], Sequence[MonitoringRule]] | None:
+        return self._monitor_runs.open_watches_and_rules()
 
     def open_watch(self, wanted: Watch) -> Watch:
         return self._monitor_runs.open_watch(wanted)
@@ -317,9 +317,6 @@ class MlflowGateway:
 
     def end_watch(self, run_id: str, by: str, reason: str) -> int:
         return self.end_monitor_run(run_id, by, reason)
-
-    def rules(self) -> Sequence[MonitoringRule] | None:
-        return self._monitor_runs.open_rules()
 
     def open_rule(self, wanted: MonitoringRule) -> MonitoringRule:
         return self._monitor_runs.open_rule(wanted)

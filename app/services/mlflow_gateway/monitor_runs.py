@@ -3,15 +3,14 @@
 import itertools
 import logging
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 from app.domain.errors import MlflowDenied
 from app.domain.monitoring.corrections import Ledger
 from app.domain.monitoring.monitor_runs import MonitorState
 from app.domain.monitoring.monitored import precedence
-from app.domain.monitoring.monitoring_rules import RULE, MonitoringRule
+from app.domain.monitoring.monitoring_rules import MonitoringRule
 from app.domain.monitoring.watches import Watch
 from app.domain.registry.models import Experiment, Registration
 from app.domain.registry.names import LONGEST_NAME, registration_key
@@ -129,34 +128,25 @@ class MonitorRuns(OwnExperiment):
         self.tag(run_id, tags)
         self._calls.call(self._connection.client().update_run, run_id, "RUNNING")
 
-    def open_watches(self) -> Sequence[Watch] | None:
-        found = self._open_tagged(f"tags.`{rows.WATCH}` != ''")
-        if found is None:
+    def open_watches_and_rules(self) -> tuple[Sequence[Watch], Sequence[MonitoringRule]] | None:
+        """None when the experiment is deleted or gone."""
+        experiment = self._readable_experiment()
+        if experiment is None or experiment.lifecycle_stage != "active":
             return None
-        good, _ = rows.readable(rows.watch, itertools.filterfalse(rows.is_rule, filter(rows.is_watch, found)), "watch")
-        return sorted(good, key=lambda watch: (watch.registered_at, watch.run_id))
+        condition = f"attributes.status = 'RUNNING' and tags.`{rows.WATCH}` != ''"
+        found = list(filter(rows.is_watch, self._runs(experiment.experiment_id, condition)))
+        watches, _ = rows.readable(rows.watch, itertools.filterfalse(rows.is_rule, found), "watch")
+        rules, _ = rows.readable(rows.rule, filter(rows.is_rule, found), "monitoring rule")
+        return sorted(watches, key=lambda watch: (watch.registered_at, watch.run_id)), rules
 
     def open_watch(self, wanted: Watch) -> Watch:
         name = _run_name(f"watch {wanted.model}", f" {wanted.label}")
         tags = {**rows.watch_tags(wanted), "mlflow.user": wanted.registered_by}
         return replace(wanted, run_id=self._create(wanted.registered_at, tags, name))
 
-    def open_rules(self) -> Sequence[MonitoringRule] | None:
-        found = self._open_tagged(f"tags.`{rows.WATCH}` = '{RULE}'")
-        if found is None:
-            return None
-        return rows.readable(rows.rule, filter(rows.is_rule, found), "monitoring rule")[0]
-
     def open_rule(self, wanted: MonitoringRule) -> MonitoringRule:
         tags = {**rows.rule_tags(wanted), "mlflow.user": wanted.registered_by}
         return replace(wanted, run_id=self._create(wanted.registered_at, tags, f"monitoring {wanted.label}"))
-
-    def _open_tagged(self, condition: str) -> Iterable[Any] | None:
-        """Open runs of the tower's experiment with a tag; None when the experiment is deleted or gone."""
-        experiment = self._readable_experiment()
-        if experiment is None or experiment.lifecycle_stage != "active":
-            return None
-        return self._runs(experiment.experiment_id, f"attributes.status = 'RUNNING' and {condition}")
 
     def end(self, run_id: str, by: str, reason: str, ended_at: int) -> None:
         client = self._connection.client()

@@ -44,10 +44,9 @@ class RegistrationDesk:
 
     def withdraw(
         self, name: str, version: str, metric: str | None, since: int | None, until: int | None, by: str
-    ) -> Withdrawal:
+    ) -> tuple[Registration, Withdrawal]:
         registration, withdrawal = self._writer.withdraw(name, version, metric, since, until, by)
-        self._judged(registration)
-        return withdrawal
+        return self._judged(registration), withdrawal
 
     def act(self, name: str, version: str, wanted: WantedAct, by: str) -> tuple[Registration, Act]:
         registration, act = self._writer.act(name, version, wanted, by)

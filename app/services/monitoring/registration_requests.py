@@ -77,7 +77,7 @@ class RegistrationRequests:
 
     def withdraw(
         self, name: str, version: str, metric: str | None, since: int | None, until: int | None, by: str
-    ) -> Withdrawal:
+    ) -> tuple[Registration, Withdrawal]:
         return self._writes.withdraw(name, version, metric, since, until, by)
 
     def act(self, name: str, version: str, wanted: WantedAct, by: str) -> tuple[Registration, Act]:

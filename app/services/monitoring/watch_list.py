@@ -110,9 +110,10 @@ class WatchStore(WatchList):
 
     def read(self) -> tuple[Covering, Covering]:
         """Watches and rules as MLflow has them now, and the duplicates. The list stays if the experiment is gone."""
-        watches, rules = self._gateway.watches(), self._gateway.rules()
-        if watches is None or rules is None:
+        read = self._gateway.watches_and_rules()
+        if read is None:
             return self.known(), _NOTHING
+        watches, rules = read
         kept_watches, more_watches = first_watches(watches)
         kept_rules, more_rules = first_rules(rules)
         self._share(Covering(kept_watches, kept_rules))

@@ -6,6 +6,7 @@ from typing import Any
 from app.domain.errors import NotFound
 from app.domain.messages import NOT_WATCHED
 from app.domain.monitoring.checks import last_check
+from app.domain.monitoring.corrections import Withdrawal
 from app.domain.monitoring.observations import Observation
 from app.domain.monitoring.sent_once import SentOnce
 from app.domain.monitoring.watches import Watch, nothing_there, target
@@ -59,6 +60,12 @@ class WatchRequests:
     ) -> Registration:
         """Send observations of the version that is there now. Raises `NotFound` and `Conflict`."""
         return self._writes.observe_watched(kind, model, place, observations, sent)
+
+    def withdraw(
+        self, kind: str, model: str, place: str, metric: str | None, since: int | None, until: int | None, by: str
+    ) -> tuple[Registration, Withdrawal]:
+        """Withdraw observations of the version that is there now. Raises `NotFound` and `Conflict`."""
+        return self._writes.withdraw_watched(kind, model, place, metric, since, until, by)
 
     def remove(self, kind: str, model: str, place: str, removed_by: str) -> int:
         removed_at = self._writes.remove_watch(kind, model, place, removed_by)

@@ -14,11 +14,12 @@ from contextlib import contextmanager, suppress
 from contextvars import copy_context
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from app.domain.errors import Busy, Conflict, InvalidInput, MlflowUnavailable, NotFound, TowerError
 from app.domain.messages import ALREADY_WATCHED, MODEL_NOT_FOUND, NOT_WATCHED
 from app.domain.monitoring.check_settings import check_settings, merged
+from app.domain.monitoring.corrections import Withdrawal
 from app.domain.monitoring.monitor_runs import SELF
 from app.domain.monitoring.monitored import Registrations, first_of_each
 from app.domain.monitoring.monitoring_rules import Exclusion
@@ -28,7 +29,6 @@ from app.domain.monitoring.sent_once import SentOnce
 from app.domain.monitoring.watches import (
     ALIAS,
     Watch,
-    alias_target,
     coverages,
     end_reason,
     gone_watches,
@@ -49,6 +49,7 @@ from app.services.monitoring.watch_list import Covering, WatchStore
 from app.services.monitoring.write_turns import MOST_AT_ONCE
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 _LOCK = "watches"
 # After a failure the watches are left alone for so long, in seconds.
@@ -201,7 +202,7 @@ class Watcher:
             registered = fleet.model(model)[0]
             if registered is None:
                 raise NotFound(MODEL_NOT_FOUND)
-            if kind == ALIAS and alias_target(registered, place) is None:
+            if kind == ALIAS and place not in registered.aliases:
                 raise NotFound(f"The registered model {model!r} has no alias {place!r}.")
             _refuse_unknown_baseline(fleet, model, wanted_settings)
             listed, _ = self._watches.read()
@@ -232,6 +233,25 @@ class Watcher:
     def observe_watched(
         self, kind: str, model: str, place: str, observations: Sequence[Observation], sent: SentOnce | None = None
     ) -> Registration:
+        registration = self._with_version_there(
+            kind, model, place, lambda version: self._writer.observe(model, version, observations, sent)
+        )
+        self._check_soon(*registration.key)
+        self._settle()
+        return registration
+
+    def withdraw_watched(
+        self, kind: str, model: str, place: str, metric: str | None, since: int | None, until: int | None, by: str
+    ) -> tuple[Registration, Withdrawal]:
+        registration, withdrawal = self._with_version_there(
+            kind, model, place, lambda version: self._writer.withdraw(model, version, metric, since, until, by)
+        )
+        self._check_soon(*registration.key)
+        self._settle()
+        return registration, withdrawal
+
+    def _with_version_there(self, kind: str, model: str, place: str, write: Callable[[str], T]) -> T:
+        """Write something of the version that a watch covers now, whose record is opened where it has none yet."""
         watch = self._watches.find((kind, model, place)) or self._find_in_mlflow(kind, model, place)
         for _ in range(_TRIES):
             # The alias may have moved since the last look.
@@ -245,13 +265,8 @@ class Watcher:
                 self._bring_all_in_line([model])
             # It may also move between the look and the write.
             with suppress(NotFound):
-                registration = self._writer.observe(model, str(version.row.version), observations, sent)
-                break
-        else:
-            raise Busy(f"The {watch.label} of {model!r} moves between versions. Try again.")
-        self._check_soon(*registration.key)
-        self._settle()
-        return registration
+                return write(str(version.row.version))
+        raise Busy(f"The {watch.label} of {model!r} moves between versions. Try again.")
 
     def remove_watch(self, kind: str, model: str, place: str, removed_by: str) -> int:
         with self.changing():

@@ -123,7 +123,7 @@ export function actsInWords({ acknowledged, mutes }) {
   const by = (act) => [h("bdi", {}, act.by), act.note && [": ", h("q", {}, act.note)]];
   return [
     acknowledged && h("div", { class: "quiet" }, "acknowledged ", ago(acknowledged.at), " by ", by(acknowledged)),
-    mutes.map((muted) => h("div", { class: "quiet" }, muted.metric ? `${muted.metric} ` : "", `muted until ${utc(muted.until)} by `,
-      by(muted))),
+    mutes.map((muted) => h("div", { class: "quiet" },
+      muted.metric ? `${muted.metric} ` : "", `muted until ${utc(muted.until)} by `, by(muted))),
   ];
 }

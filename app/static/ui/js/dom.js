@@ -98,10 +98,10 @@ setInterval(() => {
   }
 }, 5000);
 
-// A table of rows `{key, cells, class, brief, name}`. A column is a name, or `{label, content, sort}` with what its head
-// shows and its `aria-sort`. On a narrow screen the table becomes a list of cards; the roles keep it a table for screen
-// readers. Of a row with `brief` a card shows only the cells with these indices until it is opened; `name` is the row's,
-// for screen readers.
+// A table of rows `{key, cells, class, brief, name}`. A column is a name, or `{label, content, sort}` with what its
+// head shows and its `aria-sort`. On a narrow screen the table becomes a list of cards; the roles keep it a table for
+// screen readers. Of a row with `brief` a card shows only the cells with these indices until it is opened; `name` is
+// the row's, for screen readers.
 export function table(caption, columns, rows) {
   const head = (column) =>
     h("th", { role: "columnheader", scope: "col", "aria-sort": column.sort }, column.content ?? column);

@@ -173,7 +173,10 @@ function modelRows(row, { opened, mock }) {
   return [
     {
       key: name, name, class: "model", brief: [VERDICT_CELL],
-      cells: [title, key.owner ?? none(), [`v${key.version}`, aliases], stage, ...versionCells(key, row.last_updated_timestamp, mock)],
+      cells: [
+        title, key.owner ?? none(), [`v${key.version}`, aliases], stage,
+        ...versionCells(key, row.last_updated_timestamp, mock),
+      ],
     },
     ...(versions ? versionRows(name, versions) : []),
   ];

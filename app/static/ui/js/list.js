@@ -46,9 +46,9 @@ function empty(answer, form, nothing) {
   return note(isFiltered ? "Nothing matches the filters." : nothing(answer));
 }
 
-// A column whose head sorts the list: first in its usual direction, then in the other, then as the list is sorted without
-// a choice. `key` is the API's name of the order, with `-` where its usual direction is descending. `isDefault`: the list
-// has this order without a choice.
+// A column whose head sorts the list: first in its usual direction, then in the other, then as the list is sorted
+// without a choice. `key` is the API's name of the order, with `-` where its usual direction is descending.
+// `isDefault`: the list has this order without a choice.
 export function sortable(label, key, isDefault = false) {
   const reversed = key.startsWith("-") ? key.slice(1) : `-${key}`;
   const present = () => addressValues().sort ?? (isDefault ? key : "");

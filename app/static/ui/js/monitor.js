@@ -48,7 +48,8 @@ export function dialog({ title, content, verb, act, done }) {
 
 export const labelled = (label, field) => h("label", {}, label, field);
 
-export const textField = (name, value, more = {}) => h("input", { name, value: value ?? "", autocomplete: "off", ...more });
+export const textField = (name, value, more = {}) =>
+  h("input", { name, value: value ?? "", autocomplete: "off", ...more });
 
 export function selectField(name, chosen, options, more = {}) {
   const option = ([value, words]) => h("option", { value, selected: value === chosen }, words);

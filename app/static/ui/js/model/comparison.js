@@ -31,10 +31,11 @@ export function comparison(model) {
   const offerVersions = () => {
     const { versions } = model;
     form.hidden = versions.length < 2;
-    const aliases = new Set(versions.flatMap((row) => row.aliases));
+    // The service takes a number for a version, so an alias that is a number cannot be chosen by its name.
+    const aliases = new Set(versions.flatMap((row) => row.aliases).filter((alias) => !/^\d+$/.test(alias)));
     const names = [...aliases, ...versions.map((row) => row.version)];
     const option = (name, chosen) =>
-      h("option", { value: name, selected: name === chosen }, /^\d+$/.test(name) ? `version ${name}` : name);
+      h("option", { value: name, selected: name === chosen }, aliases.has(name) ? name : `version ${name}`);
     const fill = (field, alias, version) => {
       if ([...field.options].map((each) => each.value).join() === names.join()) return;
       const usual = names.includes(alias) ? alias : version?.version ?? names[0];
