@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from app.domain.times import DAY_MS, rfc3339
@@ -36,6 +37,12 @@ HOSTILE = [
 def browser() -> Iterator[Browser]:
     with chromium() as found:
         yield found
+
+
+def accessible(page: Page) -> None:
+    """Assert that axe finds nothing wrong with what the page shows, such as an open dialog."""
+    found = Axe().run(page)
+    assert found.violations_count == 0, found.generate_report()
 
 
 def observe(running: Tower, name: str, values: list[float]) -> None:

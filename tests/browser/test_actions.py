@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from playwright.sync_api import Page, expect
 
 from app.domain.monitoring.check_settings import merged
-from tests.browser.conftest import MARKUP, Watch
+from tests.browser.conftest import MARKUP, Watch, accessible
 from tests.servers import Tower, tower
 
 Look = Callable[..., Watch]
@@ -35,6 +35,7 @@ def test_a_version_is_registered_with_settings_and_the_api_s_words_stand_in_the_
     form.get_by_label("Type").select_option("regressor")
     form.get_by_label("Registered by").fill("ada")
     form.get_by_text("Settings (optional)").click()
+    accessible(free)
     expect(form.locator(".limits tbody tr")).to_contain_text("offline 1.500")
     form.get_by_label("Max rmse").fill("three")
     form.get_by_role("button", name="Monitor").click()
@@ -86,6 +87,7 @@ def test_the_settings_list_the_metrics_and_show_what_a_change_would_have_done_be
     expect(form.locator(".limits tbody tr")).to_contain_text("baseline 0.940 ± 0.010")
     expect(form.locator(".preview")).to_contain_text("with these settings: 4 days drifting, 2 days degraded")
     expect(form.locator(".preview")).to_contain_text("as it is now")
+    accessible(page)
     form.get_by_label("at this many points").fill("1")
     form.get_by_label("Max accuracy").fill("x")
     form.get_by_label("Max accuracy").press("Tab")
@@ -106,6 +108,7 @@ def test_a_version_is_acknowledged_muted_and_commented_on_and_all_of_it_is_shown
     expect(page.locator("#standing")).to_contain_text("accuracy was 0.700 on")
     page.get_by_role("button", name="Acknowledge version 1").click()
     page.get_by_label("Note (optional)").fill(MARKUP)
+    accessible(page)
     page.get_by_role("button", name="Acknowledge", exact=True).click()
     expect(page.locator("#standing")).to_contain_text("acknowledged just now by anonymous")
     expect(page.locator("#history")).to_contain_text("drifting acknowledged by anonymous")
@@ -114,14 +117,17 @@ def test_a_version_is_acknowledged_muted_and_commented_on_and_all_of_it_is_shown
     page.get_by_label("Until (your local time)").fill("2001-01-01T00:00")
     page.get_by_role("button", name="Mute", exact=True).click()
     expect(page.get_by_role("dialog").get_by_role("alert")).to_contain_text("until")
+    accessible(page)
     page.get_by_label("Until (your local time)").fill(f"{datetime.now() + timedelta(days=2):%Y-%m-%dT%H:%M}")
     page.get_by_role("button", name="Mute", exact=True).click()
     expect(page.locator("#versions")).to_contain_text("accuracy muted until")
     page.get_by_role("button", name="Comment on version 1").click()
     page.get_by_label("Comment", exact=True).fill("Seen in all regions.")
+    accessible(page)
     page.get_by_role("button", name="Comment", exact=True).click()
     expect(page.locator("#history")).to_contain_text("Seen in all regions.")
     page.get_by_role("button", name="Unmute accuracy").click()
+    accessible(page)
     page.get_by_role("button", name="Unmute", exact=True).click()
     expect(page.locator("#history")).to_contain_text("accuracy no longer muted by anonymous")
     page.get_by_role("button", name="Take back the acknowledgement of version 1").click()
@@ -135,6 +141,7 @@ def test_a_version_is_removed_after_a_question_and_the_history_says_so(free: Pag
     served.register("free", model_type="regressor")
     free.reload()
     free.get_by_role("button", name="Remove version 1 from monitoring").click()
+    accessible(free)
     free.get_by_role("button", name="Cancel").click()
     expect(free.get_by_role("dialog")).to_have_count(0)
     free.get_by_role("button", name="Remove version 1 from monitoring").click()

@@ -6,13 +6,12 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from app.domain.times import DAY_MS, rfc3339
 from app.wiring.world import now_ms
 from tests.browser.chromium import NARROW, WIDE
-from tests.browser.conftest import HOSTILE, MARKUP, Watch, observe
+from tests.browser.conftest import HOSTILE, MARKUP, Watch, accessible, observe
 from tests.servers import Proxy, Tower, tower, until
 
 Look = Callable[..., Watch]
@@ -40,8 +39,7 @@ def test_every_page_shows_its_data_fits_every_width_and_is_accessible(look: Look
         expect(page.locator("main")).to_contain_text(words)
         assert not page.evaluate("() => document.documentElement.scrollWidth > innerWidth"), size
         assert not page.evaluate(MOVES)
-        found = Axe().run(page)
-        assert found.violations_count == 0, found.generate_report()
+        accessible(page)
         assert watch.complaints == []
 
 
@@ -114,7 +112,7 @@ def test_a_model_unfolds_its_versions_with_the_keyboard_and_stays_so_over_polls_
     expect(rows).to_have_count(3)
     expect(unfold).to_be_focused()
     expect(rows.nth(1)).to_contain_text("challenger")
-    assert Axe().run(page).violations_count == 0
+    accessible(page)
     watch.passed()
     expect(rows).to_have_count(3)
     page.reload()
@@ -143,6 +141,37 @@ def test_the_heads_of_columns_sort_both_ways_and_the_address_says_how(look: Look
     page.get_by_role("columnheader", name="Model").get_by_role("button").click()
     expect(names).to_have_text(["digits", "steady"])
     assert page.url.endswith("?monitored=true")
+
+
+def test_a_watch_without_a_version_is_told_on_the_pages_of_its_model_and_of_the_fleet(
+    look: Look, served: Tower
+) -> None:
+    path = "/models/free/stages/Staging/monitor"
+    assert served.post(path, json={"model_type": "regressor"}).status_code == 201
+    try:
+        page = look().open("/ui/model/free")
+        expect(page.locator("#standing")).to_contain_text("The stage Staging is watched. No version is in the stage")
+        page = look().open("/ui/")
+        expect(page.locator("#attention")).to_contain_text("1 watched alias or stage has no version.")
+        page.locator("#attention").get_by_role("link", name="Which?").click()
+        expect(page.locator("main")).to_contain_text("The stage Staging is watched.")
+    finally:
+        served.delete(path)
+
+
+def test_a_model_is_not_called_healthy_while_some_of_its_versions_cannot_be_judged(look: Look) -> None:
+    watch = look()
+
+    def answer(route: Route) -> None:
+        found = route.fetch()
+        (row,) = [row for row in found.json() if row["model_version"] == "1"]
+        waiting = {**row, "model_version": "2", "verdict": "insufficient_data", "reasons": ["accuracy: 1 point"]}
+        route.fulfill(response=found, json=[{**row, "verdict": "healthy"}, waiting])
+
+    watch.page.route("**/monitoring?name=digits*", answer)
+    page = watch.open("/ui/model/digits")
+    told = "Nothing is drifting or degraded; 1 of 2 monitored versions cannot be judged yet. v2: accuracy: 1 point"
+    expect(page.locator("#standing")).to_contain_text(told)
 
 
 def test_models_are_filtered_by_owner(look: Look) -> None:
@@ -338,7 +367,7 @@ def test_an_unknown_model_and_an_unknown_experiment_say_so(look: Look) -> None:
     assert answer
     assert answer.status == 404
     expect(watch.page.locator("h1")).to_have_text("There is no registered model digts")
-    assert Axe().run(watch.page).violations_count == 0
+    accessible(watch.page)
     watch.page.get_by_role("link", name="digits").click()
     expect(watch.page.locator("#versions")).to_contain_text("champion")
     page = look().open("/ui/experiments?experiment=777")

@@ -778,6 +778,8 @@ def test_what_a_registration_asks_and_writes_is_one_request_each(case: Case) -> 
     for _ in range(2):
         case.world.add_version(name)
     first = case.register(name, 1)
+    # The id of the experiment is known from the first reading on.
+    assert list(case.gateway.open_registrations()) == [first]
     wanted = replace(first, version=2, monitor_run_id="")
     for call in (
         lambda: case.gateway.find_version(name, 2),
