@@ -28,7 +28,7 @@ test: .venv/.installed-dev ## Run every test but the long ones, with coverage
 	@-scripts/need.sh redis-server
 	@-scripts/need.sh mariadbd mariadb-server-core
 	$(BIN)/python -m pytest tests/unit tests/api -n auto --maxprocesses 4 --cov --cov-report= --cov-fail-under 0
-	$(BIN)/python -m pytest tests/contract tests/demo tests/integration tests/browser -n 3 --dist worksteal \
+	$(BIN)/python -m pytest tests/contract tests/demo tests/integration tests/browser -n 4 --dist loadscope \
 		--cov --cov-append --cov-report=term
 	@echo "The storms, the races and the soak are not among these: make test-long"
 

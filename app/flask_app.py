@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from flask import Flask, Request
 from flask.sessions import NullSession, SessionInterface
-from werkzeug.routing import MapAdapter
+from werkzeug.routing import MapAdapter, Rule
 
 from app.hooks import Around
 from app.prepared_lists import PreparedLists
@@ -30,6 +30,25 @@ class NoSession(SessionInterface):
         return True
 
 
+class LateRule(Rule):
+    """A route for which the function that builds its addresses is compiled when the first one is built.
+
+    werkzeug compiles it when an application is made, which takes most of that time; few routes are ever built.
+    """
+
+    def _compile_builder(self, append_unknown: bool = True) -> Callable[..., tuple[str, str]]:
+        compiled: Callable[..., tuple[str, str]] | None = None
+
+        def build(rule: Rule, /, **values: Any) -> tuple[str, str]:
+            # Threads may both compile it, and come to the same.
+            nonlocal compiled
+            if compiled is None:
+                compiled = super(LateRule, self)._compile_builder(append_unknown)
+            return compiled(rule, **values)
+
+        return build
+
+
 class ControlTower(Flask):
     """A Flask application whose views are plain functions, whose routes ignore the host, and that has no session.
 
@@ -37,6 +56,7 @@ class ControlTower(Flask):
     """
 
     session_interface = NoSession()
+    url_rule_class = LateRule
     around: Around
     prepared_lists: PreparedLists | None = None
 

@@ -1,24 +1,72 @@
 """What all tests share. Servers start when the first test asks for them; fast tests run first."""
 
+import os
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.fernet import Fernet
 
-from tests.seeding import seed
 from tests.servers import QUIET, Proxy, Redis, Tower, mlflow_server, redis_server, tower, until
 
+# mlflow reads it when it is imported.
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+
 _ORDER = ("unit", "api", "demo", "contract", "integration", "browser", "long")
+# Modules of tests/integration by the servers that they share.
+_TOGETHER = {
+    "reading": ("test_bad_days", "test_cleaners", "test_deployment", "test_prometheus", "test_refresh",
+                "test_registrations", "test_service"),
+    "writing": ("test_clock", "test_compare", "test_freshness", "test_monitoring", "test_registry_history",
+                "test_watches", "test_writes"),
+}  # fmt: skip
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def _place_of(nodeid: str) -> str:
+    """What runs in one process: tests of the same place. Other tests go wherever there is room."""
+    path, _, test = nodeid.partition("::")
+    folder, module = Path(path).parent.name, Path(path).stem
+    if folder == "contract":
+        return "writing" if "http" in test.partition("[")[2] else nodeid
+    if folder == "integration":
+        return next((place for place, modules in _TOGETHER.items() if module in modules), module)
+    return folder if folder in ("browser", "demo") else nodeid
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """With `--dist loadscope`, have tests that share servers run in one process.
+
+    A server takes up to ten seconds of processor time to start, and each process has its own.
+    """
+    if config.getoption("dist") != "loadscope":
+        return None
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByServers(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return _place_of(nodeid)
+
+    return ByServers(config, log)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Fast tests first. Coverage does not look at property tests.
+
+    It would double their time, and sees nothing that it does not see in the tests beside them.
+    """
+
     def place(item: pytest.Item) -> int:
         folder = item.path.parent.name
         return _ORDER.index(folder) if folder in _ORDER else len(_ORDER)
 
     items.sort(key=place)
+    for item in items:
+        is_of_properties = getattr(getattr(item, "obj", None), "is_hypothesis_test", False)
+        if is_of_properties and config.pluginmanager.hasplugin("pytest_cov"):
+            item.add_marker(pytest.mark.no_cover)
 
 
 @pytest.fixture(scope="session")
@@ -59,6 +107,8 @@ def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
 @pytest.fixture(scope="session")
 def seeded_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A real MLflow with 786 versions of 262 models, which tests only read and register in."""
+    from tests.seeding import seed  # it loads mlflow, which most processes of a test run do without
+
     folder = tmp_path_factory.mktemp("seeded")
     with mlflow_server(folder) as url:
         seed(folder / "mlflow.db", models=262)
@@ -82,7 +132,7 @@ def proxy(proxy_of_all: Proxy) -> Iterator[Proxy]:
 
 @pytest.fixture(scope="session")
 def tower_behind_proxy(tmp_path_factory: pytest.TempPathFactory, proxy_of_all: Proxy) -> Iterator[Tower]:
-    with tower(tmp_path_factory.mktemp("proxied"), proxy_of_all.url, covered=True, **QUIET) as running:
+    with tower(tmp_path_factory.mktemp("proxied"), proxy_of_all.url, **QUIET) as running:
         yield running
 
 
@@ -97,12 +147,15 @@ def proxied(tower_behind_proxy: Tower) -> Tower:
 def written_tower(tmp_path_factory: pytest.TempPathFactory, mlflow_url: str) -> Iterator[Tower]:
     """A tower of four workers over the MLflow that tests write to. It asks nothing of its own accord."""
     settings = {"MONITORING_EXPERIMENT": "written", "MLFLOW_REQUEST_TIMEOUT_SECONDS": "30"}
-    with tower(tmp_path_factory.mktemp("written"), mlflow_url, covered=True, **QUIET, **settings) as running:
+    with tower(tmp_path_factory.mktemp("written"), mlflow_url, **QUIET, **settings) as running:
         yield running
 
 
 @pytest.fixture(scope="session")
 def shared_tower(tmp_path_factory: pytest.TempPathFactory, seeded_url: str) -> Iterator[Tower]:
-    """A tower of four workers over the seeded MLflow, for tests that only read."""
+    """A tower of four workers over the seeded MLflow, for tests that only read.
+
+    Coverage looks at this one only: at the other towers it would see the same, in twice their time.
+    """
     with tower(tmp_path_factory.mktemp("shared"), seeded_url, covered=True) as running:
         yield running

@@ -23,7 +23,7 @@ def _is_moment(value: Any) -> bool:
 
 
 def document_of(app: Flask) -> dict[str, Any]:
-    """The OpenAPI document of an application."""
+    """The OpenAPI document of an application; to make it takes as long as some hundred requests."""
     found: dict[str, Any] = app.extensions["flask-smorest"]["apis"][""]["ext_obj"].spec.to_dict()
     return found
 
@@ -48,16 +48,25 @@ def strict_json(text: str) -> Any:
     return json.loads(text, parse_constant=refuse)
 
 
-# Documents differ only where the debug endpoint is off, which takes one path away: one checker serves all.
+# Documents differ only in which paths and which statuses they have: what one says of an answer, all say.
+_documents: list[dict[str, Any]] = []
 _validators: dict[tuple[str, str, int], tuple[str, OAS30Validator] | None] = {}
+
+
+def _responses(document: dict[str, Any], template: str, method: str) -> dict[str, Any]:
+    found: dict[str, Any] = document["paths"].get(template, {}).get(method, {}).get("responses", {})
+    return found
 
 
 def _documented(app: Flask, template: str, method: str, status: int) -> tuple[str, OAS30Validator] | None:
     """The media type that the document names, and what checks a body of it; None where there is no body."""
     key = (template, method, status)
     if key not in _validators:
-        document = document_of(app)
-        responses = document["paths"][template][method]["responses"]
+        document = next((known for known in _documents if str(status) in _responses(known, template, method)), None)
+        if document is None:
+            document = document_of(app)
+            _documents.append(document)
+        responses = _responses(document, template, method)
         assert str(status) in responses, f"{method} {template} answers {status}, which is not documented"
         content = responses[str(status)].get("content")
         _validators[key] = None

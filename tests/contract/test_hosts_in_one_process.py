@@ -92,6 +92,36 @@ def test_hosts_that_watch_the_same_alias_at_once_have_one_watch_and_one_record_w
     assert world.registrations == {}
 
 
+def look(both: list[Service]) -> None:
+    """Have every host look at watches and rules, as its scheduler would, at once."""
+    with ThreadPoolExecutor(4) as pool:
+        for done in [pool.submit(host.agent.watcher.tick) for host in both * 2]:
+            done.result()
+
+
+def test_a_rule_that_one_host_takes_every_host_shows_when_it_answers_and_one_of_them_covers(
+    both: list[Service],
+) -> None:
+    one, two = both
+    world, path = one.world, "/monitoring/rules/live"
+    for model in ("fraud", "churn"):
+        world.add_version(model, {"accuracy": 0.5}, stage="Production")
+    one.refresh()
+    rule = {"name": "live", "match": {"stages": ["Production"]}}
+    assert one.post("/monitoring/rules", json=rule).status_code == 201
+    assert two.json(path)["match"] == {"stages": ["Production"]}
+    look(both)
+    until(lambda: all(host.is_monitored(model) for host in both for model in ("fraud", "churn")), "what matches")
+    assert sorted(record.name for record in world.registrations.values()) == ["churn", "fraud"]
+    narrower = {"match": {**rule["match"], "name": "fraud"}}
+    assert two.call("PUT", path, json=narrower).status_code == 200
+    assert one.json(path)["match"] == narrower["match"]
+    assert two.delete(path).status_code == 200
+    assert one.get(path).status_code == 404
+    look(both)
+    until(lambda: not any(host.is_monitored(model) for host in both for model in ("fraud", "churn")), "nothing matches")
+
+
 def test_another_leads_where_the_leader_leaves_and_what_redis_lost_is_read_again(
     both: list[Service], redis: Redis
 ) -> None:

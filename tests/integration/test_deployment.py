@@ -134,7 +134,7 @@ def test_no_request_fails_while_one_of_three_hosts_stops(
         for number in range(3):
             # The path of a socket is bounded, so the directory's is short.
             temporary = stack.enter_context(TemporaryDirectory(prefix="h-", dir="/tmp"))
-            running = tower(tmp_path / str(number), seeded_url, 2, covered=True, TMPDIR=temporary, **settings)
+            running = tower(tmp_path / str(number), seeded_url, 2, TMPDIR=temporary, **settings)
             towers.append(stack.enter_context(running))
         assert towers[2].register("seed-00000", 1).status_code == 201
         address = stack.enter_context(proxy_of(nginx, tmp_path, [each.url.removeprefix("http://") for each in towers]))

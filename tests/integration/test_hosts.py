@@ -62,7 +62,7 @@ def hosts_of(mlflow: str, redis: Redis, folder: Path, count: int = 3, **settings
             # The path of a socket is bounded, so the directory's is short.
             temporary = stack.enter_context(tempfile.TemporaryDirectory(prefix="h-", dir="/tmp"))
             own = {"REDIS_URL": redis.url, "TMPDIR": temporary, "MLFLOW_WEBHOOK_SECRET": SECRET, **QUIET, **settings}
-            running = stack.enter_context(tower(folder / str(number), mlflow, workers=2, covered=True, **own))
+            running = stack.enter_context(tower(folder / str(number), mlflow, workers=2, **own))
             made.append(Host(running))
         until(lambda: all(host.health()["hosts"]["alive"] == count for host in made), "all hosts")
         yield made
@@ -323,8 +323,8 @@ def test_a_change_of_verdict_is_announced_once_by_two_hosts_to_a_receiver_that_f
             os.kill(next(host for host in both if host.leads()).agent(), signal.SIGKILL)
             well(both)
             until(lambda: both[0].tower.get("/cache/info").json()["freshness"]["checks"]["last_error"] is None)
-            refreshed = both[0].tower.post("/cache/refresh")
-            assert refreshed.status_code == 200, refreshed.text
+            # The agent that was killed may have been this host's; until the next one is there, a refresh is a 500.
+            until(lambda: both[0].tower.post("/cache/refresh").status_code == 200, "a refresh")
             assert Counter(arrived(there)) == Counter(set(arrived(there)))
 
 
