@@ -128,7 +128,7 @@ class Settings(BaseSettings):
     cors_origins: Names = Field((), description="Origins whose pages may call the API, separated by commas.")
     api_tokens_file: Path | None = Field(None, description="File of access keys; without it the service is open.")
     control_tower_key: SecretStr | None = Field(
-        None, description="The access key that `flask monitor apply` sends to the service; the service does not use it."
+        None, description="The access key that commands send to the service; the service does not use it."
     )
 
     redis_url: SecretStr | None = Field(

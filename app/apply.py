@@ -8,16 +8,15 @@ from urllib.parse import quote
 
 import click
 import orjson
-import requests
 import yaml
 from flask.cli import AppGroup
 from pydantic import SecretStr
 
 from app.domain.errors import InvalidInput
 from app.domain.monitoring.monitoring_rules import MOST_RULES, MonitoringRule, matcher_info, wanted_rule
+from app.running_service import RunningService
 
 _MOST_BYTES = 1 << 20
-_SECONDS = 60
 _RULES = "/monitoring/rules"
 _PARTS = ("match", "model_type", "settings")
 
@@ -57,8 +56,8 @@ def monitor_commands(port: int, key: SecretStr | None) -> AppGroup:
         Exits 2 if the file is bad; then nothing is done. Exits 1 if the service fails.
         """
         wanted = read_rules(path)
-        service = _Service(url, key)
-        changes = list(_changes(wanted, service.rules(), prune))
+        service = RunningService(url, key)
+        changes = list(_changes(wanted, _rules_of(service), prune))
         for change in changes:
             if not dry_run:
                 service.ask(change.method, change.path, change.body)
@@ -94,6 +93,17 @@ def read_rules(path: Path) -> list[MonitoringRule]:
     except InvalidInput as error:
         raise BadFile(f"{path}: {error.detail}") from None
     return list(rules.values())
+
+
+def _rules_of(service: RunningService) -> dict[str, Any]:
+    """The rules that the service has, by name."""
+    rows: list[Any] = []
+    page: int | None = 1
+    while page is not None:
+        answer = service.ask("GET", f"{_RULES}?page={page}")
+        rows += answer.json()
+        page = orjson.loads(answer.headers["X-Pagination"]).get("next_page")
+    return {row["name"]: row for row in rows}
 
 
 class _Loader(yaml.SafeLoader):  # type: ignore[misc]  # PyYAML has no types
@@ -169,42 +179,3 @@ def _changes(wanted: Sequence[MonitoringRule], present: Mapping[str, Any], prune
             what = f"{rule.name}: {', '.join(other)}"
             yield Change("PUT", path, body, f"changed {what}", f"would change {what}")
     yield from gone[too_many:]
-
-
-class _Service:
-    """The running service. Every failure is a `ClickException`, without the key."""
-
-    def __init__(self, url: str, key: SecretStr | None) -> None:
-        if not url.lower().startswith(("http://", "https://")):
-            raise click.UsageError("--url: must begin with http:// or https://.")
-        self._url = url.rstrip("/")
-        self._headers = {"Authorization": f"Bearer {key.get_secret_value()}"} if key else {}
-
-    def rules(self) -> dict[str, Any]:
-        """The rules that the service has, by name."""
-        rows: list[Any] = []
-        page: int | None = 1
-        while page is not None:
-            answer = self.ask("GET", f"{_RULES}?page={page}")
-            rows += answer.json()
-            page = orjson.loads(answer.headers["X-Pagination"]).get("next_page")
-        return {row["name"]: row for row in rows}
-
-    def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> requests.Response:
-        """The answer to a request. A redirect is not followed: the key is for the service at the address given."""
-        try:
-            answer = requests.request(
-                method, self._url + path, json=body, headers=self._headers, timeout=_SECONDS, allow_redirects=False
-            )
-        except requests.RequestException as error:
-            raise click.ClickException(f"{self._url} does not answer ({type(error).__name__}).") from None
-        if answer.status_code in (requests.codes.ok, requests.codes.created):
-            return answer
-        raise click.ClickException(f"{method} {path}: {answer.status_code}: {_detail(answer)}")
-
-
-def _detail(answer: requests.Response) -> str:
-    try:
-        return str(answer.json()["detail"])
-    except (ValueError, KeyError, TypeError):
-        return "This is no answer of the service. Check the address."

@@ -35,6 +35,7 @@ from app.hooks import Around, register_hooks
 from app.openapi import OPENAPI, DescribedApi
 from app.parsing import MOST_BODY_BYTES
 from app.prepared_lists import PreparedLists
+from app.promote import promote_command
 from app.services.host.marks import shared_marks
 from app.services.monitoring.comparison import Comparison
 from app.wiring.agent import receivers
@@ -86,6 +87,7 @@ def create_app(
         app, keys, world.gateway, settings.mlflow_webhook_secret, receivers(settings, world.clock), world.clock
     )
     app.cli.add_command(monitor_commands(settings.api_port, settings.control_tower_key))
+    app.cli.add_command(promote_command(settings.api_port, settings.control_tower_key))
     app.cli.add_command(gate_command(Comparison(world.gateway, rules_of(settings), world.clock), world.gateway.warm))
     return app
 
