@@ -33,7 +33,7 @@ def lean_import() -> Iterator[None]:
 
     The collector would take a fifth of the time, and hold up all other threads for a tenth of a second at a time. What
     was imported stays for good, so that the collector need not look at it later either. A data library that was
-    imported before stays, and each can be imported again after the block.
+    imported before stays, and each can be imported again after the block. No other thread may import one meanwhile.
     """
     gc.disable()
     sys.meta_path[:] = [_WithoutDataLibraries(finder) for finder in sys.meta_path]
