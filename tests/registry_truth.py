@@ -1,0 +1,240 @@
+"""A script that moves the registry of a real MLflow and writes down the truth, which the history is compared with."""
+
+import random
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+from urllib.parse import quote
+
+from mlflow import MlflowClient
+
+from app.domain.times import rfc3339
+from tests.servers import Tower, until
+
+BURST = 12
+ALIASES = ("blue", "3", "history")
+STAGES = ("Staging", "Production", "Archived", "None")
+Shape = tuple[dict[str, str], dict[str, str]]
+"""The stages of a model's versions, and its aliases."""
+
+
+def now() -> int:
+    return time.time_ns() // 1_000_000
+
+
+@dataclass(frozen=True)
+class Move:
+    """A move that MLflow made between two times, in milliseconds, and the row of the history that it must lead to.
+
+    `since` is before the last look before it: the interval of the row begins later.
+    """
+
+    began: int
+    ended: int
+    row: tuple[str, str, str | None, str | None, str | None]
+    since: int
+    shapes: dict[str, Shape]
+
+
+@dataclass
+class Script:
+    """Moves some registered models, a burst at a time. None is taken back before the tower has looked."""
+
+    client: MlflowClient
+    chance: random.Random = field(default_factory=lambda: random.Random(15))
+    moves: list[Move] = field(default_factory=list)
+    # After each burst: since when the tower began a look, and when that was recorded.
+    looks: list[tuple[int, int]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.prefix = f"moved {uuid.uuid4().hex[:6]} "
+        self.models: dict[str, Shape] = {}
+        self.moved: set[tuple[str, str]] = set()
+        self.numbers = iter(range(10_000))
+        for _ in range(3):
+            self.make()
+
+    def name(self) -> str:
+        return f"{self.prefix}{next(self.numbers)} é%2F.."
+
+    def make(self) -> str:
+        """A model with four versions."""
+        name = self.name()
+        self.client.create_registered_model(name)
+        self.models[name] = (
+            {str(self.client.create_model_version(name, "mem:/x").version): "None" for _ in range(4)},
+            {},
+        )
+        return name
+
+    def burst(self) -> None:
+        """Some moves at once."""
+        self.moved = set()
+        aim = len(self.moves) + BURST
+        for _ in range(BURST * 20):
+            if len(self.moves) >= aim:
+                break
+            self.move(self.chance.choice(sorted(self.models)))
+
+    def move(self, name: str) -> None:
+        if (name, "model") in self.moved:
+            return
+        kinds = [self.move_alias] * 8 + [self.move_stage] * 6 + [self.add_version] * 2
+        self.chance.choice([*kinds, self.delete_version, self.rename, self.replace])(name)
+
+    def move_alias(self, name: str) -> None:
+        stages, aliases = self.models[name]
+        alias = self.chance.choice(ALIASES)
+        old, new = aliases.get(alias), self.chance.choice([*stages, None])
+        if old != new and self.may(name, alias):
+            with self.moving("alias", name, alias, old, new):
+                if new is None:
+                    self.client.delete_registered_model_alias(name, alias)
+                    del aliases[alias]
+                else:
+                    self.client.set_registered_model_alias(name, alias, new)
+                    aliases[alias] = new
+
+    def move_stage(self, name: str) -> None:
+        stages, _ = self.models[name]
+        version, stage = self.chance.choice(sorted(stages)), self.chance.choice(STAGES)
+        old = stages[version]
+        if old != stage and self.may(name, version):
+            with self.moving("stage", name, version, old, stage):
+                self.client.transition_model_version_stage(name, version, stage)
+                stages[version] = stage
+
+    def add_version(self, name: str) -> None:
+        version = str(max(map(int, self.models[name][0])) + 1)
+        if self.may(name, version):
+            with self.moving("created", name, version):
+                self.client.create_model_version(name, "mem:/x")
+                self.models[name][0][version] = "None"
+
+    def delete_version(self, name: str) -> None:
+        stages, aliases = self.models[name]
+        version = self.chance.choice(sorted(stages))
+        is_newest = version == max(stages, key=int)
+        # A deletion takes the aliases with it, and would hide what was moved before.
+        if not is_newest and version not in aliases.values() and self.is_still(name) and self.may(name, version):
+            with self.moving("deleted", name, version):
+                self.client.delete_model_version(name, version)
+                del stages[version]
+
+    def rename(self, name: str) -> None:
+        if self.is_still(name):
+            new = self.name()
+            self.moved |= {(name, "model"), (new, "model")}
+            with self.moving("renamed", new, None, name, new):
+                self.client.rename_registered_model(name, new)
+                self.models[new] = self.models.pop(name)
+
+    def replace(self, name: str) -> None:
+        """Delete a model, and make another."""
+        if self.is_still(name):
+            new = self.name()
+            self.moved |= {(name, "model"), (new, "model")}
+            with self.moving("deleted", name, None, name):
+                self.client.delete_registered_model(name)
+                del self.models[name]
+            with self.moving("created", new):
+                self.client.create_registered_model(new)
+                self.models[new] = {}, {}
+            with self.moving("created", new, "1"):
+                self.client.create_model_version(new, "mem:/x")
+                self.models[new] = {"1": "None"}, {}
+
+    def may(self, name: str, what: str) -> bool:
+        """Whether this was not moved yet in this burst."""
+        is_new = (name, what) not in self.moved
+        self.moved.add((name, what))
+        return is_new
+
+    def is_still(self, name: str) -> bool:
+        """Whether nothing of a model was moved yet in this burst."""
+        return not any(of == name for of, _ in self.moved)
+
+    @contextmanager
+    def moving(
+        self, kind: str, name: str, what: str | None = None, old: str | None = None, new: str | None = None
+    ) -> Iterator[None]:
+        began = now()
+        yield
+        shapes = {model: (dict(stages), dict(aliases)) for model, (stages, aliases) in self.models.items()}
+        self.moves.append(Move(began, now(), (kind, name, what, old, new), self.looks[-1][0], shapes))
+
+    def await_look(self, running: Tower) -> None:
+        """Wait until all that happened so far is recorded."""
+        since = now()
+
+        def is_recorded() -> bool:
+            as_of = running.get("/history?page_size=1").headers.get("X-Data-As-Of")
+            return as_of is not None and as_of > str(rfc3339(since))
+
+        until(is_recorded, "a look at the registry")
+        self.looks.append((since, now()))
+
+    def check_rows(self, running: Tower) -> None:
+        """Every move is a row of the history, whose interval holds the true time and no look besides."""
+        rows = self.rows(running)
+        for move in self.moves:
+            recorded = next(end for since, end in self.looks if since >= move.ended)
+            fitting = [row for row in rows if _is_of(row, move) and _holds(row, move)]
+            assert len(fitting) == 1, (move.row, [row for row in rows if _is_of(row, move)])
+            assert fitting[0]["not_before"] >= str(rfc3339(move.since)), (move, fitting)
+            assert fitting[0]["not_after"] <= str(rfc3339(recorded)), (move, fitting)
+            assert fitting[0]["actor"] is None
+        assert len(rows) == len(self.moves), [row for row in rows if not any(_is_of(row, move) for move in self.moves)]
+
+    def rows(self, running: Tower) -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = []
+        page = 1
+        while True:
+            more = running.get(f"/history?page_size=100&page={page}").json()
+            rows += [row for row in more if row["model_name"].startswith(self.prefix)]
+            if len(more) < 100:
+                return rows
+            page += 1
+
+    def check_moments(self, running: Tower) -> int:
+        """Compare the states with the truth between any two moves. Returns how many are said to be known."""
+        known = 0
+        names = {name for move in self.moves for name in move.shapes}
+        for move, after in pairwise(self.moves):
+            ended = after.began
+            # Between bursts there is time for looks: something is known only in a part of it.
+            many = 3 if ended - move.ended > 500 else 1
+            for number in range(1, many + 1):
+                at = move.ended + (ended - move.ended) * number // (many + 1)
+                if move.ended < at < ended:
+                    known += sum(self.check(running, name, at, move.shapes) for name in sorted(names))
+        return known
+
+    def check(self, running: Tower, name: str, at: int, shapes: dict[str, Shape]) -> bool:
+        answer = running.get(f"/model/{quote(name, safe='')}/state?at={rfc3339(at)}")
+        found = answer.json()
+        if not found["known"]:
+            # On a busy machine the tower may look too late.
+            assert found["why"] in ("between_looks", "not_looked"), found
+            assert found["not_before"] < str(rfc3339(at)) < found["not_after"], found
+            return False
+        if found["exists"] and found["name_then"] == name:
+            stages = {row["version"]: row["stage"] for row in found["versions"]}
+            assert shapes.get(name) == (stages, found["aliases"]), (name, at, found)
+        else:
+            assert name not in shapes, (name, at, found)
+        return True
+
+
+def _is_of(row: dict[str, Any], move: Move) -> bool:
+    kind, name, what, old, new = move.row
+    is_same = (row["kind"], row["model_name"], row["alias"] or row["version"]) == (kind, name, what)
+    return is_same and (kind in ("created", "deleted") or (row["from"], row["to"]) == (old, new))
+
+
+def _holds(row: dict[str, Any], move: Move) -> bool:
+    return row["not_before"] <= str(rfc3339(move.ended)) and row["not_after"] >= str(rfc3339(move.began))
