@@ -13,6 +13,7 @@ from app.blueprints import (
     acts,
     cache,
     dashboard,
+    data_drift,
     debug,
     experiments,
     fleet,
@@ -100,7 +101,7 @@ def _register_api(app: Flask, settings: Settings) -> None:
         {"type": "http", "scheme": "bearer", "description": "An access key, where the service has keys"},
     )
     areas = [system, models, fleet, history, monitoring, acts, watches, rules, experiments, cache, dashboard, metrics]
-    areas.append(promotions)
+    areas += [promotions, data_drift]
     if settings.enable_debug_endpoints:
         areas.append(debug)
     if settings.mlflow_webhook_secret:

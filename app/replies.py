@@ -44,6 +44,7 @@ _TEXT = {
     403: ("The key's role does not allow this", other_role_needed("write", "read")),
     404: ("Not found", MODEL_NOT_FOUND),
     500: ("MLflow cannot be reached, or an internal error", too_slow(20)),
+    413: ("The body is too large", "The request body is too large: at most 32 MiB. Send the rows in several requests."),
     409: ("The request contradicts what is there by now", OTHER_CONTENT),
     503: ("Nothing was done, since others are at it: try again", BEING_CHANGED),
 }

@@ -22,6 +22,7 @@ _held = BoundedSemaphore(_AT_ONCE)
 # How much of a body that nobody reads is discarded, so that the client gets the answer, not a reset.
 _MOST_DRAINED_BYTES = 8 << 20
 _PIECE = 1 << 20
+_EXAMPLE = {"rows": [{"age": 34, "said": "no", "probability": 0.2, "true": "no"}]}
 _READ = "control_tower.rows_read"
 
 
@@ -44,10 +45,9 @@ def takes_rows(view: F) -> F:
         CSV: {"type": "string"},
         PARQUET: {"type": "string", "format": "binary"},
     }
-    docs["requestBody"] = {
-        "required": True,
-        "content": {media_type: {"schema": schema} for media_type, schema in formats.items()},
-    }
+    content: dict[str, Any] = {media_type: {"schema": schema} for media_type, schema in formats.items()}
+    content[JSON]["example"] = _EXAMPLE
+    docs["requestBody"] = {"required": True, "content": content}
     return view
 
 

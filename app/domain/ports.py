@@ -708,8 +708,11 @@ class DataWrites(Protocol):
         """Have a batch no longer count; returns how many rows it has. Raises `NotFound`."""
         ...
 
-    def report(self, name: str, version: str) -> dict[str, Any] | None:
-        """Judge what was counted, and return what is shared of it; None if nothing was counted."""
+    def report(self, name: str, version: str, reference: str | None) -> dict[str, Any] | None:
+        """Judge what was counted by a reference, by default the present one; None if nothing was counted by it.
+
+        The answer has the parts `reference`, `layout`, `earlier`, `batches`, `report`, and when it was judged.
+        """
         ...
 
     def histogram(

@@ -56,6 +56,8 @@ from app.services.mirror.snapshots import Snapshots
 from app.services.mlflow_gateway.store import ensure_store, missing_driver
 from app.services.monitoring.checks import Checks
 from app.services.monitoring.comparison import Comparison
+from app.services.monitoring.data_reports import DataReports
+from app.services.monitoring.data_requests import DataRequests
 from app.services.monitoring.drift import Drift
 from app.services.monitoring.histories import Histories
 from app.services.monitoring.registration_list import RegistrationList
@@ -105,6 +107,8 @@ class Tower:
     config: dict[str, Any]
     mlflow_ui_url: str
     clock: Clock
+    data: DataRequests
+    max_batch_mb: int
 
 
 @dataclass(frozen=True)
@@ -264,6 +268,14 @@ def build_worker(settings: Settings, world: World, agent: AgentApi | None = None
         config=public_config(settings),
         mlflow_ui_url=settings.mlflow_ui_url or "",
         clock=world.clock,
+        data=DataRequests(
+            agent.data_writes,
+            DataReports(cache, history_source_of(settings)),
+            registrations,
+            world.count,
+            world.clock,
+        ),
+        max_batch_mb=settings.max_batch_mb,
     )
     jobs: dict[Any, float] = {
         cache.look: 1,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from app.domain.ports import Clock, Locks, Monotonic, OwnGateway, StoredCache
 from app.domain.redact import without_userinfo
+from app.services.data_drift.counting import Count, Counting
 from app.services.data_drift.judges import Judge, judge_elsewhere
 from app.services.host.file_cache import FileCache
 from app.services.host.file_locks import FileLocks, lock_directory
@@ -47,7 +48,8 @@ class World:
     """What the world provides, and what tests replace.
 
     `gateway` talks to MLflow from this process; a worker's services use another, which asks the agent. `host` is None
-    where no agent can be kept. `instruments` include the counters of `gateway`.
+    where no agent can be kept. `instruments` include the counters of `gateway`. `count` and `judge` have processes of
+    their own for that.
     """
 
     gateway: OwnGateway
@@ -55,6 +57,7 @@ class World:
     refresh_locks: Locks
     monitoring_locks: Locks
     instruments: "Instruments"
+    count: Count
     clock: Clock = now_ms
     monotonic: Monotonic = time.monotonic
     host: Host | None = None
@@ -82,6 +85,7 @@ def real_world(settings: Settings, marks: Marks | None) -> World:
         # Instances with different cache directories may serve the same MLflow. They exclude each other by these locks.
         monitoring_locks=FileLocks(locks, f"{source}\n{settings.monitoring_experiment}"),
         instruments=counting,
+        count=Counting(FileLocks(locks, "rows")).count,
         host=Host(locks, sockets, directory, marks),
     )
 

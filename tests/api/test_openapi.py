@@ -77,6 +77,9 @@ def test_every_body_that_is_sent_has_an_example_that_fits_its_schema(document: d
         "post /model/{model_name}/rollback",
         "put /monitoring/rules/{rule_name}",
         "post /models/{model_name}/{model_version}/observations",
+        "put /models/{model_name}/{model_version}/reference",
+        "post /models/{model_name}/{model_version}/batches",
+        "post /models/{model_name}/{model_version}/labels",
         *(
             f"{method} /models/{{model_name}}/{where}/{what}"
             for where in ("aliases/{alias}", "stages/{stage}")
@@ -112,6 +115,7 @@ def test_every_cached_get_documents_its_304(document: dict[str, Any]) -> None:
         "get /history", "get /model/{model_name}/history", "get /model/{model_name}/state", "get /monitoring/rules",
         "get /monitoring/rules/{rule_name}/versions", "get /promotions", "get /model/{model_name}/promotions",
         "get /monitoring/watches",
+        "get /models/{model_name}/{model_version}/reference", "get /models/{model_name}/{model_version}/data-drift",
     }  # fmt: skip
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from app.services.agent.calls import Method, answer, arguments_of, methods_of, read_request
+from app.services.data_drift.job import done
 from app.services.data_drift.judge_job import judged
 from app.services.host.file_cache import FileCache
 from app.services.host.file_locks import FileLocks
@@ -47,6 +48,7 @@ def memory_world(directory: Path, gateway: MemoryGateway | None = None, clock: C
         instruments=instruments(),
         clock=clock,
         monotonic=clock.monotonic,
+        count=done,
         judge=lambda orders: [judged(order) for order in orders],
     )
 

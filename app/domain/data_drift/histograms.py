@@ -24,7 +24,7 @@ def histograms(layout: Layout, base: Batch, window: Batch, name: str, segment: S
         "labels": labels,
         "edges": list(bins.edges) if isinstance(bins, NumericBins) else None,
         "reference": _value(counts_of(base, segment, name, layout)),
-        "window": _value(counts_of(window, segment, name, layout)),
+        "counts": _value(counts_of(window, segment, name, layout)),
     }
 
 

@@ -4,7 +4,7 @@ import logging
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -26,6 +26,9 @@ _COMMAND = (sys.executable, "-m", "app.counting")
 # would take processor time from the workers. Arrow's own allocator would reserve memory that then counts as used.
 _ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "ARROW_DEFAULT_MEMORY_POOL": "system"}
 _PASSED_ON = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "SYSTEMROOT")
+
+Count = Callable[[Order, bytes], Counted]
+"""Counts a body. Raises InvalidInput, TooLarge and Busy."""
 
 
 class Counting:

@@ -24,6 +24,7 @@ from app.domain.data_drift.series import (
     withdrawal_tags,
 )
 from app.domain.errors import Conflict, InvalidInput, NotFound, TooLarge
+from app.domain.messages import NOTHING_COUNTED
 from app.domain.ports import Clock, WritingGateway
 from app.domain.registry.models import Registration
 from app.services.monitoring.data_judge import DataJudge
@@ -40,7 +41,6 @@ NO_BINS = (
     "There are no bins to count by yet. Send a reference first (PUT …/reference), or a first batch of at least 1000 "
     "rows, which sets the bins."
 )
-NO_DATA = "Nothing was counted of this version's data yet. Send batches: POST …/batches."
 FEWEST_FIRST_ROWS = 1000
 
 
@@ -99,7 +99,7 @@ class DataDesk:
                 StoredBatch(batch_id, start, end, counts["rows"], self._clock(), content_of(body, start, end), body),
             )
         self._shared(current, found[1:])
-        return {"batch_id": batch_id, "series": current.run_id, "is_reference": current.reference is None}
+        return {"batch_id": batch_id, "series": current.run_id, "is_learnt": current.reference is None}
 
     def withdraw_batch(self, name: str, version: str, batch_id: str, by: str) -> int:
         known = self._writer.find(name, version)
@@ -115,9 +115,9 @@ class DataDesk:
         self._settle()
         return batch.rows
 
-    def report(self, name: str, version: str) -> dict[str, Any] | None:
+    def report(self, name: str, version: str, reference: str | None) -> dict[str, Any] | None:
         known = self._writer.find(name, version)
-        return self._judge.judge_now(*known.key)
+        return self._judge.judge_now(*known.key, reference)
 
     def histogram(
         self, name: str, version: str, column: str, segment: tuple[str, str] | None, start: int | None
@@ -125,7 +125,7 @@ class DataDesk:
         known = self._writer.find(name, version)
         found = self._judge.series_of(*known.key)
         if not found:
-            raise NotFound(NO_DATA)
+            raise NotFound(NOTHING_COUNTED)
         layout = layout_from(inflated(found[0].layout))
         if column not in layout.columns:
             raise NotFound(f"The reference has no column '{column[:200]}'.")

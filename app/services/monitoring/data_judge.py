@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from app.domain.data_drift.series import Series, SeriesRun, inflated, series_from, windows_of
@@ -80,9 +80,15 @@ class DataJudge:
             if (series.about.name, series.about.version, series.about.version_created) == (name, version, created)
         ]
 
-    def judge_now(self, name: str, version: int) -> dict[str, Any] | None:
-        """Judge a version, and return what is shared of it; None if nothing was counted."""
+    def judge_now(self, name: str, version: int, reference: str | None = None) -> dict[str, Any] | None:
+        """Judge a version, and return what is shared of it; None if nothing was counted.
+
+        What was counted by an earlier `reference` is judged again and not shared.
+        """
         found = self.series_of(name, version)
+        if found and reference not in (None, found[0].run_id):
+            past = [series for series in found if series.run_id == reference]
+            return self._value(past[0], [], self._judge([self._order(past[0])])[0], {}) if past else None
         if not found:
             return None
         self._judge_all(found[:1], found[1:])
@@ -93,8 +99,15 @@ class DataJudge:
         about = series.about
         known = self._reports.of(about.name, about.version) or {}
         same = known if known.get("reference", {}).get("id") == series.run_id else {}
-        report = outcome.report if outcome else same.get("report")
-        value = {
+        value = self._value(series, earlier, outcome, same)
+        report = value["report"]
+        self._reports.put(about.name, about.version, value, report["summary"] if report else None)
+
+    def _value(
+        self, series: Series, earlier: Sequence[Series], outcome: JudgeOutcome | None, same: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        about = series.about
+        return {
             "reference": {
                 "id": series.run_id,
                 "created_at": rfc3339(about.created_at),
@@ -109,11 +122,11 @@ class DataJudge:
             or same.get("earlier", []),
             "batches": len(series.counted),
             "seal": self._seal(series) if outcome and outcome.report else same.get("seal"),
-            "report": report,
+            "judged_batches": len(series.counted) if outcome and outcome.report else same.get("judged_batches", 0),
+            "report": outcome.report if outcome else same.get("report"),
             "problem": outcome.problem if outcome else same.get("problem"),
             "judged_at": rfc3339(self._clock()) if outcome else same.get("judged_at"),
         }
-        self._reports.put(about.name, about.version, value, report["summary"] if report else None)
 
     def _judge_counted(self, keys: list[VersionKey]) -> bool:
         try:

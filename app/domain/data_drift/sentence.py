@@ -1,0 +1,58 @@
+"""What is to be said of a version's data in one sentence, and what the verdict has of it. From a report's summary."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from app.domain.data_drift.series import FIRST_WINDOWS
+from app.domain.times import day_in_words
+
+Summary = Mapping[str, Any]
+
+
+def sentence(summary: Summary | None, now: int) -> str:
+    """As "3 of 17 inputs moved since 21 November, `loan_length` most; estimated AUC 0.971 → 0.961"."""
+    if summary is None:
+        return "Nothing was judged yet."
+    parts = [part for part in (inputs_in_words(summary, now), outputs_in_words(summary, now)) if part]
+    if fall := summary["estimated_fall"]:
+        parts.append(fall_in_words(fall))
+    if parts:
+        text = "; ".join(parts)
+        return text[0].upper() + text[1:]
+    if summary["is_learning"] and summary["learnt_windows"] < FIRST_WINDOWS and summary["learnt_windows"]:
+        return f"Learning: {summary['learnt_windows']} of the {FIRST_WINDOWS} windows that become the reference came."
+    if summary["is_learning"]:
+        return f"Learning: nothing is called moved before {FIRST_WINDOWS} quiet windows are known."
+    return "No input and no prediction moved."
+
+
+def inputs_in_words(summary: Summary, now: int) -> str:
+    """Which inputs moved; empty if none did."""
+    moved: Sequence[Summary] = summary["moved_inputs"]
+    if not moved:
+        return ""
+    count = len({one["column"] for one in moved})
+    verb = f"{count} of {summary['inputs']} inputs moved since {_since(moved, now)}"
+    return f"{verb}, `{moved[0]['name']}` most" if len(moved) > 1 else f"{verb}: `{moved[0]['name']}`"
+
+
+def outputs_in_words(summary: Summary, now: int) -> str:
+    """Whether the predictions moved; empty if they did not."""
+    moved: Sequence[Summary] = summary["moved_outputs"]
+    if not moved:
+        return ""
+    return f"predictions moved since {_since(moved, now)}: {moved[0]['words']}"
+
+
+def fall_in_words(fall: Summary) -> str:
+    """The estimate that fell."""
+    return f"estimated {fall['label']} {fall['before']:.3f} → {fall['now']:.3f}"
+
+
+def began(moved: Sequence[Summary]) -> int:
+    """Since when the first of them moved, in milliseconds."""
+    return min(int(one["at"]) for one in moved)
+
+
+def _since(moved: Sequence[Summary], now: int) -> str:
+    return day_in_words(began(moved), now)

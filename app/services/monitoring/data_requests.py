@@ -1,0 +1,193 @@
+"""What a worker's views ask of data: bodies are counted in a process of their own, and the agent writes the counts."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from app.domain.data_drift.bins import CATEGORICAL, NUMERIC
+from app.domain.data_drift.sentence import sentence
+from app.domain.data_drift.windows import window_of
+from app.domain.errors import Conflict, InvalidInput, NotFound
+from app.domain.messages import NOT_MONITORED, NOTHING_COUNTED
+from app.domain.ports import Clock, DataWrites
+from app.domain.registry.names import version_number
+from app.domain.times import DAY_MS, parse_rfc3339, rfc3339
+from app.services.data_drift.counting import Count
+from app.services.data_drift.order import Order
+from app.services.monitoring.data_reports import DataReports
+from app.services.monitoring.registration_list import RegistrationList
+
+FEWEST_FIRST_ROWS = 1000
+FEWEST_ROWS = 30
+KINDS = (NUMERIC, CATEGORICAL, "ignore")
+_LONGEST_ID = 200
+_FIELDS = ("window_start", "window_end", "batch_id", "reference")
+LEARNT = (
+    "There is no reference: the first batch set the bins, and the first ten windows are the reference. "
+    "PUT …/reference sends one."
+)
+
+
+class DataRequests:
+    """A worker's references, batches, labels and answers about data."""
+
+    def __init__(
+        self,
+        writes: DataWrites,
+        reports: DataReports,
+        registrations: RegistrationList,
+        count: Count,
+        clock: Clock,
+    ) -> None:
+        self._writes = writes
+        self._reports = reports
+        self._registrations = registrations
+        self._count = count
+        self._clock = clock
+
+    def put_reference(self, name: str, version: str, order: Order, body: bytes, by: str) -> dict[str, Any]:
+        """Have batches counted by a reference from now on. Raises what counting raises, and `NotFound`."""
+        self._check(name, version)
+        counted = self._count(order, body)
+        _refuse_others(counted.fields)
+        made = self._writes.put_reference(name, version, counted.layout, counted.batch, by)
+        self._reports.catch_up()
+        return {**made, "layout": counted.layout, "unknown_columns": counted.batch.get("unknown_columns", [])}
+
+    def add(
+        self, name: str, version: str, order: Order, query: Mapping[str, Any], body: bytes, by: str
+    ) -> dict[str, Any]:
+        """Count a batch, or labels that came later, in a window. Raises what counting raises, `NotFound`, `Conflict`.
+
+        `query` may have `window_start`, `window_end`, `batch_id` and `reference`; so may a JSON body.
+        """
+        number = self._check(name, version)
+        known = self._reports.of(name, number) or self._writes.report(name, version, None)
+        if order.labels_only and known is None:
+            raise NotFound(NOTHING_COUNTED)
+        layout = known["layout"] if known else None
+        order = msgspec.structs.replace(order, layout=layout, fewest_rows=FEWEST_FIRST_ROWS)
+        counted = self._count(order, body)
+        _refuse_others(counted.fields)
+        said = {**counted.fields, **query}
+        start, end = window_of(said.get("window_start"), said.get("window_end"), self._clock())
+        series = known["reference"]["id"] if known else None
+        if said.get("reference") not in (None, series):
+            raise Conflict("These counts are by another reference than the one that counts now. Get the bins again.")
+        layout = None if known else counted.layout
+        batch_id = _batch_id(said.get("batch_id"))
+        made = self._writes.add_batch(name, version, series, layout, counted.batch, start, end, batch_id, by)
+        self._reports.catch_up()
+        roles = [column.get("role") for column in counted.layout["columns"].values()]
+        rows = counted.batch["rows"]
+        return {
+            "batch_id": made["batch_id"],
+            "rows": rows,
+            "labelled_rows": _labelled(counted.batch),
+            "window": {"start": rfc3339(start), "end": rfc3339(end)},
+            "features": roles.count("input"),
+            "unknown_columns": counted.batch.get("unknown_columns", []),
+            "reference": made["series"],
+            "note": LEARNT if made["is_learnt"] else None,
+        }
+
+    def withdraw(self, name: str, version: str, batch_id: str, by: str) -> int:
+        """Have a batch no longer count; returns how many rows it has. Raises `NotFound`."""
+        return self._writes.withdraw_batch(name, version, batch_id, by)
+
+    def reference(self, name: str, version: str) -> dict[str, Any]:
+        """The reference that counts, with its layout, and those before it. Raises `NotFound`."""
+        known = self._known(name, version, None)
+        return {
+            **known["reference"],
+            "batches": known["batches"],
+            "layout": known["layout"],
+            "earlier": known["earlier"],
+            "note": LEARNT if known["reference"]["origin"] != "sent" else None,
+        }
+
+    def report(self, name: str, version: str, days: int, reference: str | None) -> dict[str, Any]:
+        """The windows of the last days, judged, by the present reference or an earlier one. Raises `NotFound`."""
+        known = self._known(name, version, reference)
+        report = known["report"] or {"windows": [], "summary": None}
+        since = self._clock() - days * DAY_MS
+        windows = [window for window in report["windows"] if parse_rfc3339(window["end"], "end") > since]
+        return {
+            "model_name": name,
+            "model_version": version,
+            "sentence": sentence(report["summary"], self._clock()),
+            "reference": known["reference"],
+            "note": LEARNT if known["reference"]["origin"] != "sent" else None,
+            "batches": known["batches"],
+            "judged_batches": known["judged_batches"],
+            "judged_at": known["judged_at"],
+            "problem": known["problem"],
+            "summary": report["summary"],
+            "windows": windows,
+        }
+
+    def histogram(self, name: str, version: str, column: str, query: Mapping[str, Any]) -> dict[str, Any]:
+        """Both histograms of a column in a window. Raises `NotFound`."""
+        self._check(name, version)
+        segment = query.get("segment")
+        if (segment is None) != (query.get("value") is None):
+            raise InvalidInput("segment: Give both, the column and its value.")
+        since = query.get("window_start")
+        found = self._writes.histogram(
+            name,
+            version,
+            column,
+            (segment, query["value"]) if segment is not None else None,
+            None if since is None else parse_rfc3339(since, "window_start"),
+        )
+        is_enough = min(found["reference"]["rows"], found["counts"]["rows"]) >= FEWEST_ROWS
+        start, end = map(rfc3339, found["window"])
+        return {**found, "is_enough": is_enough, "window": {"start": start, "end": end}}
+
+    def _known(self, name: str, version: str, reference: str | None) -> dict[str, Any]:
+        number = self._check(name, version)
+        known = self._reports.of(name, number)
+        if known is None or reference not in (None, known["reference"]["id"]):
+            known = self._writes.report(name, version, reference)
+        if known is None:
+            raise NotFound(NOTHING_COUNTED)
+        return known
+
+    def _check(self, name: str, version: str) -> int:
+        """The number of a version that is monitored. Raises `NotFound`."""
+        number = version_number(version)
+        if number is None or not self._registrations.is_monitored(name, version):
+            raise NotFound(NOT_MONITORED)
+        return number
+
+
+def order_of(media_type: str, coding: str, query: Mapping[str, Any], *, labels_only: bool = False) -> Order:
+    """How a body is to be counted, by its format and what the query says of columns."""
+    return Order(
+        media_type,
+        coding,
+        prediction=query.get("prediction"),
+        score=query.get("score"),
+        label=query.get("label"),
+        segments=tuple(query.get("segment", ())),
+        kinds={name: kind for kind in KINDS for name in query.get(kind, ())},
+        labels_only=labels_only,
+    )
+
+
+def _refuse_others(fields: Mapping[str, Any]) -> None:
+    if others := [name for name in fields if name not in _FIELDS]:
+        raise InvalidInput(f"{others[0][:60]}: Unknown field.")
+
+
+def _batch_id(value: Any) -> str | None:
+    if value is not None and (not isinstance(value, str) or not 1 <= len(value) <= _LONGEST_ID or "\0" in value):
+        raise InvalidInput(f"batch_id: must be a text of 1 to {_LONGEST_ID} characters.")
+    return value
+
+
+def _labelled(batch: Mapping[str, Any]) -> int:
+    labelled, errors = batch.get("labelled"), batch.get("errors")
+    of_classes = sum(sum(cell) for of_class in labelled["counts"] for cell in of_class) if labelled else 0
+    return of_classes + (errors["rows"] if errors else 0)

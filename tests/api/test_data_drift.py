@@ -1,0 +1,234 @@
+"""Data as a client sees it: a reference, batches in any form, what moved, labels that come later, withdrawals."""
+
+import csv
+import gzip
+import io
+import json
+import random
+from typing import Any
+
+import pytest
+
+from app.domain.times import DAY_MS, rfc3339
+from tests.api.service import Row, Service
+
+NAME = "m with % and .."
+PATH = "/models/m%20with%20%25%20and%20../1"
+TODAY = 1_700_000_000_000 // DAY_MS * DAY_MS
+COLUMNS = {"prediction": "said", "score": "p", "label": "true", "segment": "country"}
+
+
+@pytest.fixture
+def host(service: Service) -> Service:
+    service.world.add_version(NAME)
+    assert service.register(NAME).status_code == 201
+    return service
+
+
+def rows(count: int, seed: int, shift: float = 0.0, labels: bool = False) -> list[Row]:
+    rng = random.Random(seed)
+    made = []
+    for number in range(count):
+        p = rng.random()
+        row: Row = {
+            "id": f"row-{seed}-{number}",
+            "age": round(rng.gauss(40 + 10 * shift, 10), 3),
+            "country": rng.choice(["de", "fr"]),
+            "p": round(p, 6),
+            "said": "yes" if p >= 0.5 else "no",
+        }
+        made.append(row | {"true": "yes" if rng.random() < p else "no"} if labels else row)
+    return made
+
+
+def day(number: int) -> dict[str, str]:
+    """The window of a day, counted back from today."""
+    start = TODAY - number * DAY_MS
+    return {"window_start": rfc3339(start) or "", "window_end": rfc3339(start + DAY_MS) or ""}
+
+
+def judge(host: Service) -> Row:
+    host.agent.data_judge.judge_now(NAME, 1)
+    found: Row = host.get(f"{PATH}/data-drift").json
+    return found
+
+
+def refer(host: Service, count: int = 5000) -> Row:
+    response = host.call("PUT", f"{PATH}/reference", json={"rows": rows(count, 1, labels=True), **COLUMNS})
+    assert response.status_code == 200, response.json
+    made: Row = response.json
+    return made
+
+
+def send(host: Service, body: Row, **more: Any) -> Any:
+    return host.post(f"{PATH}/batches", json=body, **more)
+
+
+def test_a_batch_is_counted_in_the_window_and_what_moved_is_said(host: Service) -> None:
+    made = refer(host)
+    assert made["layout"]["ignored"]["id"].startswith("Column 'id' looks like an identifier")
+    assert (made["rows"], made["layout"]["columns"]["age"]["kind"]) == (5000, "numeric")
+    for number in range(14, -1, -1):
+        shift = 1.0 if number < 2 else 0.0
+        sent = send(host, {"rows": rows(400, 100 + number, shift), "batch_id": f"day {number}", **day(number)})
+        assert sent.status_code == 201, sent.json
+    answer = {"rows": 400, "features": 2, "labelled_rows": 0, "note": None, "reference": made["id"]}
+    assert {name: sent.json[name] for name in answer} == answer
+    found = judge(host)
+    assert (found["batches"], found["judged_batches"], len(found["windows"])) == (15, 15, 15)
+    assert found["sentence"].startswith("1 of 2 inputs moved since 13 November")
+    verdicts = {
+        (one["name"], one["segment"] and one["segment"]["value"]): one["verdict"]
+        for one in found["windows"][-1]["columns"]
+    }
+    assert verdicts["age", None] == verdicts["age", "de"] == "moved"
+    assert verdicts["country", None] == verdicts["said", None] == "quiet"
+    assert 0.6 < found["windows"][0]["estimated"]["accuracy"] < 0.9
+    histogram = host.get(f"{PATH}/data-drift/age?segment=country&value=de").json
+    assert histogram["counts"]["rows"] < 400
+    assert len(histogram["labels"]) == len(histogram["counts"]["cells"]) == len(histogram["edges"]) + 1
+    assert len(host.get(f"{PATH}/data-drift?days=3").json["windows"]) == 4
+
+
+def test_the_same_rows_in_every_form_give_the_same_counts(host: Service) -> None:
+    layout = refer(host)["layout"]
+    batch = rows(300, 7)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(batch[0]))
+    writer.writeheader()
+    writer.writerows(batch)
+    lines = "\n".join(map(json.dumps, batch)).encode()
+    bodies = [
+        ("application/json", json.dumps({"rows": batch}).encode(), {}),
+        ("text/csv; charset=utf-8", text.getvalue().encode(), {}),
+        ("application/x-ndjson", lines, {}),
+        ("application/x-ndjson", gzip.compress(lines), {"Content-Encoding": "gzip"}),
+    ]
+    for number, (media_type, body, headers) in enumerate(bodies):
+        window = "&".join(f"{key}={value}" for key, value in day(number + 1).items())
+        sent = host.post(f"{PATH}/batches?{window}", data=body, headers={"Content-Type": media_type, **headers})
+        assert sent.status_code == 201, sent.json
+    columns = [[one["p_chance"] for one in window["columns"]] for window in judge(host)["windows"]]
+    assert len(columns) == 4
+    assert all(one == columns[0] for one in columns)
+    counted = host.get(f"{PATH}/data-drift/age").json["counts"]
+    counts = {"rows": 300, "columns": {"age": {"cells": counted["cells"]}}}
+    assert len(layout["columns"]["age"]["edges"]) + 1 == len(counted["cells"])
+    assert send(host, {"counts": counts, "batch_id": "counts"}).json["rows"] == 300
+    host.agent.data_judge.judge_now(NAME, 1)
+    assert host.get(f"{PATH}/data-drift/age").json["counts"]["cells"] == counted["cells"]
+
+
+def test_a_batch_sent_again_counts_once_other_rows_under_its_id_are_refused_and_a_withdrawn_one_does_not_count(
+    host: Service,
+) -> None:
+    refer(host)
+    body = {"rows": rows(300, 2), "batch_id": "one/b", **day(1)}
+    first = send(host, body)
+    again = send(host, body)
+    assert (again.status_code, again.json) == (201, first.json)
+    other = send(host, body | {"rows": rows(300, 3)})
+    assert (other.status_code, "was sent before" in other.json["detail"]) == (409, True)
+    assert judge(host)["windows"][0]["rows"] == 300
+    gone = host.delete(f"{PATH}/batches/one%2Fb")
+    assert (gone.status_code, gone.json["rows"]) == (200, 300)
+    assert host.delete(f"{PATH}/batches/one%2Fb").status_code == 200
+    assert send(host, body).status_code == 409
+    assert host.delete(f"{PATH}/batches/other").status_code == 404
+    assert judge(host)["windows"] == []
+
+
+def test_without_a_reference_the_first_large_batch_sets_the_bins_and_every_answer_says_so(host: Service) -> None:
+    assert host.get(f"{PATH}/data-drift").status_code == 404
+    assert "too few" in send(host, {"rows": rows(999, 1), **day(20)}).json["detail"]
+    refused = send(host, {"counts": {"rows": 2000}})
+    assert (refused.status_code, "Send a reference first" in refused.json["detail"]) == (400, True)
+    for number in range(12, -1, -1):
+        sent = send(host, {"rows": rows(1000, number), **day(number)})
+        assert sent.status_code == 201, sent.json
+        assert "the first ten windows are the reference" in sent.json["note"]
+    found = judge(host)
+    assert [window["is_reference"] for window in found["windows"]] == [True] * 10 + [False] * 3
+    assert host.get(f"{PATH}/reference").json["origin"] == found["reference"]["origin"] == "first_windows"
+
+
+def test_labels_that_come_later_count_no_input_again_and_become_observations(host: Service) -> None:
+    refer(host)
+    labelled = rows(500, 5, labels=True)
+    for row in labelled:
+        del row["id"]
+    unlabelled = [{name: value for name, value in row.items() if name != "true"} for row in labelled]
+    assert send(host, {"rows": unlabelled, **day(1)}).status_code == 201
+    body = {"rows": [{name: row[name] for name in ("p", "said", "true")} for row in labelled], **day(1)}
+    came = host.post(f"{PATH}/labels", json=body | {"batch_id": "labels 1"})
+    assert (came.status_code, came.json["rows"], came.json["labelled_rows"]) == (201, 0, 500)
+    (window,) = judge(host)["windows"]
+    right = sum(row["said"] == row["true"] for row in labelled) / 500
+    assert (window["rows"], window["labelled_rows"]) == (500, 500)
+    assert window["realised"]["accuracy"] == pytest.approx(right)
+    assert window["estimated"]["accuracy"] == pytest.approx(right, abs=0.05)
+    observed = {row.metric: row.value for points in host.world.monitor_points.values() for row in points}
+    assert observed["accuracy"] == pytest.approx(right)
+    assert {"f1_score", "roc_auc"} <= set(observed)
+
+
+def test_another_reference_begins_a_new_series_and_the_old_one_stays_readable(host: Service) -> None:
+    old = refer(host)
+    assert refer(host)["id"] == old["id"]
+    send(host, {"rows": rows(300, 2), **day(1)})
+    new = refer(host, 3000)
+    assert new["id"] != old["id"]
+    assert host.get(f"{PATH}/reference").json["earlier"][0]["id"] == old["id"]
+    assert judge(host)["windows"] == []
+    earlier = host.get(f"{PATH}/data-drift?reference={old['id']}")
+    assert [window["rows"] for window in earlier.json["windows"]] == [300]
+    late = send(host, {"counts": {"rows": 3}, "reference": old["id"]})
+    assert (late.status_code, "another reference" in late.json["detail"]) == (409, True)
+    assert host.get(f"{PATH}/data-drift?reference=unknown").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("PUT", "reference"),
+        ("GET", "reference"),
+        ("POST", "batches"),
+        ("POST", "labels"),
+        ("DELETE", "batches/b"),
+        ("GET", "data-drift"),
+        ("GET", "data-drift/age"),
+    ],
+)
+def test_a_version_that_is_not_monitored_has_no_data(service: Service, method: str, path: str) -> None:
+    service.world.add_version(NAME)
+    body = {} if method in ("GET", "DELETE") else {"json": {"rows": rows(10, 1)}}
+    answer = service.call(method, f"{PATH}/{path}", **body)
+    assert (answer.status_code, answer.json) == (404, {"detail": "Model is not being monitored"})
+
+
+@pytest.mark.parametrize(
+    ("query", "problem"),
+    [
+        ("?window_start=2023-11-10T00:00:00Z", "Give both"),
+        ("?window_start=2023-11-11T00:00:00Z&window_end=2023-11-10T00:00:00Z", "after window_start"),
+        ("?window_start=2020-11-11T00:00:00Z&window_end=2023-11-10T00:00:00Z", "at most 366 days"),
+        ("?window_start=2123-11-10T00:00:00Z&window_end=2123-11-11T00:00:00Z", "in the future"),
+        ("?window_start=yesterday&window_end=today", "window_start"),
+        (f"?batch_id={'x' * 201}", "batch_id"),
+    ],
+)
+def test_a_window_that_cannot_be_is_refused(host: Service, query: str, problem: str) -> None:
+    refer(host)
+    answer = host.post(f"{PATH}/batches{query}", json={"rows": rows(40, 1)})
+    assert (answer.status_code, problem in answer.json["detail"]) == (400, True), answer.json
+
+
+def test_bodies_that_are_no_rows_are_refused_with_the_reason(host: Service) -> None:
+    as_csv, as_page = {"Content-Type": "text/csv"}, {"Content-Type": "text/html"}
+    answers = [
+        (host.post(f"{PATH}/batches", data=b"{}", headers=as_page), 400, "Content-Type"),
+        (host.post(f"{PATH}/batches", json={"rows": rows(1000, 1), "what": 1}), 400, "what: Unknown field"),
+        (host.post(f"{PATH}/batches", data=b"x" * ((32 << 20) + 1), headers=as_csv), 413, "32 MiB"),
+    ]
+    for answer, status, words in answers:
+        assert (answer.status_code, words in answer.json["detail"]) == (status, True), answer.json
