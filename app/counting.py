@@ -15,7 +15,7 @@ from app.domain.errors import InvalidInput, TooLarge
 from app.services.data_drift.job import done
 from app.services.data_drift.order import Order, Outcome, Refused
 
-MOST_MEMORY = 512 << 20
+MOST_MEMORY = 768 << 20
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _NICE = 10
 

@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from bench import freshness, history, hosts, monitoring, page, processor, report, rules, serving, writes
+from bench import batches, freshness, history, hosts, monitoring, page, processor, report, rules, serving, writes
 
 Measure = Callable[[int], list[report.Line]]
 _SIZES = [1_000, 5_000, 15_000, 50_000]
@@ -21,6 +21,7 @@ GOALS: dict[str, Measure] = {
     "link": freshness.link,
     "page": lambda rounds: page.page(rounds, 3_334),
     "checks": lambda rounds: monitoring.checks(min(rounds, 3)),
+    "batches": batches.batches,
     "rules": lambda rounds: rules.rules(min(rounds, 3)),
     "history": lambda rounds: history.history(min(rounds, 3), 3_334),
     "hosts": lambda rounds: [

@@ -24,13 +24,19 @@ def pieces(body: bytes, coding: str, most: int) -> Iterator[bytes]:
     for piece in _inflated(body):
         inflated += len(piece)
         if inflated > most:
-            raise TooLarge(f"The body is too large after inflating: at most {most >> 20} MiB. Send fewer rows at once.")
+            raise TooLarge(_too_large(most))
         yield piece
 
 
 def whole(body: bytes, coding: str, most: int) -> bytes:
     """The body's content at once."""
+    if coding in PLAIN and len(body) > most:
+        raise TooLarge(_too_large(most))
     return body if coding in PLAIN else b"".join(pieces(body, coding, most))
+
+
+def _too_large(most: int) -> str:
+    return f"The body is too large after inflating: at most {most >> 20} MiB. Send fewer rows at once."
 
 
 def _inflated(body: bytes) -> Iterator[bytes]:

@@ -22,8 +22,10 @@ from app.services.data_drift.tallying import counted
 _NO_LABELS = "No row has a prediction, a score and a label, so there is nothing to count."
 T = TypeVar("T")
 Use = Callable[[Iterable[Chunk]], T]
-# After inflating: a JSON document takes some ten times its size while it is parsed, and Parquet is compressed already.
-_MOST_OF_A_DOCUMENT = 64 << 20
+# After inflating: a JSON document takes some twelve times its size while it is parsed, and Parquet has to be there as a
+# whole.
+_MOST_OF_JSON = 32 << 20
+_MOST_OF_PARQUET = 64 << 20
 _NO_BINS = (
     "There are no bins to count by yet. Send a reference first (PUT …/reference), or a first batch as rows, and count "
     "by the bins that GET …/reference then answers."
@@ -35,7 +37,7 @@ def done(order: Order, body: bytes) -> Counted:
     known = layout_from(order.layout) if order.layout is not None else None
     fields: dict[str, Any] = {}
     if order.media_type == JSON:
-        document = json_rows.document(inflating.whole(body, order.coding, _MOST_OF_A_DOCUMENT))
+        document = json_rows.document(inflating.whole(body, order.coding, min(_MOST_OF_JSON, order.most_bytes)))
         fields = {name: value for name, value in document.items() if name not in ("rows", "counts", "layout")}
         order = _with_fields(order, fields)
         if "counts" in document:
@@ -87,7 +89,9 @@ class _Rows:
             return Csv(self._pieces, wanted, numeric).consumed(use)
         from app.services.data_drift.parquet_rows import chunks_of  # noqa: PLC0415
 
-        return use(chunks_of(inflating.whole(self._body, order.coding, _MOST_OF_A_DOCUMENT), wanted))
+        return use(
+            chunks_of(inflating.whole(self._body, order.coding, min(_MOST_OF_PARQUET, order.most_bytes)), wanted)
+        )
 
     def _pieces(self) -> Iterable[bytes]:
         return inflating.pieces(self._body, self._order.coding, self._order.most_bytes)
