@@ -207,6 +207,11 @@ def test_margins_and_limits_are_given_metric_by_metric(service: Service, world: 
     found = service.json(f"{asked}&min=accuracy=0.9")
     assert (found["non_inferior"], found["passes"], row(found, "accuracy")["within_limits"]) == (True, False, False)
     assert "required is at least 0.9: 0.5 is beyond the limit" in row(found, "accuracy")["reason"]
+    # A misspelt name is seen, and decides nothing.
+    found = service.json(f"{asked}&margin=acuracy=0.5&metric=accuracy")
+    assert (found["passes"], row(found, "acuracy")["reason"]) == (
+        True, "Not comparable: neither version has a point of this metric"
+    )  # fmt: skip
 
 
 def test_with_mlflow_down_it_is_a_500_with_the_reason(service: Service, gateway: MemoryGateway) -> None:

@@ -55,8 +55,10 @@ def compare(
 ) -> tuple[MetricComparison, ...]:
     """One row for each metric of either version, or for each of the `wanted` metrics, by name; and for each limit.
 
-    `direction_of` gives `higher`, `lower` or None.
+    A margin of a metric that neither has is a row as well, so that a misspelt name is seen. `direction_of` gives
+    `higher`, `lower` or None.
     """
+    unknown = required.margins.keys() - baseline.keys() - candidate.keys()
     return tuple(
         _limited(
             _compared(
@@ -65,7 +67,7 @@ def compare(
             candidate.get(metric),
             required,
         )
-        for metric in sorted({*(wanted or {*baseline, *candidate}), *required.limited()})
+        for metric in sorted({*(wanted or {*baseline, *candidate}), *required.limited(), *unknown})
     )
 
 

@@ -43,7 +43,7 @@ class Comparison:
             registrations = self._registrations([first, second])
             rows = {model.key: model.row for model in (first, second)}
             monitor_runs = {key: registration.monitor_run_id for key, registration in registrations.items()}
-        to_read = {*metrics, *required.limited()} if metrics else ()
+        to_read = {*metrics, *required.limited(), *required.margins} if metrics else ()
         evidence = self._gateway.evidence(list(rows.values()), monitor_runs, to_read)
         known = registrations.get(first.key)
         settings = settings_or_default(known.settings if known else {})
