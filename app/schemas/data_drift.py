@@ -28,6 +28,7 @@ _REFERENCE = {
 }
 _SUMMARY: dict[str, Any] = {
     "window": "2023-12-08T00:00:00Z",
+    "at": 1701907200000,
     "is_learning": False,
     "learnt_windows": 0,
     "inputs": 17,

@@ -56,13 +56,15 @@ _SETTINGS: dict[str, Any] = {
     "silence_hours": 48,
     "alarm": {"m": 3, "n": 5},
     "direction": {"my_score": "higher"},
+    "data_drift": {"inputs": "off"},
 }
 _SETTINGS_DESCRIPTION = (
     "How it is checked. `limits` per metric (`min`, `max`); "
     f"`baseline`: `{{points}}` ({LEAST_BASELINE} to {MOST_BASELINE}, default {DEFAULT_BASELINE}), "
     "`{from, to}` or `{version}`; `silence_hours`; "
     f"`alarm`: `m` of the last `n` points (default {DEFAULT_M} of {DEFAULT_N}); `direction` of metrics whose name does "
-    f"not show it: `higher` or `lower` is better. At most {LONGEST_TAG} characters"
+    "not show it: `higher` or `lower` is better; `data_drift`: what moved `inputs` and `predictions` and a fallen "
+    f"`estimate` make (`off`, `degraded`, `drifting`), `observe`, `floor`. At most {LONGEST_TAG} characters"
 )
 
 

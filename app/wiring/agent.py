@@ -260,6 +260,7 @@ def build_agent(settings: Settings, world: World) -> Agent:
         own.registrations,
         settings.public_url,
         filters(settings),
+        shared.data_reports.summary,
     )
     check_soon: Callable[[str, int], None] = checker.check_soon
 

@@ -87,6 +87,12 @@ def test_a_batch_is_counted_in_the_window_and_what_moved_is_said(host: Service) 
     histogram = host.get(f"{PATH}/data-drift/age?segment=country&value=de").json
     assert histogram["counts"]["rows"] < 400
     assert len(histogram["labels"]) == len(histogram["counts"]["cells"]) == len(histogram["edges"]) + 1
+    host.agent.checker.round()
+    verdict = host.get(f"{PATH}/monitor").json
+    assert (verdict["verdict"], verdict["reasons"][0]) == ("degraded", f"data: {found['sentence']}"), verdict
+    host.call("PATCH", f"{PATH}/monitor", json={"settings": {"data_drift": {"inputs": "off"}}})
+    host.agent.checker.round()
+    assert host.get(f"{PATH}/monitor").json["verdict"] == "insufficient_data"
     assert len(host.get(f"{PATH}/data-drift?days=3").json["windows"]) == 4
 
 

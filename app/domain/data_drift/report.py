@@ -175,6 +175,7 @@ def _summary(
     since = min((_since(one, windows) for one in moved), default=None)
     return {
         "window": rfc3339(all_windows[-1].end) if all_windows else None,
+        "at": all_windows[-1].start if all_windows else None,
         "is_learning": not windows or all(one.judgements[last].is_provisional for one in judged),
         "learnt_windows": len(learnt),
         "inputs": layout.inputs,

@@ -4,17 +4,21 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Any
 
+from app.domain.data_drift.verdict import with_data
 from app.domain.errors import LockTimeout, MlflowMissing, MlflowRefused, MlflowUnavailable, TowerError
 from app.domain.monitoring.alert_filters import AlertFilter
 from app.domain.monitoring.alerts import owed_changes, page_of
+from app.domain.monitoring.check_settings import settings_or_default
 from app.domain.monitoring.checks import Check, OpenRuns, check_of
 from app.domain.monitoring.judging import baseline_keys, decided_at, earlier_runs, judge_registration
 from app.domain.monitoring.monitor_runs import MonitorState
 from app.domain.monitoring.reasons import NO_METRIC, RUN_GONE
+from app.domain.monitoring.verdicts import VersionVerdict
 from app.domain.ports import Clock, Locks, OwnGateway
 from app.domain.registry.fleet import Fleet
-from app.domain.registry.models import ModelVersion, VersionKey
+from app.domain.registry.models import ModelVersion, Registration, VersionKey
 from app.domain.updates import CHECKS
 from app.services.alerts import Announcer
 from app.services.host.gatherer import Gatherer
@@ -71,6 +75,7 @@ class Checker:
         registrations: RegistrationStore,
         public_url: str | None = None,
         filters: Mapping[str, AlertFilter] | None = None,
+        data: Callable[[Registration], Mapping[str, Any] | None] = lambda _: None,
     ) -> None:
         self._gateway = gateway
         self._mirror = mirror
@@ -85,6 +90,7 @@ class Checker:
         self._registrations = registrations
         self._public_url = public_url
         self._filters = filters or {}
+        self._data = data
         self._observed = Gatherer[VersionKey]("observed", self._check_observed, _TRIES_AFTER_SECONDS)
 
     def round(self) -> None:
@@ -178,8 +184,12 @@ class Checker:
                 continue
             no_metric = RUN_GONE if rows[key].run_id in gone else NO_METRIC
             judged = judge_registration(state.registration, evidence, now, others, no_metric)
-            verdict = judged[1]
-            decided = partial(decided_at, state.registration, evidence, judged, others)
+            verdict = self._with_data(state.registration, judged[1], now)
+            decided = (
+                partial(decided_at, state.registration, evidence, judged, others)
+                if verdict.verdict == judged[1].verdict
+                else partial(_began, verdict, now)
+            )
             try:
                 kept, is_news = self._record.add(Judged(state, verdict, ticket, decided), now)
             except (MlflowRefused, MlflowMissing):
@@ -195,6 +205,9 @@ class Checker:
         self._checks.put(checks, listed)
         return outcome
 
+    def _with_data(self, registration: Registration, verdict: VersionVerdict, now: int) -> VersionVerdict:
+        return with_data(verdict, self._data(registration), settings_or_default(registration.settings).data, now)
+
     def _announce(self, state: MonitorState) -> None:
         for receiver_id in self._announcer.receiver_ids:
             owed = owed_changes(state, receiver_id, self._clock())
@@ -206,6 +219,11 @@ class Checker:
                 changes = [replace(change, owner=owner, url=url) for change in owed]
                 wanted = self._filters.get(receiver_id, AlertFilter())
                 self._announcer.owe(receiver_id, [change for change in changes if wanted.lets_pass(change, tags)])
+
+
+def _began(verdict: VersionVerdict, now: int) -> int:
+    """Since when data has made the verdict, which hosts agree on."""
+    return verdict.began or now
 
 
 def _row(fleet: Fleet, state: MonitorState) -> ModelVersion | None:

@@ -101,7 +101,8 @@ class DataJudge:
         same = known if known.get("reference", {}).get("id") == series.run_id else {}
         value = self._value(series, earlier, outcome, same)
         report = value["report"]
-        self._reports.put(about.name, about.version, value, report["summary"] if report else None)
+        summary = {**report["summary"], "created": about.version_created} if report else None
+        self._reports.put(about.name, about.version, value, summary)
 
     def _value(
         self, series: Series, earlier: Sequence[Series], outcome: JudgeOutcome | None, same: Mapping[str, Any]

@@ -7,7 +7,7 @@ from typing import Any
 
 from app.domain.errors import LockTimeout
 from app.domain.ports import Locks, SharedCache, WritableCache
-from app.domain.registry.models import VersionKey
+from app.domain.registry.models import Registration
 from app.domain.registry.names import registration_key
 
 log = logging.getLogger(__name__)
@@ -41,10 +41,10 @@ class DataReports:
                 self._mark = mark
         return self._known
 
-    def summary(self, key: VersionKey) -> Mapping[str, Any] | None:
-        """What the verdict on a version says of its data; None if nothing is known."""
-        summary: Mapping[str, Any] | None = self.summaries().get(registration_key(*key))
-        return summary
+    def summary(self, registration: Registration) -> Mapping[str, Any] | None:
+        """What moved in the data of a version; None if nothing is known."""
+        summary: Mapping[str, Any] | None = self.summaries().get(registration_key(*registration.key))
+        return summary if summary and summary["created"] == registration.version_created else None
 
     def catch_up(self) -> None:
         """See what the agent holds and could not store."""
@@ -65,7 +65,7 @@ class DataReportStore(DataReports):
     def put(self, name: str, version: int, value: Mapping[str, Any], summary: Mapping[str, Any] | None) -> None:
         """Share a report, and then its summary."""
         self._writable.set(_key(name, version), {"source": self._source, **value})
-        if summary is None and self.summary((name, version)) is None:
+        if summary is None and registration_key(name, version) not in self.summaries():
             return
         try:
             with self._locks.hold("data-drift-list", _PATIENCE_SECONDS):
