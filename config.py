@@ -179,6 +179,9 @@ class Settings(BaseSettings):
         "control-tower", min_length=1, max_length=250, description="MLflow experiment of the monitor runs."
     )
     enable_promotion: bool = Field(False, description="Let versions be promoted through this service.")
+    protected_aliases: Names = Field(
+        (), description="Aliases that only this service may move; by default those that stand for Production."
+    )
     promotion_approvals: int = Field(1, ge=0, le=10, description="How many other people have to approve a promotion.")
     promotion_expires_hours: float = Field(168, gt=0, le=8760, description="How long a proposal waits.")
     promotion_evidence_hours: float = Field(24, gt=0, le=8760, description="How old the evidence of a proposal may be.")
@@ -202,7 +205,7 @@ class Settings(BaseSettings):
             sources.append(source)
         return tuple(sources)
 
-    @field_validator("cors_origins", "production_aliases", "staging_aliases", mode="before")
+    @field_validator("cors_origins", "production_aliases", "staging_aliases", "protected_aliases", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         if isinstance(value, str):

@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from app.domain.monitoring.monitoring_rules import MonitoringRule, matched_by
 from app.domain.monitoring.watches import Watch, nothing_there, target
+from app.domain.promotion.guard import OutsideMove
 from app.domain.registry.fleet import Fleet
 from app.domain.registry.models import Registration, TrackedModel, VersionKey
 from app.domain.registry.query import ListQuery
@@ -33,6 +34,7 @@ class Registry:
     stale_days: int
     now: int
     watches: Sequence[Watch]
+    outside: Sequence[OutsideMove]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +82,13 @@ def findings(
     stale_days: int,
     now: int,
     watches: Sequence[Watch] = (),
+    outside: Sequence[OutsideMove] = (),
 ) -> list[Finding]:
     """Every finding, by name, then version, then kind; findings about a whole model come first.
 
     `stale_days` is how many days a version in Production may stay unchanged, 0 for ever; `now` in milliseconds.
     """
-    registry = Registry(fleet, registrations, monitoring_rules, rules, stale_days, now, watches)
+    registry = Registry(fleet, registrations, monitoring_rules, rules, stale_days, now, watches, outside)
     rows = [_finding(fleet, kind, *detail) for kind in KINDS for detail in kind.find(registry)]
     return sorted(rows, key=lambda finding: (finding.name, finding.version or 0, finding.finding))
 
@@ -219,6 +222,14 @@ def _covers_nothing(registry: Registry) -> Iterator[Detail]:
             yield watch.model, None, f"The {watch.label} is watched. {nothing_there(watch, registry.fleet)}"
 
 
+def _outside(registry: Registry) -> Iterator[Detail]:
+    for move in registry.outside:
+        if registry.fleet.model(move.model)[0] is not None:
+            number = move.new or move.old or 0
+            version = number if registry.fleet.find(move.model, number) else None
+            yield move.model, version, move.detail
+
+
 def _no_owner(registry: Registry) -> Iterator[Detail]:
     for registered in registry.fleet.registered.values():
         if owner_in(registered.tags) is None:
@@ -270,6 +281,11 @@ KINDS = (
         "Give a version that alias or stage, or remove the watch: DELETE /models/{name}/aliases/…/monitor or "
         "/models/{name}/stages/…/monitor.",
         names_version=False,
+    ),
+    Kind(
+        "changed_outside_the_tower",
+        _outside,
+        "Ask who did it. Go back with POST /model/{name}/rollback, and propose it: POST /model/{name}/promotions.",
     ),
     Kind(
         "no_owner",

@@ -64,7 +64,9 @@ from app.services.monitoring.verdict_record import VerdictRecord
 from app.services.monitoring.watch_list import WatchStore
 from app.services.monitoring.watcher import Watcher
 from app.services.promotion.desk import PromotionDesk
-from app.wiring.promotion import promotion_desk
+from app.services.promotion.guard import Guard
+from app.services.promotion.teller import Teller
+from app.wiring.promotion import guard_of, promotion_desk
 from app.wiring.shared import AgentApi, history_source_of, interval_of, rules_of, snapshot_source_of, tracker_options
 from app.wiring.world import World, agent_locks, source_of
 from config import Settings
@@ -80,6 +82,8 @@ _TIDY_SECONDS = 60
 _WATCH_SECONDS = 60
 # How often is looked for promotions that were left in the middle, or that have waited for too long.
 _PROMOTION_SECONDS = 15
+# How often receivers are told again of moves outside this service that they could not be told of.
+_REPEAT_SECONDS = 60
 # Importing mlflow takes a core for a second or more. A host among several is to have what the others have before
 # that, if Redis answers within this time.
 _WARM_AFTER_SECONDS = 5.0
@@ -130,6 +134,7 @@ class Agent:
     watcher: Watcher
     rules: RuleDesk
     promotions: PromotionDesk
+    guard: Guard
     coordinator: RefreshCoordinator
     checker: Checker
     announcer: Announcer
@@ -283,7 +288,10 @@ def build_agent(settings: Settings, world: World) -> Agent:
         reconciler,
     )
     rules = RuleDesk(watcher, watches, own.writer, own.tracker, clock, hosts.settle)
-    promotions = promotion_desk(settings, world, gateway, own, publisher, recorder, watches, hosts.settle)
+    teller = Teller(receivers(settings, clock), gateway, clock, settings.public_url)
+    promotions = promotion_desk(settings, world, gateway, own, publisher, recorder, watches, hosts.settle, teller)
+    guard = guard_of(settings, gateway, shared.registry_records, shared.cache, teller)
+    guarded = settings.enable_promotion and cached
     coordinator = RefreshCoordinator(
         publisher, detector if cached else None, reconciler, watcher, own.counter, shared.journal, clock, timeout
     )
@@ -296,6 +304,8 @@ def build_agent(settings: Settings, world: World) -> Agent:
         historian.tick: TICK_SECONDS if cached else 0,
         recorder.tick: 1 if cached else 0,
         promotions.tick: _PROMOTION_SECONDS if settings.enable_promotion else 0,
+        guard.tick: 1 if guarded else 0,
+        guard.repeat: _REPEAT_SECONDS if guarded else 0,
         lambda: shared.server.update(world.gateway): TICK_SECONDS,
         data_judge.tick: TICK_SECONDS,
         detector.poll_changes: settings.change_poll_seconds if cached else 0,
@@ -324,6 +334,7 @@ def build_agent(settings: Settings, world: World) -> Agent:
         watcher,
         rules,
         promotions,
+        guard,
         coordinator,
         checker,
         announcer,

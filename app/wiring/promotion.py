@@ -4,20 +4,31 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from app.domain.findings import Finding, findings
-from app.domain.ports import OwnGateway
+from app.domain.ports import OwnGateway, WritableCache
 from app.services.mirror.change_recorder import ChangeRecorder
+from app.services.mirror.registry_records import RegistryRecordStore
 from app.services.mirror.snapshot_publisher import SnapshotPublisher
 from app.services.monitoring.comparison import Comparison
 from app.services.monitoring.watch_list import WatchStore
 from app.services.promotion.desk import PromotionDesk
 from app.services.promotion.executor import Executor
+from app.services.promotion.guard import Guard
 from app.services.promotion.reader import Reader
+from app.services.promotion.teller import Teller
 from app.wiring.shared import rules_of
-from app.wiring.world import World
+from app.wiring.world import World, source_of
 from config import Settings
 
 if TYPE_CHECKING:
     from app.wiring.agent import Services
+
+
+def guard_of(
+    settings: Settings, gateway: OwnGateway, records: RegistryRecordStore, cache: WritableCache, teller: Teller
+) -> Guard:
+    """Build what notices moves outside this service."""
+    protected = settings.protected_aliases or settings.production_aliases
+    return Guard(gateway, records, cache, source_of(settings), teller, protected, settings.public_url)
 
 
 def promotion_desk(
@@ -29,6 +40,7 @@ def promotion_desk(
     recorder: ChangeRecorder,
     watches: WatchStore,
     settle: Callable[[], None],
+    teller: Teller,
 ) -> PromotionDesk:
     """Build what proposes, approves, carries out and rolls back."""
     rules = rules_of(settings)
@@ -61,6 +73,7 @@ def promotion_desk(
         world.monitoring_locks,
         world.clock,
         settle,
+        teller,
         settings.promotion_approvals,
         settings.promotion_evidence_hours,
     )

@@ -65,6 +65,7 @@ from app.services.monitoring.registration_requests import RegistrationRequests
 from app.services.monitoring.rule_requests import RuleRequests
 from app.services.monitoring.watch_list import WatchList
 from app.services.monitoring.watch_requests import WatchRequests
+from app.services.promotion.guard import OutsideMoves
 from app.services.promotion.requests import PromotionRequests
 from app.wiring.shared import AgentApi, history_source_of, interval_of, rules_of, snapshot_source_of, tracker_options
 from app.wiring.world import Host, World, agent_locks, patience_of, source_of
@@ -191,7 +192,8 @@ def build_worker(settings: Settings, world: World, agent: AgentApi | None = None
     registrations = RegistrationList(cache, agent.registration_source, world.monotonic, source, cached, tracker)
     runs = RunCount(cache, agent.mlflow_facts, world.monotonic, source, cached)
     watches = WatchList(cache, source, cached)
-    generations = Generations(tracker, registrations, watches, checks, rules, settings.stale_after_days)
+    outside = OutsideMoves(cache, source, is_enabled=settings.enable_promotion)
+    generations = Generations(tracker, registrations, watches, checks, rules, settings.stale_after_days, outside)
     max_age = int(settings.cache_max_age_hours * _HOUR_MS)
     lists = CatalogueOptions(settings.max_models_returned, max_age)
     catalogue = Catalogue(tracker, registrations, generations, runs, world.clock, lists)

@@ -1,5 +1,6 @@
 """Promotion over HTTP: who may propose, approve and roll back, and what is refused with which reason."""
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,13 @@ import orjson
 import pytest
 from werkzeug.test import TestResponse
 
-from app.domain.errors import MlflowUnavailable
+from app.domain.errors import DeliveryFailed, MlflowUnavailable
+from app.domain.promotion.notices import Notice
+from app.domain.promotion.tags import promotion_from
 from app.services.host.keys import KeyRing
+from app.services.promotion.guard import Guard
+from app.services.promotion.teller import Teller
+from app.wiring.world import source_of
 from tests.api.champions import two_versions
 from tests.api.service import Service
 
@@ -234,3 +240,104 @@ def test_while_mlflow_is_down_nothing_is_promoted(team: Team) -> None:
         assert (answer.status_code, "down" in answer.text) == (500, True)
     team.service.gateway.failure = None
     assert team.approve(promotion).status_code == 201
+
+
+class Mailbox:
+    """A receiver of alerts that keeps what it is told."""
+
+    id, name = "mailbox", "mailbox"
+
+    def __init__(self) -> None:
+        self.told: list[Notice] = []
+        self.is_away = False
+
+    def tell(self, notice: Notice) -> None:
+        if self.is_away:
+            raise DeliveryFailed("It is away.")
+        self.told.append(notice)
+
+
+def guarded(team: Team, mailbox: Mailbox) -> Guard:
+    """The guard of an agent that tells this receiver."""
+    agent, gateway = team.service.agent, team.service.gateway
+    teller = Teller([mailbox], gateway, team.world.tick)
+    store = agent.stores
+    return Guard(gateway, store.registry_records, store.cache, source_of(team.service.worker.settings), teller,
+                 ("Champion",), None)  # fmt: skip
+
+
+def eventually(holds: Callable[[], bool]) -> None:
+    end = time.monotonic() + 10
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def outside(team: Team) -> list[tuple[str, str | None]]:
+    rows = team.service.json("/models/findings?finding=changed_outside_the_tower")
+    return [(row["name"], row["version"]) for row in rows]
+
+
+def test_a_move_outside_is_a_finding_and_one_alert_until_it_is_moved_through_the_service(team: Team) -> None:
+    mailbox = Mailbox()
+    guard = guarded(team, mailbox)
+    guard.tick()
+    team.world.set_alias("m", "other", 2)
+    team.world.set_alias("m", "champion", 2)
+    team.look()
+    mailbox.is_away = True
+    guard.tick()
+    assert outside(team) == [("m", "2")]
+    mailbox.is_away = False
+    for _ in range(3):
+        guard.repeat()
+        guard.tick()
+        eventually(lambda: len(mailbox.told) == 1)
+    (notice,) = mailbox.told
+    assert (notice.event, notice.body["from"], notice.body["to"]) == ("changed_outside_the_tower", "1", "2")
+    # Another process reads from MLflow who was told.
+    eventually(lambda: any("notified" in key for run in team.world.promotion_runs.values() for key in run.tags))
+    guarded(team, mailbox).tick()
+    assert team.roll_back(**{"from": "2"}).status_code == 201
+    team.look()
+    guard.tick()
+    assert outside(team) == []
+    assert len(mailbox.told) == 1
+
+
+def test_what_the_service_moves_itself_is_no_finding(team: Team) -> None:
+    guard = guarded(team, Mailbox())
+    guard.tick()
+    team.approve(team.propose().json)
+    team.look()
+    guard.tick()
+    assert outside(team) == []
+
+
+def test_a_stage_that_is_moved_outside_is_a_finding_too(team: Team) -> None:
+    guard = guarded(team, Mailbox())
+    guard.tick()
+    for version in (1, 2):
+        team.world.set_stage("m", version, "Production")
+        team.look()
+    team.world.set_stage("m", 1, "Archived")
+    team.look()
+    guard.tick()
+    assert outside(team) == [("m", "1")]
+
+
+def test_who_may_approve_is_told_of_what_waits_once(team: Team) -> None:
+    mailbox = Mailbox()
+    promotion: Any = team.propose().json
+    teller = Teller([mailbox], team.service.gateway, team.world.tick)
+
+    def waiting() -> Any:
+        runs = team.service.gateway.promotion_runs(None, True)
+        return [(run, found) for run in runs if (found := promotion_from(run))]
+
+    teller.tell_waiting(waiting())
+    eventually(lambda: any("notified" in key for run, _ in waiting() for key in run.tags))
+    for each in (teller, Teller([mailbox], team.service.gateway, team.world.tick)):
+        each.tell_waiting(waiting())
+    eventually(lambda: len(mailbox.told) == 1)
+    assert (mailbox.told[0].event, mailbox.told[0].body["promotion_id"]) == ("promotion_waiting", promotion["id"])

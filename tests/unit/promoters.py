@@ -10,6 +10,7 @@ from app.services.monitoring.comparison import Comparison
 from app.services.promotion.desk import PromotionDesk
 from app.services.promotion.executor import Executor
 from app.services.promotion.reader import Reader
+from app.services.promotion.teller import Teller
 from tests.fakes.memory_mlflow import MemoryGateway
 from tests.unit.mirrors import RULES
 from tests.unit.test_change_recorder import Host
@@ -39,7 +40,16 @@ class Promoter(Host):
         )
         locks = FileLocks(self.directory / "locks", "promotion")
         self.desk = PromotionDesk(
-            gateway, reader, executor, self.recorder, locks, clock, lambda: None, self.approvals, 24.0
+            gateway,
+            reader,
+            executor,
+            self.recorder,
+            locks,
+            clock,
+            lambda: None,
+            Teller([], gateway, clock),
+            self.approvals,
+            24.0,
         )
 
     def _between(self, step: str) -> None:

@@ -11,6 +11,8 @@ from app.domain.promotion.promotions import ALIAS, STAGE, STEPS, Held, Promotion
 
 PREFIX = "control_tower."
 MODEL = PREFIX + "promotion_model"
+GUARD = PREFIX + "guard"
+"""The tag of the run that says since when is guarded what is moved outside this service."""
 _PROPOSAL, _EVIDENCE, _STEP, _NOTIFIED = (
     PREFIX + "promotion", PREFIX + "evidence.", PREFIX + "step.", PREFIX + "notified.",
 )  # fmt: skip

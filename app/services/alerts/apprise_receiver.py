@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from app.domain.errors import DeliveryFailed
-from app.domain.monitoring.alert_texts import title_and_text, worst
+from app.domain.monitoring.alert_texts import harmless, title_and_text, worst
 from app.domain.monitoring.alerts import VerdictChange, receiver_id
 from app.domain.monitoring.verdicts import DEGRADED, DRIFTING, HEALTHY
+from app.domain.promotion.notices import Notice
 from app.services.alerts.attempts import Attempts
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 _PROGRAM = Path(__file__).with_name("understood.py")
 _PROGRAM_SECONDS = 60
+_LONGEST_LINE = 500
 # A URL may have many targets, which Apprise serves in turn, with pauses. In seconds: base, per target, the most.
 _SECONDS, _SECONDS_EACH, _MOST_SECONDS = 20.0, 8.0, 600.0
 _KINDS = {DRIFTING: "failure", DEGRADED: "warning", HEALTHY: "success"}
@@ -39,11 +41,22 @@ class AppriseReceiver:
 
     def deliver(self, changes: Sequence[VerdictChange]) -> None:
         """Send a single text about all changes. Raises `DeliveryFailed`."""
+        self._attempt(*title_and_text(changes), _KINDS.get(worst(changes), "info"))
+
+    def tell(self, notice: Notice) -> None:
+        """Send a notice about a promotion. Raises `DeliveryFailed`."""
+        lines = [harmless(line, _LONGEST_LINE) for line in notice.text.splitlines()]
+        url = notice.body.get("url")
+        self._attempt(harmless(notice.title, _LONGEST_LINE), "\n".join([*lines, *([url] if url else [])]), "info")
+
+    def _attempt(self, title: str, text: str, kind: str) -> None:
         service = self._service or self._made()
         each = service.request_rate_per_sec + _SECONDS_EACH
         # An attempt that hangs goes on using its service, so the next attempt makes a new one.
         self._service = None
-        self._attempts.run(lambda: _notify(service, changes), min(self._seconds + len(service) * each, _MOST_SECONDS))
+        self._attempts.run(
+            lambda: _notify(service, title, text, kind), min(self._seconds + len(service) * each, _MOST_SECONDS)
+        )
         self._service = service
 
     def _made(self) -> "NotifyBase":
@@ -102,11 +115,9 @@ def not_understood(urls: Sequence[str]) -> list[int]:
     return [int(place) for place in json.loads(done.stdout)]
 
 
-def _notify(service: "NotifyBase", changes: Sequence[VerdictChange]) -> None:
+def _notify(service: "NotifyBase", title: str, text: str, kind: str) -> None:
     from apprise import Apprise, NotifyFormat  # noqa: PLC0415 - see above
 
-    title, text = title_and_text(changes)
-    kind = _KINDS.get(worst(changes), "info")
     result = Apprise(service, asset=service.asset).notify(
         text, title=title, notify_type=kind, body_format=NotifyFormat.TEXT
     )

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from app.domain.errors import TowerError
 from app.domain.monitoring.alerts import ChangeKey, VerdictChange
+from app.domain.promotion.notices import Notice
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +34,10 @@ class Receiver(Protocol):
 
     def deliver(self, changes: Sequence[VerdictChange]) -> None:
         """Send the changes in bounded time. Raises `DeliveryFailed` with a text that holds no secret."""
+        ...
+
+    def tell(self, notice: Notice) -> None:
+        """Send a notice about a promotion. As `deliver`."""
         ...
 
 

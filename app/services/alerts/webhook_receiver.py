@@ -1,13 +1,17 @@
 """The webhook receiver: JSON, signed as Standard Webhooks specifies."""
 
+import hashlib
 import json
 from collections.abc import Sequence
 from http import HTTPStatus
+from typing import Any
 from urllib.parse import urlsplit
 
 from app.domain.errors import DeliveryFailed
 from app.domain.monitoring.alerts import MOST_CHANGES, VerdictChange, delivery_id, message, receiver_id, signed
 from app.domain.ports import Clock
+from app.domain.promotion.notices import Notice
+from app.domain.times import rfc3339
 from app.services.alerts.attempts import Attempts
 
 _SECONDS = 10.0
@@ -31,10 +35,20 @@ class WebhookReceiver:
         for start in range(0, len(changes), MOST_CHANGES):
             self._send(changes[start:])
 
+    def tell(self, notice: Notice) -> None:
+        """Post a notice about a promotion. Raises `DeliveryFailed`."""
+        now = self._clock()
+        content = {"event": notice.event, "sent_at": rfc3339(now), **notice.body}
+        digest = hashlib.sha256(f"{notice.run_id} {notice.key}".encode()).hexdigest()[:32]
+        self._deliver(content, f"msg_{digest}", now)
+
     def _send(self, changes: Sequence[VerdictChange]) -> None:
         now = self._clock()
-        body = json.dumps(message(changes, now), separators=(",", ":")).encode()
-        headers = signed(self._secret, delivery_id(changes[:MOST_CHANGES]), now // 1000, body)
+        self._deliver(message(changes, now), delivery_id(changes[:MOST_CHANGES]), now)
+
+    def _deliver(self, content: dict[str, Any], message_id: str, now: int) -> None:
+        body = json.dumps(content, separators=(",", ":")).encode()
+        headers = signed(self._secret, message_id, now // 1000, body)
         status = self._attempts.run(lambda: self._post(body, headers), self._seconds)
         if status in _REDIRECTS:
             raise DeliveryFailed(f"HTTP {status}, and redirects are not followed")

@@ -3,7 +3,7 @@
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import orjson
@@ -15,6 +15,7 @@ from app.domain.monitoring.monitored import Monitored
 from app.domain.monitoring.monitoring_rules import MonitoringRule, covered_by
 from app.domain.monitoring.verdict_index import VerdictIndex
 from app.domain.monitoring.watches import Watch, target
+from app.domain.promotion.guard import OutsideMove
 from app.domain.registry.fleet import Fleet
 from app.domain.registry.index import Index
 from app.domain.registry.models import Registration, TrackedModel, VersionKey
@@ -25,6 +26,7 @@ from app.services.mirror.model_tracker import ModelTracker
 from app.services.monitoring.checks import Checks
 from app.services.monitoring.registration_list import RegistrationList
 from app.services.monitoring.watch_list import WatchList
+from app.services.promotion.guard import OutsideMoves
 
 # How many answers to queries a worker keeps beside the unfiltered lists: enough for a few dashboards.
 _KEPT_PAGES = 64
@@ -187,6 +189,7 @@ class Generations:
         checks: Checks,
         rules: StageRules,
         stale_days: int,
+        outside: OutsideMoves,
     ) -> None:
         self._mirror = mirror
         self._register = register
@@ -194,6 +197,9 @@ class Generations:
         self._checks = checks
         self._rules = rules
         self._stale_days = stale_days
+        self._outside = outside
+        # The moves outside this service that the present findings know.
+        self._moved: Sequence[OutsideMove] = ()
         self._current: Generation | None = None
         self._checked: CheckedGeneration | None = None
 
@@ -208,15 +214,17 @@ class Generations:
             known = self._watches.known()
             rules, watches = known.rules, known.watches
             monitored = self._register.peek() if self._mirror.cached else self._register.monitored()
-        now = self._current
+        now, moved = self._current, () if fleet.mock else self._outside.known()
         if (
             now is None
+            or moved is not self._moved
             or now.fleet is not fleet
             or now.monitored is not monitored
             or now.rules is not rules
             or now.listed_watches is not watches
         ):
-            now = self._current = Generation(fleet, monitored, rules, watches, self._find, now)
+            self._moved = moved
+            now = self._current = Generation(fleet, monitored, rules, watches, partial(self._find, moved), now)
             # It would keep the previous fleet in memory until the next request for checks.
             self._checked = None
         return now
@@ -229,8 +237,8 @@ class Generations:
             now = self._checked = CheckedGeneration(of, checks)
         return now
 
-    def _find(self, of: Generation) -> Sequence[Finding]:
+    def _find(self, moved: Sequence[OutsideMove], of: Generation) -> Sequence[Finding]:
         as_of = of.fleet.as_of
         # Without the time of the fleet nothing counts as too old.
         stale_days = self._stale_days if as_of else 0
-        return findings(of.fleet, of.registrations, of.rules, self._rules, stale_days, as_of or 0, of.watches)
+        return findings(of.fleet, of.registrations, of.rules, self._rules, stale_days, as_of or 0, of.watches, moved)

@@ -28,6 +28,7 @@ from app.domain.registry_history.moves import earlier_holders
 from app.services.mirror.change_recorder import ChangeRecorder
 from app.services.promotion.executor import Executor
 from app.services.promotion.reader import Reader
+from app.services.promotion.teller import Teller
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +52,7 @@ class PromotionDesk:
         locks: Locks,
         clock: Clock,
         settle: Callable[[], None],
+        teller: Teller,
         approvals: int,
         evidence_hours: float,
     ) -> None:
@@ -61,6 +63,7 @@ class PromotionDesk:
         self._locks = locks
         self._clock = clock
         self._settle = settle
+        self._teller = teller
         self._approvals = approvals
         self._evidence_hours = evidence_hours
 
@@ -138,15 +141,17 @@ class PromotionDesk:
         return promotion
 
     def tick(self) -> None:
-        """Finish or take back what was left, and end what waited for too long. Failures are logged."""
+        """Finish or take back what was left, end what waited for too long, and tell of what waits. Logs failures."""
         try:
             runs = self._gateway.promotion_runs(None, True)
         except TowerError as error:
             log.warning("The open promotions cannot be read: %s", error.detail)
             return
-        for promotion in filter(None, map(promotion_from, runs)):
+        waiting = []
+        for run, promotion in ((run, found) for run in runs if (found := promotion_from(run))):
             is_idle = promotion.state == WAITING and not promotion.is_approved
             if is_idle and not self._executor.is_expired(promotion):
+                waiting.append((run, promotion))
                 continue
             try:
                 with self._lock(promotion.proposal.model):
@@ -154,6 +159,7 @@ class PromotionDesk:
             except TowerError as error:
                 name = promotion.proposal.model[:300]
                 log.warning("A promotion of %r is neither finished nor taken back yet: %s", name, error.detail)
+        self._teller.tell_waiting(waiting)
 
     def _finish(self, run_id: str) -> None:
         run = self._gateway.find_promotion_run(run_id)

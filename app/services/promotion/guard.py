@@ -1,0 +1,131 @@
+"""The guard looks whether what is to be moved through this service was moved outside of it."""
+
+import logging
+import threading
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from app.domain.errors import TowerError
+from app.domain.monitoring.alerts import page_of
+from app.domain.ports import SharedCache, WritableCache, WritingGateway
+from app.domain.promotion.guard import OutsideMove, move_from, move_value, outside_moves
+from app.domain.promotion.notices import outside_notice
+from app.domain.promotion.promotions import DONE, MOVING
+from app.domain.promotion.tags import GUARD, PromotionRun, is_notified, promotion_from
+from app.domain.registry_history.lineage import Lineage
+from app.domain.registry_history.record import RegistryRecord
+from app.services.host.kept_in_parts import KeptInParts
+from app.services.promotion.teller import Teller
+
+log = logging.getLogger(__name__)
+
+_KEY = "outside-moves"
+
+
+class OutsideMoves:
+    """What was moved outside, as the agent shares it. Where promotion is off, that is nothing."""
+
+    def __init__(self, cache: SharedCache, source: str, *, is_enabled: bool) -> None:
+        self._cache = cache
+        self._source = source
+        self._is_enabled = is_enabled
+        self._known: Sequence[OutsideMove] = ()
+        self._mark: object | None = None
+        self._adopting = threading.Lock()
+
+    def known(self) -> Sequence[OutsideMove]:
+        """The moves by model. The object stays the same until they change."""
+        if not self._is_enabled:
+            return ()
+        mark = self._cache.mark(_KEY)
+        if mark != self._mark:
+            with self._adopting:
+                self._known = _read(self._cache.get(_KEY), self._source)
+                self._mark = mark
+        return self._known
+
+
+class Guard:
+    """Compares the history of the registry with what this service moved. The scheduler calls `tick`."""
+
+    def __init__(
+        self,
+        gateway: WritingGateway,
+        records: KeptInParts[RegistryRecord],
+        cache: WritableCache,
+        source: str,
+        teller: Teller,
+        protected: Collection[str],
+        public_url: str | None,
+    ) -> None:
+        self._gateway = gateway
+        self._records = records
+        self._cache = cache
+        self._source = source
+        self._teller = teller
+        self._protected = frozenset(alias.lower() for alias in protected)
+        self._public_url = public_url
+        self._run: PromotionRun | None = None
+        self._seen: dict[str, tuple[Lineage, list[OutsideMove]]] = {}
+        self._record: object | None = None
+        self._known: frozenset[str] = frozenset()
+
+    def tick(self) -> None:
+        """Look at what was recorded since the last call. Failures are logged, and tried again."""
+        record = self._records.newest()
+        if record is None or record is self._record:
+            return
+        try:
+            self._run = self._run or self._guards_run()
+            moves = self._moves(record.lineages(), self._run.started)
+            fresh = {move.model for move in moves if move.key not in self._known}
+            if fresh and fresh & self._moving():
+                # The look saw the move before the record says who made it.
+                return
+            self._cache.set(_KEY, {"source": self._source, "moves": [move_value(move) for move in moves]})
+            self._tell(moves)
+        except TowerError as error:
+            log.warning("Moves outside this service cannot be told yet: %s", error.detail)
+            return
+        self._known = frozenset(move.key for move in moves)
+        self._record = record
+
+    def repeat(self) -> None:
+        """Tell again who was not told, since a receiver or MLflow failed, with a new look at MLflow."""
+        self._run = self._record = None
+
+    def _moves(self, lineages: Any, since: int) -> list[OutsideMove]:
+        seen: dict[str, tuple[Lineage, list[OutsideMove]]] = {}
+        for lineage in lineages:
+            known = self._seen.get(lineage.id)
+            same = known is not None and known[0] is lineage
+            seen[lineage.id] = known if same and known else (lineage, outside_moves(lineage, self._protected, since))
+        self._seen = seen
+        return sorted((move for _, moves in seen.values() for move in moves), key=lambda move: (move.model, move.key))
+
+    def _moving(self) -> set[str]:
+        """The models of which a promotion is being carried out, or is not in the history yet."""
+        found = map(promotion_from, self._gateway.promotion_runs(None, True))
+        return {one.proposal.model for one in found if one is not None and one.state in (MOVING, DONE)}
+
+    def _tell(self, moves: Sequence[OutsideMove]) -> None:
+        run = self._run
+        if run is not None:
+            notices = [outside_notice(move, run.run_id, page_of(self._public_url, move.model)) for move in moves]
+            self._teller.tell(notices, lambda notice, receiver: is_notified(run, f"{notice.key}.{receiver}"))
+
+    def _guards_run(self) -> PromotionRun:
+        """The run that says since when is guarded, and who was told of what. It is made where there is none."""
+        for run in reversed(self._gateway.promotion_runs(None, True)):
+            if GUARD in run.tags:
+                return run
+        run_id = self._gateway.open_promotion_run({GUARD: "1"}, "guard")
+        made = self._gateway.find_promotion_run(run_id)
+        return made or PromotionRun(run_id, 0, True, {})
+
+
+def _read(value: Any, source: str) -> Sequence[OutsideMove]:
+    try:
+        return tuple(map(move_from, value["moves"])) if value["source"] == source else ()
+    except (KeyError, TypeError, ValueError):
+        return ()

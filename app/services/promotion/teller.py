@@ -1,0 +1,84 @@
+"""The teller sends notices to the receivers of alerts, each on a thread of its own, until they arrive."""
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from app.domain.errors import TowerError
+from app.domain.monitoring.alerts import page_of
+from app.domain.ports import WritingGateway
+from app.domain.promotion.notices import Notice, waiting_notice
+from app.domain.promotion.promotions import Promotion
+from app.domain.promotion.tags import PromotionRun, is_notified, notified_tags
+
+log = logging.getLogger(__name__)
+
+_MOST_REMEMBERED = 10_000
+
+
+class NoticeReceiver(Protocol):
+    """A receiver of alerts that also takes notices."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def name(self) -> str: ...
+
+    def tell(self, notice: Notice) -> None:
+        """Send a notice in bounded time. Raises `DeliveryFailed`."""
+        ...
+
+
+class Teller:
+    """What does not arrive is sent again with the next call of `tell`. MLflow holds what arrived, for all hosts."""
+
+    def __init__(
+        self,
+        receivers: Sequence[NoticeReceiver],
+        gateway: WritingGateway,
+        clock: Callable[[], int],
+        public_url: str | None = None,
+    ) -> None:
+        self._public_url = public_url
+        self._receivers = {receiver.id: receiver for receiver in receivers}
+        self._gateway = gateway
+        self._clock = clock
+        self._busy = {receiver_id: threading.Lock() for receiver_id in self._receivers}
+        # What this process has sent, since it may not be noted in MLflow yet.
+        self._sent: dict[tuple[str, str, str], None] = {}
+
+    def tell(self, notices: Sequence[Notice], is_told: Callable[[Notice, str], bool]) -> None:
+        """Send what receivers were not told yet, and return at once. `is_told` says what MLflow has of that."""
+        for receiver in self._receivers.values():
+            owed = [notice for notice in notices if not is_told(notice, receiver.id)]
+            if owed and self._busy[receiver.id].acquire(blocking=False):
+                name = f"notices-{receiver.id}"
+                threading.Thread(target=self._send, args=(receiver, owed), name=name, daemon=True).start()
+
+    def tell_waiting(self, waiting: Sequence[tuple[PromotionRun, Promotion]]) -> None:
+        """Tell of proposals that wait, with their runs as MLflow has them."""
+        runs = {run.run_id: run for run, _ in waiting}
+        notices = [waiting_notice(one, page_of(self._public_url, one.proposal.model)) for _, one in waiting]
+        self.tell(notices, lambda notice, receiver: is_notified(runs[notice.run_id], f"{notice.key}.{receiver}"))
+
+    def _send(self, receiver: NoticeReceiver, owed: Sequence[Notice]) -> None:
+        try:
+            for notice in owed:
+                key = (receiver.id, notice.run_id, notice.key)
+                if key not in self._sent:
+                    receiver.tell(notice)
+                    self._sent[key] = None
+                    log.info("Told %s of %s", receiver.name, notice.event)
+                self._gateway.write_promotion_tags(
+                    notice.run_id, notified_tags(f"{notice.key}.{receiver.id}", self._clock())
+                )
+            while len(self._sent) > _MOST_REMEMBERED:
+                del self._sent[next(iter(self._sent))]
+        except TowerError as error:
+            log.warning("Telling %s of promotions failed: %s", receiver.name, error.detail)
+        except Exception as error:  # noqa: BLE001 - whatever a library raises, whose text may hold a secret
+            log.warning("Telling %s of promotions failed: %s", receiver.name, type(error).__name__)
+        finally:
+            self._busy[receiver.id].release()
