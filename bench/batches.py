@@ -84,13 +84,13 @@ def _felt(rounds: int, body: bytes) -> list[Line]:
         reference = requests.put(f"{version}/reference", data=body, params=query, headers=headers, timeout=60)
         reference.raise_for_status()
         for _ in range(rounds):
-            before, began = world.processor_seconds(here.pid), time.perf_counter()
+            before, began = world.processor_seconds(here.process.pid), time.perf_counter()
             with _sending(f"{version}/batches", body, headers) as sent:
                 while_batches = load.p99(load.delays(f"{here.url}/models", load.for_seconds(_SECONDS)))
-            with_batches = (world.processor_seconds(here.pid) - before) / (time.perf_counter() - began)
-            before, began = world.processor_seconds(here.pid), time.perf_counter()
+            with_batches = (world.processor_seconds(here.process.pid) - before) / (time.perf_counter() - began)
+            before, began = world.processor_seconds(here.process.pid), time.perf_counter()
             load.delays(f"{here.url}/models", load.for_seconds(_SECONDS))
-            without = (world.processor_seconds(here.pid) - before) / (time.perf_counter() - began)
+            without = (world.processor_seconds(here.process.pid) - before) / (time.perf_counter() - began)
             share = min(1.0, max(0.0, with_batches - without))
             with _burning(share):
                 beside = load.p99(load.delays(f"{here.url}/models", load.for_seconds(_SECONDS)))

@@ -79,7 +79,7 @@ class ControlTower:
         """Send values of metrics that were computed elsewhere; `n` is the number of cases behind them.
 
         >>> tower.observe("credit risk", 3, {"accuracy": 0.93}, n=500)["accepted"]
-        ['accuracy']
+        1
         """
         body: Json = {"metrics": dict(metrics), "id": observation_id or uuid.uuid4().hex}
         body |= {} if timestamp is None else {"timestamp": _moment(timestamp)}
@@ -90,7 +90,7 @@ class ControlTower:
         """The verdict on a monitored version, with its reasons.
 
         >>> tower.verdict("credit risk", 3)["verdict"]
-        'healthy'
+        'insufficient_data'
         """
         return self._ask("GET", self._path(name, version, "monitor"))
 
