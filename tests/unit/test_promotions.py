@@ -1,5 +1,6 @@
 """Promotions: moved once or not at all, and recorded, wherever the process ends and whatever else moves."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 from hypothesis.strategies import sampled_from
 
 from app.domain.errors import Conflict, Forbidden, MlflowRefused, MlflowTooSlow
-from app.domain.promotion.promotions import ALIAS, DONE, EXPIRED, STAGE, TAKEN_BACK, WAITING, Wanted
+from app.domain.promotion.promotions import ALIAS, DONE, EXPIRED, STAGE, TAKEN_BACK, WAITING, Promotion, Wanted
+from app.services.promotion.desk import PromotionDesk
 from tests.fakes.memory_mlflow import MemoryGateway
 from tests.unit.promoters import STEPS, Killed, Promoter
 
@@ -304,3 +306,34 @@ def test_margins_and_metrics_are_part_of_what_is_asked(host: Promoter) -> None:
     )
     assert first.run_id != second.run_id
     assert second.evidence["comparison"]["margin"] == 0.1
+
+
+def test_two_approvals_at_once_move_once(host: Promoter, tmp_path: Path) -> None:
+    # The same directory of locks and cache, as two processes of a host have it.
+    other = Promoter(tmp_path, host.gateway)
+    for round_ in range(5):
+        version = 2 + round_ % 2
+        waiting, rival = host.propose(version), host.propose(5 - version)
+        before = moves(host)
+
+        def approve(desk: PromotionDesk, promotion: Promotion, who: str) -> str:
+            try:
+                return desk.approve("m", promotion.run_id, who, "").state
+            except Conflict:
+                return "refused"
+
+        with ThreadPoolExecutor(4) as pool:
+            asked = [
+                pool.submit(approve, desk, promotion, who)
+                for desk, promotion, who in (
+                    (host.desk, waiting, "bob"), (other.desk, waiting, "eve"), (host.desk, rival, "eve"),
+                    (other.desk, rival, "bob"),
+                )
+            ]  # fmt: skip
+            answers = [one.result() for one in asked]
+        assert sorted(answers) == [DONE, "refused", "refused", "refused"]
+        assert moves(host) == before + 1
+        host.desk.end("m", next(p for p in host.promotions if p.state == WAITING).run_id, "ada", True, "late")
+        if host.champion != 1:
+            host.roll_back(host.champion or 0)
+    assert len(host.tower_changes()) == moves(host)
