@@ -17,12 +17,15 @@ from app.services.data_drift.order import Order, Outcome, Refused
 
 MOST_MEMORY = 768 << 20
 _PAGE = os.sysconf("SC_PAGE_SIZE")
-_NICE = 10
+MOST_SECONDS = 60
+"""Of processor time. Beyond, the system ends the process by SIGXCPU."""
+_NICE = 5
 
 
-def main(most_memory: int = MOST_MEMORY) -> None:
-    """Count the body on the standard input with so many bytes of memory at most, beside those of the libraries."""
+def main(most_memory: int = MOST_MEMORY, most_seconds: int = MOST_SECONDS) -> None:
+    """Count the body on the standard input, with so many bytes at most beside those of the libraries."""
     os.nice(_NICE)
+    resource.setrlimit(resource.RLIMIT_CPU, (most_seconds, most_seconds))
     order = msgspec.json.decode(sys.stdin.buffer.readline(), type=Order)
     body = sys.stdin.buffer.read()
     # A document's rows are many objects, none of which refers to itself.

@@ -40,12 +40,13 @@ def test_a_reason_to_refuse_comes_back(locks: FileLocks) -> None:
 @pytest.mark.parametrize(
     ("program", "error", "reason"),
     [
-        ("import time; time.sleep(60)", TooLarge, "longer than"),
+        ("import time; time.sleep(60)", Busy, "too much to do"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGXCPU)", TooLarge, "too much time"),
         ("import os; os.abort()", TooLarge, "too much memory"),
     ],
 )
 def test_a_process_that_hangs_or_dies_counts_nothing(locks: FileLocks, program: str, error: Any, reason: str) -> None:
-    counting = Counting(locks, [sys.executable, "-c", program], seconds=0.3)
+    counting = Counting(locks, [sys.executable, "-c", program], seconds=5 if error is TooLarge else 0.3)
     with pytest.raises(error, match=reason):
         counting.count(Order(JSON), ROWS)
 

@@ -259,3 +259,37 @@ def test_what_inflates_too_far_is_refused() -> None:
     many = parquet({"p": pa.nulls(10_000_001)})
     with pytest.raises(TooLarge, match="10000001 rows"):
         counts(PARQUET, many)
+
+
+def test_odd_columns_are_counted_as_what_they_are() -> None:
+    rows = [
+        {
+            "zeros": 0 if n % 20 else n,
+            "codes": n % 7,
+            "constant": "on",
+            "nulls": None,
+            "mixed": ("1", 1, 1.0)[n % 3],
+            "gap": -999 if n % 50 == 0 else n / 3,
+        }
+        for n in range(2000)
+    ]
+    counted = done(Order(JSON), in_format(JSON, rows))
+    columns = counted.batch["columns"]
+    kinds = {name: column["kind"] for name, column in counted.layout["columns"].items()}
+    assert kinds == {**dict.fromkeys(kinds, "numeric"), "constant": "categorical"}
+    assert max(columns["zeros"]["cells"]) == 1901
+    assert [n for n in columns["codes"]["cells"] if n] == [286] * 5 + [285] * 2
+    assert columns["nulls"] == {"cells": [0], "missing": 2000, "unknown": 0}
+    assert columns["constant"]["cells"] == [2000]
+    assert max(columns["mixed"]["cells"]) == 2000
+    assert columns["gap"]["missing"] == 0
+    assert columns["gap"]["cells"][counted.layout["columns"]["gap"]["edges"].index(-999.0) + 1] == 40
+
+    def later(rows: list[dict[str, Any]]) -> dict[str, Any]:
+        return done(Order(NDJSON, layout=counted.layout), in_format(NDJSON, rows)).batch
+
+    assert later([{"constant": f"new {n}"} for n in range(5000)])["columns"]["constant"]["unknown"] == 5000
+    renamed = later([{"constants": "on"}])
+    assert (renamed["columns"]["constant"]["missing"], renamed["unknown_columns"]) == (1, ["constants"])
+    missing = later([{"gap": value} for value in (None, "", "NaN", -999)])["columns"]["gap"]
+    assert (missing["missing"], sum(missing["cells"])) == (3, 1)
