@@ -295,7 +295,7 @@ def build_agent(settings: Settings, world: World) -> Agent:
     coordinator = RefreshCoordinator(
         publisher, detector if cached else None, reconciler, watcher, own.counter, shared.journal, clock, timeout
     )
-    observer = DataObserver(own.writer, own.registrations, clock, judge_soon)
+    observer = DataObserver(gateway, own.writer, own.registrations, clock, judge_soon)
     data_judge = DataJudge(gateway, shared.data_reports, own.registrations, world.judge, clock, observer.take)
     leaders = {
         checker.round: settings.check_interval_minutes * 60,

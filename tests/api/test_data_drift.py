@@ -87,6 +87,9 @@ def test_a_batch_is_counted_in_the_window_and_what_moved_is_said(host: Service) 
     histogram = host.get(f"{PATH}/data-drift/age?segment=country&value=de").json
     assert histogram["counts"]["rows"] < 400
     assert len(histogram["labels"]) == len(histogram["counts"]["cells"]) == len(histogram["edges"]) + 1
+    figures = {name: value for name, (value, _) in host.world.data_figures[made["id"]].items()}
+    assert (figures["control_tower.moved_inputs"], figures["control_tower.rows"]) == (1.0, 400.0)
+    assert 0.6 < figures["control_tower.estimated_accuracy"] < 0.9
     host.agent.checker.round()
     verdict = host.get(f"{PATH}/monitor").json
     assert (verdict["verdict"], verdict["reasons"][0]) == ("degraded", f"data: {found['sentence']}"), verdict

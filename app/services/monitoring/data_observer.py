@@ -1,4 +1,4 @@
-"""Makes observations of the realised figures of windows, and has the version checked when its data was judged."""
+"""What follows a new report on data: figures in MLflow, observations of realised figures, and a check."""
 
 import hashlib
 import logging
@@ -7,12 +7,12 @@ from typing import Any
 
 import orjson
 
-from app.domain.data_drift.series import Series
+from app.domain.data_drift.series import PREFIX, Series
 from app.domain.errors import TowerError
 from app.domain.monitoring.check_settings import settings_or_default
 from app.domain.monitoring.observations import Observation
 from app.domain.monitoring.sent_once import sent_once
-from app.domain.ports import Clock
+from app.domain.ports import Clock, WritingGateway
 from app.domain.times import parse_rfc3339
 from app.services.monitoring.monitor_run_writer import MonitorRunWriter
 from app.services.monitoring.registration_list import RegistrationStore
@@ -37,11 +37,13 @@ class DataObserver:
 
     def __init__(
         self,
+        gateway: WritingGateway,
         writer: MonitorRunWriter,
         registrations: RegistrationStore,
         clock: Clock,
         check_soon: Callable[[str, int], None],
     ) -> None:
+        self._gateway = gateway
         self._writer = writer
         self._registrations = registrations
         self._clock = clock
@@ -49,11 +51,12 @@ class DataObserver:
         self._written: dict[str, None] = {}
 
     def take(self, series: Series, report: Mapping[str, Any]) -> None:
-        """Write the realised figures that are new, and have the version checked."""
+        """Write the figures of the newest window, and realised figures that are new; have the version checked."""
         name, version = series.about.name, series.about.version
         registration = self._registrations.listed(name, version)
         if registration is None:
             return
+        self._note(series.run_id, report)
         if settings_or_default(registration.settings).data.observe:
             try:
                 for window in report["windows"]:
@@ -62,6 +65,28 @@ class DataObserver:
             except TowerError as error:
                 log.warning("Realised figures are no observations yet: %s", error.detail)
         self._check_soon(name, version)
+
+    def _note(self, run_id: str, report: Mapping[str, Any]) -> None:
+        """Write what MLflow's own charts show of the newest window. MLflow keeps the same point once."""
+        if not report["windows"]:
+            return
+        window, summary = report["windows"][-1], report["summary"]
+        figures = {
+            "rows": window["rows"],
+            "moved_inputs": len({one["column"] for one in summary["moved_inputs"]}),
+            "moved_outputs": len({one["column"] for one in summary["moved_outputs"]}),
+            **{f"estimated_{name}": figure for name, figure in (window["estimated"] or {}).items()},
+        }
+        points = {
+            f"{PREFIX}{name}": (float(figure), int(summary["at"]))
+            for name, figure in figures.items()
+            if figure is not None
+        }
+        try:
+            with self._writer.turn():
+                self._gateway.write_data(run_id, {}, points)
+        except TowerError as error:
+            log.warning("MLflow's charts lack the newest figures of data: %s", error.detail)
 
     def _observe(self, name: str, version: int, run_id: str, window: Mapping[str, Any]) -> None:
         figures = window["realised"]
