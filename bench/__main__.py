@@ -5,7 +5,20 @@ import sys
 import time
 from collections.abc import Callable
 
-from bench import batches, freshness, history, hosts, monitoring, page, processor, report, rules, serving, writes
+from bench import (
+    batches,
+    freshness,
+    history,
+    hosts,
+    monitoring,
+    page,
+    processor,
+    registry_history,
+    report,
+    rules,
+    serving,
+    writes,
+)
 
 Measure = Callable[[int], list[report.Line]]
 _SIZES = [1_000, 5_000, 15_000, 50_000]
@@ -24,6 +37,7 @@ GOALS: dict[str, Measure] = {
     "batches": batches.batches,
     "rules": lambda rounds: rules.rules(min(rounds, 3)),
     "history": lambda rounds: history.history(min(rounds, 3), 3_334),
+    "registry_history": lambda rounds: registry_history.registry_history(min(rounds, 3), 5_000),
     "hosts": lambda rounds: [
         *hosts.hosts(rounds),
         *hosts.new_host(min(rounds, 3), 16_667),

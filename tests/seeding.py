@@ -3,6 +3,7 @@
 import os
 import random
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -14,6 +15,11 @@ from mlflow.store.tracking.dbmodels import models as tracking
 from app.domain.monitoring.monitor_runs import CODES, VERDICT_METRIC, Verdict
 from app.domain.monitoring.verdicts import VERDICTS
 from app.domain.registry.models import Registration
+from app.domain.registry_history.change import Change, of_alias
+from app.domain.registry_history.lineage import FirstLook
+from app.domain.registry_history.looking import Looked
+from app.domain.registry_history.record import Additions
+from app.domain.registry_history.tags import MOST_IN_A_RUN, MOST_TAGS, batches_of
 from app.services.mlflow_gateway.rows import registration_tags, verdict_tags
 
 _WHY = "at least 0.898 was expected from its first 20 days (0.940 ± 0.012). Below at 4 of the last 5 points."
@@ -130,6 +136,59 @@ def seed_history(store: Path, changes: int) -> int:
         add(tracking.SqlLatestMetric, **point, step=found[-1].at // 1000, is_nan=False)
     _insert(store, rows)
     return len(versions) * (changes + 1)
+
+
+def seed_registry_history(store: Path, experiment: str, of_first: int, of_others: int) -> int:
+    """Record so many moves of the alias `challenger` of the first seeded model, and of each other; how many in all.
+
+    Both numbers must be even: the alias comes and goes.
+    """
+    engine = sa.create_engine(f"sqlite:///{store}")
+    with engine.begin() as connection:
+        models = {row.name: row for row in connection.execute(sa.select(registry.SqlRegisteredModel.__table__))}  # type: ignore[attr-defined]
+        versions = list(connection.execute(sa.select(registry.SqlModelVersion.__table__)))  # type: ignore[attr-defined]
+    engine.dispose()
+    began = max(row.creation_time for row in models.values()) + 1000
+    held: dict[str, list[tuple[int, int, str]]] = {name: [] for name in models}
+    for row in versions:
+        held[row.name].append((row.version, row.creation_time, row.current_stage))
+    first, changes = [], []
+    for number, (name, row) in enumerate(sorted(models.items())):
+        champion = (("champion", max(version for version, *_ in held[name])),)
+        look = FirstLook(name, row.creation_time, tuple(sorted(held[name])), champion, began, began + 500)
+        first.append(look)
+        previous = look.lineage
+        for turn in range(of_others if number else of_first):
+            at = began + 1000 + turn * 5000
+            old, new = (1, None) if turn % 2 else (None, 1)
+            change = Change(look.lineage, previous, name, of_alias("challenger"), old, new, at, at + 900, None, "poll")
+            previous = change.key
+            changes.append(change)
+    ended = max(change.not_after for change in changes)
+    more = Additions(tuple(first), tuple(changes), looked=Looked(ended, ended), begun=began + 500)
+    _insert(store, _history_rows(experiment, began, [batch.tags for batch in batches_of(more)]))
+    return len(changes)
+
+
+def _history_rows(name: str, began: int, batches: list[Mapping[str, str]]) -> dict[sa.Table, list[dict[str, object]]]:
+    experiment = 1_000_001
+    row = {"artifact_location": "mem:/", "lifecycle_stage": "active", "workspace": "default"}
+    row |= {"experiment_id": experiment, "name": name, "creation_time": began, "last_update_time": began}
+    runs, tags = [], []
+    for start in range(0, len(batches), MOST_IN_A_RUN // MOST_TAGS):
+        run = f"c{start:031x}"
+        runs.append({
+            "run_uuid": run, "name": run, "source_type": "UNKNOWN", "source_name": "", "entry_point_name": "",
+            "user_id": "seed", "status": "FINISHED", "start_time": began + start, "end_time": began + start,
+            "source_version": "", "lifecycle_stage": "active", "artifact_uri": "mem:/", "experiment_id": experiment,
+        })  # fmt: skip
+        for batch in batches[start : start + MOST_IN_A_RUN // MOST_TAGS]:
+            tags += [{"run_uuid": run, "key": key, "value": value} for key, value in batch.items()]
+    return {
+        tracking.SqlExperiment.__table__: [row],  # type: ignore[attr-defined]
+        tracking.SqlRun.__table__: runs,  # type: ignore[attr-defined]
+        tracking.SqlTag.__table__: tags,  # type: ignore[attr-defined]
+    }
 
 
 def _insert(store: Path, rows: dict[sa.Table, list[dict[str, object]]]) -> None:

@@ -64,7 +64,17 @@ class ChangeIndex:
 
     def _belonging(self, name: str) -> Sequence[int]:
         """The changes of the model that has this name now, and those of others while they had it."""
-        events = self._events.of(lambda lineage: name in lineage.names)
+        named: list[Lineage] = []
+
+        def is_wanted(lineage: Lineage) -> bool:
+            if name not in lineage.names:
+                return False
+            named.append(lineage)
+            return True
+
+        events = self._events.of(is_wanted)
+        if all(lineage.name == name for lineage in named):
+            return events
         found = ((event, *self._events.find(event)) for event in events)
         return [
             event

@@ -1,0 +1,83 @@
+"""The history of the registry: what a page of it costs, and when a service that lost its cache has it."""
+
+import shutil
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import requests
+
+from bench import world
+from bench.report import Line
+from tests.seeding import seed_registry_history
+from tests.servers import Tower, tower
+
+_OF_FIRST = 10_000
+_PAGES = 30
+_READ_WITHIN_SECONDS = 900
+
+
+def registry_history(rounds: int, models: int) -> list[Line]:
+    """A page of the changes of one model, and the start without a cache, beside the same start without changes."""
+    with world.mlflow_with(models) as (mlflow, folder):
+        events = seed_registry_history(folder / "mlflow" / "mlflow.db", "control-tower-history", _OF_FIRST, 2)
+        with tower(folder / "tower", mlflow, workers=1, ready=False, **world.QUIET, **world.PATIENT) as here:
+            _history_of(here, time.monotonic())
+            pages = _asked(here, rounds)
+        ready, without, known = [], [], []
+        for _ in range(rounds):
+            ready.append(_start(folder / "with", mlflow, "control-tower", known))
+            without.append(_start(folder / "without", mlflow, "empty", None))
+    size = f"{models} models, {events} changes"
+    before = f"without changes {statistics.median(without):.1f} s"
+    ratios = [one / other for one, other in zip(ready, without, strict=True)]
+    return [
+        Line(f"{size}, {_OF_FIRST} of one model: a page of 30 of them", 10, pages, "ms"),
+        Line(f"{size}: ready without a cache, beside a start without changes", 1.2, ratios, note=before),
+        Line(f"{size}: the history after that start", 60, known, "s"),
+    ]
+
+
+def _start(folder: Path, mlflow: str, experiment: str, known: list[float] | None) -> float:
+    """Seconds from the command until the service is ready; `known` gets those until it has the history."""
+    shutil.rmtree(folder, ignore_errors=True)
+    began = time.monotonic()
+    settings = {**world.QUIET, **world.PATIENT, "MONITORING_EXPERIMENT": experiment}
+    with tower(folder, mlflow, workers=1, ready=False, **settings) as here:
+        _until(lambda: here.get("/readyz").ok)
+        ready = time.monotonic() - began
+        if known is not None:
+            known.append(_history_of(here, began))
+    return ready
+
+
+def _history_of(here: Tower, began: float) -> float:
+    """Seconds until the service has the changes."""
+    _until(lambda: (answer := here.get("/history?page_size=1")).ok and answer.json())
+    return time.monotonic() - began
+
+
+def _until(condition: Callable[[], object]) -> None:
+    """A sweep of so many versions takes minutes on a busy machine."""
+    end = time.monotonic() + _READ_WITHIN_SECONDS
+    while time.monotonic() < end:
+        if condition():
+            return
+        time.sleep(0.1)
+    raise AssertionError("nothing was read")
+
+
+def _asked(here: Tower, rounds: int) -> list[float]:
+    """Milliseconds of requests, one after another, each for another page."""
+    found = []
+    with requests.Session() as session:
+        for number in range(-10, rounds * _PAGES):
+            page = 1 + (number + 10) * 7919 % (_OF_FIRST // 30)
+            began = time.perf_counter()
+            answer = session.get(f"{here.url}/model/seed-00000/history?page_size=30&page={page}")
+            took = (time.perf_counter() - began) * 1000
+            assert len(answer.json()) == 30
+            if number >= 0:
+                found.append(took)
+    return found
