@@ -165,6 +165,16 @@ class AnyOrder(RuleBasedStateMachine):
 
         self.until_killed(host, calls, work, is_clients=False)
 
+    @rule(host=hosts_, calls=calls_, what=st.sampled_from(WATCHES[:2]), away=st.sampled_from(VERSIONS), back=hosts_)
+    def move_away_and_back(self, host: int, calls: int, what: tuple[str, str], away: int, back: int) -> None:
+        """A watched alias leaves a version that has points, and comes back to it."""
+        self.set_alias(what[1], VERSIONS[back])
+        self.watch(host, -1, what, 4)
+        self.observe_watched(host, -1, what)
+        for version in (away, VERSIONS[back]):
+            self.set_alias(what[1], version)
+            self.look(host, calls)
+
     def acknowledge(self, send: Callable[[list[Observation]], Registration]) -> None:
         value = float(next(self.values))
         taken = send([Observation("loss", self.world.now, value)])
