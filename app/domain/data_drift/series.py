@@ -1,7 +1,7 @@
 """A series in MLflow: a reference, and the batches that were counted by it, as tags of a run.
 
 A batch is written once and never changed, and a withdrawal is another tag, so that hosts may write side by side. What
-a tag holds is zlib-compressed JSON in base85, split where it is longer than a tag may be.
+a tag holds is zlib-compressed JSON in base64, split where it is longer than a tag may be.
 """
 
 import base64
@@ -228,7 +228,7 @@ def _batches(tags: Mapping[str, str]) -> tuple[dict[str, StoredBatch], int]:
 
 
 def _parts(prefix: str, body: bytes) -> dict[str, str]:
-    text = base64.b85encode(body).decode()
+    text = base64.b64encode(body).decode()
     pieces = [text[start : start + _LONGEST] for start in range(0, len(text), _LONGEST)]
     if len(pieces) > _MOST_PARTS:
         raise TooLarge("The counts are too many to be kept: leave out columns or segments.")
@@ -236,7 +236,7 @@ def _parts(prefix: str, body: bytes) -> dict[str, str]:
 
 
 def _joined(parts: Mapping[str, str], prefix: str, many: int) -> bytes:
-    return base64.b85decode("".join(parts[f"{prefix}{number}"] for number in range(many)))
+    return base64.b64decode("".join(parts[f"{prefix}{number}"] for number in range(many)))
 
 
 def _key(batch_id: str) -> str:
