@@ -12,7 +12,7 @@ from sklearn.preprocessing import StandardScaler
 from app.domain.data_drift.binning import numeric_bins
 from app.domain.data_drift.bins import NumericBins
 from app.domain.data_drift.estimating import Calibration, calibrated, contradicted, estimated
-from app.domain.data_drift.figures import realised
+from app.domain.data_drift.figures import cells_of, realised
 from app.domain.data_drift.outcomes import Outcomes
 from app.domain.errors import InvalidInput
 
@@ -127,14 +127,14 @@ def test_an_estimate_does_not_see_that_the_concept_changed_until_labels_contradi
     expected = estimated(calibration, unlabelled).figures
     assert expected is not None
     assert expected.accuracy > realised(labelled).accuracy + 0.1
-    assert "Labels that came later contradict the reference" in (contradicted(calibration, labelled) or "")
+    assert "Labels that came later contradict the reference" in (contradicted(calibration, cells_of(labelled)) or "")
 
 
 def test_labels_that_agree_contradict_nothing(reference: tuple[NumericBins, Calibration]) -> None:
     bins, calibration = reference
     for seed in range(50):
         scores, true = binary(np.random.default_rng(seed), 500)
-        assert contradicted(calibration, outcomes(bins, scores, true)) is None
+        assert contradicted(calibration, cells_of(outcomes(bins, scores, true))) is None
 
 
 def test_scores_of_the_wrong_class_give_no_estimate() -> None:

@@ -80,7 +80,5 @@ def _sum(first: _Part | None, second: _Part | None) -> _Part | None:
 
 def whole(batches: Iterable[Batch]) -> Batch:
     """The batches of a window as one."""
-    together = Batch(RowCounts(0, {}))
-    for batch in batches:
-        together = together + batch
-    return together
+    parts = iter(batches)
+    return sum(parts, start=next(parts, Batch(RowCounts(0, {}))))

@@ -160,7 +160,11 @@ def _of_length(value: Any, length: int, problem: str) -> list[Any]:
 def _counts(value: Any, what: str) -> tuple[int, ...]:
     if not isinstance(value, list):
         raise InvalidInput(f"{what} must be a list of counts.")
-    return tuple(_count(one, f"Each of {what}") for one in value)
+    # A series has millions of counts. Those that are all right are seen to be so without a call for each.
+    if value and not (set(map(type, value)) == {int} and min(value) >= 0 and max(value) <= MOST_ROWS):
+        for one in value:
+            _count(one, f"Each of {what}")
+    return tuple(value)
 
 
 def _count(value: Any, what: str) -> int:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from operator import add
 
 from app.domain.data_drift.bins import Bins
 from app.domain.errors import InvalidInput
@@ -26,8 +27,11 @@ class ColumnCounts:
         return self.present + self.missing
 
     def __add__(self, other: "ColumnCounts") -> "ColumnCounts":
-        cells = tuple(a + b for a, b in zip(self.cells, other.cells, strict=True))
-        return ColumnCounts(cells, self.missing + other.missing, self.unknown + other.unknown)
+        if len(self.cells) != len(other.cells):
+            raise ValueError("the counts are by other bins")
+        return ColumnCounts(
+            tuple(map(add, self.cells, other.cells)), self.missing + other.missing, self.unknown + other.unknown
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,12 @@
 """Distances: how far the counts of each window are from those of the reference, and how far chance alone takes them.
 
-All windows of a column are computed at once. Arrays have an entry a window, on their last axis.
+All windows of a column are computed at once, and shares also of all columns. Arrays have an entry a window, on their
+last axis.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,11 +45,15 @@ class Distance:
         """The same of some of the windows."""
         return Distance(*(getattr(self, field.name)[..., windows] for field in fields(self)))
 
+    def of_shape(self, shape: tuple[int, ...]) -> "Distance":
+        """The same in arrays of another shape."""
+        return Distance(*(getattr(self, field.name).reshape(shape) for field in fields(self)))
 
-def stacked(distances: Sequence[Distance]) -> Distance:
-    """Several distances as one, with an axis more in front."""
+
+def stacked(distances: Sequence[Distance], axis: int = 0) -> Distance:
+    """Several distances as one, with an axis more."""
     return Distance(
-        *(np.array([getattr(distance, field.name) for distance in distances]) for field in fields(Distance))
+        *(np.stack([getattr(distance, field.name) for distance in distances], axis) for field in fields(Distance))
     )
 
 
@@ -87,14 +93,24 @@ def shape(reference: ColumnCounts, windows: Sequence[ColumnCounts]) -> Shape:
     )
 
 
-def share(reference: tuple[int, int], windows: Sequence[tuple[int, int]]) -> Share:
-    """The distance of a share; each pair has the rows with the property and all rows."""
-    base = np.array([[reference[0], reference[1] - reference[0]]] * len(windows), dtype=np.float64)
-    counts = np.array([[some, rows - some] for some, rows in windows], dtype=np.float64)
+def share(references: Sequence[tuple[int, int]], windows: Sequence[Sequence[tuple[int, int]]]) -> Share:
+    """The distances of a share in many columns; each pair has the rows with the property and all rows.
+
+    There is a reference a column, and a window a column and window: the arrays have the shape (columns, windows).
+    """
+    counts = _with_the_others(windows)
+    base = np.broadcast_to(_with_the_others(references)[:, None], counts.shape).reshape(-1, 2)
+    columns_and_windows, counts = counts.shape[:2], counts.reshape(-1, 2)
     distance = _chi_square(base, counts, np.zeros(base.shape, dtype=np.int64))
-    p = _p_of_share(base, counts)
+    distance = replace(distance, p=_p_of_share(base, counts))
     change = _shares(counts)[:, 0] - _shares(base)[:, 0]
-    return Share(Distance(distance.statistic, distance.mean, distance.variance, distance.size, p), change)
+    return Share(distance.of_shape(columns_and_windows), change.reshape(columns_and_windows))
+
+
+def _with_the_others(pairs: Sequence[Any]) -> Floats:
+    """From pairs of some rows and all rows: some rows, and the others."""
+    some, rows = np.moveaxis(np.array(pairs, dtype=np.float64), -1, 0)
+    return np.stack([some, rows - some], axis=-1)
 
 
 def _places(base: Floats, rows: Floats) -> Integers:

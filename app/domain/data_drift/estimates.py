@@ -5,11 +5,12 @@ from dataclasses import asdict, dataclass
 from math import sqrt
 from typing import Any
 
+import numpy as np
+
 from app.domain.data_drift.batch import Batch, Errors
 from app.domain.data_drift.estimating import ASSUMPTION, Calibration, calibrated, contradicted, estimated
-from app.domain.data_drift.figures import Figures, realised
+from app.domain.data_drift.figures import Figures, Floats, cells_of, realised
 from app.domain.data_drift.limits import FEWEST_WINDOWS, MOST_WINDOWS
-from app.domain.data_drift.outcomes import Outcomes
 from app.domain.students_t import quantile
 
 _NO_LABELS = "The reference has no labels with scores, so nothing can be estimated."
@@ -37,29 +38,30 @@ def performances(base: Batch, windows: Sequence[Batch]) -> list[Performance]:
     """The performance of each window, oldest first."""
     calibration = calibrated(base.labelled) if base.labelled and base.labelled.rows else None
     found: list[Performance] = []
-    labelled: list[Outcomes] = []
+    labelled: list[Floats] = []
+    estimates = [_Estimates(name, label) for name, label in _FIGURES.items()]
     for window in windows:
         if window.labelled and window.labelled.rows:
-            labelled.append(window.labelled)
+            labelled.append(cells_of(window.labelled))
         figures, reason = _estimate(calibration, window, labelled[-_RECENT:])
-        falls = [one.estimated for one in found if one.estimated] + ([figures] if figures else [])
-        found.append(Performance(figures, reason, _realised(window), _fall(falls) if figures else None))
+        fell = None
+        if figures:
+            for of_figure in estimates:
+                of_figure.take(figures)
+            fell = next((fall for of_figure in estimates if (fall := of_figure.fall())), None)
+        found.append(Performance(figures, reason, _realised(window), fell))
     return found
 
 
 def _estimate(
-    calibration: Calibration | None, window: Batch, labelled: Sequence[Outcomes]
+    calibration: Calibration | None, window: Batch, labelled: Sequence[Floats]
 ) -> tuple[Figures | None, str | None]:
     if window.outcomes is None:
         return None, "No predictions with scores were counted."
     if calibration is None:
         return None, _NO_LABELS
-    if labelled and not calibration.reason:
-        together = labelled[0]
-        for more in labelled[1:]:
-            together = together + more
-        if reason := contradicted(calibration, together):
-            return None, reason
+    if labelled and not calibration.reason and (reason := contradicted(calibration, np.sum(labelled, axis=0))):
+        return None, reason
     estimate = estimated(calibration, window.outcomes)
     return estimate.figures, estimate.reason
 
@@ -81,21 +83,34 @@ def _of_regression(errors: Errors) -> dict[str, Any]:
     }
 
 
-def _fall(estimates: Sequence[Figures]) -> dict[str, Any] | None:
-    """How far the last estimate is below the quiet windows, if two of the last three are."""
-    for name, label in _FIGURES.items():
-        values = [getattr(one, name) for one in estimates]
-        values = [value for value in values if value is not None]
-        quiet: list[float] = []
-        low: list[float | None] = []
-        for value in values:
-            before = _below(value, quiet)
-            low.append(before)
-            if before is None and len(quiet) < MOST_WINDOWS:
-                quiet.append(value)
-        if values and low[-1] is not None and sum(one is not None for one in low[-_AMONG:]) >= _OF:
-            return {"figure": name, "label": label, "before": low[-1], "now": values[-1], "assumption": ASSUMPTION}
-    return None
+class _Estimates:
+    """The estimates of a figure, window by window: what quiet windows have, and which of the last ones are lower."""
+
+    def __init__(self, name: str, label: str) -> None:
+        self._name = name
+        self._label = label
+        self._quiet: list[float] = []
+        # Of each window the mean of the quiet ones before it, if it is lower than they lead to expect.
+        self._low: list[float | None] = []
+        self._last = 0.0
+
+    def take(self, figures: Figures) -> None:
+        """Add a window. One without this figure changes nothing."""
+        value: float | None = getattr(figures, self._name)
+        if value is None:
+            return
+        self._last = value
+        self._low.append(_below(value, self._quiet))
+        if self._low[-1] is None and len(self._quiet) < MOST_WINDOWS:
+            self._quiet.append(value)
+
+    def fall(self) -> dict[str, Any] | None:
+        """How far the last estimate is below the quiet windows, if two of the last three are."""
+        recent = self._low[-_AMONG:]
+        if not recent or recent[-1] is None or sum(one is not None for one in recent) < _OF:
+            return None
+        before, now = recent[-1], self._last
+        return {"figure": self._name, "label": self._label, "before": before, "now": now, "assumption": ASSUMPTION}
 
 
 def _below(value: float, quiet: Sequence[float]) -> float | None:

@@ -67,9 +67,11 @@ def estimated(calibration: Calibration, window: Outcomes) -> Estimate:
     return Estimate(figures(rows[:, :, None] * calibration.shares), None)
 
 
-def contradicted(calibration: Calibration, labelled: Outcomes) -> str | None:
-    """Why labels that came later contradict the calibration: the reason, or None if they agree with it."""
-    cells = cells_of(labelled)
+def contradicted(calibration: Calibration, cells: Floats) -> str | None:
+    """Why labels that came later contradict the calibration: the reason, or None if they agree with it.
+
+    `cells` are the counts of the labelled rows, as `cells_of` has them.
+    """
     rows = cells.sum(axis=2)
     right = np.eye(len(calibration.classes))[:, None, :]
     for what, weights in (("right", right), ("of the last class", right[-1:])):

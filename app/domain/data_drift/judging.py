@@ -5,8 +5,9 @@ differed, and by enough to matter, allowing for how many columns are judged. It 
 three windows. docs/decisions/0038 has the simulations.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from math import isfinite
 
 import numpy as np
 from numpy.typing import NDArray
@@ -96,6 +97,11 @@ class _Tested:
     is_learning: Bools
 
 
+_OF_TESTS = ("is_out", "is_firm", "p_chance", "p_history", "quiet_windows")
+# A column in a window: whether it is judged, its three changes, and what `_OF_TESTS` names.
+_Window = tuple[bool, float, float, float, bool, bool, float, float, int]
+
+
 def judge(columns: Sequence[Column], rules: Rules) -> list[list[Judgement]]:
     """For each column a judgement a window. The columns are one family: what is rare by chance allows for all."""
     if not columns or not columns[0].windows:
@@ -108,7 +114,10 @@ def judge(columns: Sequence[Column], rules: Rules) -> list[list[Judgement]]:
         is_quiet[..., window] = tested.is_learning | ~tested.is_out[:, None]
         tests.append(tested)
     is_judged: Bools = np.asarray((measured.distance.size > 0).any(axis=1))
-    return [_judgements(column, measured, tests, is_judged[column]) for column in range(len(columns))]
+    changes = (measured.moved, measured.missing, measured.unknown)
+    of_tests = [np.stack([getattr(test, name) for test in tests], axis=1) for name in _OF_TESTS]
+    rows = zip(*(array.tolist() for array in (is_judged, *changes, *of_tests)), strict=True)
+    return [_judgements(zip(*row, strict=True)) for row in rows]
 
 
 def _tested(measured: _Measured, is_quiet: Bools, window: int, weights: Floats, rate: float) -> _Tested:
@@ -126,32 +135,23 @@ def _tested(measured: _Measured, is_quiet: Bools, window: int, weights: Floats, 
     return _Tested(is_out, is_firm, chance[best], history.p[best], history.windows.max(axis=1), is_learning)
 
 
-def _judgements(column: int, measured: _Measured, tests: Sequence[_Tested], is_judged: Bools) -> list[Judgement]:
+def _judgements(windows: Iterable[_Window]) -> list[Judgement]:
+    """The judgements of a column, oldest window first."""
     judgements: list[Judgement] = []
     firmly_out: list[bool] = []
-    for window, tested in enumerate(tests):
-        verdict = QUIET if is_judged[window] else TOO_FEW_ROWS
-        if is_judged[window]:
-            firmly_out.append(bool(tested.is_out[column] and tested.is_firm[column]))
-        if tested.is_out[column]:
+    for is_judged, moved, missing, unknown, is_out, is_firm, p_chance, p_history, quiet_windows in windows:
+        verdict = QUIET if is_judged else TOO_FEW_ROWS
+        if is_judged:
+            firmly_out.append(is_out and is_firm)
+        if is_out:
             verdict = MOVED if firmly_out[-1] and sum(firmly_out[-_AMONG:]) >= _OF else OUT
-        judgements.append(
-            Judgement(
-                verdict,
-                not tested.is_firm[column],
-                float(measured.moved[column, window]),
-                float(measured.missing[column, window]),
-                float(measured.unknown[column, window]),
-                _probability(tested.p_chance[column]),
-                _probability(tested.p_history[column]),
-                int(tested.quiet_windows[column]),
-            )
-        )
+        chance, history = _probability(p_chance), _probability(p_history)
+        judgements.append(Judgement(verdict, not is_firm, moved, missing, unknown, chance, history, quiet_windows))
     return judgements
 
 
 def _probability(p: float) -> float | None:
-    return float(p) if np.isfinite(p) else None
+    return p if isfinite(p) else None
 
 
 def discovered(p: Floats, rate: float) -> Bools:
@@ -175,26 +175,30 @@ def _weights(columns: Sequence[Column]) -> Floats:
 
 
 def _measured(columns: Sequence[Column], rules: Rules) -> _Measured:
-    measured = [_measured_column(column, rules) for column in columns]
-    return _Measured(
-        stacked([stacked(distances) for distances, *_ in measured]),
-        np.array([matters for _, matters, *_ in measured]),
-        *(np.array(changes) for changes in zip(*(rest for _, _, *rest in measured), strict=True)),
+    shapes = [shape(column.reference, column.windows) for column in columns]
+    missing = share(
+        [(column.reference.missing, column.reference.rows) for column in columns],
+        [[(one.missing, one.rows) for one in column.windows] for column in columns],
     )
-
-
-def _measured_column(column: Column, rules: Rules) -> tuple[list[Distance], list[Bools], Floats, Floats, Floats]:
-    reference = column.reference
-    form = shape(reference, column.windows)
-    missing = share((reference.missing, reference.rows), [(one.missing, one.rows) for one in column.windows])
-    unknown = share((reference.unknown, reference.present), [(one.unknown, one.present) for one in column.windows])
-    matters = form.moved >= rules.floor
-    if column.is_categorical:
-        matters |= form.ratio >= RATIO
-    return (
-        [form.broad, form.narrow, missing.distance, unknown.distance],
-        [matters, matters, np.abs(missing.change) >= rules.share_floor, np.abs(unknown.change) >= rules.share_floor],
-        form.moved,
+    unknown = share(
+        [(column.reference.unknown, column.reference.present) for column in columns],
+        [[(one.unknown, one.present) for one in column.windows] for column in columns],
+    )
+    moved = np.array([form.moved for form in shapes])
+    is_categorical = np.array([column.is_categorical for column in columns])
+    of_shape = moved >= rules.floor
+    of_shape |= is_categorical[:, None] & (np.array([form.ratio for form in shapes]) >= RATIO)
+    of_shares = [np.abs(one.change) >= rules.share_floor for one in (missing, unknown)]
+    aspects = [
+        stacked([form.broad for form in shapes]),
+        stacked([form.narrow for form in shapes]),
+        missing.distance,
+        unknown.distance,
+    ]
+    return _Measured(
+        stacked(aspects, axis=1),
+        np.stack([of_shape, of_shape, *of_shares], axis=1),
+        moved,
         missing.change,
         unknown.change,
     )

@@ -124,7 +124,7 @@ def _window_value(
 
 def _missing_columns(batch: Batch) -> list[str]:
     """Columns that have no value in any row, as if they were renamed."""
-    return [name for name, counts in batch.counts.columns.items() if batch.rows and not counts.present]
+    return sorted(name for name, counts in batch.counts.columns.items() if batch.rows and not counts.present)
 
 
 def _column_value(one: _Judged, place: int, layout: Layout, rules: Rules) -> dict[str, Any]:
