@@ -4,7 +4,7 @@ To add a kind of finding, add a function and an entry in `KINDS`. The list, its 
 pages and the documentation of the API follow from it.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
 
@@ -35,14 +35,15 @@ class Registry:
     now: int
     watches: Sequence[Watch]
     outside: Sequence[OutsideMove]
+    unreferenced: Collection[tuple[VersionKey, int]]
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
     """One kind of finding: how to detect it, and what to do about it.
 
-    `action` may hold `{address}`, the path of the version's registration, and `{name}`, quoted. `names_version` is
-    False if the findings are about a model as a whole, or about a monitoring rule.
+    `action` may hold `{address}`, the path of the version's registration, `{name}`, quoted, and `{version}`.
+    `names_version` is False if the findings are about a model as a whole, or about a monitoring rule.
     """
 
     name: str
@@ -83,12 +84,14 @@ def findings(
     now: int,
     watches: Sequence[Watch] = (),
     outside: Sequence[OutsideMove] = (),
+    unreferenced: Collection[tuple[VersionKey, int]] = (),
 ) -> list[Finding]:
     """Every finding, by name, then version, then kind; findings about a whole model come first.
 
     `stale_days` is how many days a version in Production may stay unchanged, 0 for ever; `now` in milliseconds.
+    `unreferenced` are versions, each with the time at which it was created, whose data is counted without a reference.
     """
-    registry = Registry(fleet, registrations, monitoring_rules, rules, stale_days, now, watches, outside)
+    registry = Registry(fleet, registrations, monitoring_rules, rules, stale_days, now, watches, outside, unreferenced)
     rows = [_finding(fleet, kind, *detail) for kind in KINDS for detail in kind.find(registry)]
     return sorted(rows, key=lambda finding: (finding.name, finding.version or 0, finding.finding))
 
@@ -128,7 +131,7 @@ def finding_info(finding: Finding) -> dict[str, str | None]:
 
 def _finding(fleet: Fleet, kind: Kind, name: str, version: int | None, detail: str) -> Finding:
     quoted_name = quote(name, safe="", errors="replace")
-    action = kind.action.format(address=f"/models/{quoted_name}/{version}/monitor", name=quoted_name)
+    action = kind.action.format(address=f"/models/{quoted_name}/{version}/monitor", name=quoted_name, version=version)
     registered = None if kind.is_of_rule else fleet.model(name)[0]
     model = None if version is None else fleet.find(name, version)
     owner = model.owner if model else owner_in(registered.tags) if registered else None
@@ -230,6 +233,14 @@ def _outside(registry: Registry) -> Iterator[Detail]:
             yield move.model, version, move.detail
 
 
+def _without_reference(registry: Registry) -> Iterator[Detail]:
+    for key, created in registry.unreferenced:
+        registration = registry.registrations.get(key)
+        if registration is not None and registration.version_created == created:
+            learnt = "so that it is compared with its own first windows"
+            yield *key, f"The data of version {key[1]} is counted without a reference, {learnt}."
+
+
 def _no_owner(registry: Registry) -> Iterator[Detail]:
     for registered in registry.fleet.registered.values():
         if owner_in(registered.tags) is None:
@@ -267,6 +278,11 @@ KINDS = (
         "retired_with_monitor",
         _retired,
         "Remove it from monitoring: DELETE {address}.",
+    ),
+    Kind(
+        "data_without_reference",
+        _without_reference,
+        "Send rows that the version was trained or tested on: PUT /models/{name}/{version}/reference.",
     ),
     Kind(
         "rule_matches_nothing",

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from app.domain.data_drift.sentence import Summary, columns_of
 from app.domain.monitoring.acts import acknowledgement_info, mutes_info
 from app.domain.monitoring.check_settings import Limits, settings_or_default
 from app.domain.monitoring.checks import Check, metric_figures
@@ -252,9 +253,16 @@ def rule_versions(
 
 
 def standing_info(
-    model: TrackedModel, registration: Registration | None, check: Check | None, findings: Sequence[str]
+    model: TrackedModel,
+    registration: Registration | None,
+    check: Check | None,
+    findings: Sequence[str],
+    data: Summary | None,
 ) -> Json:
-    """The part of an entry of `/fleet` beside ModelInfo. `check` is None if the version is not monitored."""
+    """The part of an entry of `/fleet` beside ModelInfo. `check` is None if the version is not monitored.
+
+    `data` is None if nothing is known of its data.
+    """
     settings = settings_or_default(registration.settings if registration else {})
     key = key_metric(check.metrics if check else {}, model.row.metrics, settings.direction_of)
     return {
@@ -265,7 +273,20 @@ def standing_info(
         "registered_by": registration.registered_by if registration else None,
         "metric": _key_metric_info(key) if key else None,
         "findings": list(findings),
+        "data": _data_info(data) if data else None,
         **_acts_info(registration, check),
+    }
+
+
+def _data_info(summary: Summary) -> Json:
+    return {
+        "inputs": summary["inputs"],
+        "moved_inputs": columns_of(summary["moved_inputs"]),
+        "moved_outputs": columns_of(summary["moved_outputs"]),
+        "moved_since": summary["moved_since"],
+        "window_end": summary["window"],
+        "has_reference": summary["is_sent"],
+        "estimated": summary["estimated"],
     }
 
 

@@ -48,6 +48,29 @@ class FleetQuerySchema(ListQuerySchema):
         return FleetQuery(**{**query_parts(data), "at": time_of(data, "at")})
 
 
+class FleetDataSchema(Schema):
+    """What moved in the data of a version, as of its newest window."""
+
+    inputs = number("How many inputs are counted", 17, required=True)
+    moved_inputs = number("How many of them moved", 3, required=True)
+    moved_outputs = number("How many of prediction and score moved", 0, required=True)
+    moved_since = moment(
+        "Since when the first of those moved; null if none did", "2023-11-21T00:00:00Z", required=True, allow_none=True
+    )
+    window_end = moment("When the newest window ends; null before the first", required=True, allow_none=True)
+    has_reference = flag("Whether a reference was sent; else the first ten windows are it", True, required=True)
+    estimated = fields.Dict(
+        keys=fields.String(),
+        values=fields.Float(allow_none=True),
+        required=True,
+        allow_none=True,
+        metadata=doc(
+            "Its performance as estimated before labels come; null if nothing could be estimated",
+            {"accuracy": 0.91, "precision": 0.88, "recall": 0.9, "f1": 0.89, "roc_auc": 0.961},
+        ),
+    )
+
+
 class FleetRowSchema(ModelInfoSchema):
     """One model version with its verdict, key metric and findings."""
 
@@ -78,6 +101,12 @@ class FleetRowSchema(ModelInfoSchema):
         fields.String(validate=validate.OneOf(OF_VERSIONS)),
         required=True,
         metadata=doc("The kinds of findings that name this version, sorted", ["production_stale"]),
+    )
+    data = fields.Nested(
+        FleetDataSchema,
+        required=True,
+        allow_none=True,
+        metadata={"description": "What moved in its data; null where nothing was sent, or judged yet"},
     )
     acknowledged = acknowledged_field()
     mutes = mutes_field()

@@ -289,7 +289,9 @@ def build_agent(settings: Settings, world: World) -> Agent:
     )
     rules = RuleDesk(watcher, watches, own.writer, own.tracker, clock, hosts.settle)
     teller = Teller(receivers(settings, clock), gateway, clock, settings.public_url)
-    promotions = promotion_desk(settings, world, gateway, own, publisher, recorder, watches, hosts.settle, teller)
+    promotions = promotion_desk(
+        settings, world, gateway, own, publisher, recorder, watches, hosts.settle, teller, shared.data_reports
+    )
     guard = guard_of(settings, gateway, shared.registry_records, shared.cache, teller)
     guarded = settings.enable_promotion and cached
     coordinator = RefreshCoordinator(

@@ -9,6 +9,7 @@ from app.services.mirror.change_recorder import ChangeRecorder
 from app.services.mirror.registry_records import RegistryRecordStore
 from app.services.mirror.snapshot_publisher import SnapshotPublisher
 from app.services.monitoring.comparison import Comparison
+from app.services.monitoring.data_reports import DataReports
 from app.services.monitoring.watch_list import WatchStore
 from app.services.promotion.desk import PromotionDesk
 from app.services.promotion.executor import Executor
@@ -41,6 +42,7 @@ def promotion_desk(
     watches: WatchStore,
     settle: Callable[[], None],
     teller: Teller,
+    data: DataReports,
 ) -> PromotionDesk:
     """Build what proposes, approves, carries out and rolls back."""
     rules = rules_of(settings)
@@ -49,7 +51,15 @@ def promotion_desk(
         fleet = own.tracker.fleet()
         registrations = own.registrations.monitored().of(fleet)
         days = settings.stale_after_days if fleet.as_of else 0
-        return findings(fleet, registrations, watches.known().rules, rules, days, fleet.as_of or 0)
+        return findings(
+            fleet,
+            registrations,
+            watches.known().rules,
+            rules,
+            days,
+            fleet.as_of or 0,
+            unreferenced=data.unreferenced(),
+        )
 
     def look_up(names: Sequence[str]) -> None:
         if settings.enable_cache:

@@ -193,7 +193,8 @@ def build_worker(settings: Settings, world: World, agent: AgentApi | None = None
     runs = RunCount(cache, agent.mlflow_facts, world.monotonic, source, cached)
     watches = WatchList(cache, source, cached)
     outside = OutsideMoves(cache, source, is_enabled=settings.enable_promotion)
-    generations = Generations(tracker, registrations, watches, checks, rules, settings.stale_after_days, outside)
+    data = DataReports(cache, history_source_of(settings))
+    generations = Generations(tracker, registrations, watches, checks, rules, settings.stale_after_days, outside, data)
     max_age = int(settings.cache_max_age_hours * _HOUR_MS)
     lists = CatalogueOptions(settings.max_models_returned, max_age)
     catalogue = Catalogue(tracker, registrations, generations, runs, world.clock, lists)
@@ -264,7 +265,9 @@ def build_worker(settings: Settings, world: World, agent: AgentApi | None = None
             world.clock,
             _report_options(settings),
         ),
-        exposition=_exposition(world, interval_of(settings), tracker, registrations, checks, journal, health, hosts),
+        exposition=_exposition(
+            world, interval_of(settings), tracker, registrations, checks, journal, health, hosts, data
+        ),
         keys=KeyRing(settings.api_tokens_file) if settings.api_tokens_file else None,
         assets=Assets(ROOT / "app" / "static"),
         config=public_config(settings),
@@ -272,7 +275,7 @@ def build_worker(settings: Settings, world: World, agent: AgentApi | None = None
         clock=world.clock,
         data=DataRequests(
             agent.data_writes,
-            DataReports(cache, history_source_of(settings)),
+            data,
             registrations,
             world.count,
             world.clock,
@@ -408,6 +411,7 @@ def _exposition(
     journal: Journal,
     health: Health,
     hosts: HostsRecord | None,
+    data: DataReports,
 ) -> "Exposition":
     # prometheus_client reads the environment only when it is imported, so `count_together` must come first.
     from app.services.telemetry.exposition import Exposition  # noqa: PLC0415
@@ -415,7 +419,7 @@ def _exposition(
 
     marks = world.host.marks if world.host else None
     writes = marks.writes if marks else None
-    state = State(tracker, registrations, checks, journal, health, world.clock, interval, hosts, writes)
+    state = State(tracker, registrations, checks, journal, health, world.clock, interval, hosts, writes, data.summary)
     return Exposition(world.instruments, state)
 
 

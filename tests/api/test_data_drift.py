@@ -11,10 +11,13 @@ import pytest
 
 from app.domain.times import DAY_MS, rfc3339
 from tests.api.service import Row, Service
+from tests.exposition import figure
+from tests.exposition import figures as scraped
 
 NAME = "m with % and .."
 PATH = "/models/m%20with%20%25%20and%20../1"
 TODAY = 1_700_000_000_000 // DAY_MS * DAY_MS
+FOUND = "/models/findings?finding=data_without_reference"
 COLUMNS = {"prediction": "said", "score": "p", "label": "true", "segment": "country"}
 
 
@@ -90,6 +93,23 @@ def test_a_batch_is_counted_in_the_window_and_what_moved_is_said(host: Service) 
     figures = {name: value for name, (value, _) in host.world.data_figures[made["id"]].items()}
     assert (figures["control_tower.moved_inputs"], figures["control_tower.rows"]) == (1.0, 400.0)
     assert 0.6 < figures["control_tower.estimated_accuracy"] < 0.9
+    row = host.json("/fleet/models")[0]["key_version"]
+    assert row["data"] == {
+        "inputs": 2,
+        "moved_inputs": 1,
+        "moved_outputs": 0,
+        "moved_since": rfc3339(TODAY - DAY_MS),
+        "window_end": rfc3339(TODAY + DAY_MS),
+        "has_reference": True,
+        "estimated": found["windows"][-1]["estimated"],
+    }
+    assert "data_without_reference" not in row["findings"]
+    gauges = scraped(host.get("/metrics").data)
+    version = {"name": NAME, "version": "1"}
+    assert figure(gauges, "model_moved_inputs", **version) == 1
+    assert figure(gauges, "model_moved_outputs", **version) == 0
+    estimated = row["data"]["estimated"]["accuracy"]
+    assert figure(gauges, "model_estimated_metric", **version, metric="accuracy") == estimated
     host.agent.checker.round()
     verdict = host.get(f"{PATH}/monitor").json
     assert (verdict["verdict"], verdict["reasons"][0]) == ("degraded", f"data: {found['sentence']}"), verdict
@@ -159,6 +179,45 @@ def test_without_a_reference_the_first_large_batch_sets_the_bins_and_every_answe
     found = judge(host)
     assert [window["is_reference"] for window in found["windows"]] == [True] * 10 + [False] * 3
     assert host.get(f"{PATH}/reference").json["origin"] == found["reference"]["origin"] == "first_windows"
+    assert host.json("/fleet")[0]["data"]["has_reference"] is False
+
+
+def test_data_without_a_reference_is_a_finding_until_one_is_sent(host: Service) -> None:
+    assert host.json(FOUND) == []
+    assert send(host, {"rows": rows(1000, 1)}).status_code == 201
+    judge(host)
+    (one,) = host.json(FOUND)
+    assert (one["name"], one["version"]) == (NAME, "1")
+    assert one["action"].endswith(f"PUT {PATH}/reference.")
+    assert host.keys("/fleet?finding=data_without_reference") == [(NAME, "1")]
+    refer(host)
+    assert host.json(FOUND) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/models/m%20with%20%25%20and%20../aliases/live/monitor", {}),
+        ("/monitoring/rules", {"name": "live", "match": {"aliases": ["live"]}}),
+    ],
+)
+def test_what_watches_a_version_says_what_its_data_makes_of_the_verdict(service: Service, path: str, body: Row) -> None:
+    service.world.add_version(NAME)
+    service.world.set_alias(NAME, "live", 1)
+    service.refresh()
+    settings = {"data_drift": {"inputs": "drifting", "floor": 0.1}}
+    made = service.post(path, json={"model_type": "classifier", "settings": settings, **body})
+    assert made.status_code == 201, made.json
+    service.agent.watcher.tick()
+    refer(service)
+    for number in range(14, -1, -1):
+        sent = send(service, {"rows": rows(400, 100 + number, 1.0 if number < 2 else 0.0), **day(number)})
+        assert sent.status_code == 201, sent.json
+    judge(service)
+    service.agent.checker.round()
+    verdict = service.get(f"{PATH}/monitor").json
+    assert (verdict["verdict"], verdict["own_settings"]) == ("drifting", None)
+    assert verdict["reasons"][0].startswith("data: 1 of 2 inputs moved")
 
 
 def test_labels_that_come_later_count_no_input_again_and_become_observations(host: Service) -> None:

@@ -13,7 +13,9 @@ from tests.api.test_verdicts import STEADY, daily
 from tests.fakes.memory_mlflow import MemoryGateway, MemoryWorld
 from tests.unit.series import START
 
-ADDED = {"verdict", "since", "began_at", "reasons", "registered_by", "metric", "findings", "acknowledged", "mutes"}
+ADDED = {
+    "verdict", "since", "began_at", "reasons", "registered_by", "metric", "findings", "data", "acknowledged", "mutes",
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -70,6 +72,7 @@ def test_what_is_not_monitored_has_no_verdict_and_the_metric_of_its_source_run(f
             "baseline": None, "change": None, "worse": None, "recent": [],
         },
         "findings": [],
+        "data": None,
         "acknowledged": None, "mutes": [],
     }  # fmt: skip
 

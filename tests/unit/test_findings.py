@@ -102,6 +102,15 @@ def test_a_version_that_was_never_updated_is_as_old_as_it_is() -> None:
     assert kinds(found_in(fleet_of([row]), 4, (1,))) == [("production_stale", 1)]
 
 
+def test_data_without_a_reference_is_found_where_the_same_version_is_monitored() -> None:
+    fleet = fleet_of([version(1), version(2), version(3)])
+    registrations = {("m", n): Registration("m", n, "classifier", "ada", 0, "run", 7) for n in (1, 2)}
+    data = [(("m", 1), 7), (("m", 2), 6), (("m", 3), 7)]
+    (one,) = findings(fleet, registrations, (), RULES, 0, NOW, unreferenced=data)
+    assert (one.finding, one.version) == ("data_without_reference", 1)
+    assert one.action.endswith("PUT /models/m/1/reference.")
+
+
 def test_several_versions_in_production_are_one_finding_that_names_them() -> None:
     found = found_in(
         fleet_of([version(2, "Production"), version(10, "Production"), version(1)], champion=1), 0, (1, 2, 10)

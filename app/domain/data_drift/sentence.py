@@ -4,9 +4,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from app.domain.data_drift.series import FIRST_WINDOWS
+from app.domain.registry.models import Registration, VersionKey
 from app.domain.times import day_in_words
 
 Summary = Mapping[str, Any]
+
+
+def summary_of(registration: Registration, summaries: Mapping[VersionKey, Summary]) -> Summary | None:
+    """The summary of a registered version; None if nothing is known of its data."""
+    summary = summaries.get(registration.key)
+    # Another version may have had that number before.
+    return summary if summary and summary["created"] == registration.version_created else None
 
 
 def sentence(summary: Summary | None, now: int) -> str:
@@ -31,7 +39,7 @@ def inputs_in_words(summary: Summary, now: int) -> str:
     moved: Sequence[Summary] = summary["moved_inputs"]
     if not moved:
         return ""
-    count = len({one["column"] for one in moved})
+    count = columns_of(moved)
     verb = f"{count} of {summary['inputs']} inputs moved since {_since(moved, now)}"
     return f"{verb}, `{moved[0]['name']}` most" if len(moved) > 1 else f"{verb}: `{moved[0]['name']}`"
 
@@ -42,6 +50,11 @@ def outputs_in_words(summary: Summary, now: int) -> str:
     if not moved:
         return ""
     return f"predictions moved since {_since(moved, now)}: {moved[0]['words']}"
+
+
+def columns_of(moved: Sequence[Summary]) -> int:
+    """How many columns moved, over all rows or in a segment of them."""
+    return len({one["column"] for one in moved})
 
 
 def fall_in_words(fall: Summary) -> str:

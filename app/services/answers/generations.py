@@ -2,12 +2,13 @@
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cached_property, partial
 from typing import Any
 
 import orjson
 
+from app.domain.data_drift.sentence import Summary, summary_of
 from app.domain.exact import exact
 from app.domain.findings import Finding, findings, kinds_by_version
 from app.domain.monitoring.checks import Check, last_check
@@ -24,6 +25,7 @@ from app.domain.views import model_info, registration_info, standing_info
 from app.services.answers.prepared import Prepared
 from app.services.mirror.model_tracker import ModelTracker
 from app.services.monitoring.checks import Checks
+from app.services.monitoring.data_reports import DataReports
 from app.services.monitoring.registration_list import RegistrationList
 from app.services.monitoring.watch_list import WatchList
 from app.services.promotion.guard import OutsideMoves
@@ -152,11 +154,12 @@ class Generation:
 
 
 class CheckedGeneration:
-    """A generation with the last checks of its versions, and the bytes made of both so far."""
+    """A generation with the last checks of its versions, what moved in their data, and the bytes made of all so far."""
 
-    def __init__(self, of: Generation, checks: Mapping[str, Check]) -> None:
+    def __init__(self, of: Generation, checks: Mapping[str, Check], data: Mapping[VersionKey, Summary]) -> None:
         self.of = of
         self.checks = checks
+        self.data = data
         self.index = VerdictIndex(of.index, of.registrations, checks, lambda: of.kinds)
         self.pages = Pages()
 
@@ -165,9 +168,10 @@ class CheckedGeneration:
         return self.pages.get(key, lambda: self.of.prepared(make))
 
     def standing(self, model: TrackedModel) -> dict[str, Any]:
-        """The fields of a version beside its ModelInfo: its verdict and its findings."""
+        """The fields of a version beside its ModelInfo: its verdict, its findings and what moved in its data."""
         registration = self.of.registrations.get(model.key)
-        return standing_info(model, registration, self.index.check(model), self.index.findings(model))
+        data = summary_of(registration, self.data) if registration else None
+        return standing_info(model, registration, self.index.check(model), self.index.findings(model), data)
 
     def registration(self, model: TrackedModel) -> dict[str, Any]:
         """The registration of a monitored version, and the verdict on it."""
@@ -176,7 +180,7 @@ class CheckedGeneration:
 
 
 class Generations:
-    """Returns the newest generation. The object stays the same until fleet, registrations, rules or checks change.
+    """Returns the newest generation. The object stays the same until what it is made of changes.
 
     `stale_days` is how long a version may stay in Production unchanged before that is a finding; 0 is for ever.
     """
@@ -190,6 +194,7 @@ class Generations:
         rules: StageRules,
         stale_days: int,
         outside: OutsideMoves,
+        data: DataReports,
     ) -> None:
         self._mirror = mirror
         self._register = register
@@ -198,8 +203,10 @@ class Generations:
         self._rules = rules
         self._stale_days = stale_days
         self._outside = outside
-        # The moves outside this service that the present findings know.
+        self._data = data
+        # What the present findings know: the moves outside this service, and versions without a reference.
         self._moved: Sequence[OutsideMove] = ()
+        self._unreferenced: Collection[tuple[VersionKey, int]] = ()
         self._current: Generation | None = None
         self._checked: CheckedGeneration | None = None
 
@@ -214,31 +221,45 @@ class Generations:
             known = self._watches.known()
             rules, watches = known.rules, known.watches
             monitored = self._register.peek() if self._mirror.cached else self._register.monitored()
-        now, moved = self._current, () if fleet.mock else self._outside.known()
+        now, moved, unreferenced = self._current, () if fleet.mock else self._outside.known(), self._data.unreferenced()
         if (
             now is None
             or moved is not self._moved
+            or unreferenced is not self._unreferenced
             or now.fleet is not fleet
             or now.monitored is not monitored
             or now.rules is not rules
             or now.listed_watches is not watches
         ):
-            self._moved = moved
-            now = self._current = Generation(fleet, monitored, rules, watches, partial(self._find, moved), now)
+            self._moved, self._unreferenced = moved, unreferenced
+            find = partial(self._find, moved, unreferenced)
+            now = self._current = Generation(fleet, monitored, rules, watches, find, now)
             # It would keep the previous fleet in memory until the next request for checks.
             self._checked = None
         return now
 
     def checked(self) -> CheckedGeneration:
         """The newest generation with the last checks."""
-        of, checks = self.current(), self._checks.all()
+        of, checks, data = self.current(), self._checks.all(), self._data.summaries()
         now = self._checked
-        if now is None or now.of is not of or now.checks is not checks:
-            now = self._checked = CheckedGeneration(of, checks)
+        if now is None or now.of is not of or now.checks is not checks or now.data is not data:
+            now = self._checked = CheckedGeneration(of, checks, data)
         return now
 
-    def _find(self, moved: Sequence[OutsideMove], of: Generation) -> Sequence[Finding]:
+    def _find(
+        self, moved: Sequence[OutsideMove], unreferenced: Collection[tuple[VersionKey, int]], of: Generation
+    ) -> Sequence[Finding]:
         as_of = of.fleet.as_of
         # Without the time of the fleet nothing counts as too old.
         stale_days = self._stale_days if as_of else 0
-        return findings(of.fleet, of.registrations, of.rules, self._rules, stale_days, as_of or 0, of.watches, moved)
+        return findings(
+            of.fleet,
+            of.registrations,
+            of.rules,
+            self._rules,
+            stale_days,
+            as_of or 0,
+            of.watches,
+            moved,
+            unreferenced,
+        )

@@ -152,7 +152,7 @@ class RegistryHistoryReport:
             fleet, unsure = past_fleet(record, at, self._rules, present)
             registrations, checks = _monitored_at(history, at, self._registrations.peek(), fleet.find)
             generation = Generation(fleet, Monitored(registrations), (), (), lambda _: (), None)
-            kept = self._past = basis, CheckedGeneration(generation, checks), unsure
+            kept = self._past = basis, CheckedGeneration(generation, checks, {}), unsure
         return kept[1], kept[2]
 
     def _newest(self) -> RegistryRecord:

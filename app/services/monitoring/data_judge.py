@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from app.domain.data_drift.series import Series, SeriesRun, inflated, series_from, windows_of
+from app.domain.data_drift.series import About, Series, SeriesRun, inflated, series_from, windows_of
 from app.domain.errors import TowerError
 from app.domain.monitoring.check_settings import settings_or_default
 from app.domain.ports import Clock, OwnGateway
@@ -100,9 +100,7 @@ class DataJudge:
         known = self._reports.of(about.name, about.version) or {}
         same = known if known.get("reference", {}).get("id") == series.run_id else {}
         value = self._value(series, earlier, outcome, same)
-        report = value["report"]
-        summary = {**report["summary"], "created": about.version_created} if report else None
-        self._reports.put(about.name, about.version, value, summary)
+        self._reports.put(about.name, about.version, value, _summary(about, value["report"]))
 
     def _value(
         self, series: Series, earlier: Sequence[Series], outcome: JudgeOutcome | None, same: Mapping[str, Any]
@@ -178,3 +176,17 @@ class DataJudge:
     def _created(self, name: str, version: int) -> int | None:
         registration = self._registrations.listed(name, version)
         return registration.version_created if registration else None
+
+
+def _summary(about: About, report: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """What lists, findings and verdicts have of a report."""
+    if report is None:
+        return None
+    return {
+        **report["summary"],
+        "name": about.name,
+        "version": about.version,
+        "created": about.version_created,
+        "is_sent": about.is_sent,
+        "estimated": report["windows"][-1]["estimated"] if report["windows"] else None,
+    }

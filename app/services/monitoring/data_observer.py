@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 
+from app.domain.data_drift.sentence import columns_of
 from app.domain.data_drift.series import PREFIX, Series
 from app.domain.errors import TowerError
 from app.domain.monitoring.check_settings import settings_or_default
@@ -73,8 +74,8 @@ class DataObserver:
         window, summary = report["windows"][-1], report["summary"]
         figures = {
             "rows": window["rows"],
-            "moved_inputs": len({one["column"] for one in summary["moved_inputs"]}),
-            "moved_outputs": len({one["column"] for one in summary["moved_outputs"]}),
+            "moved_inputs": columns_of(summary["moved_inputs"]),
+            "moved_outputs": columns_of(summary["moved_outputs"]),
             **{f"estimated_{name}": figure for name, figure in (window["estimated"] or {}).items()},
         }
         points = {

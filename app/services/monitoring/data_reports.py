@@ -5,9 +5,10 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 
+from app.domain.data_drift.sentence import Summary, summary_of
 from app.domain.errors import LockTimeout
 from app.domain.ports import Locks, SharedCache, WritableCache
-from app.domain.registry.models import Registration
+from app.domain.registry.models import Registration, VersionKey
 from app.domain.registry.names import registration_key
 
 log = logging.getLogger(__name__)
@@ -23,7 +24,9 @@ class DataReports:
     def __init__(self, cache: SharedCache, source: str) -> None:
         self._cache = cache
         self._source = source
-        self._known: Mapping[str, Any] = _NONE
+        self._index: Mapping[str, Any] = _NONE
+        self._summaries: Mapping[VersionKey, Summary] = {}
+        self._unreferenced: frozenset[tuple[VersionKey, int]] = frozenset()
         self._mark: object | None = None
         self._adopting = threading.Lock()
 
@@ -31,24 +34,42 @@ class DataReports:
         """The reference, the layout and the report of a version; None if nothing is known."""
         return self._own(self._cache.get(_key(name, version)))
 
-    def summaries(self) -> Mapping[str, Any]:
-        """The summaries by `registration_key`. The object stays the same until a summary changes."""
-        mark = self._cache.mark(_INDEX)
-        if mark != self._mark:
-            with self._adopting:
-                value = self._own(self._cache.get(_INDEX))
-                self._known = value["versions"] if value else self._known
-                self._mark = mark
-        return self._known
+    def summaries(self) -> Mapping[VersionKey, Summary]:
+        """The summaries by version. The object stays the same until a summary changes."""
+        self._adopt()
+        return self._summaries
 
-    def summary(self, registration: Registration) -> Mapping[str, Any] | None:
+    def summary(self, registration: Registration) -> Summary | None:
         """What moved in the data of a version; None if nothing is known."""
-        summary: Mapping[str, Any] | None = self.summaries().get(registration_key(*registration.key))
-        return summary if summary and summary["created"] == registration.version_created else None
+        return summary_of(registration, self.summaries())
+
+    def unreferenced(self) -> frozenset[tuple[VersionKey, int]]:
+        """The versions, with the time at which each was created, whose data is counted without a reference.
+
+        The object stays the same until these change, however often what moved does.
+        """
+        self._adopt()
+        return self._unreferenced
 
     def catch_up(self) -> None:
         """See what the agent holds and could not store."""
         self._cache.catch_up()
+
+    def _adopt(self) -> None:
+        mark = self._cache.mark(_INDEX)
+        if mark == self._mark:
+            return
+        with self._adopting:
+            if value := self._own(self._cache.get(_INDEX)):
+                self._index = value["versions"]
+                found = [summary for summary in self._index.values() if summary]
+                self._summaries = {(one["name"], one["version"]): one for one in found}
+                without = frozenset(
+                    ((one["name"], one["version"]), one["created"]) for one in found if not one["is_sent"]
+                )
+                if without != self._unreferenced:
+                    self._unreferenced = without
+            self._mark = mark
 
     def _own(self, value: Any) -> dict[str, Any] | None:
         return value if isinstance(value, dict) and value.get("source") == self._source else None
@@ -65,12 +86,13 @@ class DataReportStore(DataReports):
     def put(self, name: str, version: int, value: Mapping[str, Any], summary: Mapping[str, Any] | None) -> None:
         """Share a report, and then its summary."""
         self._writable.set(_key(name, version), {"source": self._source, **value})
-        if summary is None and registration_key(name, version) not in self.summaries():
+        if summary is None and (name, version) not in self.summaries():
             return
         try:
             with self._locks.hold("data-drift-list", _PATIENCE_SECONDS):
-                versions = {**self.summaries(), registration_key(name, version): summary}
-                if versions != self._known:
+                self._adopt()
+                versions = {**self._index, registration_key(name, version): summary}
+                if versions != self._index:
                     self._writable.set(_INDEX, {"source": self._source, "versions": versions})
         except LockTimeout:
             log.warning("What moved is shared with the next report: another process writes and takes too long")

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from prometheus_client.core import GaugeMetricFamily
 
+from app.domain.data_drift.sentence import Summary, columns_of
 from app.domain.errors import InvalidInput
 from app.domain.monitoring.checks import Check, last_check
 from app.domain.monitoring.monitored import Monitored
@@ -53,7 +54,8 @@ class Sign(Protocol):
 class State:
     """The gauges. `interval` is the time between sweeps, in seconds.
 
-    `writes` returns how many writes to MLflow wait for their turn, and how many may go at once.
+    `writes` returns how many writes to MLflow wait for their turn, and how many may go at once. `data` returns what
+    moved in the data of a version.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class State:
         interval: float,
         hosts: HostsRecord | None = None,
         writes: Callable[[], tuple[int, int]] | None = None,
+        data: Callable[[Registration], Summary | None] = lambda _: None,
     ) -> None:
         self._mirror = mirror
         self._register = register
@@ -77,6 +80,7 @@ class State:
         self._interval = interval
         self._hosts = hosts
         self._writes = writes
+        self._data = data
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """Every gauge. A gauge without a known value has none."""
@@ -92,6 +96,7 @@ class State:
         if self._hosts is not None:
             yield from gauges_of_hosts(self._hosts)
         yield from self._of_versions(registrations, now)
+        yield from self._of_data(registrations)
 
     def _of_the_snapshot(self, fleet: Fleet | None, now: int) -> Iterator[GaugeMetricFamily]:
         interval = self._interval if self._mirror.cached else None
@@ -122,6 +127,24 @@ class State:
             for metric, figures in check.metrics.items():
                 _add_point(values, ages, (*version, _label(metric)), figures, now)
         yield from (verdicts, values, ages)
+
+    def _of_data(self, registrations: Iterable[Registration]) -> Iterator[GaugeMetricFamily]:
+        inputs = _gauge("model_moved_inputs", "How many inputs of a monitored version moved", _VERSION)
+        outputs = _gauge("model_moved_outputs", "How many of its prediction and score moved", _VERSION)
+        estimates = _gauge(
+            "model_estimated_metric", "Performance as estimated before labels come", (*_VERSION, "metric")
+        )
+        for registration in registrations:
+            summary = self._data(registration)
+            if summary is None:
+                continue
+            version = _label(registration.name), str(registration.version)
+            inputs.add_metric(version, columns_of(summary["moved_inputs"]))
+            outputs.add_metric(version, columns_of(summary["moved_outputs"]))
+            for metric, value in (summary["estimated"] or {}).items():
+                if value is not None:
+                    estimates.add_metric((*version, metric), value)
+        yield from (inputs, outputs, estimates)
 
     def _reachable(self) -> int | None:
         """1 or 0 by the newest sign of life or failure of MLflow; None before the first."""
