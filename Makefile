@@ -8,7 +8,7 @@ SOURCES := app bench config.py wsgi.py gunicorn.conf.py demo tests
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help install run demo test test-long kinds screenshots bench lint format lock sbom clean
+.PHONY: help install run demo test coverage test-long kinds screenshots bench lint format lock sbom clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-11s %s\n", $$1, $$2 }'
@@ -22,15 +22,18 @@ run: .venv/.installed ## Serve; without MLFLOW_TRACKING_URI on an embedded MLflo
 demo: .venv/.installed ## Build the demo registry, or score the days that are missing
 	@$(BIN)/python -m demo
 
-test: .venv/.installed-dev ## Run every test but the long ones, with coverage
+test: .venv/.installed-dev ## Run every test but the long ones
 	@-scripts/need.sh promtool prometheus
 	@-scripts/need.sh chromium
 	@-scripts/need.sh redis-server
 	@-scripts/need.sh mariadbd mariadb-server-core
-	$(BIN)/python -m pytest tests/unit tests/api -n auto --maxprocesses 4 --cov --cov-report= --cov-fail-under 0
-	$(BIN)/python -m pytest tests/contract tests/demo tests/integration tests/browser -n 4 --dist loadscope \
-		--cov --cov-append --cov-report=term
+	$(BIN)/python -m pytest tests/unit tests/api -n auto --maxprocesses 4 $(FIRST)
+	$(BIN)/python -m pytest tests/contract tests/demo tests/integration tests/browser -n 4 --dist loadscope $(THEN)
 	@echo "The storms, the races and the soak are not among these: make test-long"
+
+# Coverage doubles the time of the tests that need no server.
+coverage: ## Run every test but the long ones, and show the lines that none of them reaches
+	@$(MAKE) test FIRST="--cov --cov-report= --cov-fail-under 0" THEN="--cov --cov-append --cov-report=term"
 
 test-long: .venv/.installed-dev ## Storms of kill -9, races, a soak (10 minutes; ARGS="--minutes 10" for longer ones)
 	$(BIN)/python -m pytest tests/long -s $(ARGS)

@@ -103,7 +103,7 @@ def test_the_command_makes_a_key_that_opens_the_service_and_shows_it_once(keyed:
     [
         (["ada"], "named ada already"),
         (["a b"], "1 to 64"),
-        (["bob", "--role", "owner"], "'read', 'write', 'admin'"),
+        (["bob", "--role", "owner"], "'read', 'write', 'approve', 'admin'"),
     ],
 )
 def test_the_command_says_what_is_wrong(keyed: Service, arguments: list[str], told: str) -> None:
