@@ -29,6 +29,8 @@ class HttpReceiver:
     def __init__(self, mode: int | str = 200, then: int | str | None = None) -> None:
         self.mode, self.then = mode, then
         self.requests: list[tuple[str, dict[str, str], bytes]] = []
+        # Those that were answered as taken: their headers and bodies.
+        self.taken: list[tuple[dict[str, str], bytes]] = []
         self.closing = threading.Event()
         receiver = self
 
@@ -75,6 +77,8 @@ class HttpReceiver:
         elif mode == "nonsense":
             request.wfile.write(b"HTTP/1.1 500 No\r\nno header at all\r\n: : :\r\n\r\n")
         elif isinstance(mode, int):
+            if mode < 300:
+                self.taken.append((dict(request.headers.items()), body))
             request.send_response(mode)
             request.send_header("Content-Length", "2")
             if mode in range(300, 400):

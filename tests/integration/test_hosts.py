@@ -427,11 +427,9 @@ def polls_shown_by(both: list[Host], count: int) -> set[str]:
 
 
 def arrived(there: Any) -> list[str]:
-    """The verdicts that arrived since the receiver takes them."""
-    ids = {}
-    for (_, headers, body), message in zip(list(there.requests), there.messages, strict=False):
-        ids.setdefault(headers["webhook-id"], []).append((body, message))
-    return [row["verdict"] for same in ids.values() for row in same[-1][1]["changes"]]
+    """The verdicts that the receiver took. A message that came again, with the same `webhook-id`, is one."""
+    messages = {headers["webhook-id"]: json.loads(body) for headers, body in list(there.taken)}
+    return [row["verdict"] for message in messages.values() for row in message["changes"]]
 
 
 def test_health_asks_mlflow_once_for_all_hosts(hosts: list[Host], between: Proxy) -> None:
