@@ -1,7 +1,7 @@
 """A batch of counts as JSON, and back. docs/data-drift.md describes the form for clients."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from app.domain.data_drift.batch import Batch, Errors, Segment
@@ -122,10 +122,17 @@ def _outcomes_from(value: Any, layout: Layout, last: int, what: str) -> Outcomes
     sent = _mapping(value, f"'{what}'")
     shape = f"'counts' of '{what}' must have the shape {len(layout.classes)} by {layout.score_bins} by {last}."
     counts = tuple(
-        tuple(_counts(_of_length(cell, last, shape), shape) for cell in _of_length(of_class, layout.score_bins, shape))
+        _cells_from(_of_length(of_class, layout.score_bins, shape), last, shape)
         for of_class in _of_length(sent.get("counts"), len(layout.classes), shape)
     )
     return Outcomes(layout.classes, counts, _count(sent.get("unknown", 0), f"'unknown' of '{what}'"))
+
+
+def _cells_from(cells: Sequence[Any], last: int, shape: str) -> tuple[tuple[int, ...], ...]:
+    for cell in cells:
+        _of_length(cell, last, shape)
+    flat = _counts([count for cell in cells for count in cell], shape)
+    return tuple(zip(*[iter(flat)] * last, strict=True))
 
 
 def _errors_from(value: Any, layout: Layout) -> Errors | None:

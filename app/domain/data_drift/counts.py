@@ -22,6 +22,11 @@ class ColumnCounts:
         return sum(self.cells) + self.unknown
 
     @property
+    def is_empty(self) -> bool:
+        """Whether no row has a value."""
+        return not self.unknown and not any(self.cells)
+
+    @property
     def rows(self) -> int:
         """All rows."""
         return self.present + self.missing
@@ -66,7 +71,7 @@ def checked(name: str, counts: ColumnCounts, bins: Bins, rows: int) -> ColumnCou
     """A column's counts, as somebody sent them; InvalidInput where they do not fit the bins or the number of rows."""
     if len(counts.cells) != bins.cells:
         raise InvalidInput(f"Column '{name}' has {len(counts.cells)} counts; its bins have {bins.cells} cells.")
-    if min(*counts.cells, counts.missing, counts.unknown) < 0:
+    if min(counts.missing, counts.unknown, min(counts.cells, default=0)) < 0:
         raise InvalidInput(f"Column '{name}' has a count below 0.")
     if counts.rows != rows:
         raise InvalidInput(f"The counts of column '{name}' add up to {counts.rows}, and there are {rows} rows.")

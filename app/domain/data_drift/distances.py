@@ -81,12 +81,12 @@ def shape(reference: ColumnCounts, windows: Sequence[ColumnCounts]) -> Shape:
     """The distance of distributions. Up to eight cells are groups themselves, so that nothing moves within them."""
     cells = np.array([window.cells for window in windows], dtype=np.float64)
     base = np.broadcast_to(np.array(reference.cells, dtype=np.float64), cells.shape)
-    places = _places(base[0], cells.sum(axis=1))
-    groups = _summed(base, places), _summed(cells, places)
-    narrow = _chi_square(base, cells, places)
+    places, most = _places(base[0], cells.sum(axis=1)), min(_BROAD, cells.shape[1])
+    groups = _summed(base, places, most), _summed(cells, places, most)
+    narrow = _chi_square(base, cells, places, most)
     has_enough = cells.sum(axis=1) >= _ROWS_A_CELL * cells.shape[1]
     return Shape(
-        _chi_square(*groups, np.zeros_like(places)),
+        _chi_square(*groups, np.zeros_like(places[:, :most]), 1),
         replace(narrow, p=np.where(has_enough, narrow.p, np.nan)),
         _moved(*groups),
         _ratio(base, cells),
@@ -101,7 +101,7 @@ def share(references: Sequence[tuple[int, int]], windows: Sequence[Sequence[tupl
     counts = _with_the_others(windows)
     base = np.broadcast_to(_with_the_others(references)[:, None], counts.shape).reshape(-1, 2)
     columns_and_windows, counts = counts.shape[:2], counts.reshape(-1, 2)
-    distance = _chi_square(base, counts, np.zeros(base.shape, dtype=np.int64))
+    distance = _chi_square(base, counts, np.zeros(base.shape, dtype=np.int64), 1)
     distance = replace(distance, p=_p_of_share(base, counts))
     change = _shares(counts)[:, 0] - _shares(base)[:, 0]
     return Share(distance.of_shape(columns_and_windows), change.reshape(columns_and_windows))
@@ -124,26 +124,26 @@ def _places(base: Floats, rows: Floats) -> Integers:
     return np.where(groups < len(base), joined, np.arange(len(base)))
 
 
-def _summed(cells: Floats, places: Integers) -> Floats:
-    """The cells of each group together, at the place of the group; the other places are 0."""
-    flat = places + np.arange(len(cells))[:, None] * cells.shape[1]
-    sums = np.bincount(flat.ravel(), cells.ravel(), cells.size)
-    return np.asarray(sums, dtype=np.float64).reshape(cells.shape)
+def _summed(cells: Floats, places: Integers, groups: int) -> Floats:
+    """The cells of each of so many groups together, at the place of the group."""
+    flat = places + np.arange(len(cells))[:, None] * groups
+    sums = np.bincount(flat.ravel(), cells.ravel(), len(cells) * groups)
+    return np.asarray(sums, dtype=np.float64).reshape(-1, groups)
 
 
-def _chi_square(base: Floats, counts: Floats, places: Integers) -> Distance:
-    """The statistic of two samples within each group, summed up.
+def _chi_square(base: Floats, counts: Floats, places: Integers, groups: int) -> Distance:
+    """The statistic of two samples within each of so many groups, summed up.
 
     Its moments are exact given the sums of both samples and of both groups (Lewis, Saunders and Westcott 1984).
     """
-    both, n, m = base + counts, _summed(base, places), _summed(counts, places)
-    everything, cells = n + m, _summed((both > 0).astype(np.float64), places)
+    both, n, m = base + counts, _summed(base, places, groups), _summed(counts, places, groups)
+    everything, cells = n + m, _summed((both > 0).astype(np.float64), places, groups)
     can_differ = (n > 0) & (m > 0) & (everything > _FEWEST_OF_A_GROUP) & (cells > 1)
     with np.errstate(divide="ignore", invalid="ignore"):
-        odds = np.take_along_axis(np.where(can_differ, m / n, np.nan), places, axis=1)
-        statistic = np.nansum((base * np.sqrt(odds) - counts / np.sqrt(odds)) ** 2 / both, axis=1)
+        roots = np.take_along_axis(np.sqrt(np.where(can_differ, m / n, np.nan)), places, axis=1)
+        statistic = np.nansum((base * roots - counts / roots) ** 2 / both, axis=1)
         inverse_shares = np.take_along_axis(everything, places, axis=1) / both
-        of_cells = _terms(everything, cells, _summed(np.where(both > 0, inverse_shares, 0), places))
+        of_cells = _terms(everything, cells, _summed(np.where(both > 0, inverse_shares, 0), places, groups))
         of_sizes = _terms(everything, 2, everything / n + everything / m)
         variances = (
             2 * everything / (everything - 3) * (of_sizes[0] - of_sizes[1]) * (of_cells[0] - of_cells[1])

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from app.domain.data_drift.counts import ColumnCounts
 from app.domain.data_drift.distances import Distance, shape, share, stacked
-from app.domain.data_drift.limits import FEWEST_WINDOWS, predicted
+from app.domain.data_drift.limits import FEWEST_WINDOWS, Learnt, learnt, predicted
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
@@ -109,8 +109,10 @@ def judge(columns: Sequence[Column], rules: Rules) -> list[list[Judgement]]:
     measured, weights = _measured(columns, rules), _weights(columns)
     is_quiet = np.zeros(measured.distance.p.shape, bool)
     tests = []
+    quiet = None
     for window in range(len(columns[0].windows)):
-        tested = _tested(measured, is_quiet, window, weights, rules.false_discoveries)
+        quiet = learnt(measured.distance, window, is_quiet, quiet)
+        tested = _tested(measured, quiet, window, weights, rules.false_discoveries)
         is_quiet[..., window] = tested.is_learning | ~tested.is_out[:, None]
         tests.append(tested)
     is_judged: Bools = np.asarray((measured.distance.size > 0).any(axis=1))
@@ -120,8 +122,8 @@ def judge(columns: Sequence[Column], rules: Rules) -> list[list[Judgement]]:
     return [_judgements(zip(*row, strict=True)) for row in rows]
 
 
-def _tested(measured: _Measured, is_quiet: Bools, window: int, weights: Floats, rate: float) -> _Tested:
-    history = predicted(measured.distance, window, is_quiet)
+def _tested(measured: _Measured, quiet: Learnt, window: int, weights: Floats, rate: float) -> _Tested:
+    history = predicted(measured.distance, window, quiet)
     chance, is_judged = measured.distance.p[..., window], (measured.distance.size[..., window] > 0).any(axis=1)
     can_differ = np.isfinite(chance)
     p = np.where(can_differ & measured.matters[..., window], np.fmax(chance, history.p), 1)

@@ -35,36 +35,63 @@ class Prediction:
     windows: NDArray[np.int64]
 
 
-def predicted(distance: Distance, window: int, is_quiet: NDArray[np.bool_]) -> Prediction:
-    """Hold a window of each row against those windows before it that are quiet.
+@dataclass(frozen=True, slots=True)
+class Learnt:
+    """What the quiet windows before a window show. `known` says which they are, of all windows before it.
 
-    The arrays have the shape (…, windows), the answer (…). Of the quiet windows the first 30 count, so that a slow
-    change does not become what is usual.
+    `sizes` has the sizes of those that any row knows, and 0 where the row does not. The other arrays have an entry a
+    row: how many there are, by how much days differ, and the mean and the deviation of the standardised statistics.
+    """
+
+    known: NDArray[np.bool_]
+    sizes: Floats
+    windows: NDArray[np.int64]
+    excess: Floats
+    centre: Floats
+    deviation: Floats
+
+
+def learnt(distance: Distance, window: int, is_quiet: NDArray[np.bool_], before: Learnt | None) -> Learnt:
+    """What is known before a window, from what was known `before` an earlier one.
+
+    The arrays have the shape (…, windows). Of the quiet windows the first 30 count, so that a slow change does not
+    become what is usual.
     """
     known = is_quiet[..., :window] & (distance.size[..., :window] > 0)
     known &= np.cumsum(known, axis=-1) <= MOST_WINDOWS
+    if before is not None:
+        until = before.known.shape[-1]
+        if not known[..., until:].any() and np.array_equal(known[..., :until], before.known):
+            return before
     used = np.flatnonzero(known.any(axis=tuple(range(known.ndim - 1))))
-    distance, known = distance.of(np.append(used, window)), known[..., used]
-    many = known.sum(axis=-1)
-    size = distance.size[..., -1]
-    weights = np.where(known, np.minimum(1, distance.size[..., :-1] / np.maximum(size, _TINY)[..., None]), 0)
-    comparable = weights.sum(axis=-1)
-    standard = _standardised(distance, known)
+    of_used, is_known = distance.of(used), known[..., used]
+    many = is_known.sum(axis=-1)
+    sizes = np.where(is_known, of_used.size, 0)
+    beyond = np.where(is_known, of_used.statistic - of_used.mean, 0)
+    excess = np.maximum(0, beyond.sum(axis=-1) / np.maximum(sizes.sum(axis=-1), _TINY))
+    standard = _standardised(of_used, excess[..., None])
     with np.errstate(divide="ignore", invalid="ignore"):
-        centre = np.where(known, standard[..., :-1], 0).sum(axis=-1) / many
-        squares = np.where(known, (standard[..., :-1] - centre[..., None]) ** 2, 0).sum(axis=-1)
+        centre = np.where(is_known, standard, 0).sum(axis=-1) / many
+        squares = np.where(is_known, (standard - centre[..., None]) ** 2, 0).sum(axis=-1)
         deviation = np.maximum(1, np.sqrt(squares / (many - 1)))
-        p = stdtr(comparable - 1, (centre - standard[..., -1]) / (deviation * np.sqrt(1 + 1 / comparable)))
-    is_known = (many >= FEWEST_WINDOWS) & (comparable >= _FEWEST_COMPARABLE) & (size > 0)
-    return Prediction(np.where(is_known, p, np.nan), many)
+    return Learnt(known, sizes, many, excess, centre, deviation)
 
 
-def _standardised(distance: Distance, known: NDArray[np.bool_]) -> Floats:
-    """Cube roots in units of what the quiet windows of the row lead to expect for a window of that size."""
+def predicted(distance: Distance, window: int, quiet: Learnt) -> Prediction:
+    """Hold a window of each row against what the quiet windows before it show. The answer has an entry a row."""
+    new = distance.of(np.array([window]))
+    size, standard = new.size[..., 0], _standardised(new, quiet.excess[..., None])[..., 0]
+    comparable = np.minimum(quiet.sizes > 0, quiet.sizes / np.maximum(size, _TINY)[..., None]).sum(axis=-1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        away = (quiet.centre - standard) / (quiet.deviation * np.sqrt(1 + 1 / comparable))
+        p = stdtr(comparable - 1, away)
+    is_known = (quiet.windows >= FEWEST_WINDOWS) & (comparable >= _FEWEST_COMPARABLE) & (size > 0)
+    return Prediction(np.where(is_known, p, np.nan), quiet.windows)
+
+
+def _standardised(distance: Distance, excess: Floats) -> Floats:
+    """Cube roots in units of what the excess of a row's quiet windows leads to expect of windows of their sizes."""
     mean, variance, size = distance.mean, distance.variance, distance.size
-    sizes = np.where(known, size[..., :-1], 0)
-    beyond = np.where(known, distance.statistic[..., :-1] - mean[..., :-1], 0)
-    excess = np.maximum(0, beyond.sum(axis=-1) / np.maximum(sizes.sum(axis=-1), _TINY))[..., None]
     of_days = 2 * (excess * size) ** 2
     second = variance + 4 * excess * size + of_days
     third = 2 * variance**2 / mean + 24 * excess * size + 12 * of_days + of_days**1.5 * _SKEWNESS_OF_DAYS

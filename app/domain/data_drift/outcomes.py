@@ -32,4 +32,4 @@ class Outcomes:
     @property
     def rows(self) -> int:
         """All rows."""
-        return sum(sum(cell) for of_class in self.counts for cell in of_class) + self.unknown
+        return sum(sum(map(sum, of_class)) for of_class in self.counts) + self.unknown

@@ -124,7 +124,7 @@ def _window_value(
 
 def _missing_columns(batch: Batch) -> list[str]:
     """Columns that have no value in any row, as if they were renamed."""
-    return sorted(name for name, counts in batch.counts.columns.items() if batch.rows and not counts.present)
+    return sorted(name for name, counts in batch.counts.columns.items() if batch.rows and counts.is_empty)
 
 
 def _column_value(one: _Judged, place: int, layout: Layout, rules: Rules) -> dict[str, Any]:
@@ -154,7 +154,7 @@ def _figures(figures: Mapping[str, float | None]) -> dict[str, float | None]:
 
 def _rounded(number: float | None) -> float | None:
     """A figure without the last digits, in which sums of the same parts in another order may differ."""
-    return None if number is None else float(f"{number:.{_DIGITS}g}")
+    return float(f"{number:.{_DIGITS}g}") if number else number
 
 
 def _summary(
