@@ -95,7 +95,7 @@ def withdraw_batch(model_name: str, model_version: str, batch_id: str) -> Respon
 @cached(blp, f"{_VERSION}/data-drift", DataDriftSchema, DataDriftQuerySchema)
 def data_drift(query: dict[str, Any], model_name: str, model_version: str) -> Answer:
     """What moved in a version's inputs and predictions, window by window, and its performance as estimated."""
-    return _answer(tower().data.report(model_name, model_version, query["days"], query.get("reference")))
+    return tower().data_report.of(model_name, model_version, query["days"], query.get("reference"))
 
 
 @blp.route(f"{_VERSION}/data-drift/<path:column>")

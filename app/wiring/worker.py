@@ -30,6 +30,7 @@ from app.services.alerts import not_understood
 from app.services.answers.assets import Assets
 from app.services.answers.cache_report import CacheReport, ReportOptions
 from app.services.answers.catalogue import Catalogue, CatalogueOptions
+from app.services.answers.data_report import DataReport
 from app.services.answers.generations import Generations
 from app.services.answers.health_report import HealthReport
 from app.services.answers.history_report import HistoryReport
@@ -109,6 +110,7 @@ class Tower:
     mlflow_ui_url: str
     clock: Clock
     data: DataRequests
+    data_report: DataReport
     max_batch_mb: int
 
 
@@ -194,6 +196,7 @@ def build_worker(settings: Settings, world: World, agent: AgentApi | None = None
     watches = WatchList(cache, source, cached)
     outside = OutsideMoves(cache, source, is_enabled=settings.enable_promotion)
     data = DataReports(cache, history_source_of(settings))
+    data_requests = DataRequests(agent.data_writes, data, registrations, world.count, world.clock)
     generations = Generations(tracker, registrations, watches, checks, rules, settings.stale_after_days, outside, data)
     max_age = int(settings.cache_max_age_hours * _HOUR_MS)
     lists = CatalogueOptions(settings.max_models_returned, max_age)
@@ -273,13 +276,8 @@ def build_worker(settings: Settings, world: World, agent: AgentApi | None = None
         config=public_config(settings),
         mlflow_ui_url=settings.mlflow_ui_url or "",
         clock=world.clock,
-        data=DataRequests(
-            agent.data_writes,
-            data,
-            registrations,
-            world.count,
-            world.clock,
-        ),
+        data=data_requests,
+        data_report=DataReport(data_requests, data, world.clock),
         max_batch_mb=settings.max_batch_mb,
     )
     jobs: dict[Any, float] = {

@@ -167,6 +167,21 @@ def test_a_batch_sent_again_counts_once_other_rows_under_its_id_are_refused_and_
     assert judge(host)["windows"] == []
 
 
+def test_a_report_is_made_once_until_it_is_judged_again_or_a_window_is_too_old(host: Service) -> None:
+    refer(host)
+    send(host, {"rows": rows(300, 2), **day(1)})
+    judge(host)
+    first = host.get(f"{PATH}/data-drift?days=2")
+    assert [window["rows"] for window in first.json["windows"]] == [300]
+    host.clock.forward(60)
+    assert host.get(f"{PATH}/data-drift?days=2").headers["X-Data-As-Of"] == first.headers["X-Data-As-Of"]
+    send(host, {"rows": rows(200, 3), **day(1)})
+    host.agent.data_judge.judge_now(NAME, 1)
+    assert [window["rows"] for window in host.json(f"{PATH}/data-drift?days=2")["windows"]] == [500]
+    host.clock.forward(2 * 86_400)
+    assert host.json(f"{PATH}/data-drift?days=2")["windows"] == []
+
+
 def test_without_a_reference_the_first_large_batch_sets_the_bins_and_every_answer_says_so(host: Service) -> None:
     assert host.get(f"{PATH}/data-drift").status_code == 404
     assert "too few" in send(host, {"rows": rows(999, 1), **day(20)}).json["detail"]

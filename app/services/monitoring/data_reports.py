@@ -34,6 +34,10 @@ class DataReports:
         """The reference, the layout and the report of a version; None if nothing is known."""
         return self._own(self._cache.get(_key(name, version)))
 
+    def mark(self, name: str, version: int) -> object:
+        """Changes whenever what is known of a version does."""
+        return self._cache.mark(_key(name, version))
+
     def summaries(self) -> Mapping[VersionKey, Summary]:
         """The summaries by version. The object stays the same until a summary changes."""
         self._adopt()

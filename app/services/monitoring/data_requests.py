@@ -48,7 +48,7 @@ class DataRequests:
 
     def put_reference(self, name: str, version: str, order: Order, body: bytes, by: str) -> dict[str, Any]:
         """Have batches counted by a reference from now on. Raises what counting raises, and `NotFound`."""
-        self._check(name, version)
+        self.check(name, version)
         counted = self._count(order, body)
         _refuse_others(counted.fields)
         made = self._writes.put_reference(name, version, counted.layout, counted.batch, by)
@@ -62,7 +62,7 @@ class DataRequests:
 
         `query` may have `window_start`, `window_end`, `batch_id` and `reference`; so may a JSON body.
         """
-        number = self._check(name, version)
+        number = self.check(name, version)
         known = self._reports.of(name, number) or self._writes.report(name, version, None)
         if order.labels_only and known is None:
             raise NotFound(NOTHING_COUNTED)
@@ -129,7 +129,7 @@ class DataRequests:
 
     def histogram(self, name: str, version: str, column: str, query: Mapping[str, Any]) -> dict[str, Any]:
         """Both histograms of a column in a window. Raises `NotFound`."""
-        self._check(name, version)
+        self.check(name, version)
         segment = query.get("segment")
         if (segment is None) != (query.get("value") is None):
             raise InvalidInput("segment: Give both, the column and its value.")
@@ -146,7 +146,7 @@ class DataRequests:
         return {**found, "is_enough": is_enough, "window": {"start": start, "end": end}}
 
     def _known(self, name: str, version: str, reference: str | None) -> dict[str, Any]:
-        number = self._check(name, version)
+        number = self.check(name, version)
         known = self._reports.of(name, number)
         if known is None or reference not in (None, known["reference"]["id"]):
             known = self._writes.report(name, version, reference)
@@ -154,7 +154,7 @@ class DataRequests:
             raise NotFound(NOTHING_COUNTED)
         return known
 
-    def _check(self, name: str, version: str) -> int:
+    def check(self, name: str, version: str) -> int:
         """The number of a version that is monitored. Raises `NotFound`."""
         number = version_number(version)
         if number is None or not self._registrations.is_monitored(name, version):
