@@ -20,6 +20,7 @@ from app.schemas.data_drift import (
     HistogramSchema,
     LayoutReferenceSchema,
     ReferenceSchema,
+    VersionDataSchema,
     WithdrawnBatchSchema,
 )
 from app.services.answers.prepared import Answer, Prepared
@@ -98,6 +99,12 @@ def data_drift(query: dict[str, Any], model_name: str, model_version: str) -> An
     return tower().data_report.of(model_name, model_version, query["days"], query.get("reference"))
 
 
+@cached(blp, "/model/<string:model_name>/data-drift", VersionDataSchema(many=True))
+def model_data(model_name: str) -> Answer:
+    """In one sentence each, what moved in the data of the versions whose data is counted; none where no data came."""
+    return _answer(tower().data.summaries(model_name))
+
+
 @blp.route(f"{_VERSION}/data-drift/<path:column>")
 @requires("read")
 @errors(blp, 400, 404)
@@ -108,5 +115,5 @@ def histogram(query: dict[str, Any], model_name: str, model_version: str, column
     return live(tower().data.histogram(model_name, model_version, column, query))
 
 
-def _answer(body: dict[str, Any]) -> Answer:
+def _answer(body: Any) -> Answer:
     return Answer(Prepared(orjson.dumps(body), tower().clock()))

@@ -163,6 +163,20 @@ class DataDriftQuerySchema(Schema):
     reference = text("The id of an earlier reference; by default the present one", "a0e83b21")
 
 
+class VersionDataSchema(Schema):
+    """What there is to say of the data of a version."""
+
+    model_version = text("Version", "3", required=True)
+    sentence = text(
+        "What there is to say, in one sentence",
+        "3 of 17 inputs moved since 21 November, `loan_length` most; estimated ROC AUC 0.971 → 0.921",
+        required=True,
+    )
+    is_learning = flag("Whether too few quiet windows are known to call anything moved", False, required=True)
+    moved = flag("Whether an input or the predictions moved", True, required=True)
+    estimate_fell = flag("Whether the estimated performance fell", True, required=True)
+
+
 class DataDriftSchema(Schema):
     """What moved in the data of a version, and how good it probably is."""
 
@@ -179,6 +193,13 @@ class DataDriftSchema(Schema):
     judged_batches = number("How many of them the windows below have: soon all of them", 90, required=True)
     judged_at = moment("When they were judged; null if never", required=True, allow_none=True)
     problem = text("Why they could not be judged; null if they were", None, required=True, allow_none=True)
+    limits = _any(
+        "The shares that matter: of values that are elsewhere, and by which the share of missing and of unknown values "
+        "changed; null before",
+        {"moved": 0.05, "missing": 0.01, "unknown": 0.01},
+        required=True,
+        allow_none=True,
+    )
     summary = _any("The newest window: what moved, and whether the estimate fell; null before", _SUMMARY)
     windows = _any(
         "The windows, oldest first. `verdict` of a column is `quiet`, `out`, `moved` (out in two of the last three "

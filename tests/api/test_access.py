@@ -93,6 +93,7 @@ NEEDED = {
     "data_drift.add_labels": "write",
     "data_drift.withdraw_batch": "write",
     "data_drift.data_drift": "read",
+    "data_drift.model_data": "read",
     "data_drift.histogram": "read",
     "watches.watch_alias": "write",
     "watches.alias_watch": "read",

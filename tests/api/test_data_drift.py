@@ -87,6 +87,16 @@ def test_a_batch_is_counted_in_the_window_and_what_moved_is_said(host: Service) 
     assert verdicts["age", None] == verdicts["age", "de"] == "moved"
     assert verdicts["country", None] == verdicts["said", None] == "quiet"
     assert 0.6 < found["windows"][0]["estimated"]["accuracy"] < 0.9
+    assert found["limits"] == {"moved": 0.05, "missing": 0.01, "unknown": 0.01}
+    assert host.get("/model/m%20with%20%25%20and%20../data-drift").json == [
+        {
+            "model_version": "1",
+            "sentence": found["sentence"],
+            "is_learning": False,
+            "moved": True,
+            "estimate_fell": False,
+        }
+    ]
     histogram = host.get(f"{PATH}/data-drift/age?segment=country&value=de").json
     assert histogram["counts"]["rows"] < 400
     assert len(histogram["labels"]) == len(histogram["counts"]["cells"]) == len(histogram["edges"]) + 1
@@ -184,6 +194,7 @@ def test_a_report_is_made_once_until_it_is_judged_again_or_a_window_is_too_old(h
 
 def test_without_a_reference_the_first_large_batch_sets_the_bins_and_every_answer_says_so(host: Service) -> None:
     assert host.get(f"{PATH}/data-drift").status_code == 404
+    assert host.get("/model/m%20with%20%25%20and%20../data-drift").json == []
     assert "too few" in send(host, {"rows": rows(999, 1), **day(20)}).json["detail"]
     refused = send(host, {"counts": {"rows": 2000}})
     assert (refused.status_code, "Send a reference first" in refused.json["detail"]) == (400, True)

@@ -116,6 +116,7 @@ def test_every_cached_get_documents_its_304(document: dict[str, Any]) -> None:
         "get /monitoring/rules/{rule_name}/versions", "get /promotions", "get /model/{model_name}/promotions",
         "get /monitoring/watches",
         "get /models/{model_name}/{model_version}/reference", "get /models/{model_name}/{model_version}/data-drift",
+        "get /model/{model_name}/data-drift",
     }  # fmt: skip
 
 

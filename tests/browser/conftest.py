@@ -65,6 +65,7 @@ def world_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         world.add_version("steady", {"accuracy": 0.9}, stage="Production")
         world.add_version("free", {"rmse": 1.5})
         world.add_version("unwatched", {"rmse": 1.5}, stage="Production")
+        world.add_version("loans", {})
         world.add_version("wide", {f"metric_{n:02d}": 0.5 for n in range(30)})
         for name in HOSTILE:
             tags, run_tags = {"__proto__": MARKUP}, {"mlflow.runName": MARKUP}

@@ -63,6 +63,7 @@ def report(layout: Layout, reference: Batch | None, windows: Sequence[Window], r
         "reference_rows": base.rows,
         "reference_windows": len(learnt),
         "inputs": layout.inputs,
+        "limits": {"moved": rules.floor, "missing": rules.share_floor, "unknown": rules.share_floor},
         "windows": rows,
         "summary": _summary(layout, with_rows, judged, [performance[key] for key in _keys(windows)], windows, learnt),
     }

@@ -107,6 +107,25 @@ class DataRequests:
             "note": LEARNT if known["reference"]["origin"] != "sent" else None,
         }
 
+    def summaries(self, name: str) -> list[dict[str, Any]]:
+        """What there is to say of the data of each version of a model whose data is counted, the newest first."""
+        now = self._clock()
+        known = {
+            key[1]: summary
+            for key, registration in self._registrations.peek().by_key.items()
+            if key[0] == name and (summary := self._reports.summary(registration))
+        }
+        return [
+            {
+                "model_version": str(version),
+                "sentence": sentence(known[version], now),
+                "is_learning": known[version]["is_learning"],
+                "moved": bool(known[version]["moved_inputs"] or known[version]["moved_outputs"]),
+                "estimate_fell": known[version]["estimated_fall"] is not None,
+            }
+            for version in sorted(known, reverse=True)
+        ]
+
     def report(self, name: str, version: str, days: int, reference: str | None) -> dict[str, Any]:
         """The windows of the last days, judged, by the present reference or an earlier one. Raises `NotFound`."""
         known = self._known(name, version, reference)
@@ -123,6 +142,7 @@ class DataRequests:
             "judged_batches": known["judged_batches"],
             "judged_at": known["judged_at"],
             "problem": known["problem"],
+            "limits": report.get("limits"),
             "summary": report["summary"],
             "windows": windows,
         }

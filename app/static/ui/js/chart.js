@@ -45,7 +45,11 @@ const sizes = new ResizeObserver((entries) => {
   for (const { target } of entries) charts.get(target)?.plot.setSize(sizeOf(target));
 });
 
-// Draw the lines of one metric into an element. A chart of the same lines stays as it is.
+// A line is named by its `label`, or else by its version.
+const nameOf = ({ label, version }) => label ?? `v${version}`;
+
+// Draw the lines of one metric into an element. A chart of the same lines stays as it is. Of a line with `isDots` only
+// the points are drawn.
 // - `view.span` is the period that is shown, the same for all charts of a page: `[from, to]` in seconds.
 // - `view.zoom(span)` shows another period, and `view.zoom(null)` the whole.
 // - `view.say(words)` tells users of screen readers what a key led to.
@@ -102,11 +106,12 @@ function plotLines(place, lines, view) {
       { ...axis, size: 64, values: (_, ticks, __, ___, step) => valueLabels(ticks, step) },
     ],
     series: [{}, ...lines.map((line, index) => ({
-      label: `v${line.version}`,
+      label: nameOf(line),
       stroke: lineColour(index),
       width: 2,
       dash: DASHES[index % DASHES.length],
-      points: { show: times.length < 60, size: 5 },
+      points: { show: line.isDots || times.length < 60, size: line.isDots ? 8 : 5 },
+      ...(line.isDots ? { paths: () => null } : {}),
     }))],
     hooks: {
       drawClear: [(drawn) => drawBaselines(drawn, lines)],
@@ -186,7 +191,7 @@ function valueLabels(ticks, step) {
 function readoutAt(time, lines) {
   const rows = lines.flatMap((line, index) => line.points.filter((point) => secondsOf(point) === time).map((point) => ({
     index,
-    words: `v${line.version} ${number(point.value)}${point.fired.length ? ` (${point.fired.join(", ")})` : ""}`,
+    words: `${nameOf(line)} ${number(point.value)}${point.fired.length ? ` (${point.fired.join(", ")})` : ""}`,
     why: [...firedInWords(line, point), ...(point.replaced ? ["replaces an earlier value"] : [])],
   })));
   return { moment: `${new Date(time * 1000).toISOString().slice(0, 16).replace("T", " ")} UTC`, rows };

@@ -5,6 +5,7 @@ import { historyList } from "./history.js";
 import { h, note } from "./dom.js";
 import { comparison } from "./model/comparison.js";
 import { metricCharts } from "./model/charts.js";
+import { dataOf } from "./model/data.js";
 import { drawStanding } from "./model/standing.js";
 import { versionList } from "./model/versions.js";
 import { timeline } from "./timeline.js";
@@ -41,6 +42,7 @@ const drawHistory = historyList(document.getElementById("history"), {
 
 const charts = metricCharts(model);
 const compared = comparison(model);
+dataOf(model);
 
 async function readModel(signal) {
   const [versions, monitoring, watches] = await Promise.all([

@@ -139,18 +139,18 @@ function linesByMetric(series) {
   return lines;
 }
 
-const secondsFrom = (text) => Date.parse(text ?? "") / 1000;
+export const secondsFrom = (text) => Date.parse(text ?? "") / 1000;
 
 const isoOf = (seconds) => `${new Date(seconds * 1000).toISOString().slice(0, 19)}Z`;
 
 // The period that was zoomed to, in seconds; null where all is shown.
-function zoomed() {
+export function zoomed() {
   const { from, to } = addressValues();
   const span = [secondsFrom(from), secondsFrom(to)];
   return span[0] < span[1] ? span : null;
 }
 
-function zoom(span) {
+export function zoom(span) {
   if (!span) {
     setAddress({ from: "", to: "" });
     return;
