@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import quote
 
 from apispec import BasePlugin
 from flask import Flask, Response, current_app, g, jsonify, redirect, request, url_for
@@ -102,7 +103,7 @@ def guard(app: Flask, ring: KeyRing) -> Admits:
     @auth.error_handler
     def refuse(status: int) -> tuple[AnyResponse, int]:
         if status == HTTPStatus.UNAUTHORIZED and request.method == "GET" and wants_page():
-            return redirect(url_for("ui.sign_in", next=request.full_path.rstrip("?"))), 303
+            return redirect(url_for("ui.sign_in", next=_address())), 303
         if status == HTTPStatus.UNAUTHORIZED:
             return jsonify(detail=NEEDS_ACCESS_KEY), 401
         needed = role_of(current_app, request.endpoint or "")
@@ -123,6 +124,12 @@ def guard(app: Flask, ring: KeyRing) -> Admits:
         return key is not None and role in key.roles
 
     return admits
+
+
+def _address() -> str:
+    """The path and query of the request, encoded: a name in the path may have a `?` or a `#`."""
+    query = request.query_string.decode("latin-1")
+    return quote(request.path) + (f"?{query}" if query else "")
 
 
 def everybody(environ: "WSGIEnvironment", role: str) -> bool:  # noqa: ARG001 - the signature of `Admits`

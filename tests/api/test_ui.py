@@ -4,6 +4,7 @@ import posixpath
 import re
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -126,6 +127,9 @@ def test_without_a_key_a_page_asks_for_one_and_the_api_says_401(guarded: tuple[S
     service, _ = guarded
     sent = service.get("/ui/findings?name=a%20b", headers=BROWSER)
     assert (sent.status_code, sent.location) == (303, "/ui/sign-in?next=/ui/findings?name%3Da%2520b")
+    # Whoever signs in comes back to the model, whatever its name.
+    sent = service.get("/ui/model/what%3F%20100%25%23%C3%A9", headers=BROWSER)
+    assert parse_qs(urlsplit(sent.location).query) == {"next": ["/ui/model/what%3F%20100%25%23%C3%A9"]}
     assert service.get("/docs", headers=BROWSER).status_code == 303
     assert service.get("/models").status_code == 401
     assert service.get("/ui/sign-in").status_code == 200
