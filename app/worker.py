@@ -15,6 +15,8 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
+import orjson
+from gunicorn import util
 from gunicorn.http.errors import NoMoreData
 from gunicorn.http.unreader import SocketUnreader
 from gunicorn.workers.gthread import TConn, ThreadWorker
@@ -37,6 +39,17 @@ _MOST_BUFFERED = 64 << 20
 # Open files that a worker needs besides connections: to the agent, for the cache, for metrics.
 _OTHER_FILES = 512
 _PIECE = 1 << 16
+
+
+def write_error(sock: socket.socket, status: int, reason: str, message: str) -> None:
+    """Answer a request that gunicorn refuses, such as one with too long an address, as the service answers others."""
+    body = orjson.dumps({"detail": f"{reason}: {message}" if message else reason})
+    head = f"HTTP/1.1 {status} {reason}\r\nConnection: close\r\nContent-Type: application/json\r\n"
+    util.write_nonblock(sock, head.encode("latin-1") + f"Content-Length: {len(body)}\r\n\r\n".encode() + body)
+
+
+# gunicorn has no setting for this; it would answer in HTML, which no client of the API reads.
+util.write_error = write_error
 
 
 class Connection(TConn):  # type: ignore[misc]  # gunicorn has no types

@@ -175,6 +175,12 @@ def test_the_log_of_requests_has_names_as_they_are_and_spells_out_what_is_no_tex
         until(lambda path=path: f" GET {path}/monitor/status " in shared_tower.text())
 
 
+def test_an_address_that_is_too_long_is_a_400_in_the_shape_of_all_errors(shared_tower: Tower) -> None:
+    answer = shared_tower.get(f"/models?name={'x' * 9000}")
+    assert (answer.status_code, answer.headers["Content-Type"]) == (400, "application/json")
+    assert "Request Line is too large" in answer.json()["detail"]
+
+
 def test_the_running_service_does_what_its_openapi_document_says(tmp_path: Path) -> None:
     # A few models: with many, most of the time goes into refreshes that Schemathesis asks for.
     store = tmp_path / "mlflow.db"
