@@ -119,7 +119,7 @@ class MonitorState:
 def to_resume(states: Iterable[MonitorState], row: ModelVersion) -> MonitorState | None:
     """Of the monitor runs of a version, the ended run that is opened again when the version is monitored again.
 
-    It is the run that ended last, unless a person ended it: then monitoring begins anew.
+    It is the run that ended last, unless a person ended it: then monitoring begins again, without its points.
     """
     ended = [
         state

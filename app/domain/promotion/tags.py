@@ -60,12 +60,12 @@ def step_tags(step: Step) -> dict[str, str]:
 
 
 def notified_tags(receiver_id: str, at: int) -> dict[str, str]:
-    """That a receiver was told of a proposal, at a time in milliseconds."""
+    """That a receiver took the notice of a proposal, at a time in milliseconds."""
     return {f"{_NOTIFIED}{receiver_id}": str(at)}
 
 
 def is_notified(run: PromotionRun, receiver_id: str) -> bool:
-    """Whether a receiver was told of a proposal."""
+    """Whether a receiver took the notice of a proposal."""
     return f"{_NOTIFIED}{receiver_id}" in run.tags
 
 

@@ -35,7 +35,7 @@ class Draft:
         by_age = sorted(self._standings.values(), key=lambda one: (one.created, one.lineage))
         self._ended = {standing.name: standing for standing in by_age if not standing.exists}
         self._confirmed = Confirmed(record.looked) if record.looked else None
-        # What another host recorded, and no look of this host has found since: (lineage, subject).
+        # What another host recorded, and no look of this host has confirmed since: (lineage, subject).
         self._unsettled = {
             (lineage.id, change.subject)
             for lineage in record.lineages()
@@ -44,7 +44,7 @@ class Draft:
         }
         # The names of models that may differ from the record, and are not compared yet.
         self._open = set(self._alive)
-        # The lineages that the present look found as they are, or with changes.
+        # The lineages that are in the present look, unchanged or with changes.
         self._found: set[str] = set()
         self._first: list[FirstLook] = []
         self._changes: list[Change] = []
@@ -298,7 +298,7 @@ class Draft:
         return (not_before if version in standing.versions else made), max(made, standing.born_by)
 
     def _last_found(self, standing: Standing, subject: str, new: Value, *, is_birth: bool) -> int:
-        """When a look began that found what was before a change, in milliseconds; 0 without one."""
+        """When a look began that saw what was before a change, in milliseconds; 0 without one."""
         if self._confirmed is None or (standing.lineage, subject) in self._unsettled:
             return 0
         if is_birth:

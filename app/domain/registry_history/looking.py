@@ -52,7 +52,7 @@ class Looked:
 
 @dataclass(slots=True)
 class Confirmed:
-    """When a look began that found what is recorded.
+    """When a look began that saw what is recorded.
 
     `of_all` holds for all models but those in `lineages`, by the id of the lineage, since a name may pass to another
     model. `names` has names that were looked up by themselves since, or were not read: no model that is not recorded
@@ -72,7 +72,7 @@ class Confirmed:
         return self.names.get(name, self.of_all.aliases)
 
     def but_for(self, lineages: Iterable[str], names: Iterable[str]) -> Looked:
-        """Up to when all is recorded, where what was found about some models and names is not recorded yet."""
+        """Up to when all is recorded, where what was seen of some models and names is not recorded yet."""
         aliases = [self.names[name] for name in names if name in self.names]
         known = [self.lineages[lineage] for lineage in lineages if lineage in self.lineages]
         return Looked(
