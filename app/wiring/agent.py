@@ -82,8 +82,8 @@ _TIDY_SECONDS = 60
 _WATCH_SECONDS = 60
 # How often is looked for promotions that were left in the middle, or that have waited for too long.
 _PROMOTION_SECONDS = 15
-# How often receivers are told again of moves outside this service that they could not be told of.
-_REPEAT_SECONDS = 60
+# How often is looked whether receivers have still to be told of moves outside this service.
+_REPEAT_SECONDS = 15
 # Importing mlflow takes a core for a second or more. A host among several is to have what the others have before
 # that, if Redis answers within this time.
 _WARM_AFTER_SECONDS = 5.0
@@ -292,7 +292,7 @@ def build_agent(settings: Settings, world: World) -> Agent:
     promotions = promotion_desk(
         settings, world, gateway, own, publisher, recorder, watches, hosts.settle, teller, shared.data_reports
     )
-    guard = guard_of(settings, gateway, shared.registry_records, shared.cache, teller)
+    guard = guard_of(settings, gateway, shared.registry_records, shared.cache, teller, own.tracker, filters(settings))
     guarded = settings.enable_promotion and cached
     coordinator = RefreshCoordinator(
         publisher, detector if cached else None, reconciler, watcher, own.counter, shared.journal, clock, timeout

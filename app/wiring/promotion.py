@@ -1,11 +1,13 @@
 """The agent's objects for promotions."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from app.domain.findings import Finding, findings
+from app.domain.monitoring.alert_filters import AlertFilter
 from app.domain.ports import OwnGateway, WritableCache
 from app.services.mirror.change_recorder import ChangeRecorder
+from app.services.mirror.model_tracker import ModelTracker
 from app.services.mirror.registry_records import RegistryRecordStore
 from app.services.mirror.snapshot_publisher import SnapshotPublisher
 from app.services.monitoring.comparison import Comparison
@@ -24,12 +26,23 @@ if TYPE_CHECKING:
     from app.wiring.agent import Services
 
 
+def protected_aliases(settings: Settings) -> frozenset[str]:
+    """The aliases that are to be moved through this service, in lower case."""
+    return frozenset(alias.lower() for alias in settings.protected_aliases or settings.production_aliases)
+
+
 def guard_of(
-    settings: Settings, gateway: OwnGateway, records: RegistryRecordStore, cache: WritableCache, teller: Teller
+    settings: Settings,
+    gateway: OwnGateway,
+    records: RegistryRecordStore,
+    cache: WritableCache,
+    teller: Teller,
+    mirror: ModelTracker,
+    filters: Mapping[str, AlertFilter],
 ) -> Guard:
     """Build what notices moves outside this service."""
-    protected = settings.protected_aliases or settings.production_aliases
-    return Guard(gateway, records, cache, source_of(settings), teller, protected, settings.public_url)
+    protected = protected_aliases(settings)
+    return Guard(gateway, records, cache, source_of(settings), teller, protected, settings.public_url, mirror, filters)
 
 
 def promotion_desk(
@@ -86,4 +99,5 @@ def promotion_desk(
         teller,
         settings.promotion_approvals,
         settings.promotion_evidence_hours,
+        protected_aliases(settings),
     )

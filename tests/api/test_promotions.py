@@ -11,8 +11,11 @@ import pytest
 from werkzeug.test import TestResponse
 
 from app.domain.errors import DeliveryFailed, MlflowUnavailable
+from app.domain.monitoring.alert_filters import AlertFilter
+from app.domain.monitoring.monitor_runs import Verdict
 from app.domain.promotion.notices import Notice
 from app.domain.promotion.tags import promotion_from
+from app.services.alerts.outbox import Pace
 from app.services.host.keys import KeyRing
 from app.services.promotion.guard import Guard
 from app.services.promotion.teller import Teller
@@ -144,17 +147,44 @@ def test_a_stage_moves_and_what_has_it_already_is_refused(team: Team) -> None:
     assert stage["alias"] is None
 
 
-def test_a_verdict_that_became_drifting_is_refused(team: Team) -> None:
-    promotion: Any = team.propose().json
+def drifts(team: Team) -> None:
+    """The verdict on version 2 becomes drifting."""
     team.service.token = team.tokens["root"]
     team.service.register("m", 2)
-    found = team.service.gateway.find_registrations("m", 2)[0]
-    from app.domain.monitoring.monitor_runs import Verdict
+    run_id = team.service.gateway.find_registrations("m", 2)[0].monitor_run_id
+    team.service.gateway.write_verdict(run_id, [Verdict(team.world.tick(), "drifting")], {})
 
-    team.service.gateway.write_verdict(found.monitor_run_id, [Verdict(team.world.tick(), "drifting")], {})
+
+def is_made_again(team: Team) -> None:
+    team.world.delete_model("m")
+    two_versions(team.world, "m", **BETTER)
+    team.world.set_alias("m", "champion", 1)
+
+
+MEANWHILE: list[tuple[Callable[[Team], object], str]] = [
+    (lambda team: team.world.set_alias("m", "champion", 3), "By now version 3 has the alias champion"),
+    (lambda team: team.world.delete_alias("m", "champion"), "By now no version has the alias champion"),
+    (lambda team: team.world.delete_version("m", 2), "Version 2 no longer exists"),
+    (lambda team: team.world.delete_model("m"), "The registered model no longer exists"),
+    (is_made_again, "The registered model was deleted and made again"),
+    (drifts, "The verdict on version 2 is drifting by now"),
+    (lambda team: team.service.clock.forward(25 * 3600), "The evidence is older than 24 hours"),
+    (lambda team: team.service.clock.forward(169 * 3600), "it is expired"),
+]
+
+
+@pytest.mark.parametrize(("happens", "why"), MEANWHILE, ids=[why for _, why in MEANWHILE])
+def test_what_changed_while_a_proposal_waited_is_refused_with_the_reason_and_nothing_moves(
+    team: Team, happens: Callable[[Team], object], why: str
+) -> None:
+    team.world.add_version("m")
+    promotion: Any = team.propose().json
+    happens(team)
+    models, versions = dict(team.world.models), dict(team.world.versions)
     refused = team.approve(promotion)
-    assert (refused.status_code, team.champion) == (409, 1)
-    assert "drifting" in refused.text
+    assert (refused.status_code, why in refused.text) == (409, True), refused.text
+    assert (team.world.models, team.world.versions) == (models, versions)
+    assert "set_alias" not in team.service.gateway.calls
 
 
 @pytest.mark.parametrize("name", HOSTILE)
@@ -242,28 +272,32 @@ def test_while_mlflow_is_down_nothing_is_promoted(team: Team) -> None:
     assert team.approve(promotion).status_code == 201
 
 
+AT_ONCE = Pace(first_retry=0)
+
+
 class Mailbox:
     """A receiver of alerts that keeps what it is told."""
 
-    id, name = "mailbox", "mailbox"
-
-    def __init__(self) -> None:
+    def __init__(self, name: str = "mailbox") -> None:
+        self.id = self.name = name
         self.told: list[Notice] = []
+        self.tries = 0
         self.is_away = False
 
     def tell(self, notice: Notice) -> None:
+        self.tries += 1
         if self.is_away:
             raise DeliveryFailed("It is away.")
         self.told.append(notice)
 
 
-def guarded(team: Team, mailbox: Mailbox) -> Guard:
-    """The guard of an agent that tells this receiver."""
+def guarded(team: Team, *mailboxes: Mailbox, **filters: AlertFilter) -> Guard:
+    """The guard of an agent that tells these receivers."""
     agent, gateway = team.service.agent, team.service.gateway
-    teller = Teller([mailbox], gateway, team.world.tick)
+    teller = Teller(mailboxes, gateway, team.world.tick, pace=AT_ONCE)
     store = agent.stores
     return Guard(gateway, store.registry_records, store.cache, source_of(team.service.worker.settings), teller,
-                 ("Champion",), None)  # fmt: skip
+                 {"champion"}, None, agent.services.tracker, filters)  # fmt: skip
 
 
 def eventually(holds: Callable[[], bool]) -> None:
@@ -303,6 +337,78 @@ def test_a_move_outside_is_a_finding_and_one_alert_until_it_is_moved_through_the
     guard.tick()
     assert outside(team) == []
     assert len(mailbox.told) == 1
+
+
+@pytest.mark.parametrize("place", [{"alias": "champion"}, {"alias": None, "stage": "Production"}])
+def test_a_move_outside_that_somebody_approves_afterwards_is_no_finding_any_more(team: Team, place: Any) -> None:
+    guard = guarded(team, Mailbox())
+    guard.tick()
+    if place["alias"]:
+        team.world.set_alias("m", "champion", 2)
+    else:
+        team.world.set_stage("m", 2, "Production")
+    team.look()
+    guard.tick()
+    assert outside(team) == [("m", "2")]
+    body = {key: value for key, value in place.items() if value}
+    wanted = {"version": "2", "reason": "It had to be at once.", **body}
+    promotion: Any = team.ask("ada", "POST", "/model/m/promotions", wanted).json
+    assert (promotion["state"], promotion["before"]) == ("waiting", ["2"])
+    assert team.approve(promotion).json["state"] == "done"  # type: ignore[index]
+    team.look()
+    guard.tick()
+    assert outside(team) == []
+    change = team.service.json("/model/m/history")[0]
+    assert (change["from"], change["actor"], change["through"]) == (change["to"], "bob", "tower")
+    assert team.ask("ada", "POST", "/model/m/promotions", wanted).status_code == 409
+
+
+@pytest.mark.parametrize(
+    ("wanted", "is_told"),
+    [
+        ({"owners": ("vision",)}, True),
+        ({"owners": ("speech", "")}, False),
+        ({"tags": ("team:a",)}, True),
+        ({"tags": ("team:b",)}, False),
+        ({"verdicts": ("healthy",)}, True),
+    ],
+)
+def test_a_receiver_of_some_owners_or_tags_is_told_of_their_moves_outside_only(
+    team: Team, wanted: Any, is_told: bool
+) -> None:
+    some, everybody = Mailbox("some"), Mailbox("everybody")
+    guard = guarded(team, some, everybody, some=AlertFilter(**wanted))
+    team.world.tag_model("m", "team", "a")
+    team.world.tag_model("m", "owner", "vision")
+    guard.tick()
+    team.world.set_alias("m", "champion", 2)
+    team.look()
+    guard.tick()
+    eventually(lambda: len(everybody.told) == 1)
+    eventually(lambda: len(some.told) == is_told)
+    assert everybody.told[0].body["owner"] == "vision"
+
+
+def test_a_receiver_that_fails_is_tried_again_after_the_pauses_of_alerts(team: Team) -> None:
+    mailbox = Mailbox()
+    mailbox.is_away = True
+    promotion: Any = team.propose().json
+    pace = Pace(first_retry=0.2, last_retry=0.2)
+    teller = Teller([mailbox], team.service.gateway, team.world.tick, pace=pace)
+    tries = 0
+
+    def ask() -> bool:
+        nonlocal tries
+        tries += 1
+        runs = team.service.gateway.promotion_runs(None, True)
+        teller.tell_waiting([(run, found) for run in runs if (found := promotion_from(run))])
+        return bool(mailbox.told)
+
+    eventually(lambda: ask() or mailbox.tries == 3)
+    mailbox.is_away = False
+    assert tries > 2 * mailbox.tries
+    eventually(ask)
+    assert mailbox.told[0].body["promotion_id"] == promotion["id"]
 
 
 def test_what_the_service_moves_itself_is_no_finding(team: Team) -> None:

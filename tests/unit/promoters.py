@@ -50,6 +50,7 @@ class Promoter(Host):
             Teller([], gateway, clock),
             self.approvals,
             24.0,
+            {"champion"},
         )
 
     def _between(self, step: str) -> None:
@@ -80,7 +81,8 @@ class Promoter(Host):
 
     @property
     def champion(self) -> int | None:
-        return self.gateway.world.models["m"].aliases.get("champion")
+        model = self.gateway.read_models(["m"], [])["m"].model
+        return model.aliases.get("champion") if model else None
 
     def stages(self) -> dict[int, str]:
         return {row.version: row.stage for row in self.gateway.world.versions.values()}

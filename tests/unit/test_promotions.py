@@ -2,17 +2,16 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from unittest.mock import ANY
 
 import pytest
-from hypothesis import settings
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
-from hypothesis.strategies import sampled_from
 
 from app.domain.errors import Conflict, Forbidden, MlflowRefused, MlflowTooSlow
 from app.domain.promotion.promotions import ALIAS, DONE, EXPIRED, STAGE, TAKEN_BACK, WAITING, Promotion, Wanted
 from app.services.promotion.desk import PromotionDesk
 from tests.fakes.memory_mlflow import MemoryGateway
-from tests.unit.promoters import STEPS, Killed, Promoter
+from tests.unit.promoters import STEPS, Promoter
+from tests.unit.promotion_storms import try_storms
 
 
 @pytest.fixture
@@ -169,6 +168,60 @@ def test_what_somebody_undid_after_the_move_is_not_moved_again(host: Promoter) -
     assert host.tower_changes() == [("alias champion", 1, 2, "bob")]
 
 
+def test_a_version_that_shares_a_stage_gets_it_alone_and_only_who_leaves_is_recorded(host: Promoter) -> None:
+    host.gateway.world.set_stage("m", 2, "Production")
+    host.look()
+    host.desk.approve("m", host.propose(kind=STAGE, place="Production").run_id, "bob", "")
+    host.look()
+    assert host.stages() == {1: "Archived", 2: "Production", 3: "None"}
+    assert [(subject, actor) for subject, *_, actor in host.tower_changes()] == [("version 1", "bob")]
+
+
+def test_what_others_did_unseen_before_the_move_is_recorded_first_with_an_interval_that_holds_its_time(
+    host: Promoter,
+) -> None:
+    world = host.gateway.world
+    began = world.tick()
+    world.set_alias("m", "blue", 3)
+    world.add_version("m", stage="Staging")
+    ended = world.tick()
+    host.desk.approve("m", host.propose(place="blue").run_id, "bob", "")
+    host.desk.approve("m", host.propose(4, kind=STAGE, place="Production").run_id, "bob", "")
+    host.look()
+    assert [(c.subject, c.new, c.actor) for c in host.changes() if c.subject in ("alias blue", "version 4")] == [
+        ("alias blue", 3, None),
+        ("alias blue", 2, "bob"),
+        ("version 4", [ANY, "None"], None),
+        ("version 4", [ANY, "Staging"], None),
+        ("version 4", [ANY, "Production"], "bob"),
+    ]
+    unseen = [c for c in host.changes() if c.actor is None and c.subject in ("alias blue", "version 4")]
+    assert all(change.not_before <= ended <= change.not_after for change in unseen)
+    # MLflow says when a version was made, and nothing of an alias.
+    assert [change.not_before <= began for change in unseen] == [True, False, False]
+
+
+@pytest.mark.parametrize("is_before", [True, False])
+def test_what_somebody_else_sets_in_the_same_moment_comes_before_or_after_as_it_was(
+    host: Promoter, is_before: bool
+) -> None:
+    waiting = host.propose()
+    host.killed_at("begun" if is_before else "written", lambda: host.desk.approve("m", waiting.run_id, "bob", ""))
+    host.gateway.world.set_alias("m", "champion", 3)
+    host.look()
+    if is_before:
+        # The request that was under way still arrives.
+        host.gateway.set_alias("m", "champion", 2)
+        host.desk.tick()
+    else:
+        # The service has its answer still.
+        host.recorder.record_moves("m", waiting.proposal.model_created, [("alias champion", 1, 2)], "bob",
+                                   waiting.proposal.at, host.gateway.world.tick())  # fmt: skip
+    host.look()
+    moved = [(c.old, c.new, c.actor) for c in host.changes() if c.subject == "alias champion"]
+    assert moved == ([(1, 3, None), (3, 2, "bob")] if is_before else [(1, 2, "bob"), (2, 3, None)])
+
+
 def test_what_mlflow_refuses_is_taken_back(host: Promoter) -> None:
     host.gateway.refusals = {"set_alias": {("m", "champion"): MlflowRefused("No.")}}
     waiting = host.propose()
@@ -213,78 +266,8 @@ def test_a_stage_goes_back_too(host: Promoter) -> None:
     assert host.stages() == {1: "Production", 2: "Archived", 3: "None"}
 
 
-class Storm(RuleBasedStateMachine):
-    """Proposals, approvals, rollbacks and moves by others, killed anywhere."""
-
-    directory: Path
-
-    def __init__(self) -> None:
-        super().__init__()
-        Storm.count += 1
-        self.host = Promoter(self.directory / str(Storm.count), MemoryGateway())
-        for _ in range(3):
-            self.host.gateway.world.add_version("m")
-        self.host.look()
-        self.outside = 0
-
-    count = 0
-
-    @rule(version=sampled_from([1, 2, 3]))
-    def propose(self, version: int) -> None:
-        self._try(lambda: self.host.propose(version))
-
-    @rule(which=sampled_from([0, 1, 2]))
-    def approve(self, which: int) -> None:
-        waiting = [one for one in self.host.promotions if one.state == WAITING]
-        if which < len(waiting):
-            self._try(lambda: self.host.desk.approve("m", waiting[which].run_id, "bob", ""))
-
-    @rule()
-    def roll_back(self) -> None:
-        self._try(lambda: self.host.roll_back(self.host.champion or 9))
-
-    @rule(step=sampled_from(STEPS))
-    def kill_at_the_next(self, step: str) -> None:
-        self.host.kill_at = step
-
-    @rule(version=sampled_from([1, 2, 3]))
-    def move_outside(self, version: int) -> None:
-        if self.host.champion != version:
-            self.host.gateway.world.set_alias("m", "champion", version)
-            self.host.look()
-
-    @rule()
-    def look(self) -> None:
-        self.host.look()
-
-    @rule()
-    def tick(self) -> None:
-        self._try(self.host.desk.tick)
-
-    def _try(self, work: object) -> None:
-        try:
-            work()  # type: ignore[operator]
-        except Conflict:
-            pass
-        except Killed:
-            self.host.start()
-
-    @invariant()
-    def what_is_done_is_recorded_and_what_is_not_done_is_not(self) -> None:
-        self.host.kill_at, kill_at = None, self.host.kill_at
-        self.host.desk.tick()
-        self.host.kill_at = kill_at
-        done = [one for one in self.host.promotions if one.state == DONE]
-        recorded = self.host.tower_changes()
-        assert len(recorded) == len(done) == self.host.gateway.calls.count("set_alias")
-        assert not [one for one in self.host.promotions if one.is_open and one.state != WAITING]
-        last = [change.new for change in self.host.changes() if change.subject == "alias champion"]
-        assert (last[-1] if last else None) == self.host.champion
-
-
 def test_storms_leave_nothing_half_done(tmp_path: Path) -> None:
-    Storm.directory = tmp_path
-    run_state_machine_as_test(Storm, settings=settings(max_examples=4, stateful_step_count=12, deadline=None))
+    try_storms(tmp_path, 4)
 
 
 def test_two_hosts_that_finish_the_same_thing_move_it_once(host: Promoter, tmp_path: Path) -> None:

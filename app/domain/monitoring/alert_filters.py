@@ -25,10 +25,12 @@ class AlertFilter:
         """Whether the receiver gets a change of a version with these tags."""
         if not self.first_healthy and (change.before, change.verdict) == (INSUFFICIENT, HEALTHY):
             return False
-        return (
-            (not self.owners or (change.owner or "") in self.owners)
-            and (not self.verdicts or change.verdict in self.verdicts)
-            and (not self.tags or any(f"{key}:{value}" in self.tags for key, value in tags))
+        return self.concerns(change.owner, tags) and (not self.verdicts or change.verdict in self.verdicts)
+
+    def concerns(self, owner: str | None, tags: Iterable[tuple[str, str]]) -> bool:
+        """Whether the receiver gets what happens to a version with this owner and these tags."""
+        return (not self.owners or (owner or "") in self.owners) and (
+            not self.tags or any(f"{key}:{value}" in self.tags for key, value in tags)
         )
 
 

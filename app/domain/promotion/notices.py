@@ -46,8 +46,8 @@ def waiting_notice(promotion: Promotion, url: str | None) -> Notice:
     return Notice(promotion.run_id, "waiting", WAITING_EVENT, title, "\n".join(lines), body)
 
 
-def outside_notice(move: OutsideMove, run_id: str, url: str | None) -> Notice:
-    """That somebody moved what is protected."""
+def outside_notice(move: OutsideMove, run_id: str, owner: str | None, url: str | None) -> Notice:
+    """That somebody moved what is protected. `owner` is that of the version, or else of the model."""
     body = {
         "change_id": move.key,
         "name": move.model,
@@ -56,6 +56,7 @@ def outside_notice(move: OutsideMove, run_id: str, url: str | None) -> Notice:
         "to": None if move.new is None else str(move.new),
         "not_before": rfc3339(move.not_before),
         "not_after": rfc3339(move.not_after),
+        "owner": owner,
         "url": url,
     }
     return Notice(run_id, move.key, OUTSIDE_EVENT, f"{move.model}: changed outside the tower", move.detail, body)

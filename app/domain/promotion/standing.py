@@ -41,7 +41,9 @@ class Place:
             if held.version != version.version
         ]
         own = self.versions[version.version].stage
-        return [*left, (of_version(version.version), [version.created, own], [version.created, self.name])]
+        comes = [(of_version(version.version), [version.created, own], [version.created, self.name])]
+        # Beside others it may be here already. Where it is alone, it is approved that it is here.
+        return left if left and own == self.name else left + comes
 
 
 def place_of(reading: ModelReading, kind: str, name: str) -> Place:

@@ -1,6 +1,6 @@
 """Changes that the tower made itself: as they are recorded, with who did it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from app.domain.registry_history.change import TOWER, Change, Value, alias_of, version_of
@@ -11,24 +11,43 @@ Move = tuple[str, Value, Value]
 """The subject, what it was, and what it is."""
 
 
-def tower_changes(lineage: Lineage, moves: Sequence[Move], actor: str, not_before: int, not_after: int) -> list[Change]:
-    """What to record of moves that the tower made between two times, in milliseconds.
+def tower_changes(
+    lineage: Lineage,
+    moves: Sequence[Move],
+    actor: str,
+    not_before: int,
+    not_after: int,
+    now: Callable[[str], Value] = lambda _: None,
+) -> list[Change]:
+    """What to record of moves that the tower made between two times, in milliseconds. `now` is what a subject is.
 
     A look that came first may have recorded a move already: then the same change is recorded with its actor. If the
-    record is behind, as after a move by somebody else that no look has seen, that comes first. What is recorded
-    with its actor is left out.
+    record is behind, as after a move by somebody else that no look has seen, that comes first. If a look saw only what
+    somebody else did at the same time, it depends on who came last. What is recorded with its actor is left out.
     """
     standing = standing_of(lineage)
     made: list[Change] = []
     for subject, old, new in moves:
-        seen = next(
-            (change for change in reversed(lineage.changes) if _is(change, subject, old, new, not_before)), None
-        )
+        since = [one for one in lineage.changes if one.subject == subject and one.not_after >= not_before]
+        if any(one.through == TOWER and one.new == new for one in since):
+            continue
+        seen = next((one for one in reversed(since) if (one.old, one.new) == (old, new)), None)
         if seen is not None:
-            if seen.through != TOWER:
-                made.append(_narrowed(seen, actor, not_before, not_after))
+            made.append(_narrowed(seen, actor, not_before, not_after))
             continue
         present = _value(standing, subject)
+        others = next((since[place:] for place, one in enumerate(since) if one.old == old), [])
+        if present != old and others:
+            if now(subject) != new:
+                made += _inserted(others, new, actor, not_before, not_after)
+                continue
+            # What others did came before.
+            made.append(_next(standing, subject, present, new, not_before, not_after, actor, TOWER))
+            continue
+        if present is None and version_of(subject) is not None:
+            # A version is made in no stage.
+            made.append(_next(standing, subject, None, [old[0], "None"], not_before, not_before, None, None))
+            present = [old[0], "None"]
         if present != old:
             made.append(_next(standing, subject, present, old, not_before, not_before, None, None))
         made.append(_next(standing, subject, old, new, not_before, not_after, actor, TOWER))
@@ -85,12 +104,28 @@ def _narrowed(seen: Change, actor: str, not_before: int, not_after: int) -> Chan
     return replace(seen, actor=actor, through=TOWER, not_before=start, not_after=end)
 
 
+def _inserted(others: Sequence[Change], new: Value, actor: str, not_before: int, not_after: int) -> list[Change]:
+    """A move, and anew what others made of it. Of two ways from the same change the longer one counts."""
+    first = others[0]
+    start, end = max(first.not_before, not_before), min(first.not_after, not_after)
+    made = [replace(first, new=new, not_before=min(start, end), not_after=end, actor=actor, through=TOWER)]
+    for change in others:
+        before = made[-1]
+        start = max(change.not_before, before.not_before)
+        made.append(replace(change, previous=before.key, old=before.new, not_before=min(start, change.not_after)))
+    return made
+
+
 def _next(
     standing: Standing, subject: str, old: Value, new: Value, start: int, end: int, actor: str | None, how: str | None
 ) -> Change:
     head = standing.heads.get(subject)
     if head is not None:
         start, end = (max(start, head.not_before), max(end, head.not_after)) if how else (head.not_before, end)
+    elif how is None:
+        # No look saw it. It happened after the model was first seen, or when MLflow says that the version was made.
+        made = new[0] if old is None and version_of(subject) is not None else 0
+        start = made if standing.known_since < made <= end else standing.known_since
     end = max(start, end)
     change = Change(
         standing.lineage, standing.previous(subject), standing.name, subject, old, new, start, end, actor, how

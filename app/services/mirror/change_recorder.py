@@ -3,12 +3,13 @@
 import logging
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
 from app.domain.errors import MlflowDenied, MlflowMissing, MlflowRefused, MlflowTooSlow, TowerError
 from app.domain.ports import Clock, Locks, WritingGateway
+from app.domain.registry_history.change import Value, of_alias, of_version
 from app.domain.registry_history.draft import Draft
 from app.domain.registry_history.lineage import Lineage
 from app.domain.registry_history.looking import Looked
@@ -133,7 +134,7 @@ class ChangeRecorder:
             lineage = self.lineage(name, created)
             if lineage is None:
                 return False
-            changes = tower_changes(lineage, moves, actor, not_before, not_after)
+            changes = tower_changes(lineage, moves, actor, not_before, not_after, self._value_of(name))
             room = _Room(self._gateway, runs)
             for batch in batches_of(Additions(changes=tuple(changes))):
                 room.put(batch)
@@ -148,6 +149,14 @@ class ChangeRecorder:
                 if standing.exists and (not standing.created or not is_other(standing.created, created)):
                     return lineage
         return None
+
+    def _value_of(self, name: str) -> Callable[[str], Value]:
+        """What the mirror says that a subject of a model is."""
+        fleet = self._snapshots.newest()
+        model, tracked = fleet.model(name) if fleet else (None, ())
+        values: dict[str, Value] = {of_version(one.row.version): [one.row.created, one.row.stage] for one in tracked}
+        values |= {of_alias(alias): version for alias, version in model.aliases.items()} if model else {}
+        return values.get
 
     def _merge(self, read: Additions) -> bool:
         """Put what others recorded into the record; whether there was something."""

@@ -2,12 +2,13 @@
 
 import hashlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager
 
 from app.domain.errors import Conflict, Forbidden, NotFound, TowerError
 from app.domain.messages import MODEL_NOT_FOUND, NO_PROMOTION
 from app.domain.ports import Clock, HeldLock, Locks, WritingGateway
+from app.domain.promotion.guard import PRODUCTION, outside_moves
 from app.domain.promotion.promotions import (
     ALIAS,
     APPROVED,
@@ -40,7 +41,7 @@ _HOUR_MS = 3_600_000
 class PromotionDesk:
     """The agent's `PromotionWrites`. Only one process at a time changes the promotions of a model.
 
-    `settle` waits until the other hosts have what was changed.
+    `settle` waits until the other hosts have what was changed. `protected` are the guarded aliases, in lower case.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class PromotionDesk:
         teller: Teller,
         approvals: int,
         evidence_hours: float,
+        protected: Collection[str],
     ) -> None:
         self._gateway = gateway
         self._reader = reader
@@ -66,6 +68,7 @@ class PromotionDesk:
         self._teller = teller
         self._approvals = approvals
         self._evidence_hours = evidence_hours
+        self._protected = protected
 
     def propose(self, name: str, version: str, wanted: Wanted, by: str, may_approve: bool) -> Promotion:
         if wanted.override and not may_approve:
@@ -80,7 +83,7 @@ class PromotionDesk:
                 wanted.reason, self._approvals, override=wanted.override, margins=wanted.margins,
                 metrics=wanted.metrics,
             )  # fmt: skip
-            if is_there(place, held):
+            if is_there(place, held) and not self._was_moved_outside(name, place):
                 raise Conflict(f"Version {held.version} has {proposal.target} already.")
             known = self._same(proposal)
             if known is not None:
@@ -170,6 +173,13 @@ class PromotionDesk:
             if finished.state != before:
                 name = promotion.proposal.model[:300]
                 log.info("A promotion of %r that was left %s is %s", name, before, finished.state)
+
+    def _was_moved_outside(self, name: str, place: Place) -> bool:
+        """Whether what is in a protected place came there outside this service, so that it may be approved now."""
+        lineage = self._recorder.lineage(name, place.model_created or 0)
+        moves = outside_moves(lineage, self._protected, 0) if lineage else []
+        where = place.name if place.kind == ALIAS else None
+        return (place.kind == ALIAS or place.name == PRODUCTION) and any(move.alias == where for move in moves)
 
     def _version_before(self, name: str, place: Place, number: int, to: str | None) -> Held:
         """The version that was there before, as the history of the registry has it. Raises `Conflict`."""

@@ -2,19 +2,22 @@
 
 import logging
 import threading
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from app.domain.errors import TowerError
+from app.domain.monitoring.alert_filters import AlertFilter
 from app.domain.monitoring.alerts import page_of
 from app.domain.ports import SharedCache, WritableCache, WritingGateway
 from app.domain.promotion.guard import OutsideMove, move_from, move_value, outside_moves
-from app.domain.promotion.notices import outside_notice
+from app.domain.promotion.notices import Notice, outside_notice
 from app.domain.promotion.promotions import DONE, MOVING
 from app.domain.promotion.tags import GUARD, PromotionRun, is_notified, promotion_from
+from app.domain.registry.stages import owner_in
 from app.domain.registry_history.lineage import Lineage
 from app.domain.registry_history.record import RegistryRecord
 from app.services.host.kept_in_parts import KeptInParts
+from app.services.mirror.model_tracker import ModelTracker
 from app.services.promotion.teller import Teller
 
 log = logging.getLogger(__name__)
@@ -46,7 +49,11 @@ class OutsideMoves:
 
 
 class Guard:
-    """Compares the history of the registry with what this service moved. The scheduler calls `tick`."""
+    """Compares the history of the registry with what this service moved. The scheduler calls `tick`.
+
+    `protected` are aliases in lower case. `filters` say which owners and tags the receivers are told of that are not
+    told of all, by their ids.
+    """
 
     def __init__(
         self,
@@ -57,14 +64,18 @@ class Guard:
         teller: Teller,
         protected: Collection[str],
         public_url: str | None,
+        mirror: ModelTracker,
+        filters: Mapping[str, AlertFilter],
     ) -> None:
         self._gateway = gateway
         self._records = records
         self._cache = cache
         self._source = source
         self._teller = teller
-        self._protected = frozenset(alias.lower() for alias in protected)
+        self._protected = protected
         self._public_url = public_url
+        self._mirror = mirror
+        self._filters = filters
         self._run: PromotionRun | None = None
         self._seen: dict[str, tuple[Lineage, list[OutsideMove]]] = {}
         self._record: object | None = None
@@ -92,7 +103,8 @@ class Guard:
 
     def repeat(self) -> None:
         """Tell again who was not told, since a receiver or MLflow failed, with a new look at MLflow."""
-        self._run = self._record = None
+        if self._known:
+            self._run = self._record = None
 
     def _moves(self, lineages: Any, since: int) -> list[OutsideMove]:
         seen: dict[str, tuple[Lineage, list[OutsideMove]]] = {}
@@ -111,8 +123,25 @@ class Guard:
     def _tell(self, moves: Sequence[OutsideMove]) -> None:
         run = self._run
         if run is not None:
-            notices = [outside_notice(move, run.run_id, page_of(self._public_url, move.model)) for move in moves]
-            self._teller.tell(notices, lambda notice, receiver: is_notified(run, f"{notice.key}.{receiver}"))
+            concerned = {move.key: self._owner_and_tags(move) for move in moves}
+            notices = [
+                outside_notice(move, run.run_id, concerned[move.key][0], page_of(self._public_url, move.model))
+                for move in moves
+            ]
+
+            def is_told(notice: Notice, receiver: str) -> bool:
+                wanted = self._filters.get(receiver, AlertFilter())
+                return is_notified(run, f"{notice.key}.{receiver}") or not wanted.concerns(*concerned[notice.key])
+
+            self._teller.tell(notices, is_told)
+
+    def _owner_and_tags(self, move: OutsideMove) -> tuple[str | None, list[tuple[str, str]]]:
+        """Of the version that came, or else of the one that left; those of the model count for both."""
+        fleet = self._mirror.fleet()
+        registered, tracked = fleet.model(move.model)[0], fleet.find(move.model, move.new or move.old or 0)
+        of_model = registered.tags if registered else {}
+        owner = tracked.owner if tracked else owner_in(of_model)
+        return owner, [*of_model.items(), *(tracked.row.tags.items() if tracked else ())]
 
     def _guards_run(self) -> PromotionRun:
         """The run that says since when is guarded, and who was told of what. It is made where there is none."""

@@ -43,9 +43,10 @@ class Reader:
         row = place.versions[proposal.version.version]
         verdict, since = self.verdict(row)
         comparison = None
-        if proposal.before:
+        others = [held.version for held in proposal.before if held.version != row.version]
+        if others:
             required = requirements(proposal.margins, (), ())
-            baseline, candidate = str(proposal.before[0].version), str(row.version)
+            baseline, candidate = str(others[0]), str(row.version)
             comparison = self._comparison.of(proposal.model, baseline, candidate, required, proposal.metrics)
         why = gate(comparison, verdict)
         kept = comparison and {**comparison, "metrics": comparison["metrics"][:_MOST_METRICS]}

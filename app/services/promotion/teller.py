@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -11,6 +12,7 @@ from app.domain.ports import WritingGateway
 from app.domain.promotion.notices import Notice, waiting_notice
 from app.domain.promotion.promotions import Promotion
 from app.domain.promotion.tags import PromotionRun, is_notified, notified_tags
+from app.services.alerts.outbox import Pace
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +34,10 @@ class NoticeReceiver(Protocol):
 
 
 class Teller:
-    """What does not arrive is sent again with the next call of `tell`. MLflow holds what arrived, for all hosts."""
+    """What does not arrive is sent again with a later call of `tell`. MLflow holds what arrived, for all hosts.
+
+    The pauses after failures are those of `pace`.
+    """
 
     def __init__(
         self,
@@ -40,12 +45,17 @@ class Teller:
         gateway: WritingGateway,
         clock: Callable[[], int],
         public_url: str | None = None,
+        pace: Pace | None = None,
     ) -> None:
         self._public_url = public_url
         self._receivers = {receiver.id: receiver for receiver in receivers}
         self._gateway = gateway
         self._clock = clock
+        self._pace = pace or Pace()
         self._busy = {receiver_id: threading.Lock() for receiver_id in self._receivers}
+        # How often each receiver has failed in a row, and when it may be tried again.
+        self._failures = dict.fromkeys(self._receivers, 0)
+        self._again_at = dict.fromkeys(self._receivers, 0.0)
         # What this process has sent, since it may not be noted in MLflow yet.
         self._sent: dict[tuple[str, str, str], None] = {}
 
@@ -53,7 +63,8 @@ class Teller:
         """Send what receivers were not told yet, and return at once. `is_told` says what MLflow has of that."""
         for receiver in self._receivers.values():
             owed = [notice for notice in notices if not is_told(notice, receiver.id)]
-            if owed and self._busy[receiver.id].acquire(blocking=False):
+            is_due = bool(owed) and time.monotonic() >= self._again_at[receiver.id]
+            if is_due and self._busy[receiver.id].acquire(blocking=False):
                 name = f"notices-{receiver.id}"
                 threading.Thread(target=self._send, args=(receiver, owed), name=name, daemon=True).start()
 
@@ -76,9 +87,16 @@ class Teller:
                 )
             while len(self._sent) > _MOST_REMEMBERED:
                 del self._sent[next(iter(self._sent))]
+            self._failures[receiver.id] = 0
         except TowerError as error:
-            log.warning("Telling %s of promotions failed: %s", receiver.name, error.detail)
+            self._failed(receiver, error.detail)
         except Exception as error:  # noqa: BLE001 - whatever a library raises, whose text may hold a secret
-            log.warning("Telling %s of promotions failed: %s", receiver.name, type(error).__name__)
+            self._failed(receiver, type(error).__name__)
         finally:
             self._busy[receiver.id].release()
+
+    def _failed(self, receiver: NoticeReceiver, why: str) -> None:
+        self._failures[receiver.id] += 1
+        pause = self._pace.retry(self._failures[receiver.id])
+        self._again_at[receiver.id] = time.monotonic() + pause
+        log.warning("Telling %s of promotions failed: %s; next try after %.0f s", receiver.name, why, pause)
