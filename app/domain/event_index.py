@@ -18,6 +18,7 @@ class EventIndex(Generic[R]):
     """Finds events, newest first. An index never changes; `changed_by` makes the next index.
 
     `name_of` identifies a record, `count_of` says how many events it has, and `rank_of` gives the order of an event.
+    `shared_of` says how many of its first events a record shares with what it was before.
     """
 
     def __init__(
@@ -26,26 +27,35 @@ class EventIndex(Generic[R]):
         name_of: Callable[[R], str],
         count_of: Callable[[R], int],
         rank_of: Callable[[R, int], Any],
+        shared_of: Callable[[R, R], int] = lambda _old, _new: 0,
     ) -> None:
         self._records = list(records)
         self._name_of, self._count_of, self._rank_of = name_of, count_of, rank_of
+        self._shared_of = shared_of
         self._places = {name_of(record): place for place, record in enumerate(self._records)}
         self.order = array("q", sorted(self._events_at(range(len(self._records))), key=self._key))
 
     def changed_by(self, changed: Sequence[R], gone: Sequence[str]) -> "EventIndex[R]":
         """The index in which some records are new or changed, and others are gone; derived from this one if it can."""
-        moved = sum(self._count_of(record) for record in changed)
+        shared = [self._shared(record) for record in changed]
+        moved = sum(map(self._count_of, changed)) - sum(shared)
         if gone or len(changed) > _FEW or moved * _PART > len(self.order):
             left = set(gone)
             records = {self._name_of(record): record for record in self._records if self._name_of(record) not in left}
             records.update((self._name_of(record), record) for record in changed)
-            return EventIndex(records.values(), self._name_of, self._count_of, self._rank_of)
+            return EventIndex(records.values(), self._name_of, self._count_of, self._rank_of, self._shared_of)
         index: EventIndex[R] = object.__new__(EventIndex)
         index._name_of, index._count_of, index._rank_of = self._name_of, self._count_of, self._rank_of
+        index._shared_of = self._shared_of
         index._records, index._places, index.order = self._records.copy(), self._places.copy(), self.order[:]
-        for record in changed:
-            index._put(record)
+        for record, first in zip(changed, shared, strict=True):
+            index._put(record, first)
         return index
+
+    def of_record(self, name: str) -> range:
+        """The events of one record, in the record's own order."""
+        place = self._places[name] << _BITS
+        return range(place, place + self._count_of(self._records[place >> _BITS]))
 
     def of(self, is_wanted: Callable[[R], bool]) -> Sequence[int]:
         """The events of some records."""
@@ -59,19 +69,24 @@ class EventIndex(Generic[R]):
         """The record of an event, and the number of the event within it."""
         return self._records[event >> _BITS], event & _LOWEST
 
-    def _events_at(self, places: Iterable[int]) -> Iterable[int]:
-        return ((place << _BITS) + n for place in places for n in range(self._count_of(self._records[place])))
+    def _events_at(self, places: Iterable[int], first: int = 0) -> Iterable[int]:
+        return ((place << _BITS) + n for place in places for n in range(first, self._count_of(self._records[place])))
 
-    def _put(self, record: R) -> None:
+    def _shared(self, record: R) -> int:
+        place = self._places.get(self._name_of(record))
+        return 0 if place is None else self._shared_of(self._records[place], record)
+
+    def _put(self, record: R, first: int) -> None:
+        """Replace a record, from its event number `first` on."""
         place = self._places.get(self._name_of(record))
         if place is None:
             place = self._places[self._name_of(record)] = len(self._records)
             self._records.append(record)
         else:
-            for event in self._events_at([place]):
+            for event in self._events_at([place], first):
                 del self.order[bisect_left(self.order, self._key(event), key=self._key)]
             self._records[place] = record
-        for event in self._events_at([place]):
+        for event in self._events_at([place], first):
             insort(self.order, event, key=self._key)
 
     def _key(self, event: int) -> Any:

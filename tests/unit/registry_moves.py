@@ -1,15 +1,19 @@
 """Random moves in the registry, which two hosts record."""
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
 from app.domain.errors import MlflowUnavailable
+from app.domain.registry_history.change import RENAMED
+from app.domain.registry_history.index import ChangeIndex, ChangeQuery
 from app.domain.registry_history.past import lineage_at, past_of, unknown_at
 from app.domain.registry_history.record import RegistryRecord
 from tests.fakes.memory_mlflow import MemoryGateway
@@ -20,17 +24,17 @@ class Killed(BaseException):
     """The process ends, as after `kill -9`."""
 
 
-class DyingGateway(MemoryGateway):
-    """An MLflow whose client may be killed after its next writes of the history."""
+class Dying:
+    """For a gateway: its client may be killed after its next writes of the history."""
 
     lives = -1
 
     def write_registry_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
-        super().write_registry_tags(run_id, tags)
+        super().write_registry_tags(run_id, tags)  # type: ignore[misc]
         self._live()
 
     def open_registry_run(self) -> str:
-        made = super().open_registry_run()
+        made: str = super().open_registry_run()  # type: ignore[misc]
         self._live()
         return made
 
@@ -38,6 +42,10 @@ class DyingGateway(MemoryGateway):
         self.lives -= 1
         if self.lives == 0:
             raise Killed
+
+
+class DyingGateway(Dying, MemoryGateway):
+    """An MLflow in memory."""
 
 
 Shape = tuple[dict[int, str], dict[str, int]]
@@ -51,14 +59,18 @@ class Moves(RuleBasedStateMachine):
     """
 
     directory: Path
+    gateway_of: Callable[[], Any]
     # Over all examples, so that no host finds what another example left.
     places = itertools.count()
 
     def __init__(self) -> None:
         super().__init__()
-        self.gateway = DyingGateway()
+        self.gateway = type(self).gateway_of()
         self.world = self.gateway.world
+        # What MLflow has.
+        self.shapes: dict[str, Shape] = {}
         self.hosts = [self.new_host(), self.new_host()]
+        self.index = ChangeIndex(RegistryRecord())
         self.truth: list[tuple[int, int, dict[str, Shape]]] = []
         self.used: dict[tuple[str, str], set[object]] = {}
         # What somebody has seen: what is made and gone between two looks is not seen either.
@@ -73,15 +85,10 @@ class Moves(RuleBasedStateMachine):
     @contextmanager
     def moving(self) -> Iterator[None]:
         """A move in MLflow, which takes some of the world's moments."""
-        self.world.tick()
-        began = self.world.now
+        began = self.world.tick()
         yield
-        self.world.tick()
-        shapes: dict[str, Shape] = {
-            name: ({n: row.stage for (of, n), row in self.world.versions.items() if of == name}, dict(model.aliases))
-            for name, model in self.world.models.items()
-        }
-        self.truth.append((began, self.world.now, shapes))
+        shapes = {name: (dict(stages), dict(aliases)) for name, (stages, aliases) in self.shapes.items()}
+        self.truth.append((began, self.world.tick(), shapes))
 
     def may(self, name: str, subject: str, before: object, value: object) -> bool:
         """Whether a value can be told from those that were there since somebody looked."""
@@ -93,51 +100,58 @@ class Moves(RuleBasedStateMachine):
 
     @rule()
     def add_model(self) -> None:
+        self.make(f"n{next(self.names)}")
+
+    def make(self, name: str) -> None:
+        """Add a version, and the model if there is none."""
         with self.moving():
-            self.world.add_version(f"n{next(self.names)}")
+            number = self.world.add_version(name, with_run=False)
+            self.shapes.setdefault(name, ({}, {}))[0][number] = "None"
 
     @rule(data=st.data())
     def add_version(self, data: st.DataObject) -> None:
         name = self.some_model(data)
         if name:
-            with self.moving():
-                self.world.add_version(name)
+            self.make(name)
 
     @rule(data=st.data(), alias=st.sampled_from(["a", "b"]), removes=st.booleans())
     def move_alias(self, data: st.DataObject, alias: str, removes: bool) -> None:
         name = self.some_model(data)
-        versions = sorted(n for of, n in self.world.versions if of == name)
-        if name is None or not versions:
+        if name is None or not self.shapes[name][0]:
             return
-        before = self.world.models[name].aliases.get(alias)
-        value = None if removes else data.draw(st.sampled_from(versions))
+        versions, aliases = self.shapes[name]
+        before = aliases.get(alias)
+        value = None if removes else data.draw(st.sampled_from(sorted(versions)))
         if value == before or not self.may(name, alias, before, value):
             return
         with self.moving():
             if value is None:
                 self.world.delete_alias(name, alias)
+                del aliases[alias]
             else:
                 self.world.set_alias(name, alias, value)
+                aliases[alias] = value
 
     @rule(data=st.data(), stage=st.sampled_from(["None", "Staging", "Production"]))
     def move_stage(self, data: st.DataObject, stage: str) -> None:
-        keys = sorted(self.world.versions)
+        keys = self.versions()
         if not keys:
             return
         name, version = data.draw(st.sampled_from(keys))
-        before = self.world.versions[name, version].stage
-        if stage != before and self.may(name, str(version), before, stage):
+        stages = self.shapes[name][0]
+        if stage != stages[version] and self.may(name, str(version), stages[version], stage):
             with self.moving():
                 self.world.set_stage(name, version, stage)
+                stages[version] = stage
 
     @rule(data=st.data())
     def delete_version(self, data: st.DataObject) -> None:
-        keys = [
-            key for key in sorted(self.world.versions) if not self.world.models[key[0]].aliases and key in self.seen
-        ]
+        keys = [key for key in self.versions() if not self.shapes[key[0]][1] and key in self.seen]
         if keys:
+            name, version = data.draw(st.sampled_from(keys))
             with self.moving():
-                self.world.delete_version(*data.draw(st.sampled_from(keys)))
+                self.world.delete_version(name, version)
+                del self.shapes[name][0][version]
 
     @rule(data=st.data())
     def rename(self, data: st.DataObject) -> None:
@@ -146,6 +160,7 @@ class Moves(RuleBasedStateMachine):
             new = f"n{next(self.names)}"
             with self.moving():
                 self.world.rename(name, new)
+                self.shapes[new] = self.shapes.pop(name)
             self.seen = {key for key in self.seen if key[0] != name}
             for (of, subject), used in list(self.used.items()):
                 if of == name:
@@ -157,15 +172,16 @@ class Moves(RuleBasedStateMachine):
         if name:
             with self.moving():
                 self.world.delete_model(name)
+                del self.shapes[name]
             self.seen = {key for key in self.seen if key[0] != name}
             if comes_back:
-                with self.moving():
-                    self.world.add_version(name)
+                self.make(name)
 
     @rule(which=st.integers(0, 1))
     def look_at_all(self, which: int) -> None:
         self.hosts[which].look()
-        self.used, self.seen = {}, {*self.world.versions}
+        self.index = self.index.after(self.hosts[which].record)
+        self.used, self.seen = {}, {*self.versions()}
 
     @rule(which=st.integers(0, 1), how=st.sampled_from(["changes", "aliases"]))
     def poll(self, which: int, how: str) -> None:
@@ -206,8 +222,11 @@ class Moves(RuleBasedStateMachine):
         self.gateway.failure = None
 
     def some_model(self, data: st.DataObject, *, seen: bool = False) -> str | None:
-        names = sorted(self.world.models.keys() & {name for name, _ in self.seen} if seen else self.world.models)
+        names = sorted(self.shapes.keys() & {name for name, _ in self.seen} if seen else self.shapes)
         return data.draw(st.sampled_from(names)) if names else None
+
+    def versions(self) -> list[tuple[str, int]]:
+        return sorted((name, number) for name, (stages, _) in self.shapes.items() for number in stages)
 
     def teardown(self) -> None:
         for host in self.hosts:
@@ -215,9 +234,37 @@ class Moves(RuleBasedStateMachine):
         fresh = self.new_host()
         fresh.recorder.first()
         record = fresh.record
-        for at in range(record.begun or 0, self.truth[-1][1] + 2):
+        self.check_index(record)
+        for at in self.moments(record):
             if not any(began <= at < ended for began, ended, _ in self.truth):
                 self.check(record, at)
+
+    def check_index(self, record: RegistryRecord) -> None:
+        """An index that came from earlier ones finds what one that is new finds, of each name and of all."""
+        derived, new = self.index.after(record), ChangeIndex(record)
+        every = new.changes(new.find(ChangeQuery()))
+        assert [change.not_after for change in every] == sorted((one.not_after for one in every), reverse=True)
+        assert len(every) == sum(len(lineage.rows) for lineage in record.lineages())
+        names = {lineage.id: lineage.name for lineage in record.lineages()}
+        for name in (None, *{name for lineage in record.lineages() for name in lineage.names}):
+            listed = new.changes(new.find(ChangeQuery(name)))
+            assert derived.changes(derived.find(ChangeQuery(name))) == listed
+            assert listed == [
+                change
+                for change in every
+                if name in (None, names[change.lineage], change.model)
+                or (change.kind == RENAMED and change.old[0] == name)
+            ]
+
+    def moments(self, record: RegistryRecord) -> list[int]:
+        """Moments beside and between all at which anything begins or ends: nothing differs at the others."""
+        times = {record.begun or 0, self.truth[-1][1], *(at for began, ended, _ in self.truth for at in (began, ended))}
+        times |= {at for gap in record.gaps for at in gap}
+        for lineage in record.lineages():
+            times |= {*lineage.not_before, *lineage.not_after}
+        between = {(one + other) // 2 for one, other in pairwise(sorted(times))}
+        beside = {at + distance for at in times for distance in (-1, 0, 1)}
+        return sorted(at for at in between | beside if (record.begun or 0) <= at <= self.truth[-1][1] + 1)
 
     def check(self, record: RegistryRecord, at: int) -> None:
         shapes = next((shapes for _, ended, shapes in reversed(self.truth) if ended <= at), {})
@@ -235,14 +282,15 @@ class Moves(RuleBasedStateMachine):
                 assert (stages, dict(past.aliases)) == shapes[name], (at, name, found[0].rows, self.truth)
 
 
-def try_moves(directory: Path, examples: int) -> None:
+def try_moves(directory: Path, examples: int, gateway_of: Callable[[], Any] = DyingGateway, steps: int = 30) -> None:
     """Try many random sequences of moves, looks and failures."""
     Moves.directory = directory
+    Moves.gateway_of = staticmethod(gateway_of)
     run_state_machine_as_test(
         Moves,
         settings=settings(
             max_examples=examples,
-            stateful_step_count=30,
+            stateful_step_count=steps,
             deadline=None,
             suppress_health_check=list(HealthCheck),
             phases=[Phase.generate],

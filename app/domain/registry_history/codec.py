@@ -75,11 +75,7 @@ def record_from(
 def _segment(value: Any, known: Mapping[str, Lineage], source: str) -> RecordSegment:
     if value["source"] != source:
         raise ValueError("stored for another MLflow")
-    lineages = {}
-    for stored in value["lineages"]:
-        before = known.get(stored[0])
-        same = before is not None and lineage_value(before) == stored
-        lineages[str(stored[0])] = before if before and same else lineage_from(stored, before)
+    lineages = {str(stored[0]): lineage_from(stored, known.get(stored[0])) for stored in value["lineages"]}
     return RecordSegment(lineages, str(value["digest"]))
 
 

@@ -30,7 +30,7 @@ class ChangeIndex:
     def __init__(self, record: RegistryRecord, events: EventIndex[Lineage] | None = None) -> None:
         self.record = record
         self._events = events or EventIndex(
-            record.lineages(), lambda lineage: lineage.id, lambda lineage: len(lineage.rows), _newest_first
+            record.lineages(), lambda lineage: lineage.id, lambda lineage: len(lineage.rows), _newest_first, _shared
         )
         # The order of the last model that was asked for: pages of one list follow each other.
         self._of_model: tuple[str, Sequence[int]] | None = None
@@ -64,16 +64,13 @@ class ChangeIndex:
 
     def _belonging(self, name: str) -> Sequence[int]:
         """The changes of the model that has this name now, and those of others while they had it."""
-        named: list[Lineage] = []
-
-        def is_wanted(lineage: Lineage) -> bool:
-            if name not in lineage.names:
-                return False
-            named.append(lineage)
-            return True
-
-        events = self._events.of(is_wanted)
-        if all(lineage.name == name for lineage in named):
+        named = {lineage.id: lineage for lineage in self.record.lineages() if name in lineage.names}
+        if len(named) == 1:
+            # The changes of a lineage are in order.
+            events: Sequence[int] = self._events.of_record(*named)[::-1]
+        else:
+            events = self._events.of(lambda lineage: lineage.id in named)
+        if all(lineage.name == name for lineage in named.values()):
             return events
         found = ((event, *self._events.find(event)) for event in events)
         return [
@@ -106,6 +103,11 @@ def _has(change: Change, name: str) -> bool:
 
 def _newest_first(lineage: Lineage, number: int) -> tuple[int, str, int]:
     return -lineage.not_after[number], lineage.id, -number
+
+
+def _shared(old: Lineage, new: Lineage) -> int:
+    """How many of its first changes a lineage had before."""
+    return len(old.rows) if new.rows[: len(old.rows)] == old.rows else 0
 
 
 def _differences(before: RegistryRecord, after: RegistryRecord) -> tuple[list[Lineage], list[str]]:

@@ -231,19 +231,24 @@ def lineage_value(lineage: Lineage) -> list[Any]:
     """A lineage for the shared cache."""
     return [
         lineage.id,
-        [[look.began, look.ended, first_look_row(look)] for look in lineage.first],
+        _first_value(lineage),
         [orjson.loads(row) for row in lineage.rows],
         [orjson.loads(row) for row in lineage.hidden],
     ]
 
 
+def _first_value(lineage: Lineage) -> list[Any]:
+    return [[look.began, look.ended, first_look_row(look)] for look in lineage.first]
+
+
 def lineage_from(value: Any, known: Lineage | None = None) -> Lineage:
     """A lineage from the shared cache, which takes over what is known. Raises various errors for another shape."""
     lineage, first, rows, hidden = value
-    if known is not None and value[:2] == lineage_value(known)[:2] and not hidden and not known.hidden:
-        texts = [orjson.dumps(row) for row in rows]
-        if tuple(texts[: len(known.rows)]) == known.rows:
+    texts, aside = (tuple(map(orjson.dumps, listed)) for listed in (rows, hidden))
+    if known is not None and [lineage, first, aside] == [known.id, _first_value(known), known.hidden]:
+        if texts == known.rows:
+            return known
+        if not aside and texts[: len(known.rows)] == known.rows:
             return _extended(known, [change_from(text) for text in texts[len(known.rows) :]])
     looks = [first_look_from(row, began, ended) for began, ended, row in first]
-    changes = [change_from(orjson.dumps(row)) for row in rows]
-    return in_order(str(lineage), looks, changes, [change_from(orjson.dumps(row)) for row in hidden])
+    return in_order(str(lineage), looks, [change_from(text) for text in texts], [change_from(text) for text in aside])
