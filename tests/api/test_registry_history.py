@@ -191,12 +191,21 @@ def test_while_mlflow_is_down_the_history_is_served_with_its_age(
 ) -> None:
     history.world.set_alias("m", "a", 1)
     history.look()
+    at = history.now()
+    paths = ("/history", "/model/m/history", f"/model/m/state?at={at}", f"/fleet?at={at}")
+    # What was monitored is in the cache as well, as the agent puts it there at its start.
+    assert history.service.get("/monitoring/history").status_code == 200
     history.service.gateway.failure = MlflowUnavailable("MLflow is down.")
-    rows = history.service.get("/history")
-    assert rows.headers["X-Data-As-Of"]
+    before = [history.service.get(path) for path in paths]
+    assert {answer.status_code for answer in before} == {200}
+    assert len({answer.headers["X-Data-As-Of"] for answer in before}) == 1
+    assert not any("X-Data-Stale" in answer.headers for answer in before)
     history.service.clock.forward(25 * 3600)
-    assert history.service.get("/history").headers["X-Data-Stale"] == "true"
-    assert start().json("/history") == rows.json
+    # Another process has what is in the cache, and nothing else.
+    for service in (history.service, start()):
+        after = [service.get(path) for path in paths]
+        assert {answer.headers["X-Data-Stale"] for answer in after} == {"true"}
+        assert [answer.json for answer in after] == [answer.json for answer in before]
 
 
 def test_without_a_cache_the_history_is_read_from_mlflow(start: Callable[..., Service], history: History) -> None:
