@@ -27,8 +27,11 @@ def fleet(query: FleetQuery) -> Answer:
 
 @cached(blp, "/fleet/models", FleetModelSchema(many=True), FleetModelsQuerySchema)
 def fleet_models(query: FleetQuery) -> Answer:
-    """Every registered model with the version to look at first, and how many of its versions match."""
-    return tower().catalogue.fleet_models(query)
+    """Every registered model with the version to look at first, and how many of its versions match.
+
+    With `at`: the registered models as they were at that time, as in `/fleet`.
+    """
+    return tower().catalogue.fleet_models(query) if query.at is None else tower().registry_history.fleet_models(query)
 
 
 @cached(blp, "/fleet/summary", FleetSummarySchema)

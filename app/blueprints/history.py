@@ -2,11 +2,14 @@
 
 from typing import Any
 
+from app.domain.registry.query import ListQuery
 from app.parsing import TowerBlueprint
 from app.replies import cached
 from app.schemas.history import (
     ChangeSchema,
     ChangesQuerySchema,
+    HolderSchema,
+    HoldersQuerySchema,
     ModelChangesQuerySchema,
     StateQuerySchema,
     StateSchema,
@@ -33,3 +36,9 @@ def model_changes(query: dict[str, Any], model_name: str) -> Answer:
 def model_state(at: int, model_name: str) -> Answer:
     """Which versions were in Production and Staging and under each alias at a time, and what of that is not known."""
     return tower().registry_history.state(model_name, at)
+
+
+@cached(blp, "/model/<string:model_name>/holders", HolderSchema(many=True), HoldersQuerySchema)
+def holders(query: ListQuery, model_name: str) -> Answer:
+    """Which versions had each stage and alias, from which change until which, the last that came first."""
+    return tower().registry_history.holders(model_name, query)

@@ -18,6 +18,8 @@ from app.schemas.promotions import (
     PromotionsQuerySchema,
     ProposalSchema,
     RollbackSchema,
+    WayBackQuerySchema,
+    WayBackSchema,
 )
 from app.services.answers.prepared import Answer
 from app.wiring.worker import tower
@@ -30,9 +32,9 @@ _EXAMPLE = {"version": "4", "alias": "champion", "reason": "Better on all region
 
 
 @cached(blp, "/promotions", PromotionSchema(many=True), PromotionsQuerySchema)
-def waiting(query: ListQuery) -> Answer:
-    """What waits for an approval, of all models, newest first."""
-    return tower().promotions_report.waiting(query)
+def promotions(query: dict[str, Any]) -> Answer:
+    """What waits for an approval, of all models, newest first; with `since` all that was asked for since then."""
+    return tower().promotions_report.of_all(**query)
 
 
 @cached(blp, f"{_MODEL}/promotions", PromotionSchema(many=True), ModelPromotionsQuerySchema)
@@ -88,6 +90,16 @@ def end(query: dict[str, Any], model_name: str, promotion_id: str) -> Response:
     """Withdraw one's own proposal; with the role approve, refuse that of somebody else."""
     ended = tower().promotions.end(model_name, promotion_id, default_registrant(), may("approve"), query["reason"])
     return live(tower().promotions_report.info(ended))
+
+
+@blp.route(f"{_MODEL}/rollback")
+@requires("read")
+@errors(blp, 400, 404)
+@blp.arguments(WayBackQuerySchema, location="query")
+@blp.response(200, WayBackSchema, headers=AGE_HEADERS)
+def way_back(query: dict[str, str | None], model_name: str) -> Response:
+    """Which version a rollback of an alias or a stage would go back to, as the history of the registry has it."""
+    return live(tower().registry_history.way_back(model_name, **query))
 
 
 @blp.route(f"{_MODEL}/rollback", methods=["POST"])

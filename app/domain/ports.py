@@ -181,8 +181,11 @@ class Gateway(TimeBounds, Protocol):
         """The runs that hold the history of the registry, the newest first: so many of them, or all."""
         ...
 
-    def promotion_runs(self, model: str | None, only_open: bool) -> Sequence[PromotionRun]:
-        """The runs that hold the promotions of a registered model, or of all; the newest first."""
+    def promotion_runs(self, model: str | None, only_open: bool, since: int | None = None) -> Sequence[PromotionRun]:
+        """The runs that hold the promotions of a registered model, or of all; the newest first.
+
+        With `since`, those that began at that time (milliseconds) or later.
+        """
         ...
 
     def find_promotion_run(self, run_id: str) -> PromotionRun | None:

@@ -116,9 +116,6 @@ class FleetRowSchema(ModelInfoSchema):
 class FleetModelsQuerySchema(FleetQuerySchema):
     """Filters, order and page of the registered models. A model matches if one of its versions does."""
 
-    class Meta:
-        exclude = ("at",)
-
     sort = fields.String(
         validate=validate.OneOf([*GROUP_SORTS, *(f"-{name}" for name in GROUP_SORTS)]),
         metadata=doc(
@@ -157,6 +154,7 @@ class FleetModelSchema(Schema):
             "the one in Production, else a monitored one, else the highest"
         },
     )
+    known = flag("With `at`: whether all of this is known of that time; otherwise absent", True)
 
 
 class MissingSchema(Schema):

@@ -6,7 +6,7 @@ from marshmallow import Schema, fields, post_load, validate
 
 from app.domain.registry.names import version_number
 from app.domain.registry.query import ListQuery
-from app.domain.registry.stages import STAGES
+from app.domain.registry.stages import STAGES, STAGES_IN_USE
 from app.domain.registry_history.change import KINDS, THROUGH
 from app.domain.registry_history.index import ChangeQuery
 from app.domain.registry_history.past import REASONS
@@ -116,6 +116,13 @@ class PastVersionSchema(Schema):
     creation_timestamp = moment("When it was registered", required=True, allow_none=True)
 
 
+class GapSchema(Schema):
+    """A time in which the service did not look at the registry."""
+
+    not_before = moment("It began after this time", "2026-11-20T09:00:00Z", required=True)
+    not_after = moment("It ended at this time or before", "2026-11-20T09:40:00Z", required=True)
+
+
 class StateSchema(Schema):
     """A registered model as it was at a time, or, where that is not known, as it was last seen before."""
 
@@ -150,4 +157,45 @@ class StateSchema(Schema):
         fields.Nested(ChangeSchema),
         required=True,
         metadata={"description": "The changes that may have happened before that time or after it"},
+    )
+    first_look = moment(
+        "When the service first looked at the registry; null if it has not yet", required=True, allow_none=True
+    )
+    not_looked = fields.List(
+        fields.Nested(GapSchema),
+        required=True,
+        metadata={"description": "The times before that one in which the service did not look, oldest first"},
+    )
+
+
+class HoldersQuerySchema(PageQuerySchema):
+    """The page of the holders."""
+
+    @post_load
+    def _query(self, data: dict[str, Any], **_: Any) -> ListQuery:
+        return ListQuery(**data)
+
+
+class HolderSchema(Schema):
+    """A version that had an alias, or was in a stage, for some time."""
+
+    stage = fields.String(
+        required=True,
+        allow_none=True,
+        validate=validate.OneOf(STAGES_IN_USE),
+        metadata=doc("The effective stage; null for an alias", None),
+    )
+    alias = text("The alias; null for a stage", "champion", required=True, allow_none=True)
+    version = text("The version that was there", "4", required=True)
+    since = fields.Nested(
+        ChangeSchema,
+        required=True,
+        allow_none=True,
+        metadata={"description": "The change that brought it there; null if it was there at the first look"},
+    )
+    until = fields.Nested(
+        ChangeSchema,
+        required=True,
+        allow_none=True,
+        metadata={"description": "The change after which it was there no longer; null if it is there still"},
     )

@@ -7,19 +7,18 @@ from marshmallow import Schema, ValidationError, fields, post_load, validate
 from app.domain.comparison.requirements import requirements
 from app.domain.errors import InvalidInput
 from app.domain.promotion.promotions import (
-    ALIAS,
     LONGEST_REASON,
     PROPOSAL,
     ROLLBACK,
-    STAGE,
     STAGES,
     STATES,
     STEPS,
     Wanted,
-    check_alias,
+    place_named,
 )
 from app.domain.registry.names import LONGEST_ALIAS, is_metric_name
 from app.domain.registry.query import ListQuery
+from app.domain.times import parse_rfc3339
 from app.schemas.base import PageQuerySchema, doc, flag, moment, number, text
 
 _MOST_METRICS = 50
@@ -42,12 +41,6 @@ class _PlaceSchema(Schema):
     stage = fields.String(
         validate=validate.OneOf(STAGES), metadata=doc("The stage; or else name an alias", "Production")
     )
-
-
-def _place_in(data: dict[str, Any]) -> tuple[str, str]:
-    if ("alias" in data) == ("stage" in data):
-        raise InvalidInput("Name an alias or a stage, and not both.")
-    return (ALIAS, check_alias(data["alias"])) if "alias" in data else (STAGE, data["stage"])
 
 
 class ProposalSchema(_PlaceSchema):
@@ -82,7 +75,7 @@ class ProposalSchema(_PlaceSchema):
         for name in metrics:
             if not is_metric_name(name):
                 raise InvalidInput("metrics: This cannot be the name of a metric.")
-        kind, place = _place_in(data)
+        kind, place = place_named(data.get("alias"), data.get("stage"))
         return data["version"], Wanted(kind, place, data["reason"], data["override"], margins, metrics)
 
 
@@ -120,16 +113,55 @@ class RollbackSchema(_PlaceSchema):
 
     @post_load
     def _wanted(self, data: dict[str, Any], **_: Any) -> tuple[Wanted, str, str | None]:
-        kind, place = _place_in(data)
+        kind, place = place_named(data.get("alias"), data.get("stage"))
         return Wanted(kind, place, data["reason"]), data["from_"], data.get("to")
 
 
-class PromotionsQuerySchema(PageQuerySchema):
-    """The page of what waits."""
+class WayBackQuerySchema(_PlaceSchema):
+    """The alias or the stage that is to go back."""
 
     @post_load
-    def _query(self, data: dict[str, Any], **_: Any) -> ListQuery:
-        return ListQuery(**data)
+    def _query(self, data: dict[str, Any], **_: Any) -> dict[str, str | None]:
+        return {"alias": data.get("alias"), "stage": data.get("stage")}
+
+
+class WayBackSchema(Schema):
+    """What a rollback would do."""
+
+    model_name = text("Registered model", "DNA_Analysis_Model", required=True)
+    alias = text("The alias; null for a stage", "champion", required=True, allow_none=True)
+    stage = fields.String(
+        required=True,
+        allow_none=True,
+        validate=validate.OneOf(STAGES),
+        metadata=doc("The stage; null for an alias", None),
+    )
+    from_ = fields.String(
+        data_key="from",
+        required=True,
+        allow_none=True,
+        metadata=doc("The version that is there now; null if none is, or several are", "4"),
+    )
+    to = fields.List(
+        fields.String(),
+        required=True,
+        metadata=doc("The versions that it can go back to, the one before first; empty if there is none", ["3", "1"]),
+    )
+
+
+class PromotionsQuerySchema(PageQuerySchema):
+    """Which promotions of all models, and the page."""
+
+    since = moment(
+        "All promotions and rollbacks that were asked for at this time or later, whatever became of them; without it "
+        "those that wait",
+        "2026-11-01T00:00:00Z",
+    )
+
+    @post_load
+    def _query(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
+        since = parse_rfc3339(data.pop("since"), "since") if "since" in data else None
+        return {"query": ListQuery(**data), "since": since}
 
 
 class ModelPromotionsQuerySchema(PageQuerySchema):

@@ -251,6 +251,60 @@ def test_the_lists_have_pages_and_an_etag(team: Team) -> None:
     assert team.service.get("/promotions", headers={"If-None-Match": tag}).status_code == 304
 
 
+def test_what_was_asked_for_since_a_time_is_listed_whatever_became_of_it(team: Team) -> None:
+    done: Any = team.propose().json
+    team.approve(done)
+    withdrawn: Any = team.propose(alias="b").json
+    team.ask("ada", "DELETE", f"{team.path(withdrawn)}?reason=mistake")
+    waiting: Any = team.propose(alias="c").json
+    rows = team.service.json(f"/promotions?since={done['proposed_at']}")
+    assert [(row["id"], row["state"]) for row in rows] == [
+        (waiting["id"], "waiting"),
+        (withdrawn["id"], "withdrawn"),
+        (done["id"], "done"),
+    ]
+    assert team.service.json(f"/promotions?since={withdrawn['proposed_at']}") == rows[:2]
+    assert team.service.json("/promotions?since=0001-01-01T00:00:00Z") == rows
+    assert team.service.get("/promotions?since=monday").status_code == 400
+
+
+def test_the_version_that_a_rollback_goes_back_to_is_named_before_it_is_done(team: Team) -> None:
+    team.world.add_version("m", {"accuracy": 0.96})
+    team.approve(team.propose().json)
+    team.approve(team.propose(version="3").json)
+    asked = team.ask("joe", "GET", "/model/m/rollback?alias=champion").json
+    assert asked == {"model_name": "m", "alias": "champion", "stage": None, "from": "3", "to": ["2", "1"]}
+    team.world.delete_version("m", 2)
+    team.look()
+    asked = team.ask("joe", "GET", "/model/m/rollback?alias=champion").json
+    assert (asked["from"], asked["to"]) == ("3", ["1"])  # type: ignore[index]
+    done: Any = team.roll_back(**{"from": asked["from"], "to": asked["to"][0]}).json  # type: ignore[index]
+    assert (done["version"], team.champion) == ("1", 1)
+
+
+@pytest.mark.parametrize("stages", [(), ("Staging", "Staging")])
+def test_where_nobody_or_more_than_one_is_there_is_no_way_back(team: Team, stages: tuple[str, ...]) -> None:
+    for number, stage in enumerate(stages, 1):
+        team.world.set_stage("m", number, stage)
+    team.look()
+    asked: Any = team.ask("joe", "GET", "/model/m/rollback?stage=Staging").json
+    assert (asked["from"], asked["to"]) == (None, [])
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/model/unknown/rollback?alias=a", 404),
+        ("/model/m/rollback", 400),
+        ("/model/m/rollback?alias=a&stage=Staging", 400),
+        ("/model/m/rollback?alias=a%20b", 400),
+        ("/model/m/rollback?stage=Archived", 400),
+    ],
+)
+def test_bad_questions_for_the_way_back_are_refused(team: Team, path: str, status: int) -> None:
+    assert team.ask("joe", "GET", path).status_code == status
+
+
 def test_promotion_is_off_unless_it_is_switched_on_and_there_are_keys(
     start: Callable[..., Service], tmp_path: Path
 ) -> None:

@@ -114,7 +114,12 @@ def test_what_is_not_known_is_said_with_the_reason(history: History) -> None:
     down = history.now()
     history.service.clock.forward(3600)
     history.look()
-    assert history.state(down)["why"] == "not_looked"
+    while_down = history.state(down)
+    assert while_down["why"] == "not_looked"
+    (gap,) = while_down["not_looked"]
+    assert gap["not_before"] < down < gap["not_after"]
+    assert history.state(before_change)["not_looked"] == []
+    assert while_down["first_look"] < before_change
 
 
 def test_the_fleet_at_a_time_has_the_stages_and_verdicts_of_then(history: History) -> None:
@@ -138,6 +143,87 @@ def test_the_fleet_at_a_time_has_the_stages_and_verdicts_of_then(history: Histor
         ("1", "Production"),
     ]
     assert "known" not in service.json("/fleet")[0]
+
+
+def test_the_holders_of_stages_and_aliases_are_listed_with_the_changes_that_brought_and_took_them(
+    history: History,
+) -> None:
+    world = history.world
+    world.set_alias("m", "champion", 1)
+    history.look()
+    world.set_alias("m", "champion", 2)
+    history.look()
+    world.set_stage("m", 1, "Staging")
+    history.look()
+    world.delete_version("m", 2)
+    world.delete_alias("m", "champion")
+    history.look()
+    rows = history.service.json("/model/m/holders")
+    places = [(row["stage"] or row["alias"], row["version"], bool(row["since"]), bool(row["until"])) for row in rows]
+    assert places == [
+        ("Staging", "1", True, False),
+        ("Production", "2", True, True),
+        ("champion", "2", True, True),
+        ("Production", "1", True, True),
+        ("champion", "1", True, True),
+    ]
+    assert rows[1]["since"] == rows[3]["until"] == rows[4]["until"]
+    (change,) = history.service.json("/model/m/history?kind=alias&version=1")[1:]
+    assert rows[4]["since"] == change
+    page = history.service.get("/model/m/holders?page=2&page_size=2")
+    assert (page.json, orjson.loads(page.headers["X-Pagination"])["total"]) == (rows[2:4], 5)
+
+
+def test_what_had_a_place_at_the_first_look_has_it_since_then(service: Service) -> None:
+    service.world.add_version("m", stage="Production")
+    service.world.set_alias("m", "a", 1)
+    History(service)
+    rows = service.json("/model/m/holders")
+    assert [(row["stage"], row["alias"], row["since"], row["until"]) for row in rows] == [
+        ("Production", None, None, None),
+        (None, "a", None, None),
+    ]
+
+
+def test_holders_stay_with_a_renamed_model_and_end_for_the_name_that_it_had(history: History) -> None:
+    history.world.set_alias("m", "a", 1)
+    history.look()
+    history.world.rename("m", "n")
+    history.look()
+    history.world.add_version("m")
+    history.world.set_alias("m", "b", 1)
+    history.look()
+    (kept,) = history.service.json("/model/n/holders")
+    assert (kept["alias"], kept["until"]) == ("a", None)
+    new, old = history.service.json("/model/m/holders")
+    assert (new["alias"], old["alias"], old["until"]["kind"]) == ("b", "a", "renamed")
+
+
+def test_the_models_of_the_fleet_at_a_time_have_the_key_versions_of_then(history: History) -> None:
+    service, world = history.service, history.world
+    service.register("m", 1)
+    service.check()
+    world.set_stage("m", 1, "Production")
+    world.add_version("other")
+    history.look()
+    history.look()
+    then = history.now()
+    history.look()
+    unsure = history.now()
+    world.set_stage("m", 2, "Production")
+    world.delete_model("other")
+    history.look()
+    first, other = service.json(f"/fleet/models?at={then}")
+    assert (first["name"], first["versions"], first["in_production"], first["known"]) == ("m", 2, ["1"], True)
+    assert (first["key_version"]["version"], first["key_version"]["verdict"]) == ("1", "insufficient_data")
+    assert (other["name"], first["last_updated_timestamp"]) == ("other", None)
+    told = orjson.loads(service.get(f"/fleet/models?at={unsure}").headers["X-Pagination"])
+    assert (told["total"], told["versions"], told["unknown"]) == (2, 3, 2)
+    assert [row["known"] for row in service.json(f"/fleet/models?at={unsure}")] == [False, False]
+    assert service.keys(f"/fleet?at={then}&stage=Production") == [("m", "1")]
+    assert [row["name"] for row in service.json(f"/fleet/models?at={then}&stage=Production")] == ["m"]
+    (now,) = service.json("/fleet/models")
+    assert "known" not in now
 
 
 def test_a_renamed_model_keeps_its_history_and_a_new_one_of_the_old_name_begins_its_own(history: History) -> None:
@@ -177,6 +263,10 @@ def test_names_of_every_kind_have_a_history(service: Service, name: str) -> None
         ("/model/m/state?at=2999-01-01T00:00:00Z", 400),
         ("/fleet?at=2020-01-01T00:00:00Z", 400),
         ("/fleet?at=now", 400),
+        ("/fleet/models?at=2020-01-01T00:00:00Z", 400),
+        ("/fleet/models?at=now", 400),
+        ("/model/unknown/holders", 404),
+        ("/model/m/holders?page=0", 400),
         ("/history?kind=nonsense", 400),
         ("/history?since=1", 400),
         ("/history?page_size=100000", 400),
@@ -184,6 +274,15 @@ def test_names_of_every_kind_have_a_history(service: Service, name: str) -> None
 )
 def test_bad_questions_are_refused(history: History, path: str, status: int) -> None:
     assert history.service.get(path).status_code == status
+
+
+@pytest.mark.parametrize("filtered", ["finding=production_stale", "owner=ada", "owner=", "tag=a:b"])
+@pytest.mark.parametrize("path", ["/fleet", "/fleet/models"])
+def test_the_past_is_not_filtered_by_what_is_not_known_of_it(history: History, path: str, filtered: str) -> None:
+    history.look()
+    refused = history.service.get(f"{path}?at={history.now()}&{filtered}")
+    assert refused.status_code == 400
+    assert f"{filtered.split('=', maxsplit=1)[0]}s of the past are not known" in refused.text
 
 
 def test_while_mlflow_is_down_the_history_is_served_with_its_age(

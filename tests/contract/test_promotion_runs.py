@@ -38,6 +38,11 @@ def test_a_promotion_is_an_open_run_that_takes_steps_until_it_is_ended(case: Cas
     assert (found.is_open, found.tags[f"{PREFIX}step.001"], found.tags[f"{PREFIX}step.002"]) == (False, "a", "b")
     assert list(gateway.promotion_runs(names[0], True)) == []
     assert [run.run_id for run in gateway.promotion_runs(names[0], False)] == [ids[0]]
+    everything = gateway.promotion_runs(None, False)
+    newest = everything[0].started
+    assert [*gateway.promotion_runs(None, False, newest)] == [run for run in everything if run.started >= newest]
+    assert [*gateway.promotion_runs(None, False, newest + 1)] == []
+    assert len(gateway.promotion_runs(None, False, 0)) == len(everything)
     assert gateway.find_promotion_run("0" * 32) is None
     case.world.delete_experiment(promotions_experiment(case.experiment))
     gateway.open_promotion_run({MODEL: model_key(names[0])}, "promote")

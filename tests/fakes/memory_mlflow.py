@@ -678,13 +678,15 @@ class MemoryGateway:
             raise MlflowRefused(_REFUSED)
         self.world.registry_runs[run_id] = replace(run, tags={**run.tags, **tags})
 
-    def promotion_runs(self, model: str | None, only_open: bool) -> Sequence[PromotionRun]:
+    def promotion_runs(self, model: str | None, only_open: bool, since: int | None = None) -> Sequence[PromotionRun]:
         self._called("promotion_runs")
         runs = sorted(self.world.promotion_runs.values(), key=lambda run: (run.started, run.run_id), reverse=True)
         return [
             run
             for run in runs
-            if (run.is_open or not only_open) and (model is None or run.tags.get(MODEL) == model_key(model))
+            if (run.is_open or not only_open)
+            and (model is None or run.tags.get(MODEL) == model_key(model))
+            and (since is None or run.started >= since)
         ]
 
     def find_promotion_run(self, run_id: str) -> PromotionRun | None:

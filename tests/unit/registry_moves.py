@@ -12,12 +12,16 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
 from app.domain.errors import MlflowUnavailable
+from app.domain.registry.stages import STAGES_IN_USE, stage_rules
 from app.domain.registry_history.change import RENAMED
+from app.domain.registry_history.holders import holders
 from app.domain.registry_history.index import ChangeIndex, ChangeQuery
 from app.domain.registry_history.past import lineage_at, past_of, unknown_at
 from app.domain.registry_history.record import RegistryRecord
 from tests.fakes.memory_mlflow import MemoryGateway
 from tests.unit.recording_host import Host
+
+RULES = stage_rules(["a"], ["b"])
 
 
 class Killed(BaseException):
@@ -280,6 +284,26 @@ class Moves(RuleBasedStateMachine):
                 assert name in shapes, (at, name)
                 stages = {number: stage for number, (_, stage) in past.versions.items()}
                 assert (stages, dict(past.aliases)) == shapes[name], (at, name, found[0].rows, self.truth)
+                assert held_at(record, name, at) == places_of(*shapes[name]), (at, name, found[0].rows)
+
+
+def places_of(stages: dict[int, str], aliases: dict[str, int]) -> set[tuple[str, int]]:
+    """The versions in each stage and under each alias."""
+    effective = {
+        (RULES.effective(stage, [alias for alias, version in aliases.items() if version == number])[0], number)
+        for number, stage in stages.items()
+    }
+    return {(stage, number) for stage, number in effective if stage in STAGES_IN_USE} | set(aliases.items())
+
+
+def held_at(record: RegistryRecord, name: str, at: int) -> set[tuple[str, int]]:
+    """What the holders of a name say of a time that is in the interval of no change."""
+    return {
+        (str(holder.stage or holder.alias), holder.version)
+        for holder in holders(record.lineages(), name, RULES)
+        if (holder.since is None or holder.since.not_after <= at)
+        and (holder.until is None or holder.until.not_after > at)
+    }
 
 
 def try_moves(directory: Path, examples: int, gateway_of: Callable[[], Any] = DyingGateway, steps: int = 30) -> None:

@@ -7,10 +7,11 @@ from typing import Any
 
 from app.domain.errors import InvalidInput
 from app.domain.registry.names import LONGEST_ALIAS
+from app.domain.registry.stages import STAGES_IN_USE
 from app.domain.times import rfc3339
 
 ALIAS, STAGE = "alias", "stage"
-STAGES = ("Production", "Staging")
+STAGES = STAGES_IN_USE
 """The stages that a version can be promoted to."""
 
 PROPOSAL, ROLLBACK = "proposal", "rollback"
@@ -145,6 +146,15 @@ class Promotion:
 
     def with_step(self, step: Step) -> "Promotion":
         return replace(self, steps=(*self.steps, step))
+
+
+def place_named(alias: str | None, stage: str | None) -> tuple[str, str]:
+    """The kind of a place and its name, of which a client gives one or the other. Raises `InvalidInput`."""
+    if alias is not None and stage is None:
+        return ALIAS, check_alias(alias)
+    if stage is not None and alias is None:
+        return STAGE, stage
+    raise InvalidInput("Name an alias or a stage, and not both.")
 
 
 def check_alias(alias: str) -> str:

@@ -7,6 +7,7 @@ from app.domain.errors import InvalidInput
 from app.domain.registry.models import ModelVersion, Tags, TrackedModel
 
 STAGES = ("None", "Staging", "Production", "Archived")
+STAGES_IN_USE = ("Production", "Staging")
 MODEL_TYPES = ("classifier", "regressor")
 
 _CLASSIFIER_WORDS = (

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from app.domain.registry_history.change import TOWER, Change, Value, alias_of, version_of
 from app.domain.registry_history.lineage import Lineage
-from app.domain.registry_history.standing import Standing, standing_of
+from app.domain.registry_history.standing import Standing, is_other, standing_of
 
 Move = tuple[str, Value, Value]
 """The subject, what it was, and what it is."""
@@ -90,6 +90,27 @@ def earlier_holders(lineage: Lineage, alias: str | None, stage: str | None, now:
     numbers = [known for known, _ in held]
     before = held[: numbers.index(now)] if now in numbers else held
     return before[::-1]
+
+
+def way_back(lineage: Lineage, alias: str | None, stage: str | None) -> tuple[int | None, list[int]]:
+    """The version that an alias or a stage would go back from, and those that it can go back to, the next one first.
+
+    The first is None if no version is there, or several are; then it cannot go back.
+    """
+    standing = standing_of(lineage)
+    there = [number for number, (_, own) in standing.versions.items() if own == stage]
+    if alias is not None:
+        there = [standing.aliases[alias]] if alias in standing.aliases else []
+    if not standing.exists or len(there) != 1:
+        return None, []
+    earlier = earlier_holders(lineage, alias, stage, there[0])
+    kept = [number for number, created in earlier if _exists(standing, number, created)]
+    return there[0], kept
+
+
+def _exists(standing: Standing, number: int, created: int) -> bool:
+    """Whether a version is still there, and was not made again."""
+    return number in standing.versions and not is_other(standing.versions[number][0], created)
 
 
 def _is(change: Change, subject: str, old: Value, new: Value, not_before: int) -> bool:

@@ -98,7 +98,9 @@ def _worth(name: str, lineage: Lineage, past: Past) -> tuple[bool, bool, bool, b
     return has_it, may_have_it, lineage.name == name, is_there, max(lineage.not_after, default=0)
 
 
-def past_info(name: str, at: int, past: Past, unknown: Unknown | None, rules: StageRules) -> dict[str, Any]:
+def past_info(
+    name: str, at: int, past: Past, unknown: Unknown | None, record: RegistryRecord, rules: StageRules
+) -> dict[str, Any]:
     """A model as it was at a time, as clients see it."""
     aliases = aliases_by_version(past.aliases)
     versions = []
@@ -130,6 +132,10 @@ def past_info(name: str, at: int, past: Past, unknown: Unknown | None, rules: St
         "aliases": {alias: str(number) for alias, number in sorted(past.aliases.items())},
         "versions": versions,
         "unsure": [change_info(change) for change in past.unsure],
+        "first_look": rfc3339(record.begun),
+        "not_looked": [
+            {"not_before": rfc3339(start), "not_after": rfc3339(end)} for start, end in record.gaps if start < at
+        ],
     }
 
 

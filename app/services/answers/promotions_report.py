@@ -11,6 +11,7 @@ from app.domain.ports import Clock, Gateway
 from app.domain.promotion.promotions import MOVING, WAITING, Promotion, newest_first, promotion_info
 from app.domain.promotion.tags import promotion_from
 from app.domain.registry.query import ListQuery, page_of, pagination
+from app.domain.times import TOLERANCE_MS
 from app.services.answers.prepared import Answer, Prepared
 from app.services.mirror.model_tracker import ModelTracker
 
@@ -27,13 +28,18 @@ class PromotionsReport:
         self._most = most
         self._expires_ms = int(expires_hours * _HOUR_MS)
 
-    def waiting(self, query: ListQuery) -> Answer:
-        """What waits for an approval or is being carried out, of all models, newest first."""
+    def of_all(self, query: ListQuery, since: int | None) -> Answer:
+        """What waits for an approval or is being carried out, of all models, newest first.
+
+        With `since`, all that was asked for at that time (milliseconds) or later.
+        """
+        if since is not None:
+            return self._page(query, self._read(None, lambda one: one.proposal.at >= since, since=since))
         return self._page(query, self._read(None, lambda one: one.state in (WAITING, MOVING), only_open=True))
 
     def of_model(self, name: str, query: ListQuery, state: str | None) -> Answer:
         """All promotions and rollbacks of a registered model, newest first. Raises `NotFound`."""
-        rows = self._read(name, lambda one: state in (None, one.state), only_open=False)
+        rows = self._read(name, lambda one: state in (None, one.state))
         if not rows and self._mirror.fleet().model(name)[0] is None:
             raise NotFound(MODEL_NOT_FOUND)
         return self._page(query, rows)
@@ -51,11 +57,20 @@ class PromotionsReport:
         """A promotion as clients see it."""
         return promotion_info(promotion, self._expires_ms)
 
-    def _read(self, name: str | None, wanted: Callable[[Promotion], bool], *, only_open: bool) -> Sequence[Promotion]:
+    def _read(
+        self,
+        name: str | None,
+        wanted: Callable[[Promotion], bool],
+        *,
+        only_open: bool = False,
+        since: int | None = None,
+    ) -> Sequence[Promotion]:
         if self._mirror.shows_mock():
             return ()
+        # A run begins a moment after what it holds was asked for, by the clock of another host.
+        started = None if since is None else max(0, since - TOLERANCE_MS)
         with self._gateway.within(self._gateway.patience):
-            runs = self._gateway.promotion_runs(name, only_open)
+            runs = self._gateway.promotion_runs(name, only_open, started)
         found = (promotion_from(run) for run in runs)
         return newest_first([one for one in found if one and wanted(one) and name in (None, one.proposal.model)])
 

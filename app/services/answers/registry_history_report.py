@@ -1,6 +1,7 @@
 """Answers from the history of the registry: its changes, and the registry as it was at a time."""
 
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
@@ -8,19 +9,23 @@ import orjson
 from app.domain.errors import InvalidInput, NotFound
 from app.domain.messages import MODEL_NOT_FOUND
 from app.domain.monitoring.checks import Check
+from app.domain.monitoring.model_groups import ModelGroup
 from app.domain.monitoring.monitor_history import MonitorHistory, state_of
 from app.domain.monitoring.monitored import Monitored, first_of_each
 from app.domain.ports import Clock, Gateway, RegistryHistorySource
-from app.domain.registry.models import Registration, TrackedModel
+from app.domain.promotion.promotions import place_named
+from app.domain.registry.models import Registration, TrackedModel, VersionKey
 from app.domain.registry.query import FleetQuery, ListQuery, page_of, pagination
 from app.domain.registry.stages import StageRules
 from app.domain.registry_history.change import change_info
+from app.domain.registry_history.holders import holder_info, holders
 from app.domain.registry_history.index import ChangeIndex, ChangeQuery
+from app.domain.registry_history.moves import way_back
 from app.domain.registry_history.past import lineage_at, past_fleet, past_info, unknown_at
 from app.domain.registry_history.record import RegistryRecord
 from app.domain.registry_history.tags import read_tags
 from app.domain.times import is_future, rfc3339
-from app.domain.views import model_info
+from app.domain.views import group_info, model_info
 from app.services.answers.generations import CheckedGeneration, Generation
 from app.services.answers.history_report import HistoryReport
 from app.services.answers.indexed_copy import IndexedCopy
@@ -28,6 +33,10 @@ from app.services.answers.prepared import Answer, Prepared
 from app.services.mirror.model_tracker import ModelTracker
 from app.services.mirror.registry_records import RegistryRecords
 from app.services.monitoring.registration_list import RegistrationList
+
+_Row = dict[str, Any]
+_Rows = tuple[Sequence[Any], Callable[[Any], _Row], dict[str, int]]
+"""What a list has rows of, what makes a row of each, and what `X-Pagination` has beside the page."""
 
 
 class RegistryHistoryReport:
@@ -65,7 +74,7 @@ class RegistryHistoryReport:
     def listed(self, query: ListQuery, wanted: ChangeQuery) -> Answer:
         """A page of the changes, newest first. The sample fleet has none."""
         if self._mirror.shows_mock():
-            return Answer(Prepared(b"[]", self._clock(), pagination(page_of(query, 0, self._most))), mock=True)
+            return self._nothing(query)
         index, pages = self._copy.indexed(self._newest())
 
         def make() -> Prepared:
@@ -92,40 +101,66 @@ class RegistryHistoryReport:
             found = lineage_at(index.record, name, at)
             if found is None:
                 raise NotFound(MODEL_NOT_FOUND)
-            past = found[1]
-            unknown = unknown_at(index.record, at, past.unsure)
-            return self._prepared(past_info(name, at, past, unknown, self._rules), index.record, None)
+            past, record = found[1], index.record
+            unknown = unknown_at(record, at, past.unsure)
+            return self._prepared(past_info(name, at, past, unknown, record, self._rules), record, None)
 
         return self._answer(pages.get(("state", name, at), make), index.record)
 
-    def fleet(self, query: FleetQuery) -> Answer:
-        """The fleet as it was at the time `query.at`. Raises `InvalidInput` where nothing is known of that time."""
-        at = query.at or 0
-        self._check(at)
-        if query.finding is not None:
-            raise InvalidInput("finding: Findings of the past are not known. Leave it out, or leave out `at`.")
+    def holders(self, name: str, query: ListQuery) -> Answer:
+        """A page of who had the stages and aliases of a registered model, the last that came first. `NotFound`."""
+        if self._mirror.shows_mock():
+            return self._nothing(query)
         index, pages = self._copy.indexed(self._newest())
-        begun = index.record.begun
-        if begun is None or at < begun:
-            since = f"before {rfc3339(begun)}, when this service first looked" if begun else "yet"
-            raise InvalidInput(f"at: Nothing is known of the registry {since}.")
 
         def make() -> Prepared:
-            now, unsure = self._fleet_at(index.record, at)
-            models = now.index.find(query)
-            page = page_of(query, len(models), self._most)
-            everything = unknown_at(index.record, at, ()) is None
-            rows = [
-                {
-                    **model_info(model, now.of.registrations.get(model.key)),
-                    **now.standing(model),
-                    "known": everything and model.key not in unsure,
-                }
-                for model in models[page.rows]
-            ]
-            return self._prepared(rows, index.record, pagination(page))
+            every = holders(index.record.lineages(), name, self._rules)
+            if not every and not self._is_known(name):
+                raise NotFound(MODEL_NOT_FOUND)
+            page = page_of(query, len(every), self._most)
+            return self._prepared([holder_info(holder) for holder in every[page.rows]], index.record, pagination(page))
 
-        return self._answer(pages.get(("fleet", query), make), index.record)
+        return self._answer(pages.get(("holders", name, query), make), index.record)
+
+    def way_back(self, name: str, alias: str | None, stage: str | None) -> dict[str, Any]:
+        """What a rollback of an alias or a stage would do, as the record has it.
+
+        Raises `InvalidInput` if not exactly one of the two is named, and `NotFound`.
+        """
+        place_named(alias, stage)
+        found = lineage_at(self._newest(), name, self._clock())
+        if found is None and not self._is_known(name):
+            raise NotFound(MODEL_NOT_FOUND)
+        now, earlier = way_back(found[0], alias, stage) if found else (None, [])
+        return {
+            "model_name": name,
+            "alias": alias,
+            "stage": stage,
+            "from": None if now is None else str(now),
+            "to": [str(number) for number in earlier],
+        }
+
+    def fleet(self, query: FleetQuery) -> Answer:
+        """The fleet as it was at the time `query.at`. Raises `InvalidInput` where nothing is known of that time."""
+
+        def rows(then: _PastFleet) -> _Rows:
+            return then.now.index.find(query), then.version, {}
+
+        return self._fleet("fleet", query, rows)
+
+    def fleet_models(self, query: FleetQuery) -> Answer:
+        """The registered models as they were at the time `query.at`, as `fleet`."""
+
+        def rows(then: _PastFleet) -> _Rows:
+            groups = then.now.index.groups(query)
+            unknown = sum(not then.is_known(group.name) for group in groups)
+            return groups, then.model, {"versions": sum(len(group.versions) for group in groups), "unknown": unknown}
+
+        return self._fleet("fleet models", query, rows)
+
+    def _nothing(self, query: ListQuery) -> Answer:
+        """The sample fleet has no history."""
+        return Answer(Prepared(b"[]", self._clock(), pagination(page_of(query, 0, self._most))), mock=True)
 
     def catch_up(self) -> None:
         """The scheduler's tick in a worker: index new changes before a request needs them."""
@@ -139,6 +174,25 @@ class RegistryHistoryReport:
     def _check(self, at: int) -> None:
         if is_future(at, self._clock()):
             raise InvalidInput("at: This time is still to come.")
+
+    def _fleet(self, kind: str, query: FleetQuery, rows_of: "Callable[[_PastFleet], _Rows]") -> Answer:
+        at = query.at or 0
+        self._check(at)
+        _refuse_unknown_filters(query)
+        index, pages = self._copy.indexed(self._newest())
+        begun = index.record.begun
+        if begun is None or at < begun:
+            since = f"before {rfc3339(begun)}, when this service first looked" if begun else "yet"
+            raise InvalidInput(f"at: Nothing is known of the registry {since}.")
+
+        def make() -> Prepared:
+            now, unsure = self._fleet_at(index.record, at)
+            everything = unknown_at(index.record, at, ()) is None
+            rows, row_of, more = rows_of(_PastFleet(now, unsure, everything))
+            page = page_of(query, len(rows), self._most)
+            return self._prepared([row_of(row) for row in rows[page.rows]], index.record, {**pagination(page), **more})
+
+        return self._answer(pages.get((kind, query), make), index.record)
 
     def _fleet_at(self, record: RegistryRecord, at: int) -> tuple[CheckedGeneration, frozenset[tuple[str, int]]]:
         present, history = self._mirror.fleet(), self._monitoring.newest()
@@ -167,6 +221,41 @@ class RegistryHistoryReport:
     def _answer(self, prepared: Prepared, record: RegistryRecord) -> Answer:
         as_of = _as_of(record)
         return Answer(prepared, as_of is None or self._clock() - as_of > self._max_age)
+
+
+@dataclass(frozen=True, slots=True)
+class _PastFleet:
+    """The fleet as it was. `unsure` are the versions of which something may have been otherwise.
+
+    `everything`: somebody had looked at the registry before that time and after it.
+    """
+
+    now: CheckedGeneration
+    unsure: frozenset[VersionKey]
+    everything: bool
+
+    def version(self, model: TrackedModel) -> dict[str, Any]:
+        """One entry of `/fleet?at=`."""
+        info = model_info(model, self.now.of.registrations.get(model.key))
+        known = self.everything and model.key not in self.unsure
+        return {**info, **self.now.standing(model), "known": known}
+
+    def model(self, group: ModelGroup) -> dict[str, Any]:
+        """One entry of `/fleet/models?at=`."""
+        info = group_info(group, self.now.index.check)
+        return {**info, "key_version": self.version(group.key_version), "known": self.is_known(group.name)}
+
+    def is_known(self, name: str) -> bool:
+        """Whether all is known of a registered model."""
+        return self.everything and all(name != unsure for unsure, _ in self.unsure)
+
+
+def _refuse_unknown_filters(query: FleetQuery) -> None:
+    """Refuse to filter by what is not known of the past: the answer would lack rows that match."""
+    wanted = {"finding": query.finding, "tag": query.tags, "owner": query.owners}
+    field = next((field for field, value in wanted.items() if value), None)
+    if field is not None:
+        raise InvalidInput(f"{field}: The {field}s of the past are not known. Leave it out, or leave out `at`.")
 
 
 def _indexed(record: RegistryRecord, before: ChangeIndex | None) -> ChangeIndex:

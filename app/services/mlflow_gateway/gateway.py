@@ -365,8 +365,8 @@ class MlflowGateway:
     def write_registry_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
         self._registry_runs.tag(run_id, tags)
 
-    def promotion_runs(self, model: str | None, only_open: bool) -> Sequence[PromotionRun]:
-        return self._promotions.search(model, only_open=only_open)
+    def promotion_runs(self, model: str | None, only_open: bool, since: int | None = None) -> Sequence[PromotionRun]:
+        return self._promotions.search(model, only_open=only_open, since=since)
 
     def find_promotion_run(self, run_id: str) -> PromotionRun | None:
         return self._promotions.find(run_id)

@@ -12,12 +12,14 @@ from app.services.mlflow_gateway.own_experiment import OwnExperiment
 class PromotionRuns(OwnExperiment):
     """A promotion is an open run until it is decided and done. Each step is a tag."""
 
-    def search(self, model: str | None, *, only_open: bool) -> Sequence[PromotionRun]:
-        """The runs of a registered model, or of all; the newest first."""
+    def search(self, model: str | None, *, only_open: bool, since: int | None) -> Sequence[PromotionRun]:
+        """The runs of a registered model, or of all, that began since a time (milliseconds); the newest first."""
         experiment = self._experiment()
         if experiment is None:
             return []
         conditions = ["attributes.status = 'RUNNING'"] if only_open else []
+        if since is not None:
+            conditions.append(f"attributes.start_time >= {since}")
         if model is not None:
             conditions.append(f"tags.`{MODEL}` = '{model_key(model)}'")
         found = self._runs(experiment.experiment_id, " and ".join(conditions))
