@@ -50,8 +50,11 @@ class HistoryReport:
         return Answer(prepared, self._is_stale(index.history))
 
     def catch_up(self) -> None:
-        """The scheduler's tick in a worker: index new events before a request needs them."""
-        if self._mirror.cached:
+        """The scheduler's tick in a worker: index new events before a request needs them.
+
+        A worker that starts reads the snapshot first, since it is not ready without that.
+        """
+        if self._mirror.cached and self._mirror.peek() is not None:
             self._copy.catch_up()
 
     def newest(self) -> MonitorHistory:

@@ -163,8 +163,11 @@ class RegistryHistoryReport:
         return Answer(Prepared(b"[]", self._clock(), pagination(page_of(query, 0, self._most))), mock=True)
 
     def catch_up(self) -> None:
-        """The scheduler's tick in a worker: index new changes before a request needs them."""
-        if self._mirror.cached:
+        """The scheduler's tick in a worker: index new changes before a request needs them.
+
+        A worker that starts reads the snapshot first, since it is not ready without that.
+        """
+        if self._mirror.cached and self._mirror.peek() is not None:
             self._copy.catch_up()
 
     def _is_known(self, name: str) -> bool:
