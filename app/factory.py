@@ -30,7 +30,7 @@ from app.blueprints import (
 )
 from app.cli import register_commands
 from app.errors import register_errors
-from app.flask_app import ControlTower
+from app.flask_app import AnyText, ControlTower
 from app.gate import gate_command
 from app.hooks import Around, register_hooks
 from app.openapi import OPENAPI, DescribedApi
@@ -70,6 +70,7 @@ def create_app(
     # A model's name may contain what looks like an empty path segment; and `/models/` is `/models`.
     app.url_map.merge_slashes = False
     app.url_map.strict_slashes = False
+    app.url_map.converters["text"] = AnyText
     app.extensions["control_tower"] = worker
     app.around = Around(worker)
     register_hooks(app, app.around)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from flask import Flask, Request
 from flask.sessions import NullSession, SessionInterface
-from werkzeug.routing import MapAdapter, Rule
+from werkzeug.routing import MapAdapter, PathConverter, Rule
 
 from app.hooks import Around
 from app.prepared_lists import PreparedLists
@@ -47,6 +47,13 @@ class LateRule(Rule):
             return compiled(rule, **values)
 
         return build
+
+
+class AnyText(PathConverter):
+    """The rest of an address, which may begin with a slash: werkzeug's own converter of paths refuses that."""
+
+    part_isolating = False
+    regex = ".+?"
 
 
 class ControlTower(Flask):

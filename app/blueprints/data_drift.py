@@ -83,7 +83,7 @@ def add_labels(query: dict[str, Any], model_name: str, model_version: str) -> Re
         return live(tower().data.add(model_name, model_version, order, query, body.content, by), 201)
 
 
-@blp.route(f"{_VERSION}/batches/<path:batch_id>", methods=["DELETE"])
+@blp.route(f"{_VERSION}/batches/<text:batch_id>", methods=["DELETE"])
 @requires("write")
 @errors(blp, 400, 404, 503, not_found=NOT_MONITORED)
 @blp.response(200, WithdrawnBatchSchema, headers=AGE_HEADERS)
@@ -105,7 +105,7 @@ def model_data(model_name: str) -> Answer:
     return _answer(tower().data.summaries(model_name))
 
 
-@blp.route(f"{_VERSION}/data-drift/<path:column>")
+@blp.route(f"{_VERSION}/data-drift/<text:column>")
 @requires("read")
 @errors(blp, 400, 404)
 @blp.arguments(HistogramQuerySchema, location="query")

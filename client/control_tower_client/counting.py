@@ -14,6 +14,7 @@ from control_tower_client.frames import columns_of
 _MISSING, _UNKNOWN = -2, -1
 _LONGEST_NAME = 250
 _MOST_COLUMNS = 1000
+_GREATEST_ERROR = 1e140
 Ints = "np.ndarray[Any, Any]"
 
 
@@ -146,15 +147,24 @@ def _table(first: Any, rest: Any, known: Any, shape: tuple[int, ...], rows: int)
 def _errors(found: dict[str, Any], prediction: str, label: str) -> dict[str, Any]:
     if prediction not in found or label not in found:
         return {"rows": 0, "absolute": 0.0, "squared": 0.0, "signed": 0.0}
-    with np.errstate(invalid="ignore", over="ignore"):
+    with np.errstate(invalid="ignore"):
         errors = _numbers(found[prediction]) - _numbers(found[label])
-        errors = errors[np.isfinite(errors * errors)]
+    errors = errors[np.abs(errors) <= _GREATEST_ERROR]
     return {
         "rows": len(errors),
-        "absolute": math.fsum(np.abs(errors)),
-        "squared": math.fsum(errors * errors),
-        "signed": math.fsum(errors),
+        "absolute": _exact_sum(np.abs(errors)),
+        "squared": _exact_sum(errors * errors),
+        "signed": _exact_sum(errors),
     }
+
+
+def _exact_sum(numbers: Any) -> float | list[float]:
+    """The sum as a float, or, where that is rounded, the numbers that add up to it exactly."""
+    summands = numbers.tolist()
+    parts: list[float] = []
+    while rest := math.fsum([*summands, *(-part for part in parts)]):
+        parts.append(rest)
+    return parts if len(parts) > 1 else sum(parts, 0.0)
 
 
 def _numbers(values: Any) -> Any:

@@ -4,19 +4,16 @@ import csv
 import gzip
 import io
 import json
-import random
-from typing import Any
+from urllib.parse import quote
 
 import pytest
 
 from app.domain.times import DAY_MS, rfc3339
+from tests.api.data import NAME, PATH, TODAY, day, judge, rows, send
 from tests.api.service import Row, Service
 from tests.exposition import figure
 from tests.exposition import figures as scraped
 
-NAME = "m with % and .."
-PATH = "/models/m%20with%20%25%20and%20../1"
-TODAY = 1_700_000_000_000 // DAY_MS * DAY_MS
 FOUND = "/models/findings?finding=data_without_reference"
 COLUMNS = {"prediction": "said", "score": "p", "label": "true", "segment": "country"}
 
@@ -28,43 +25,11 @@ def host(service: Service) -> Service:
     return service
 
 
-def rows(count: int, seed: int, shift: float = 0.0, labels: bool = False) -> list[Row]:
-    rng = random.Random(seed)
-    made = []
-    for number in range(count):
-        p = rng.random()
-        row: Row = {
-            "id": f"row-{seed}-{number}",
-            "age": round(rng.gauss(40 + 10 * shift, 10), 3),
-            "country": rng.choice(["de", "fr"]),
-            "p": round(p, 6),
-            "said": "yes" if p >= 0.5 else "no",
-        }
-        made.append(row | {"true": "yes" if rng.random() < p else "no"} if labels else row)
-    return made
-
-
-def day(number: int) -> dict[str, str]:
-    """The window of a day, counted back from today."""
-    start = TODAY - number * DAY_MS
-    return {"window_start": rfc3339(start) or "", "window_end": rfc3339(start + DAY_MS) or ""}
-
-
-def judge(host: Service) -> Row:
-    host.agent.data_judge.judge_now(NAME, 1)
-    found: Row = host.get(f"{PATH}/data-drift").json
-    return found
-
-
 def refer(host: Service, count: int = 5000) -> Row:
     response = host.call("PUT", f"{PATH}/reference", json={"rows": rows(count, 1, labels=True), **COLUMNS})
     assert response.status_code == 200, response.json
     made: Row = response.json
     return made
-
-
-def send(host: Service, body: Row, **more: Any) -> Any:
-    return host.post(f"{PATH}/batches", json=body, **more)
 
 
 def test_a_batch_is_counted_in_the_window_and_what_moved_is_said(host: Service) -> None:
@@ -264,6 +229,21 @@ def test_labels_that_come_later_count_no_input_again_and_become_observations(hos
     observed = {row.metric: row.value for points in host.world.monitor_points.values() for row in points}
     assert observed["accuracy"] == pytest.approx(right)
     assert {"f1_score", "roc_auc"} <= set(observed)
+
+
+@pytest.mark.parametrize("name", ["/a", "a/", "a//b", "a/../b", "%2F", "?x=1&y#z", "…", "+ +", "age"])
+def test_a_column_and_a_batch_of_any_name_have_an_address(host: Service, name: str) -> None:
+    body = {"rows": [{name: number % 7} for number in range(1000)], "batch_id": name}
+    assert host.call("PUT", f"{PATH}/reference", json={"rows": body["rows"]}).status_code == 200
+    assert send(host, body).status_code == 201
+    assert host.get(f"{PATH}/data-drift/{quote(name, safe='')}").json["counts"]["rows"] == 1000
+    assert host.delete(f"{PATH}/batches/{quote(name, safe='')}").json == {"batch_id": name, "rows": 1000}
+
+
+@pytest.mark.parametrize("name", [".", ".."])
+def test_a_column_or_a_batch_that_no_address_could_name_is_refused(host: Service, name: str) -> None:
+    answers = [send(host, {"rows": [{name: 1}] * 1000}), send(host, {"rows": rows(1000, 1), "batch_id": name})]
+    assert [(answer.status_code, "address" in answer.json["detail"]) for answer in answers] == [(400, True)] * 2
 
 
 def test_another_reference_begins_a_new_series_and_the_old_one_stays_readable(host: Service) -> None:

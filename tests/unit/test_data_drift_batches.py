@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from app.domain.data_drift.counts import ColumnCounts, RowCounts
 from app.domain.data_drift.layout import Layout
 from app.domain.data_drift.layout_json import layout_from, layout_value
 from app.domain.data_drift.outcomes import Outcomes
+from app.domain.data_drift.sums import exact_sum
 from app.domain.errors import InvalidInput
 
 LAYOUT = Layout(
@@ -86,7 +88,17 @@ def test_a_column_that_is_not_sent_has_no_value_in_any_row() -> None:
 def test_the_errors_of_a_regression_add_up() -> None:
     regression = Layout({"said": NumericBins((1.0,))}, prediction="said", label="true")
     sent = {"rows": 0, "errors": {"rows": 2, "absolute": 1.5, "squared": 2, "signed": -0.5}}
-    assert (batch_from(sent, regression) + batch_from(sent, regression)).errors == Errors(4, 3.0, 4.0, -1.0)
+    errors = (batch_from(sent, regression) + batch_from(sent, regression)).errors
+    assert errors == Errors(4, (3.0,), (4.0,), (-1.0,))
+
+
+@given(st.lists(st.floats(-1e140, 1e140), max_size=20), st.randoms(use_true_random=False))
+def test_sums_of_errors_are_the_same_in_any_order_and_any_split(errors: list[float], random: Any) -> None:
+    shuffled = random.sample(errors, len(errors))
+    cut = random.randint(0, len(errors))
+    total = exact_sum(errors)
+    assert sum(map(Fraction, total)) == sum(map(Fraction, errors))
+    assert exact_sum([*exact_sum(shuffled[:cut]), *exact_sum(shuffled[cut:])]) == total
 
 
 COLUMN = {"cells": [1, 0, 0], "missing": 1, "unknown": 0}
@@ -120,6 +132,13 @@ def test_counts_that_do_not_fit_are_refused_with_the_reason(counts: Any, problem
         batch_from(counts, CLASSIFIER)
 
 
+@pytest.mark.parametrize("absolute", [None, "1", True, -1, float("inf"), 1e301, [], [1.0, None], [1.0] * 65])
+def test_sums_that_are_none_are_refused(absolute: Any) -> None:
+    regression = Layout({"said": NumericBins((1.0,))}, prediction="said", label="true")
+    with pytest.raises(InvalidInput, match="'absolute'"):
+        batch_from({"rows": 0, "errors": {"rows": 1, "absolute": absolute, "squared": 1, "signed": 0}}, regression)
+
+
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [
@@ -131,6 +150,8 @@ def test_counts_that_do_not_fit_are_refused_with_the_reason(counts: Any, problem
         ({"columns": {"a": {"kind": "categorical", "categories": ["a", "a"]}}}, "an entry twice"),
         ({"columns": {"a": {"kind": "categorical", "categories": ["a"], "others": ["a"]}}}, "a category twice"),
         ({"columns": {str(n): {"kind": "numeric", "edges": []} for n in range(1001)}}, "more than 1000 entries"),
+        ({"columns": {"..": {"kind": "numeric", "edges": []}}}, "no address"),
+        ({"columns": {"": {"kind": "numeric", "edges": []}}}, "1 to 250 characters"),
         ({"prediction": "nowhere"}, "is not among the columns"),
         ({"score": "job"}, "must be numeric"),
         ({"label": "job"}, "must not be among the columns"),

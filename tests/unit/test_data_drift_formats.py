@@ -15,7 +15,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from app.domain.data_drift.batch import whole
+from app.domain.data_drift.batch_json import batch_from, batch_value
 from app.domain.data_drift.canonical import number_of, read, text_of
+from app.domain.data_drift.layout_json import layout_from
 from app.domain.errors import InvalidInput, TooLarge
 from app.services.data_drift.job import done
 from app.services.data_drift.order import CSV, JSON, NDJSON, PARQUET, Order
@@ -187,13 +190,48 @@ def test_a_reference_says_what_each_column_was_taken_for(media_type: str) -> Non
     assert "said" in told["ignored"]["number"]
 
 
+SUMS = "absolute", "squared", "signed"
+
+
 def test_a_prediction_that_is_no_class_is_that_of_a_regression() -> None:
     rows = [{"x": n, "y": n / 10, "true": n / 10 + 0.5 * (-1) ** n} for n in range(100)]
     counted = done(Order(JSON, prediction="y", label="true"), in_format(JSON, rows))
     assert counted.layout["classes"] == []
     errors = counted.batch["errors"]
-    assert (errors["rows"], errors["absolute"], errors["squared"]) == (100, 50.0, 25.0)
-    assert errors["signed"] == pytest.approx(0)
+    sums = [sum(errors[name]) if isinstance(errors[name], list) else errors[name] for name in SUMS]
+    assert (errors["rows"], sums) == (100, pytest.approx([50.0, 25.0, 0.0]))
+
+
+REGRESSION: dict[str, Any] = {
+    "columns": {"said": {"kind": "numeric", "edges": [0.0]}},
+    "prediction": "said",
+    "label": "true",
+}
+
+
+@settings(max_examples=25)
+@given(st.lists(st.fixed_dictionaries({"said": numbers, "true": numbers}), min_size=1, max_size=20), st.data())
+def test_errors_of_a_regression_are_the_same_in_every_format_order_and_split(
+    rows: list[dict[str, Any]], data: st.DataObject
+) -> None:
+    layout = layout_from(REGRESSION)
+    expected = done(Order(JSON, layout=REGRESSION), in_format(JSON, rows)).batch
+    shuffled = data.draw(st.permutations(rows))
+    cut = data.draw(st.integers(0, len(rows)))
+    for media_type in (JSON, NDJSON, CSV, PARQUET):
+        parts = [
+            done(Order(media_type, layout=REGRESSION), in_format(media_type, part, ["said", "true"])).batch
+            for part in (shuffled[:cut], shuffled[cut:])
+            if part
+        ]
+        whole_of_parts = whole(batch_from(json.loads(json.dumps(part)), layout) for part in parts)
+        assert batch_value(whole_of_parts) == expected
+
+
+def test_errors_that_are_too_great_to_be_added_up_are_left_out() -> None:
+    rows = [{"said": 1e154, "true": -1e154}] * 2 + [{"said": 3.0, "true": 1.0}]
+    errors = done(Order(JSON, layout=REGRESSION), in_format(JSON, rows)).batch["errors"]
+    assert errors == {"rows": 1, "absolute": 2.0, "squared": 4.0, "signed": 2.0}
 
 
 def test_what_a_json_body_says_of_columns_counts_and_the_rest_is_handed_on() -> None:
@@ -225,6 +263,7 @@ def wide(many: int) -> str:
         (JSON, b'{"rows": [{"code": [1]}]}', "list"),
         (JSON, b'{"rows": ' + b"[" * 100_000, "not valid JSON"),
         (JSON, b'{"rows": [{"code": "' + b"x" * 10_000_000 + b'"}]}', "65536"),
+        (JSON, b'{"rows": [{"..": 1}]}', "no address"),
         (JSON, b'{"counts": {"rows": -1}}', "whole number"),
         (NDJSON, b'{"p": 1}\n{"p": 1}, {"p": 2}\n', "Line 2"),
         (NDJSON, b'{"p": 1}\n{"p": 1, "p" :\t2}\n', "twice"),
@@ -232,6 +271,8 @@ def wide(many: int) -> str:
         (NDJSON, b'{"code": "' + b"x" * 10_000_000, "4 MiB"),
         (CSV, b"", "no line"),
         (CSV, b"p,p\n1,2\n", "twice"),
+        (CSV, b",p\n1,2\n", "1 to 250 characters"),
+        (CSV, b"p,..\n1,2\n", "no address"),
         (CSV, b"p,code\n1\n", "Expected 2"),
         (CSV, b"p,code\n1,\xff\n", "UTF8"),
         (CSV, b"p,code\n1," + b"x" * 10_000_000 + b"\n", "1 MiB"),
@@ -239,6 +280,7 @@ def wide(many: int) -> str:
         (PARQUET, b"PAR1 no", "damaged"),
         (PARQUET, b"no", "no Parquet"),
         (PARQUET, parquet({"p": [[1]]}), "list"),
+        (PARQUET, parquet({".": [1]}), "no address"),
         (PARQUET, parquet({f"c{n}": [1] for n in range(1001)}), "1001 columns"),
         (PARQUET, parquet({"p": [1.0] * 10}).replace(b"p", b"q")[:-9], "damaged"),
         (PARQUET, parquet({"code": ["x" * 10_000_000]}), "65536"),

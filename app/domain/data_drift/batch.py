@@ -6,6 +6,7 @@ from typing import TypeVar
 
 from app.domain.data_drift.counts import RowCounts
 from app.domain.data_drift.outcomes import Outcomes
+from app.domain.data_drift.sums import Sum, exact_sum
 
 Segment = tuple[str, str]
 """The name of a column, and one of its values."""
@@ -16,16 +17,16 @@ class Errors:
     """Errors of a regression, predicted less true value, over `rows` rows: sums of |e|, e² and e."""
 
     rows: int
-    absolute: float
-    squared: float
-    signed: float
+    absolute: Sum
+    squared: Sum
+    signed: Sum
 
     def __add__(self, other: "Errors") -> "Errors":
         return Errors(
             self.rows + other.rows,
-            self.absolute + other.absolute,
-            self.squared + other.squared,
-            self.signed + other.signed,
+            exact_sum(self.absolute + other.absolute),
+            exact_sum(self.squared + other.squared),
+            exact_sum(self.signed + other.signed),
         )
 
 

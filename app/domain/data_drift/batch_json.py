@@ -1,6 +1,5 @@
 """A batch of counts as JSON, and back. docs/data-drift.md describes the form for clients."""
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -8,9 +7,13 @@ from app.domain.data_drift.batch import Batch, Errors, Segment
 from app.domain.data_drift.counts import ColumnCounts, RowCounts, checked
 from app.domain.data_drift.layout import LONGEST_NAME, MOST_COLUMNS, Layout
 from app.domain.data_drift.outcomes import Outcomes
+from app.domain.data_drift.sums import Sum, exact_sum
 from app.domain.errors import InvalidInput
 
 MOST_ROWS = 10**12
+# An exact sum of floats takes at most forty.
+_MOST_PARTS = 64
+_GREATEST_SUM = 1e300
 
 
 def batch_value(batch: Batch) -> dict[str, Any]:
@@ -27,9 +30,9 @@ def batch_value(batch: Batch) -> dict[str, Any]:
     if errors := batch.errors:
         value["errors"] = {
             "rows": errors.rows,
-            "absolute": errors.absolute,
-            "squared": errors.squared,
-            "signed": errors.signed,
+            "absolute": _sum_value(errors.absolute),
+            "squared": _sum_value(errors.squared),
+            "signed": _sum_value(errors.signed),
         }
     if batch.unknown_columns:
         value["unknown_columns"] = sorted(batch.unknown_columns)
@@ -46,6 +49,10 @@ def _rows_value(counts: RowCounts) -> dict[str, Any]:
 
 def _lists(outcomes: Outcomes) -> list[list[list[int]]]:
     return [[list(cell) for cell in of_class] for of_class in outcomes.counts]
+
+
+def _sum_value(parts: Sum) -> float | list[float]:
+    return list(parts) if len(parts) > 1 else parts[0]
 
 
 def batch_from(value: Any, layout: Layout) -> Batch:
@@ -141,13 +148,19 @@ def _errors_from(value: Any, layout: Layout) -> Errors | None:
     if layout.classes:
         raise InvalidInput("'errors' are those of a regression, and the reference has classes.")
     sent = _mapping(value, "'errors'")
-    sums = [sent.get(name) for name in ("absolute", "squared", "signed")]
-    if any(isinstance(one, bool) or not isinstance(one, int | float) or abs(one) > 1e300 for one in sums):  # noqa: PLR2004
-        raise InvalidInput("'absolute', 'squared' and 'signed' of 'errors' must be numbers.")
-    absolute, squared, signed = (float(one) for one in sums if one is not None)
-    if not all(map(math.isfinite, (absolute, squared, signed))) or min(absolute, squared) < 0:
-        raise InvalidInput("'absolute' and 'squared' of 'errors' must be finite, and not below 0.")
+    absolute, squared, signed = (_sum_from(sent.get(name), name) for name in ("absolute", "squared", "signed"))
+    if min(absolute[0], squared[0]) < 0:
+        raise InvalidInput("'absolute' and 'squared' of 'errors' must not be below 0.")
     return Errors(_count(sent.get("rows"), "'rows' of 'errors'"), absolute, squared, signed)
+
+
+def _sum_from(value: Any, what: str) -> Sum:
+    parts = value if isinstance(value, list) else [value]
+    if not 1 <= len(parts) <= _MOST_PARTS or not all(
+        isinstance(part, int | float) and not isinstance(part, bool) and abs(part) <= _GREATEST_SUM for part in parts
+    ):
+        raise InvalidInput(f"'{what}' of 'errors' must be a number, or a list of numbers that add up to it.")
+    return exact_sum(map(float, parts))
 
 
 def _unknown_columns(value: Any) -> list[str]:

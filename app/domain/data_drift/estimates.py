@@ -76,9 +76,9 @@ def _realised(window: Batch) -> dict[str, Any] | None:
 
 def _of_regression(errors: Errors) -> dict[str, Any]:
     return {
-        "mae": errors.absolute / errors.rows,
-        "rmse": sqrt(errors.squared / errors.rows),
-        "bias": errors.signed / errors.rows,
+        "mae": errors.absolute[0] / errors.rows,
+        "rmse": sqrt(errors.squared[0] / errors.rows),
+        "bias": errors.signed[0] / errors.rows,
         "rows": errors.rows,
     }
 

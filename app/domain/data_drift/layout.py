@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from app.domain.data_drift.bins import CATEGORICAL, NUMERIC, Bins, NumericBins
+from app.domain.errors import InvalidInput
 
 INPUT, PREDICTION, SCORE = "input", "prediction", "score"
 MOST_COLUMNS = 1000
@@ -15,6 +16,16 @@ MOST_SEGMENT_COLUMNS = 5
 MOST_SEGMENT_VALUES = 20
 LONGEST_NAME = 250
 """Characters of a column's name."""
+NO_ADDRESS = (".", "..")
+"""Names that no address can end with: clients take them for a way up."""
+
+
+def check_name(name: str) -> None:
+    """Raise InvalidInput for what cannot be a column's name."""
+    if not 1 <= len(name) <= LONGEST_NAME:
+        raise InvalidInput(f"The name of a column has 1 to {LONGEST_NAME} characters, not {len(name)}.")
+    if name in NO_ADDRESS:
+        raise InvalidInput(f"A column cannot be named '{name}', since no address could end with it. Rename it.")
 
 
 @dataclass(frozen=True, slots=True)

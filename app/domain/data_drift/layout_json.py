@@ -7,12 +7,12 @@ from typing import Any
 
 from app.domain.data_drift.bins import CATEGORICAL, LONGEST_CATEGORY, NUMERIC, Bins, Categories, NumericBins
 from app.domain.data_drift.layout import (
-    LONGEST_NAME,
     MOST_CLASSES,
     MOST_COLUMNS,
     MOST_SEGMENT_COLUMNS,
     MOST_SEGMENT_VALUES,
     Layout,
+    check_name,
 )
 from app.domain.errors import InvalidInput
 
@@ -135,8 +135,9 @@ def _text(value: Any, what: str, longest: int) -> str:
 
 
 def _name(value: Any) -> str:
-    if not isinstance(value, str) or not 1 <= len(value) <= LONGEST_NAME:
-        raise InvalidInput(f"The name of a column has 1 to {LONGEST_NAME} characters.")
+    if not isinstance(value, str):
+        raise InvalidInput("The name of a column must be a text.")
+    check_name(value)
     return value
 
 

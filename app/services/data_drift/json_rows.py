@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from app.domain.data_drift.layout import LONGEST_NAME, MOST_COLUMNS
+from app.domain.data_drift.layout import LONGEST_NAME, MOST_COLUMNS, check_name
 from app.domain.errors import InvalidInput
 from app.services.data_drift.columns import Chunk, Wanted, from_objects
 
@@ -143,8 +143,7 @@ def check_names(names: list[str]) -> None:
     if len(names) > MOST_COLUMNS:
         raise InvalidInput(f"There are {len(names)} columns: at most {MOST_COLUMNS}.")
     for name in names:
-        if not 1 <= len(name) <= LONGEST_NAME:
-            raise InvalidInput(f"The name of a column has 1 to {LONGEST_NAME} characters, not {len(name)}.")
+        check_name(name)
     if len(set(names)) != len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise InvalidInput(f"Column '{twice}' is there twice.")

@@ -1,6 +1,5 @@
 """Counting chunks of rows by a layout. A chunk's rows are forgotten once they are counted."""
 
-import math
 from collections.abc import Iterable, Mapping
 
 import numpy as np
@@ -11,9 +10,11 @@ from app.domain.data_drift.bins import Categories
 from app.domain.data_drift.counts import ColumnCounts, RowCounts
 from app.domain.data_drift.layout import LONGEST_NAME, MOST_COLUMNS, Layout
 from app.domain.data_drift.outcomes import Outcomes
+from app.domain.data_drift.sums import exact_sum
 from app.services.data_drift.columns import MISSING, UNKNOWN, Chunk, Places, Placing, as_numbers
 
 Counts = NDArray[np.int64]
+_GREATEST_ERROR = 1e140
 
 
 def counted(chunks: Iterable[Chunk], layout: Layout, *, labels_only: bool = False) -> Batch:
@@ -135,23 +136,24 @@ class _Classes:
 
 
 class _Differences:
-    """A regression's errors. They are kept until the end, since sums of parts depend on how the rows were split."""
+    """A regression's errors. Those that are too great to be added up are left out."""
 
     def __init__(self, layout: Layout) -> None:
         self._names = layout.prediction, layout.label
-        self._kept: list[NDArray[np.float64]] = []
+        self._sums = Errors(0, (0.0,), (0.0,), (0.0,))
 
     def add(self, chunk: Chunk) -> None:
         if not all(name in chunk.columns for name in self._names):
             return
         predicted, true = (as_numbers(chunk.columns[name]) for name in self._names if name)
-        with np.errstate(invalid="ignore", over="ignore"):
+        with np.errstate(invalid="ignore"):
             errors = predicted - true
-            self._kept.append(errors[np.isfinite(errors * errors)])
+        errors = errors[np.abs(errors) <= _GREATEST_ERROR]
+        of_chunk = (exact_sum(part.tolist()) for part in (np.abs(errors), errors * errors, errors))
+        self._sums += Errors(len(errors), *of_chunk)
 
     def errors(self) -> Errors:
-        errors = np.concatenate([np.zeros(0), *self._kept])
-        return Errors(len(errors), math.fsum(np.abs(errors)), math.fsum(errors * errors), math.fsum(errors))
+        return self._sums
 
 
 def _within(placing: Placing, chunk: Chunk, name: str, cells: int) -> Places:

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from app.domain.data_drift.bins import CATEGORICAL, NUMERIC
+from app.domain.data_drift.layout import NO_ADDRESS
 from app.domain.data_drift.sentence import sentence
 from app.domain.data_drift.windows import window_of
 from app.domain.errors import Conflict, InvalidInput, NotFound
@@ -204,6 +205,8 @@ def _refuse_others(fields: Mapping[str, Any]) -> None:
 def _batch_id(value: Any) -> str | None:
     if value is not None and (not isinstance(value, str) or not 1 <= len(value) <= _LONGEST_ID or "\0" in value):
         raise InvalidInput(f"batch_id: must be a text of 1 to {_LONGEST_ID} characters.")
+    if value in NO_ADDRESS:
+        raise InvalidInput(f"batch_id: '{value}' can be no part of an address, by which a batch is withdrawn.")
     return value
 
 
