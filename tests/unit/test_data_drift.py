@@ -4,9 +4,11 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from app.domain.data_drift.binning import counted, numeric_bins
-from app.domain.data_drift.bins import Categories
+from app.domain.data_drift.bins import Categories, NumericBins
 from app.domain.data_drift.counts import ColumnCounts
 from app.domain.data_drift.judging import MOVED, OUT, QUIET, TOO_FEW_ROWS, Column, Judgement, Rules, judge
 from app.domain.data_drift.words import described
@@ -82,6 +84,29 @@ def test_a_rare_class_that_doubles_is_found_within_three_windows() -> None:
 
 def test_drift_in_one_segment_of_two_percent_is_found() -> None:
     assert share_found(numbers(0.7, rows=400), lambda rng: normal_counts(rng, 1000)) >= 0.95
+
+
+def test_a_relation_that_changes_moves_no_input_but_the_predictions() -> None:
+    """Only columns by themselves are compared, as the documentation says; the model sees more of them at once."""
+    rng = np.random.default_rng(1)
+    bins = numeric_bins(rng.normal(size=10_000))
+
+    def draw(rows: int, sign: int) -> list[ColumnCounts]:
+        one = rng.normal(size=rows)
+        other = sign * 0.9 * one + np.sqrt(1 - 0.81) * rng.normal(size=rows)
+        said = int((one * other > 0).sum())
+        return [*(ColumnCounts(counted(bins, values)) for values in (one, other)), ColumnCounts((rows - said, said))]
+
+    reference = draw(10_000, 1)
+    windows = [draw(1000, 1 if window < CHANGE else -1) for window in range(CHANGE + 3)]
+    columns = [
+        Column(name, "", is_output, reference[place], [window[place] for window in windows], is_output)
+        for place, (name, is_output) in enumerate({"one": False, "other": False, "said": True}.items())
+    ]
+    one, other, said = ([judgement.verdict for judgement in of] for of in judge(columns, Rules()))
+    assert MOVED not in one + other
+    assert MOVED not in said[:CHANGE]
+    assert said[CHANGE + 1] == MOVED
 
 
 def test_weekends_that_differ_from_a_mondays_reference_become_what_is_usual() -> None:
@@ -167,6 +192,35 @@ def test_the_words_name_what_moved_and_what_that_was_compared_with() -> None:
         "15 % of the mass moved, mostly to 32 to 36; missing 0.11 % → 3.1 %; outside what 12 earlier windows showed"
     )
     assert described(bins, reference, usual[0], judgements[0], Rules()) == "like the reference"
+
+
+counts_of_any_kind = st.builds(
+    ColumnCounts,
+    st.tuples(*[st.sampled_from([0, 1, 30, 5000])] * 3),
+    st.sampled_from([0, 40, 9000]),
+    st.sampled_from([0, 40, 9000]),
+)
+
+
+@given(counts_of_any_kind, st.lists(counts_of_any_kind, min_size=1, max_size=4), st.booleans())
+def test_there_are_words_for_any_counts(
+    reference: ColumnCounts, windows: list[ColumnCounts], is_categorical: bool
+) -> None:
+    bins = Categories(("a", "b"), ("c",)) if is_categorical else NumericBins((1.0, 2.0))
+    judgements = judge([Column("x", "", is_categorical, reference, windows)], Rules())[0]
+    for window, judgement in zip(windows, judgements, strict=True):
+        words = described(bins, reference, window, judgement, Rules())
+        assert "nan" not in words
+        assert ("too few" in words) == (judgement.verdict == TOO_FEW_ROWS)
+
+
+def test_a_column_whose_rare_values_are_all_missing_is_described() -> None:
+    bins = Categories(("a",), ())
+    reference, window = ColumnCounts((900,), 0, 100), ColumnCounts((0,), 1000, 0)
+    judgement = alone(reference, [window])[0]
+    assert described(bins, reference, window, judgement, Rules()).startswith(
+        "missing 0 % → 100 %; rare or new 10 % → 0 %"
+    )
 
 
 def test_the_words_name_a_rare_category_that_doubled() -> None:

@@ -61,6 +61,14 @@ def test_bins_have_equal_mass_and_end_before_the_extremes() -> None:
     assert bins.edges[-1] < reference.max()
 
 
+@pytest.mark.parametrize("rows", [100, 1000, 5000])
+def test_neither_the_least_nor_the_greatest_value_is_an_edge(rows: int) -> None:
+    reference = np.random.default_rng(1).normal(size=rows)
+    bins = numeric_bins(reference)
+    assert reference.min() < bins.edges[0]
+    assert bins.edges[-1] < reference.max()
+
+
 def test_a_frequent_value_has_a_cell_of_its_own() -> None:
     rng = np.random.default_rng(1)
     bins = numeric_bins(np.concatenate([np.zeros(9500), rng.exponential(size=500)]))

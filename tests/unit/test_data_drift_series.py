@@ -58,9 +58,9 @@ def read(tags: dict[str, str]) -> Series:
     return series
 
 
-def report(series: Series) -> dict:
+def report(series: Series, floor: float = 0.05) -> dict:
     windows = [(*window, [one.body for one in parts]) for window, parts in windows_of(series.counted).items()]
-    outcome = judged(JudgeOrder(series.layout, series.reference, windows, 0.05))
+    outcome = judged(JudgeOrder(series.layout, series.reference, windows, floor))
     assert outcome.report is not None, outcome.problem
     return outcome.report
 
@@ -111,6 +111,14 @@ def test_moved_inputs_are_named_with_the_day_since_when() -> None:
     assert summary["moved_since"] == "1970-01-28T00:00:00Z"
     assert "of the mass moved" in summary["moved_inputs"][0]["words"]
     assert [column["verdict"] for column in found["windows"][-1]["columns"]] == ["moved", "quiet"]
+
+
+def test_the_words_of_what_moved_are_by_the_limit_that_was_set() -> None:
+    batches = [stored(f"b{day}", day, rows(day, 20_000, shift=0.08 if day >= 27 else 0)) for day in range(30)]
+    series = read(series_tags_of(rows(99, 20_000)) | {k: t for b in batches for k, t in batch_tags(b).items()})
+    assert report(series)["summary"]["moved_inputs"] == []
+    (moved,) = report(series, floor=0.02)["summary"]["moved_inputs"]
+    assert "of the mass moved" in moved["words"]
 
 
 def test_without_a_reference_the_first_ten_windows_are_it_whatever_came_first() -> None:

@@ -43,7 +43,8 @@ def numeric_bins(values: Floats) -> NumericBins:
         bins = max(1, round(QUANTILE_BINS * len(rest) / len(values)))
         shares = np.arange(1, bins) / bins
         edges.update(np.quantile(rest, shares, method="higher").tolist())
-    edges.update(np.quantile(values, [_OUTERMOST, 1 - _OUTERMOST], method="higher").tolist())
+    edges.add(float(np.quantile(values, _OUTERMOST, method="higher")))
+    edges.add(float(np.quantile(values, 1 - _OUTERMOST, method="lower")))
     return NumericBins(tuple(sorted(edge for edge in edges if np.isfinite(edge))))
 
 

@@ -65,7 +65,9 @@ def report(layout: Layout, reference: Batch | None, windows: Sequence[Window], r
         "inputs": layout.inputs,
         "limits": {"moved": rules.floor, "missing": rules.share_floor, "unknown": rules.share_floor},
         "windows": rows,
-        "summary": _summary(layout, with_rows, judged, [performance[key] for key in _keys(windows)], windows, learnt),
+        "summary": _summary(
+            layout, with_rows, judged, [performance[key] for key in _keys(windows)], windows, learnt, rules
+        ),
     }
 
 
@@ -165,6 +167,7 @@ def _summary(
     performance: Sequence[Performance],
     all_windows: Sequence[Window],
     learnt: Sequence[Window],
+    rules: Rules,
 ) -> dict[str, Any]:
     """The present state: which columns moved in the newest window that has rows, since when, and what is estimated."""
     last = len(windows) - 1
@@ -180,17 +183,17 @@ def _summary(
         "is_learning": not windows or all(one.judgements[last].is_provisional for one in judged),
         "learnt_windows": len(learnt),
         "inputs": layout.inputs,
-        "moved_inputs": [_moved_value(one, windows, layout) for one in inputs],
-        "moved_outputs": [_moved_value(one, windows, layout) for one in outputs],
+        "moved_inputs": [_moved_value(one, windows, layout, rules) for one in inputs],
+        "moved_outputs": [_moved_value(one, windows, layout, rules) for one in outputs],
         "moved_since": rfc3339(since),
         "estimated_fall": fell,
     }
 
 
-def _moved_value(one: _Judged, windows: Sequence[Window], layout: Layout) -> dict[str, Any]:
+def _moved_value(one: _Judged, windows: Sequence[Window], layout: Layout, rules: Rules) -> dict[str, Any]:
     last = len(windows) - 1
     words = described(
-        layout.columns[one.name], one.column.reference, one.column.windows[last], one.judgements[last], Rules()
+        layout.columns[one.name], one.column.reference, one.column.windows[last], one.judgements[last], rules
     )
     return {
         "name": one.label,

@@ -15,14 +15,16 @@ def described(bins: Bins, reference: ColumnCounts, window: ColumnCounts, judgeme
     if judgement.verdict == TOO_FEW_ROWS:
         return f"{window.rows} rows are too few to judge"
     parts = []
-    if judgement.moved >= rules.floor:
+    # Where either has no value that the bins know, the shares of missing and unknown values say all.
+    is_comparable = any(reference.cells) and any(window.cells)
+    if is_comparable and judgement.moved >= rules.floor:
         parts.append(f"{_percent(judgement.moved)} of the mass moved, mostly to {_gaining(bins, reference, window)}")
-    elif isinstance(bins, Categories):
+    elif is_comparable and isinstance(bins, Categories):
         parts.extend(_changed_categories(bins, reference, window))
     if abs(judgement.missing_change) >= rules.share_floor:
-        parts.append(_change("missing", reference.missing / reference.rows, window.missing / window.rows))
+        parts.append(_change("missing", *(_share(one.missing, one.rows) for one in (reference, window))))
     if abs(judgement.unknown_change) >= rules.share_floor:
-        parts.append(_change("rare or new", reference.unknown / reference.present, window.unknown / window.present))
+        parts.append(_change("rare or new", *(_share(one.unknown, one.present) for one in (reference, window))))
     return "; ".join([*parts, _compared(judgement)]) if parts else "like the reference"
 
 
@@ -38,11 +40,12 @@ def _compared(judgement: Judgement) -> str:
 def _gaining(bins: Bins, reference: ColumnCounts, window: ColumnCounts) -> str:
     """The part of the values that gained most: a category, or an eighth of a numeric reference."""
     base = np.array(reference.cells, dtype=float)
-    gains = np.array(window.cells) / max(sum(window.cells), 1) - base / base.sum()
+    gains = np.array(window.cells) / sum(window.cells) - base / base.sum()
     if isinstance(bins, Categories):
         return bins.label(int(gains.argmax()))
     groups = ((np.cumsum(base) - base / 2) / base.sum() * _GROUPS).astype(int)
-    best = np.flatnonzero(groups == np.bincount(groups, gains).argmax())
+    of_cells, places = np.unique(groups, return_inverse=True)
+    best = np.flatnonzero(groups == of_cells[np.bincount(places, gains).argmax()])
     return bins.label(int(best[0]), int(best[-1]))
 
 
@@ -57,6 +60,11 @@ def _changed_categories(bins: Categories, reference: ColumnCounts, window: Colum
 
 def _change(what: str, before: float, after: float) -> str:
     return f"{what} {_percent(before)} → {_percent(after)}"
+
+
+def _share(some: int, rows: int) -> float:
+    """The share of rows, which are none where a column has no value."""
+    return some / max(rows, 1)
 
 
 def _percent(share: float) -> str:
