@@ -70,6 +70,7 @@ def _build(store: Path, today: date, days: int) -> None:
         points += registry.score(model, wanted, drift_from)
         if marker is None or not marker.monitored:
             registry.monitor(model)
+        registry.send_data(model, wanted, drift_from)
         print(f"  {model.name}: {len(model.versions)} versions", flush=True)
     write_marker(store, Marker(today.isoformat(), drift_from.isoformat(), store_made(store), monitored=True))
     print(f"Done: {points} points in {time.monotonic() - began:.0f} s", flush=True)

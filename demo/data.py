@@ -1,7 +1,7 @@
 """The data: scikit-learn's own data sets, split once; a batch for every day; true drift for one model."""
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -19,33 +19,49 @@ _SEED = 20231201
 
 @dataclass(frozen=True)
 class Task:
-    """Rows to train on, and rows held out, of which the daily batches are drawn."""
+    """Rows to train on, and rows held out, of which the daily batches are drawn.
+
+    `features` are the names of the columns of both. Labels are places in `classes`, which a regression does not have.
+    """
 
     x_train: Array
     y_train: Array
     x_held: Array
     y_held: Array
+    features: tuple[str, ...]
+    classes: tuple[str, ...]
 
 
-def _split(x: Array, y: Array, stratify: bool) -> Task:
+def _split(x: Array, y: Array, features: Iterable[str], classes: Iterable[object] = ()) -> Task:
+    names = tuple(map(str, classes))
     x_train, x_held, y_train, y_held = train_test_split(
-        x, y, test_size=0.5, random_state=_SEED, stratify=y if stratify else None
+        x, y, test_size=0.5, random_state=_SEED, stratify=y if names else None
     )
-    return Task(x_train, y_train, x_held, y_held)
+    return Task(x_train, y_train, x_held, y_held, tuple(map(str, features)), names)
 
 
-def _labelled(load: Callable[..., tuple[Array, Array]]) -> Callable[[], Task]:
-    return lambda: _split(*load(return_X_y=True), stratify=True)
+def _labelled(load: Callable[[], Any]) -> Callable[[], Task]:
+    def make() -> Task:
+        data = load()
+        return _split(data.data, data.target, data.feature_names, data.target_names)
+
+    return make
 
 
-def _column(load: Callable[..., tuple[Array, Array]], target: int) -> Callable[[], Task]:
+def _column(load: Callable[[], Any], target: int) -> Callable[[], Task]:
     """Predict one column of a data set from the others."""
 
     def make() -> Task:
-        x, _ = load(return_X_y=True)
-        return _split(np.delete(x, target, axis=1), x[:, target], stratify=False)
+        data = load()
+        others = np.delete(data.data, target, axis=1)
+        return _split(others, data.data[:, target], np.delete(data.feature_names, target))
 
     return make
+
+
+def _diabetes() -> Task:
+    data = datasets.load_diabetes()
+    return _split(data.data, data.target, data.feature_names)
 
 
 TASKS: dict[str, Callable[[], Task]] = {
@@ -53,7 +69,7 @@ TASKS: dict[str, Callable[[], Task]] = {
     "digits": _labelled(datasets.load_digits),
     "wine": _labelled(datasets.load_wine),
     "iris": _labelled(datasets.load_iris),
-    "diabetes": lambda: _split(*datasets.load_diabetes(return_X_y=True), stratify=False),
+    "diabetes": _diabetes,
     "wine_alcohol": _column(datasets.load_wine, 0),
     "petal_width": _column(datasets.load_iris, 3),
 }

@@ -19,7 +19,8 @@ class Version:
 class Model:
     """One registered model on one task; `task` is a function of `demo.data`, `drifts` that its batches do.
 
-    Not every team tags what kind a model is: where `says_kind` is false, its metrics alone tell.
+    Not every team tags what kind a model is: where `says_kind` is false, its metrics alone tell. Labels of a day are
+    known `labels_late_days` later, and it is scored then.
     """
 
     name: str
@@ -32,6 +33,12 @@ class Model:
     versions: tuple[Version, ...]
     drifts: bool = False
     says_kind: bool = True
+    labels_late_days: int = 0
+
+    @property
+    def champion(self) -> int:
+        """The version in Production, by its alias where there are no stages."""
+        return next(number for number, version in enumerate(self.versions, 1) if version.alias == "champion")
 
 
 FLEET = (
@@ -54,6 +61,7 @@ FLEET = (
             Version("SVC", {"C": 5.0, "gamma": 0.001}, "Production", "champion", "Support vectors"),
         ),
         drifts=True,
+        labels_late_days=3,
     ),
     Model(
         "wine-cultivar", "wine", "classifier", "cellar", "cellar", "marie",

@@ -3,7 +3,7 @@
 import logging
 import os
 import warnings
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from mlflow.exceptions import MlflowException
 from app.domain.registry.models import Registration
 from app.services.mlflow_gateway.gateway import MlflowGateway
 from app.wiring.world import now_ms
+from demo.counted import Data, midnight
 from demo.data import TASKS, Task, batch
 from demo.fleet import Model, Version
 from demo.learn import score, train
@@ -34,11 +35,6 @@ def quiet() -> None:
         logging.getLogger(name).setLevel(logging.ERROR)
 
 
-def midnight(day: date) -> int:
-    """The start of a day in UTC, in milliseconds."""
-    return int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp() * 1000)
-
-
 class Registry:
     """One MLflow store, and the fleet as far as it is in it."""
 
@@ -49,6 +45,7 @@ class Registry:
         mlflow.set_registry_uri(uri)
         self._client = MlflowClient(uri, uri)
         self._artifacts = (store.parent / "artifacts").absolute()
+        self._trained: dict[tuple[str, int], Any] = {}
 
     def build(self, model: Model, today: date) -> None:
         """Train and register the versions that are missing, and set stages and aliases."""
@@ -69,13 +66,17 @@ class Registry:
                 self._client.set_registered_model_alias(model.name, version.alias, str(number))
 
     def score(self, model: Model, days: list[date], drift_from: date) -> int:
-        """Score every version on the days that it has no points of; how many points were logged."""
+        """Score every version on the days that it has no points of; how many points were logged.
+
+        A day is scored once its labels are known.
+        """
         task, logged = TASKS[model.task](), 0
-        for number, version in enumerate(model.versions, 1):
+        days = [day - timedelta(days=model.labels_late_days) for day in days]
+        for number in range(1, len(model.versions) + 1):
             run_id = self._evaluation_run(model, number, days[0])
             done = self._scored_days(run_id, "rmse" if model.kind == "regressor" else "accuracy")
             missing = [day for day in days if midnight(day) not in done]
-            estimator = train(task, version) if missing else None
+            estimator = self._estimator(model, number, task) if missing else None
             points = []
             for day in missing:
                 drift_days = (day - drift_from).days + 1 if model.drifts else 0
@@ -88,12 +89,31 @@ class Registry:
 
     def monitor(self, model: Model) -> None:
         """Register the version in Production for monitoring, unless it is."""
-        number = next(number for number, version in enumerate(model.versions, 1) if version.alias == "champion")
+        number = model.champion
         version = self._gateway.find_version(model.name, number)
         if version is not None and not self._gateway.find_registrations(model.name, number):
             self._gateway.open_monitor_run(
                 Registration(model.name, number, model.kind, model.owner, now_ms(), "", version.created)
             )
+
+    def send_data(self, model: Model, days: list[date], drift_from: date) -> int:
+        """Count what the version in Production saw and said on the days that are missing; how many days were.
+
+        A version that is not monitored has no data.
+        """
+        registrations = self._gateway.find_registrations(model.name, model.champion)
+        if not registrations:
+            return 0
+        task = TASKS[model.task]()
+        estimator = self._estimator(model, model.champion, task)
+        data = Data(self._gateway, registrations[0], model, task, estimator)
+        return data.send(days, drift_from)
+
+    def _estimator(self, model: Model, number: int, task: Task) -> Any:
+        key = model.name, number
+        if key not in self._trained:
+            self._trained[key] = train(task, model.versions[number - 1])
+        return self._trained[key]
 
     def _experiment(self, name: str) -> str:
         found = self._client.get_experiment_by_name(name)
@@ -104,7 +124,7 @@ class Registry:
     def _register(self, model: Model, task: Task, number: int, version: Version, today: date) -> None:
         started = midnight(today - timedelta(days=_TRAINED_BEFORE_DAYS - number))
         run_id = self._training_run(model, number, started)
-        estimator = train(task, version)
+        estimator = self._estimator(model, number, task)
         for key, value in {"estimator": version.estimator, **version.params}.items():
             self._client.log_param(run_id, key, value)
         values = score(model, estimator, task.x_held, task.y_held)
