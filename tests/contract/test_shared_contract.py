@@ -317,6 +317,25 @@ def test_a_leader_that_shares_again_what_redis_lost_never_undoes_what_another_ho
         assert here.cache.changes() == b.cache.changes()
 
 
+def test_all_that_redis_has_lost_is_shared_again_in_the_order_in_which_it_was_written(
+    hosts: Callable[[str], Host], redis: Redis
+) -> None:
+    a = hosts("a")
+    a.cache.set_many({"part": 1, "index": 1})
+    a.cache.set("gone", 1)
+    a.cache.delete("gone")
+    a.cache.set_many({"other part": 2, "index": 2})
+    redis.client().flushall()
+    a.beat()
+    a.cache.seed([])
+    b = hosts("b")
+    assert [b.cache.get(key) for key in ("part", "other part", "index", "gone")] == [1, 2, 2, None]
+    contents = RedisValues(b.link).contents()
+    assert contents is not None
+    numbers = [contents.revisions[key].number for key in ("part", "other part", "index")]
+    assert numbers == sorted(numbers)
+
+
 def test_a_task_for_the_leader_stays_until_it_is_done_and_is_done_again_if_it_was_asked_for_again(
     hosts: Callable[[str], Host],
 ) -> None:

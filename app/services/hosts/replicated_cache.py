@@ -35,6 +35,8 @@ class ReplicatedCache:
         self._values = values
         self._epoch: str | None = None
         self._taken: dict[str, Revision] = {}
+        # The keys that had values before Redis lost them all, in the order of their changes.
+        self._lost: list[str] = []
         self._tokens: dict[str, Token | None] = {}
         self._changes = self._made = 0
         # Keys whose values count and cannot be read, each with the digest: damaged, or replaced a moment ago.
@@ -136,9 +138,12 @@ class ReplicatedCache:
             return is_other
 
     def seed(self, keys: list[str]) -> None:
-        """Have this host's values count where Redis has none, as after a loss. Raises `Busy`."""
+        """Have this host's values count where Redis has none: those of these keys, and all that Redis has lost.
+
+        An index counts after its parts, so it comes last among `keys`. Raises `Busy`.
+        """
         with self._changing:
-            absent = [key for key in keys if key not in self._taken]
+            absent = [key for key in dict.fromkeys([*keys, *self._lost]) if key not in self._taken]
             bodies = {key: body for key in absent if (body := self._local.body(key)) is not None}
             if bodies and self._epoch is not None:
                 # Another host may have changed a key since this one looked. That change is newer, and stays.
@@ -147,6 +152,8 @@ class ReplicatedCache:
     def _begin(self, contents: Contents) -> None:
         """Take note of another epoch; at a start, values that are the same are there already."""
         self._epoch, self._changes = contents.epoch, -1
+        if self._taken:
+            self._lost = sorted(self._taken, key=lambda key: self._taken[key].number)
         self._taken = {}
         self._tokens = {}
         for key, revision in contents.revisions.items():
