@@ -1,10 +1,14 @@
 """The history of the registry: what is recorded is what happened, whoever looked, and whatever failed between."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from app.domain.errors import MlflowDenied, MlflowUnavailable
+from app.domain.registry.models import RegisteredModel
 from app.domain.registry_history.past import lineage_at, unknown_at
 from tests.fakes.memory_mlflow import MemoryGateway
 from tests.unit.recording_host import Host
@@ -138,6 +142,55 @@ def test_a_model_that_one_host_saw_before_it_was_renamed_and_another_after_is_on
         ("created", "version 1", None, "None"),
         ("renamed", "model", "n", "o"),
     ]
+
+
+LOOKS: dict[str, Callable[[Host], object]] = {
+    "read_inventory": lambda host: host.mirror.publisher.sweep(),
+    "registered_models": lambda host: host.mirror.detector.look_at_aliases(),
+    "newest": lambda host: host.mirror.detector.look_for_changes(),
+    "read_versions": lambda host: host.mirror.detector.look_for_changes(),
+    "read_models": lambda host: host.mirror.publisher.look_up_each(["m"], "push"),
+}
+
+
+@pytest.mark.parametrize("read", LOOKS)
+def test_a_model_that_is_renamed_while_it_is_read_loses_neither_aliases_nor_versions(
+    host: Host, read: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gateway = host.gateway
+    gateway.world.set_alias("m", "champion", 1)
+    host.look()
+    before = host.told()
+    # Something else is changed as well, so that the model is read.
+    gateway.world.describe_model("m", "better")
+    answer = getattr(gateway, read)
+
+    def torn(*given: Any) -> Any:
+        """What MLflow says where the name changes after it has read the model, and before it reads what is of it."""
+        monkeypatch.setattr(gateway, read, answer)
+        found = answer(*given)
+        gateway.world.rename("m", "n")
+        return without_parts(found)
+
+    monkeypatch.setattr(gateway, read, torn)
+    LOOKS[read](host)
+    host.recorder.record()
+    monkeypatch.setattr(gateway, read, answer)
+    host.look()
+    assert host.told("n") == [*before, ("renamed", "model", "m", "n")]
+
+
+def without_parts(found: Any) -> Any:
+    """The same answer of a gateway, in which no model has aliases or versions."""
+    if isinstance(found, dict):
+        return {name: replace(reading, model=bare(reading.model), versions=()) for name, reading in found.items()}
+    if isinstance(found, tuple):
+        return tuple(map(bare, found))
+    return replace(found, models=tuple(map(bare, found.models)), versions=())
+
+
+def bare(model: RegisteredModel) -> RegisteredModel:
+    return replace(model, aliases={})
 
 
 def test_a_name_that_passed_to_a_new_model_is_lost_to_the_old_one(host: Host, tmp_path: Path) -> None:

@@ -64,20 +64,41 @@ def unlike(models: Iterable[RegisteredModel], fleet: Fleet) -> Unlike:
             updated.append(name)
             if known is not None and known.created != model.created:
                 replaced.append(name)
+        elif is_torn(ModelReading(model, None), name, fleet):
+            updated.append(name)
         elif known != model:
             same.append(model)
     missing = tuple(name for name in fleet.registered if name not in now)
     return Unlike(tuple(same), tuple(updated), missing, frozenset((*missing, *replaced)))
 
 
+def is_torn(reading: ModelReading, name: str, fleet: Fleet) -> bool:
+    """Whether a reading may be of two moments, since it has no alias any more, or no version.
+
+    MLflow reads a registered model, then its aliases, and is then asked for its versions, each by the model's name. If
+    the model is renamed or deleted in between, there are none. Who reads again sees which it is.
+    """
+    known, versions = fleet.model(name)
+    model = reading.model
+    if known is None or model is None or known.created != model.created:
+        return False
+    lost_versions = bool(versions) and reading.versions is not None and not reading.versions
+    return lost_versions or (bool(known.aliases) and not model.aliases)
+
+
 def lacking(inventory: Inventory, fleet: Fleet) -> list[str]:
-    """Known models that a reading lacks, or some of whose versions it lacks although the model has not changed."""
-    read = {model.name: model.updated for model in inventory.models}
+    """Known models to look up after a reading of everything.
+
+    It lacks them, or some of their versions although the model has not changed, or may have torn them.
+    """
+    read = {model.name: model for model in inventory.models}
     versions = Counter(row.name for row in inventory.versions)
     return [
         name
         for name, model in fleet.registered.items()
-        if name not in read or (read[name] == model.updated and versions[name] < len(fleet.model(name)[1]))
+        if name not in read
+        or (read[name].updated == model.updated and versions[name] < len(fleet.model(name)[1]))
+        or is_torn(ModelReading(read[name], None), name, fleet)
     ]
 
 

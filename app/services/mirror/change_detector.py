@@ -1,12 +1,12 @@
 """The change detector finds what changed in MLflow between two sweeps, and has only that read."""
 
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TypeVar
 
 from app.domain.errors import MlflowDenied, TowerError
 from app.domain.ports import Gateway
-from app.domain.registry.changes import newer_than, renamed, unlike
+from app.domain.registry.changes import is_torn, newer_than, renamed, unlike
 from app.domain.registry.fleet import Fleet
 from app.domain.registry.models import ModelReading
 from app.domain.registry_history.change import POLL
@@ -71,18 +71,20 @@ class ChangeDetector:
         if changed.beyond or len(changed.names) > _MOST_READ:
             return self._swept(fleet)
         just_read = [model for model in newest.models if model.name in changed.names]
-        others = sorted(changed.names - {model.name for model in just_read}) + renamed(newest, fleet)
+        torn: set[str] = set()
         news, unread = 0, frozenset[str]()
         if just_read:
             readings = self._gateway.read_versions(just_read, fleet.experiment_ids)
-            news += self._publisher.apply(readings, reading)
+            torn = {name for name, read in readings.items() if is_torn(read, name, fleet)}
+            news += self._publisher.apply({name: readings[name] for name in readings.keys() - torn}, reading)
             unread |= changed.names.intersection(model.name for model in just_read) - readings.keys()
+        others = sorted(changed.names - {model.name for model in just_read} | torn) + renamed(newest, fleet)
         if others:
             reading = self._publisher.begin(POLL)
-            nothing = dict[str, ModelReading]()
-            readings = self._unless_denied(lambda: self._gateway.read_models(others, fleet.experiment_ids), nothing)
-            news += self._publisher.apply(readings, reading)
-            unread |= frozenset(others) - readings.keys()
+            nothing: Mapping[str, ModelReading] = {}
+            again = self._unless_denied(lambda: self._publisher.read_models(others, fleet), nothing)
+            news += self._publisher.apply(again, reading)
+            unread |= frozenset(others) - again.keys()
         self._publisher.looked(VERSIONS, fleet, whole, unread)
         return news
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from app.domain.errors import LockTimeout, MlflowDenied, MlflowUnavailable, TowerError
 from app.domain.messages import NOTHING_READ
 from app.domain.ports import Clock, Gateway, Locks, Monotonic
-from app.domain.registry.changes import completed, lacking
+from app.domain.registry.changes import completed, is_torn, lacking
 from app.domain.registry.fleet import Edition, Fleet, reading_of, swept, with_models
 from app.domain.registry.models import Inventory, ModelReading
 from app.domain.registry.stages import StageRules
@@ -156,8 +156,17 @@ class SnapshotPublisher:
         fleet = self._snapshots.newest() or self.sweep_first()
         reading = self.begin(through)
         with self._gateway.within(self._gateway.patience):
-            readings = self._gateway.read_models(names, fleet.experiment_ids)
+            readings = self.read_models(names, fleet)
         return readings.keys(), self.apply(readings, reading, lost)
+
+    def read_models(self, names: Sequence[str], fleet: Fleet) -> Mapping[str, ModelReading]:
+        """Read some registered models, and those again whose reading another change may have torn."""
+        readings = self._gateway.read_models(names, fleet.experiment_ids)
+        torn = [name for name, reading in readings.items() if is_torn(reading, name, fleet)]
+        if not torn:
+            return readings
+        whole = {name: reading for name, reading in readings.items() if name not in torn}
+        return {**whole, **self._gateway.read_models(torn, fleet.experiment_ids)}
 
     def begin(self, through: str) -> Reading:
         """Begin a reading. Raises `MlflowUnavailable`."""
