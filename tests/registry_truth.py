@@ -1,4 +1,7 @@
-"""A script that moves the registry of a real MLflow and writes down the truth, which the history is compared with."""
+"""A script that moves the registry of a real MLflow and writes down the truth, which the history is compared with.
+
+Half of what it does goes over MLflow's own API, and the other half through the tower.
+"""
 
 import random
 import time
@@ -16,10 +19,14 @@ from app.domain.times import rfc3339
 from tests.servers import Tower, until
 
 BURST = 12
+ACTOR = "robot"
+"""The name of the access key with which the script asks the tower."""
 ALIASES = ("blue", "3", "history")
 STAGES = ("Staging", "Production", "Archived", "None")
 Shape = tuple[dict[str, str], dict[str, str]]
 """The stages of a model's versions, and its aliases."""
+Row = tuple[str, str, str | None, str | None, str | None]
+"""Of a row of the history: the kind, the model, the version or alias, what was, and what is."""
 
 
 def now() -> int:
@@ -30,21 +37,28 @@ def now() -> int:
 class Move:
     """A move that MLflow made between two times, in milliseconds, and the row of the history that it must lead to.
 
-    `since` is before the last look before it: the interval of the row begins later.
+    The interval of the row begins after `since`, and ends before `until`: that is the look that saw it, or the request
+    to the tower that asked for it. `until` is None for the look that ends the burst. `shapes` is what was there then.
     """
 
     began: int
     ended: int
-    row: tuple[str, str, str | None, str | None, str | None]
+    row: Row
     since: int
+    until: int | None
+    actor: str | None
     shapes: dict[str, Shape]
 
 
 @dataclass
 class Script:
-    """Moves some registered models, a burst at a time. None is taken back before the tower has looked."""
+    """Moves some registered models, a burst at a time. What others move is not moved again before the tower has looked.
+
+    The tower may move it at any time.
+    """
 
     client: MlflowClient
+    running: Tower | None = None
     chance: random.Random = field(default_factory=lambda: random.Random(15))
     moves: list[Move] = field(default_factory=list)
     # After each burst: since when the tower began a look, and when that was recorded.
@@ -83,7 +97,12 @@ class Script:
     def move(self, name: str) -> None:
         if (name, "model") in self.moved:
             return
-        kinds = [self.move_alias] * 8 + [self.move_stage] * 6 + [self.add_version] * 2
+        through_tower = sum(move.actor is not None for move in self.moves)
+        if through_tower * 2 <= len(self.moves):
+            ways = [self.promote_alias] * 4 + [self.promote_stage] * 2 + [self.roll_back_alias] * 2
+            self.chance.choice([*ways, self.roll_back_stage])(name)
+            return
+        kinds = [self.move_alias] * 4 + [self.move_stage] * 3 + [self.add_version]
         self.chance.choice([*kinds, self.delete_version, self.rename, self.replace])(name)
 
     def move_alias(self, name: str) -> None:
@@ -107,6 +126,60 @@ class Script:
             with self.moving("stage", name, version, old, stage):
                 self.client.transition_model_version_stage(name, version, stage)
                 stages[version] = stage
+
+    def promote_alias(self, name: str) -> None:
+        stages, aliases = self.models[name]
+        alias, new = self.chance.choice(ALIASES), self.chance.choice(sorted(stages))
+        if aliases.get(alias) != new:
+            wanted = {"alias": alias, "version": new, "reason": "It is wanted.", "override": True}
+            self.ask_tower(name, "promotions", wanted)
+
+    def promote_stage(self, name: str) -> None:
+        stages, _ = self.models[name]
+        stage, new = self.chance.choice(STAGES[:2]), self.chance.choice(sorted(stages))
+        if [version for version, of in stages.items() if of == stage] != [new]:
+            wanted = {"stage": stage, "version": new, "reason": "It is wanted.", "override": True}
+            self.ask_tower(name, "promotions", wanted)
+
+    def roll_back_alias(self, name: str) -> None:
+        _, aliases = self.models[name]
+        if aliases:
+            alias = self.chance.choice(sorted(aliases))
+            self.ask_tower(name, "rollback", {"alias": alias, "from": aliases[alias]})
+
+    def roll_back_stage(self, name: str) -> None:
+        stages, _ = self.models[name]
+        stage = self.chance.choice(STAGES[:2])
+        held = [version for version, of in stages.items() if of == stage]
+        if len(held) == 1:
+            self.ask_tower(name, "rollback", {"stage": stage, "from": held[0]})
+
+    def ask_tower(self, name: str, what: str, wanted: dict[str, Any]) -> None:
+        """Have the tower move something, which it does at once. A way back that it does not know moves nothing."""
+        assert self.running
+        began = now()
+        answer = self.running.post(f"/model/{quote(name, safe='')}/{what}", json=wanted)
+        ended = now()
+        if what == "rollback" and answer.status_code == 409:
+            return
+        done = answer.json()
+        assert (answer.status_code, done["state"]) == (201, "done"), answer.text
+        stages, aliases = self.models[name]
+        version, rows = done["version"], list[Row]()
+        if alias := wanted.get("alias"):
+            rows.append(("alias", name, alias, aliases.get(alias), version))
+            aliases[alias] = version
+        else:
+            stage = wanted["stage"]
+            left = [other for other, of in stages.items() if of == stage and other != version]
+            rows += [("stage", name, other, stage, "Archived") for other in left]
+            rows += [("stage", name, version, stages[version], stage)] if stages[version] != stage else []
+            stages |= dict.fromkeys(left, "Archived") | {version: stage}
+        for row in rows:
+            self.note(began, ended, row, began, ended, ACTOR)
+            # Nothing of it is left to be seen. What happens to the model itself waits for the look.
+            self.moved.discard((name, str(row[2])))
+        self.moved.add((name, "through the tower"))
 
     def add_version(self, name: str) -> None:
         version = str(max(map(int, self.models[name][0])) + 1)
@@ -164,12 +237,17 @@ class Script:
     ) -> Iterator[None]:
         began = now()
         yield
-        shapes = {model: (dict(stages), dict(aliases)) for model, (stages, aliases) in self.models.items()}
-        self.moves.append(Move(began, now(), (kind, name, what, old, new), self.looks[-1][0], shapes))
+        self.note(began, now(), (kind, name, what, old, new), self.looks[-1][0], None, None)
 
-    def await_look(self, running: Tower) -> None:
+    def note(self, began: int, ended: int, row: Row, since: int, until: int | None, actor: str | None) -> None:
+        """Write down a move, and what is there after it."""
+        shapes = {model: (dict(stages), dict(aliases)) for model, (stages, aliases) in self.models.items()}
+        self.moves.append(Move(began, ended, row, since, until, actor, shapes))
+
+    def await_look(self) -> None:
         """Wait until all that happened so far is recorded."""
-        since = now()
+        since, running = now(), self.running
+        assert running
 
         def is_recorded() -> bool:
             as_of = running.get("/history?page_size=1").headers.get("X-Data-As-Of")
@@ -178,29 +256,31 @@ class Script:
         until(is_recorded, "a look at the registry")
         self.looks.append((since, now()))
 
-    def check_rows(self, running: Tower) -> None:
+    def check_rows(self) -> None:
         """Every move is a row of the history, whose interval holds the true time and no look besides."""
-        rows = self.rows(running)
+        rows = self.rows()
         for move in self.moves:
             recorded = next(end for since, end in self.looks if since >= move.ended)
             fitting = [row for row in rows if _is_of(row, move) and _holds(row, move)]
             assert len(fitting) == 1, (move.row, [row for row in rows if _is_of(row, move)])
             assert fitting[0]["not_before"] >= str(rfc3339(move.since)), (move, fitting)
-            assert fitting[0]["not_after"] <= str(rfc3339(recorded)), (move, fitting)
-            assert fitting[0]["actor"] is None
+            assert fitting[0]["not_after"] <= str(rfc3339(move.until or recorded)), (move, fitting)
+            assert fitting[0]["actor"] == move.actor, (move, fitting)
+            assert (fitting[0]["through"] == "tower") == (move.actor is not None), (move, fitting)
         assert len(rows) == len(self.moves), [row for row in rows if not any(_is_of(row, move) for move in self.moves)]
 
-    def rows(self, running: Tower) -> list[dict[str, Any]]:
+    def rows(self) -> list[dict[str, Any]]:
+        assert self.running
         rows: list[dict[str, Any]] = []
         page = 1
         while True:
-            more = running.get(f"/history?page_size=100&page={page}").json()
+            more = self.running.get(f"/history?page_size=100&page={page}").json()
             rows += [row for row in more if row["model_name"].startswith(self.prefix)]
             if len(more) < 100:
                 return rows
             page += 1
 
-    def check_moments(self, running: Tower) -> int:
+    def check_moments(self) -> int:
         """Compare the states with the truth between any two moves. Returns how many are said to be known."""
         known = 0
         names = {name for move in self.moves for name in move.shapes}
@@ -211,11 +291,12 @@ class Script:
             for number in range(1, many + 1):
                 at = move.ended + (ended - move.ended) * number // (many + 1)
                 if move.ended < at < ended:
-                    known += sum(self.check(running, name, at, move.shapes) for name in sorted(names))
+                    known += sum(self.check(name, at, move.shapes) for name in sorted(names))
         return known
 
-    def check(self, running: Tower, name: str, at: int, shapes: dict[str, Shape]) -> bool:
-        answer = running.get(f"/model/{quote(name, safe='')}/state?at={rfc3339(at)}")
+    def check(self, name: str, at: int, shapes: dict[str, Shape]) -> bool:
+        assert self.running
+        answer = self.running.get(f"/model/{quote(name, safe='')}/state?at={rfc3339(at)}")
         found = answer.json()
         if not found["known"]:
             # On a busy machine the tower may look too late.

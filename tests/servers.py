@@ -296,23 +296,30 @@ def agents_of(master: int) -> list[int]:
 class Tower:
     """A running tower: its address, log, and ways to ask and to kill it."""
 
-    def __init__(self, started: subprocess.Popen[bytes], port: int, log: Path, cache: Path) -> None:
+    def __init__(
+        self, started: subprocess.Popen[bytes], port: int, log: Path, cache: Path, headers: Mapping[str, str]
+    ) -> None:
         self.process = started
         self.url = f"http://{HOST}:{port}"
         self.log = log
         self.cache = cache
+        self.headers = headers or {}
+
+    def ask(self, method: str, path: str, **more: Any) -> requests.Response:
+        headers = {**self.headers, **more.pop("headers", {})}
+        return requests.request(method, self.url + path, timeout=HANGS_AFTER_SECONDS, headers=headers, **more)
 
     def get(self, path: str, **more: Any) -> requests.Response:
-        return requests.get(self.url + path, timeout=HANGS_AFTER_SECONDS, **more)
+        return self.ask("GET", path, **more)
 
     def post(self, path: str, **more: Any) -> requests.Response:
-        return requests.post(self.url + path, timeout=HANGS_AFTER_SECONDS, **more)
+        return self.ask("POST", path, **more)
 
     def patch(self, path: str, **more: Any) -> requests.Response:
-        return requests.patch(self.url + path, timeout=HANGS_AFTER_SECONDS, **more)
+        return self.ask("PATCH", path, **more)
 
     def delete(self, path: str, **more: Any) -> requests.Response:
-        return requests.delete(self.url + path, timeout=HANGS_AFTER_SECONDS, **more)
+        return self.ask("DELETE", path, **more)
 
     def register(self, name: str, version: int | str = 1, model_type: str = "classifier") -> requests.Response:
         return self.post(f"/models/{name}/{version}/monitor", json={"model_type": model_type})
@@ -333,9 +340,10 @@ def tower(
     ready: bool = True,
     port: int | None = None,
     covered: bool = False,
+    headers: Mapping[str, str] | None = None,
     **settings: str,
 ) -> Iterator[Tower]:
-    """The tower under gunicorn; with `ready` it has read MLflow when this returns.
+    """The tower under gunicorn; with `ready` it has read MLflow when this returns. It is asked with these headers.
 
     Coverage sees what a `covered` tower runs, which makes its start half as long again.
     """
@@ -351,7 +359,7 @@ def tower(
     command = [sys.executable, "-m", "gunicorn", "-c", str(ROOT / "gunicorn.conf.py"), "wsgi:app"]
     # Started elsewhere than in the repository, so that nobody's .env is read.
     with process(command, log, folder, env) as started:
-        running = Tower(started, port, log, cache)
+        running = Tower(started, port, log, cache, headers)
         page = "/readyz" if ready else "/livez"
         until(lambda: answers(running.url + page) or started.poll() is not None, f"tower {page}")
         assert started.poll() is None, running.text()
@@ -369,6 +377,10 @@ class Proxy:
         self.longest_line = self.refused_lines = 0
         # Hold the answers to requests with this in their body, after MLflow has done what they ask for.
         self.loses = b""
+        # Keep requests with this in their body from MLflow.
+        self.withholds = b""
+        # How many requests were kept from MLflow, or lost their answer, up to now.
+        self.lost = 0
         # How many requests were under way at once, at most.
         self.peak = self._under_way = 0
         self._counting = threading.Lock()
@@ -453,8 +465,13 @@ class Proxy:
             self.answer(request, 503, b"")
         elif self.mode == "empty":
             self.answer(request, 200, b"{}")
+        elif self.withholds and self.withholds in body:
+            self.lost += 1
+            with self.holding():
+                self.closing.wait(_HELD_AT_MOST_SECONDS)
         elif self.loses and self.loses in body:
             self.asked(request, body)
+            self.lost += 1
             with self.holding():
                 self.closing.wait(_HELD_AT_MOST_SECONDS)
         else:

@@ -86,7 +86,8 @@ class ChangeSchema(Schema):
         validate=validate.OneOf(THROUGH),
         metadata=doc(
             "`tower` if this service did it, otherwise how it was seen: `push` (MLflow's webhook), `poll` or `sweep`; "
-            "null if the process that saw it ended before it recorded it",
+            "null if the process that saw it ended before it recorded it, or if this service found it only when it was "
+            "about to move something",
             "push",
         ),
     )

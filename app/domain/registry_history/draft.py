@@ -61,6 +61,18 @@ class Draft:
         """Note that this was written, all or the beginning of what is pending."""
         del self._first[: len(more.first)], self._changes[: len(more.changes)], self._gaps[: len(more.gaps)]
 
+    def has_pending(self, lineage: str) -> bool:
+        """Whether changes of a model are still to be written. Any thread may ask."""
+        return any(change.lineage == lineage for change in tuple(self._changes))
+
+    def confirmed(self, lineage: str, subject: str) -> int:
+        """When a look began that saw what is known of a subject, in milliseconds; 0 without one. Any thread may ask."""
+        confirmed = self._confirmed
+        if confirmed is None or (lineage, subject) in self._unsettled:
+            return 0
+        looked = confirmed.of(lineage)
+        return looked.stages if version_of(subject) is not None else looked.aliases
+
     def resume(self, before: "Draft", others: Set[str]) -> None:
         """Take over what another draft has still to write, where other towers did not record the same subject.
 
@@ -299,12 +311,9 @@ class Draft:
 
     def _last_found(self, standing: Standing, subject: str, new: Value, *, is_birth: bool) -> int:
         """When a look began that saw what was before a change, in milliseconds; 0 without one."""
-        if self._confirmed is None or (standing.lineage, subject) in self._unsettled:
-            return 0
-        if is_birth:
+        if is_birth and self._confirmed is not None and (standing.lineage, subject) not in self._unsettled:
             return self._confirmed.of_name(new[0])
-        looked = self._confirmed.of(standing.lineage)
-        return looked.stages if version_of(subject) is not None else looked.aliases
+        return 0 if is_birth else self.confirmed(standing.lineage, subject)
 
     def _taken_over(self, standing: Standing) -> Iterable[int]:
         """Until when other models got the name of a model, so that it had lost the name by then."""

@@ -17,9 +17,13 @@ def tower_changes(
     actor: str,
     not_before: int,
     not_after: int,
-    now: Callable[[str], Value] = lambda _: None,
+    now: Callable[[str], Value],
+    confirmed: Callable[[str], int],
 ) -> list[Change]:
-    """What to record of moves that the tower made between two times, in milliseconds. `now` is what a subject is.
+    """What to record of moves that the tower made between two times, in milliseconds.
+
+    `now` says what a subject is, and `confirmed` when a look began that saw what is recorded of it, 0 if that is not
+    known.
 
     A look that came first may have recorded a move already: then the same change is recorded with its actor. If the
     record is behind, as after a move by somebody else that no look has seen, that comes first. If a look saw only what
@@ -42,16 +46,22 @@ def tower_changes(
                 made += _inserted(others, new, actor, not_before, not_after)
                 continue
             # What others did came before.
-            made.append(_next(standing, subject, present, new, not_before, not_after, actor, TOWER))
+            made.append(_next(standing, subject, present, new, not_before, not_after, actor))
             continue
         if present is None and version_of(subject) is not None:
             # A version is made in no stage.
-            made.append(_next(standing, subject, None, [old[0], "None"], not_before, not_before, None, None))
+            made.append(_unseen(standing, subject, None, [old[0], "None"], confirmed(subject), not_before))
             present = [old[0], "None"]
         if present != old:
-            made.append(_next(standing, subject, present, old, not_before, not_before, None, None))
-        made.append(_next(standing, subject, old, new, not_before, not_after, actor, TOWER))
+            made.append(_unseen(standing, subject, present, old, confirmed(subject), not_before))
+        made.append(_next(standing, subject, old, new, not_before, not_after, actor))
     return made
+
+
+def is_behind(lineage: Lineage, moves: Sequence[Move]) -> bool:
+    """Whether something else is recorded than what was there before these moves, or is there after them."""
+    standing = standing_of(lineage)
+    return any(_value(standing, subject) not in (old, new) for subject, old, new in moves)
 
 
 def has_seen(lineage: Lineage, moves: Sequence[Move], not_before: int) -> bool:
@@ -138,18 +148,27 @@ def _inserted(others: Sequence[Change], new: Value, actor: str, not_before: int,
 
 
 def _next(
-    standing: Standing, subject: str, old: Value, new: Value, start: int, end: int, actor: str | None, how: str | None
+    standing: Standing, subject: str, old: Value, new: Value, not_before: int, not_after: int, actor: str
 ) -> Change:
+    """A move of the tower, which follows what is recorded."""
     head = standing.heads.get(subject)
-    if head is not None:
-        start, end = (max(start, head.not_before), max(end, head.not_after)) if how else (head.not_before, end)
-    elif how is None:
-        # No look saw it. It happened after the model was first seen, or when MLflow says that the version was made.
-        made = new[0] if old is None and version_of(subject) is not None else 0
-        start = made if standing.known_since < made <= end else standing.known_since
-    end = max(start, end)
+    start, end = (max(not_before, head.not_before), max(not_after, head.not_after)) if head else (not_before, not_after)
+    return _added(standing, subject, old, new, start, max(start, end), actor, TOWER)
+
+
+def _unseen(standing: Standing, subject: str, old: Value, new: Value, confirmed: int, found_at: int) -> Change:
+    """What others did and no look saw, since the tower found it when it looked before a move."""
+    head = standing.heads.get(subject)
+    # MLflow says when a version was made, and nothing of other changes.
+    made = new[0] if old is None and version_of(subject) is not None else 0
+    start = max(standing.known_since, confirmed, made if made <= found_at else 0, head.not_before if head else 0)
+    return _added(standing, subject, old, new, min(start, found_at), max(found_at, head.not_after if head else 0))
+
+
+def _added(standing: Standing, subject: str, old: Value, new: Value, start: int, end: int, *who: str | None) -> Change:
+    actor, through = who or (None, None)
     change = Change(
-        standing.lineage, standing.previous(subject), standing.name, subject, old, new, start, end, actor, how
+        standing.lineage, standing.previous(subject), standing.name, subject, old, new, start, end, actor, through
     )
     standing.apply(change)
     return change

@@ -13,7 +13,7 @@ from app.domain.registry_history.change import Value, of_alias, of_version
 from app.domain.registry_history.draft import Draft
 from app.domain.registry_history.lineage import Lineage
 from app.domain.registry_history.looking import Looked
-from app.domain.registry_history.moves import Move, tower_changes
+from app.domain.registry_history.moves import Move, is_behind, tower_changes
 from app.domain.registry_history.record import Additions, RegistryRecord
 from app.domain.registry_history.standing import is_other, standing_of
 from app.domain.registry_history.tags import MOST_IN_A_RUN, Batch, RecordRun, batches_of, read_tags
@@ -125,7 +125,7 @@ class ChangeRecorder:
     ) -> bool:
         """Record what this service moved between two times (milliseconds), and who had it done. May be repeated.
 
-        Any thread, of any host, may call it. Returns False if no look has recorded the model yet. Raises
+        Any thread, of any host, may call it. Returns False if a look has still to record what was there before. Raises
         `MlflowUnavailable` and others.
         """
         with self._locks.hold("registry-changes", self._gateway.patience), self._gateway.within(self._timeout):
@@ -134,7 +134,15 @@ class ChangeRecorder:
             lineage = self.lineage(name, created)
             if lineage is None:
                 return False
-            changes = tower_changes(lineage, moves, actor, not_before, not_after, self._value_of(name))
+            draft = self._draft
+            if draft is not None and draft.has_pending(lineage.id) and is_behind(lineage, moves):
+                # What is missing was seen, and is about to be recorded.
+                return False
+            key = lineage.id
+            changes = tower_changes(
+                lineage, moves, actor, not_before, not_after, self._value_of(name),
+                lambda subject: draft.confirmed(key, subject) if draft else 0,
+            )  # fmt: skip
             room = _Room(self._gateway, runs)
             for batch in batches_of(Additions(changes=tuple(changes))):
                 room.put(batch)

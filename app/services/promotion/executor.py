@@ -173,7 +173,7 @@ class Executor:
             if known:
                 promotion = self.add(promotion, RECORDED, SERVICE)
             elif self._clock() - moved.at < _LONGEST_MS:
-                # The recorder has yet to look at this model. Without a mirror it never does.
+                # The recorder has yet to look at this model, or to write what it saw. Without a mirror it never does.
                 return promotion
         self._gateway.end_promotion_run(promotion.run_id)
         self.between("ended")
