@@ -47,9 +47,6 @@ from app.services.mirror.snapshot_publisher import PublisherOptions, SnapshotPub
 from app.services.mirror.snapshots import SnapshotStore
 from app.services.monitoring.checker import Checker
 from app.services.monitoring.checks import CheckStore
-from app.services.monitoring.data_desk import DataDesk
-from app.services.monitoring.data_judge import DataJudge
-from app.services.monitoring.data_observer import DataObserver
 from app.services.monitoring.data_reports import DataReportStore
 from app.services.monitoring.historian import Historian
 from app.services.monitoring.histories import HistoryStore
@@ -66,6 +63,7 @@ from app.services.monitoring.watcher import Watcher
 from app.services.promotion.desk import PromotionDesk
 from app.services.promotion.guard import Guard
 from app.services.promotion.teller import Teller
+from app.wiring.data_drift import DataDrift, data_drift
 from app.wiring.promotion import guard_of, promotion_desk
 from app.wiring.shared import AgentApi, history_source_of, interval_of, rules_of, snapshot_source_of, tracker_options
 from app.wiring.world import World, agent_locks, source_of
@@ -122,6 +120,7 @@ class Agent:
     MLflow's client is made once this host has what the others have, or when it is first needed.
     """
 
+    settings: Settings
     world: World
     gateway: OwnGateway
     historian: Historian
@@ -141,10 +140,8 @@ class Agent:
     hosts: Leading
     refresh_trigger: RefreshTrigger
     desk: RegistrationDesk
-    data_judge: DataJudge
-    data_desk: DataDesk
+    data: DataDrift
     scheduler: Scheduler
-    jobs: Jobs
 
     @property
     def api(self) -> AgentApi:
@@ -162,7 +159,7 @@ class Agent:
             self.watcher,
             self.recorder,
             self.rules,
-            self.data_desk,
+            self.data.desk,
             self.promotions,
         )
 
@@ -196,8 +193,33 @@ class Agent:
         self.detector.start()
         self.announcer.start()
         self.checker.start()
-        self.data_judge.start()
-        self.scheduler.start(self.jobs)
+        self.data.judge.start()
+        self.scheduler.start(self._jobs())
+
+    def _jobs(self) -> Jobs:
+        settings, cached = self.settings, self.settings.enable_cache
+        promotes = settings.enable_promotion
+        only_leader = {
+            self.checker.round: settings.check_interval_minutes * 60,
+            self.coordinator.tick: TICK_SECONDS,
+            self.watcher.tick: 1 if cached else _WATCH_SECONDS,
+            self.historian.tick: TICK_SECONDS if cached else 0,
+            self.recorder.tick: 1 if cached else 0,
+            self.promotions.tick: _PROMOTION_SECONDS if promotes else 0,
+            self.guard.tick: 1 if promotes and cached else 0,
+            self.guard.repeat: _REPEAT_SECONDS if promotes and cached else 0,
+            lambda: self.stores.server.update(self.world.gateway): TICK_SECONDS,
+            self.data.judge.tick: TICK_SECONDS,
+            self.detector.poll_changes: settings.change_poll_seconds if cached else 0,
+            self.detector.poll_aliases: settings.alias_poll_seconds if cached else 0,
+        }
+        return {
+            self.stores.cache.look: 1,
+            self.world.instruments.look: 1,
+            lambda: tidy(self.world): _TIDY_SECONDS,
+            self.coordinator.count: TICK_SECONDS,
+            **{_as_leader(self.hosts, job): seconds for job, seconds in only_leader.items()},
+        }
 
     def _warm(self) -> None:
         self.hosts.await_others(_WARM_AFTER_SECONDS)
@@ -210,7 +232,7 @@ class Agent:
         self.scheduler.stop()
         self.detector.stop()
         self.checker.stop()
-        self.data_judge.stop()
+        self.data.judge.stop()
         self.announcer.stop()
 
 
@@ -267,12 +289,7 @@ def build_agent(settings: Settings, world: World) -> Agent:
         filters(settings),
         shared.data_reports.summary,
     )
-    check_soon: Callable[[str, int], None] = checker.check_soon
-
-    def judge_soon(name: str, version: int) -> None:
-        # Among several hosts the leader checks, which is decided below.
-        check_soon(name, version)
-
+    check_soon = _check_soon(many, checker)
     watches = WatchStore(gateway, shared.cache, source_of(settings), cached)
     watcher = Watcher(
         gateway,
@@ -283,7 +300,7 @@ def build_agent(settings: Settings, world: World) -> Agent:
         publisher,
         world.monitoring_locks,
         clock,
-        judge_soon,
+        check_soon,
         hosts.settle,
         reconciler,
     )
@@ -293,37 +310,15 @@ def build_agent(settings: Settings, world: World) -> Agent:
         settings, world, gateway, own, publisher, recorder, watches, hosts.settle, teller, shared.data_reports
     )
     guard = guard_of(settings, gateway, shared.registry_records, shared.cache, teller, own.tracker, filters(settings))
-    guarded = settings.enable_promotion and cached
     coordinator = RefreshCoordinator(
         publisher, detector if cached else None, reconciler, watcher, own.counter, shared.journal, clock, timeout
     )
-    observer = DataObserver(gateway, own.writer, own.registrations, clock, judge_soon)
-    data_judge = DataJudge(gateway, shared.data_reports, own.registrations, world.judge, clock, observer.take)
-    leaders = {
-        checker.round: settings.check_interval_minutes * 60,
-        coordinator.tick: TICK_SECONDS,
-        watcher.tick: 1 if cached else _WATCH_SECONDS,
-        historian.tick: TICK_SECONDS if cached else 0,
-        recorder.tick: 1 if cached else 0,
-        promotions.tick: _PROMOTION_SECONDS if settings.enable_promotion else 0,
-        guard.tick: 1 if guarded else 0,
-        guard.repeat: _REPEAT_SECONDS if guarded else 0,
-        lambda: shared.server.update(world.gateway): TICK_SECONDS,
-        data_judge.tick: TICK_SECONDS,
-        detector.poll_changes: settings.change_poll_seconds if cached else 0,
-        detector.poll_aliases: settings.alias_poll_seconds if cached else 0,
-    }
-    jobs: Jobs = {
-        shared.cache.look: 1,
-        world.instruments.look: 1,
-        lambda: tidy(world): _TIDY_SECONDS,
-        coordinator.count: TICK_SECONDS,
-        **{_as_leader(hosts, job): seconds for job, seconds in leaders.items()},
-    }
+    data = data_drift(world, gateway, own, shared.data_reports, check_soon, hosts.settle)
     refresh_trigger: RefreshTrigger = coordinator
     if many:
-        refresh_trigger, check_soon = _led(many, shared, coordinator, detector if cached else None, checker, historian)
+        refresh_trigger = _led(many, shared, coordinator, detector if cached else None, checker, historian)
     return Agent(
+        settings,
         world,
         gateway,
         historian,
@@ -343,10 +338,8 @@ def build_agent(settings: Settings, world: World) -> Agent:
         hosts,
         refresh_trigger,
         RegistrationDesk(own.writer, rules, check_soon, hosts.settle),
-        data_judge,
-        DataDesk(gateway, own.writer, data_judge, clock, hosts.settle),
+        data,
         Scheduler(),
-        jobs,
     )
 
 
@@ -367,16 +360,24 @@ def _led(
     detector: ChangeDetector | None,
     checker: Checker,
     historian: Historian,
-) -> tuple[RefreshTrigger, Callable[[str, int], None]]:
-    """Hand the leader its work. Returns what passes the work of a host on to the leader."""
+) -> RefreshTrigger:
+    """Hand the leader its work. Returns what passes the refreshes of a host on to the leader."""
     # It imports redis-py, which a host that is alone does without.
     from app.services.monitoring.leader_tasks import HostsTriggers, LeaderTasks  # noqa: PLC0415
 
     many.hosts.lead_with(
         LeaderTasks(many.inbox, many.seed, shared.snapshots, coordinator, detector, checker, historian)
     )
-    triggers = HostsTriggers(many.inbox, coordinator, many.hosts.settle)
-    return triggers, triggers.check_soon
+    return HostsTriggers(many.inbox, coordinator, many.hosts.settle)
+
+
+def _check_soon(many: "ManyHosts | None", checker: Checker) -> Callable[[str, int], None]:
+    """What has a version checked within seconds: among several hosts by the leader."""
+    if many is None:
+        return checker.check_soon
+    from app.services.monitoring.leader_tasks import checks_by_leader  # noqa: PLC0415
+
+    return checks_by_leader(many.inbox)
 
 
 def _as_leader(hosts: Leading, job: Callable[[], None]) -> Callable[[], None]:

@@ -40,6 +40,6 @@ def send(host: Service, body: Row, **more: Any) -> Any:
 
 def judge(host: Service) -> Row:
     """The report once everything that was sent is judged."""
-    host.agent.data_judge.judge_now(NAME, 1)
+    host.agent.data.judge.judge_now(NAME, 1)
     found: Row = host.get(f"{PATH}/data-drift").json
     return found

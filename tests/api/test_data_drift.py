@@ -119,7 +119,7 @@ def test_the_same_rows_in_every_form_give_the_same_counts(host: Service) -> None
     counts = {"rows": 300, "columns": {"age": {"cells": counted["cells"]}}}
     assert len(layout["columns"]["age"]["edges"]) + 1 == len(counted["cells"])
     assert send(host, {"counts": counts, "batch_id": "counts"}).json["rows"] == 300
-    host.agent.data_judge.judge_now(NAME, 1)
+    host.agent.data.judge.judge_now(NAME, 1)
     assert host.get(f"{PATH}/data-drift/age").json["counts"]["cells"] == counted["cells"]
 
 
@@ -151,7 +151,7 @@ def test_a_report_is_made_once_until_it_is_judged_again_or_a_window_is_too_old(h
     host.clock.forward(60)
     assert host.get(f"{PATH}/data-drift?days=2").headers["X-Data-As-Of"] == first.headers["X-Data-As-Of"]
     send(host, {"rows": rows(200, 3), **day(1)})
-    host.agent.data_judge.judge_now(NAME, 1)
+    host.agent.data.judge.judge_now(NAME, 1)
     assert [window["rows"] for window in host.json(f"{PATH}/data-drift?days=2")["windows"]] == [500]
     host.clock.forward(2 * 86_400)
     assert host.json(f"{PATH}/data-drift?days=2")["windows"] == []

@@ -90,6 +90,18 @@ class LeaderTasks:
             self._is_sweeping = False
 
 
+def checks_by_leader(inbox: Inbox) -> Callable[[str, int], None]:
+    """What has the leader check a version within seconds."""
+
+    def check_soon(name: str, version: int) -> None:
+        try:
+            inbox.add(_CHECK, f"{version}\n{name}")
+        except TowerError as error:
+            log.warning("A version is checked with the next round: %s", error.detail)
+
+    return check_soon
+
+
 class HostsTriggers:
     """The `RefreshTrigger` of a host among several: the leader reads what MLflow delivers to any host."""
 
@@ -109,13 +121,6 @@ class HostsTriggers:
         if name is None:
             return True
         return self._inbox.add_delivery(delivery_id, _READ, name)
-
-    def check_soon(self, name: str, version: int) -> None:
-        """Have the leader check a version within seconds."""
-        try:
-            self._inbox.add(_CHECK, f"{version}\n{name}")
-        except TowerError as error:
-            log.warning("A version is checked with the next round: %s", error.detail)
 
 
 def _beside(work: Callable[[], None]) -> None:
