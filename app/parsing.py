@@ -98,6 +98,17 @@ class TowerBlueprint(Blueprint):  # type: ignore[misc]  # flask-smorest has no t
         """As in flask-smorest, but only documents."""
         return _documented(super().alt_response(status_code, *args, **options))
 
+    @staticmethod
+    def _make_doc_response_schema(schema: ma.Schema | None) -> ma.Schema | None:
+        """Have all copies of the documentation share the schema.
+
+        flask-smorest copies a view's documentation, deep, with each decorator: the schemas took half of the time and
+        a fifth of the memory of a start.
+        """
+        if isinstance(schema, ma.Schema):
+            schema.__deepcopy__ = lambda _: schema  # type: ignore[attr-defined]  # where `copy` looks for it
+        return schema
+
 
 def _documented(decorate: Callable[..., Any]) -> Callable[..., Any]:
     """Keep the documentation of a flask-smorest decorator, not its wrapper: views here make their responses."""

@@ -1,23 +1,38 @@
 """MLflow's client, imported as the agent does it: in a process that has imported nothing of it before."""
 
+import json
 import subprocess
 import sys
 
 from tests.servers import ROOT, clean_environment
 
 _READS = """
-import sys
+import json, sys
 from app.services.mlflow_gateway.gateway import MlflowGateway
 gateway = MlflowGateway.connect(sys.argv[1], monitoring_experiment="control-tower", clock=lambda: 0)
 gateway.ping()
-data = {"numpy", "pandas", "pyarrow", "scipy"}
-print(sorted(data & set(sys.modules)))
-import numpy, pyarrow
+unused = {"numpy", "pandas", "pyarrow", "scipy", "fastapi", "mlflow.genai", "mlflow.gateway"}
+print(json.dumps(sorted(unused & set(sys.modules))))
+import numpy, pyarrow, mlflow.genai.judges, mlflow.gateway.config
 print("imported later")
 """
 
 
-def test_a_process_that_reads_mlflow_has_no_library_for_data_and_can_still_import_one(sqlite_uri: str) -> None:
-    command = [sys.executable, "-c", _READS, sqlite_uri]
+def loaded(uri: str) -> set[str]:
+    """What a process has of all that it could do without, once it has read MLflow."""
+    command = [sys.executable, "-c", _READS, uri]
     shown = subprocess.run(command, cwd=ROOT, env=clean_environment(), capture_output=True, text=True, check=True)
-    assert shown.stdout.splitlines() == ["[]", "imported later"]
+    has, last = shown.stdout.splitlines()
+    assert last == "imported later"
+    return set(json.loads(has))
+
+
+def test_a_process_that_reads_a_server_has_no_library_for_data_or_language_models_and_can_still_import_one(
+    mlflow_url: str,
+) -> None:
+    assert loaded(mlflow_url) == set()
+
+
+def test_a_process_that_reads_a_database_has_no_library_for_data_and_can_still_import_one(sqlite_uri: str) -> None:
+    # MLflow's own store needs the rest.
+    assert loaded(sqlite_uri) == {"fastapi", "mlflow.genai", "mlflow.gateway"}

@@ -74,8 +74,8 @@ class Connection:
         os.environ.update({key: value for key, value in self._credentials.items() if value})
         if self.workspace:
             os.environ["MLFLOW_WORKSPACE"] = self.workspace
-        with lean_import():
-            from mlflow import MlflowClient  # noqa: PLC0415 - the import takes a second or more, and 60 MB
+        with lean_import(for_server=self.is_http):
+            from mlflow import MlflowClient  # noqa: PLC0415 - the import takes a second or more, and 50 MB
 
             if not self.is_http:
                 # Importing these takes half a second, which the first call would spend otherwise.
