@@ -7,7 +7,6 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
-from app.domain.data_drift.series import SeriesRun
 from app.domain.errors import TowerError
 from app.domain.held import News, Token
 from app.domain.monitoring.acts import Act, WantedAct
@@ -18,8 +17,8 @@ from app.domain.monitoring.monitoring_rules import Exclusion, MonitoringRule
 from app.domain.monitoring.observations import Observation
 from app.domain.monitoring.sent_once import SentOnce
 from app.domain.monitoring.watches import Watch
+from app.domain.own_runs import OwnRun
 from app.domain.promotion.promotions import Promotion, Wanted
-from app.domain.promotion.tags import PromotionRun
 from app.domain.registry.fleet import Edition, Fleet, Refreshed
 from app.domain.registry.models import (
     Experiment,
@@ -35,7 +34,6 @@ from app.domain.registry.models import (
     VersionKey,
 )
 from app.domain.registry.server import Server
-from app.domain.registry_history.tags import RecordRun
 
 Clock = Callable[[], int]
 """The time in milliseconds since 1970: for people, for MLflow, and for the age of stored values."""
@@ -177,26 +175,26 @@ class Gateway(TimeBounds, Protocol):
         """Every change of verdict (time in milliseconds, verdict) of some monitor runs, by run id."""
         ...
 
-    def registry_runs(self, newest: int | None) -> Sequence[RecordRun]:
+    def registry_runs(self, newest: int | None) -> Sequence[OwnRun]:
         """The runs that hold the history of the registry, the newest first: so many of them, or all."""
         ...
 
-    def promotion_runs(self, model: str | None, only_open: bool, since: int | None = None) -> Sequence[PromotionRun]:
+    def promotion_runs(self, model: str | None, only_open: bool, since: int | None = None) -> Sequence[OwnRun]:
         """The runs that hold the promotions of a registered model, or of all; the newest first.
 
         With `since`, those that began at that time (milliseconds) or later.
         """
         ...
 
-    def find_promotion_run(self, run_id: str) -> PromotionRun | None:
+    def find_promotion_run(self, run_id: str) -> OwnRun | None:
         """The run that holds a promotion; None if there is none with this id."""
         ...
 
-    def data_series(self, name: str, version: int) -> Sequence[SeriesRun]:
+    def data_series(self, name: str, version: int) -> Sequence[OwnRun]:
         """The runs with what was counted of a version's data, the newest first."""
         ...
 
-    def open_data_series(self) -> Sequence[SeriesRun]:
+    def open_data_series(self) -> Sequence[OwnRun]:
         """The open runs with what was counted of data, of all versions."""
         ...
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from app.domain.errors import TowerError
-from app.domain.registry_history.tags import RecordRun
+from app.domain.own_runs import OwnRun
 from app.services.mlflow_gateway.gateway import MlflowGateway
 from app.services.mlflow_gateway.store import ensure_store
 from app.wiring.world import now_ms
@@ -50,7 +50,7 @@ class SqliteGateway(Dying, MlflowGateway):
         self.calls.append("set_alias")
         super().set_alias(name, alias, version)
 
-    def registry_runs(self, newest: int | None) -> Sequence[RecordRun]:
+    def registry_runs(self, newest: int | None) -> Sequence[OwnRun]:
         self._fail()
         return super().registry_runs(newest)
 

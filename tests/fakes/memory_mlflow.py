@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from app.domain.data_drift.series import KEY, SeriesRun, data_drift_experiment
+from app.domain.data_drift.series import KEY, data_drift_experiment
 from app.domain.errors import (
     NOTHING_AT_ALL,
     InvalidInput,
@@ -48,8 +48,9 @@ from app.domain.monitoring.monitoring_rules import Exclusion, MonitoringRule
 from app.domain.monitoring.observations import Observation
 from app.domain.monitoring.sent_once import PAGES, SentOnce, page_from, page_text
 from app.domain.monitoring.watches import Watch
+from app.domain.own_runs import OwnRun
 from app.domain.ports import WritingGateway
-from app.domain.promotion.tags import MODEL, PromotionRun, model_key, promotions_experiment
+from app.domain.promotion.tags import MODEL, model_key, promotions_experiment
 from app.domain.redact import redact
 from app.domain.registry.models import (
     Experiment,
@@ -68,7 +69,7 @@ from app.domain.registry.names import EVALUATES, LONGEST_TAG, is_metric_name, re
 from app.domain.registry.page_token import page_token_offset
 from app.domain.registry.server import Server
 from app.domain.registry.webhook import EVENTS, WEBHOOK_NAME
-from app.domain.registry_history.tags import MOST_TAGS, RecordRun, history_experiment
+from app.domain.registry_history.tags import MOST_TAGS, history_experiment
 
 _WRITES = frozenset(vars(WritingGateway)) - {"ledger"}
 _REFUSED = "MLflow refused the request (INVALID_PARAMETER_VALUE). Check the names and values in it."
@@ -107,9 +108,9 @@ class MemoryWorld:
         self.model_points: dict[VersionKey, list[MetricPoint]] = {}
         self.ended: dict[str, tuple[str, str]] = {}
         self.pauses: dict[str, tuple[Pause, ...]] = {}
-        self.registry_runs: dict[str, RecordRun] = {}
-        self.promotion_runs: dict[str, PromotionRun] = {}
-        self.data_runs: dict[str, SeriesRun] = {}
+        self.registry_runs: dict[str, OwnRun] = {}
+        self.promotion_runs: dict[str, OwnRun] = {}
+        self.data_runs: dict[str, OwnRun] = {}
         self.data_figures: dict[str, dict[str, tuple[float, int]]] = {}
         self.webhooks: dict[str, Subscription] = {}
         self.secrets: dict[str, str] = {}
@@ -656,7 +657,7 @@ class MemoryGateway:
         self.world.ended[run_id] = (by, reason)
         return self.world.tick()
 
-    def registry_runs(self, newest: int | None) -> Sequence[RecordRun]:
+    def registry_runs(self, newest: int | None) -> Sequence[OwnRun]:
         self._called("registry_runs")
         runs = sorted(self.world.registry_runs.values(), key=lambda run: (run.started, run.run_id), reverse=True)
         return runs[:newest]
@@ -668,7 +669,7 @@ class MemoryGateway:
             self.world.add_experiment(experiment)
         self.world.experiments[experiment] = replace(self.world.experiments[experiment], lifecycle_stage="active")
         run_id = f"registry-{len(self.world.registry_runs)}"
-        self.world.registry_runs[run_id] = RecordRun(run_id, self.world.tick(), False, {})
+        self.world.registry_runs[run_id] = OwnRun(run_id, self.world.tick(), False, {})
         return run_id
 
     def write_registry_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
@@ -678,7 +679,7 @@ class MemoryGateway:
             raise MlflowRefused(_REFUSED)
         self.world.registry_runs[run_id] = replace(run, tags={**run.tags, **tags})
 
-    def promotion_runs(self, model: str | None, only_open: bool, since: int | None = None) -> Sequence[PromotionRun]:
+    def promotion_runs(self, model: str | None, only_open: bool, since: int | None = None) -> Sequence[OwnRun]:
         self._called("promotion_runs")
         runs = sorted(self.world.promotion_runs.values(), key=lambda run: (run.started, run.run_id), reverse=True)
         return [
@@ -689,7 +690,7 @@ class MemoryGateway:
             and (since is None or run.started >= since)
         ]
 
-    def find_promotion_run(self, run_id: str) -> PromotionRun | None:
+    def find_promotion_run(self, run_id: str) -> OwnRun | None:
         self._called("find_promotion_run")
         return self.world.promotion_runs.get(run_id)
 
@@ -701,7 +702,7 @@ class MemoryGateway:
         if any(len(text) > LONGEST_TAG for text in tags.values()):
             raise MlflowRefused(_REFUSED)
         run_id = f"{next(self.world.ids):032x}"
-        self.world.promotion_runs[run_id] = PromotionRun(run_id, self.world.tick(), True, dict(tags))
+        self.world.promotion_runs[run_id] = OwnRun(run_id, self.world.tick(), True, dict(tags))
         return run_id
 
     def write_promotion_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
@@ -734,12 +735,12 @@ class MemoryGateway:
                 self.world.set_stage(name, row.version, "Archived")
         self.world.set_stage(name, version, stage)
 
-    def data_series(self, name: str, version: int) -> Sequence[SeriesRun]:
+    def data_series(self, name: str, version: int) -> Sequence[OwnRun]:
         self._called("data_series")
         key = registration_key(name, version)
         return [run for run in self._data_runs() if run.tags[KEY] == key]
 
-    def open_data_series(self) -> Sequence[SeriesRun]:
+    def open_data_series(self) -> Sequence[OwnRun]:
         self._called("open_data_series")
         return [run for run in self._data_runs() if run.is_open]
 
@@ -750,7 +751,7 @@ class MemoryGateway:
             self.world.add_experiment(experiment)
         run_id = f"data-{len(self.world.data_runs)}"
         all_tags = {KEY: registration_key(name, version), **tags}
-        self.world.data_runs[run_id] = SeriesRun(run_id, self.world.tick(), True, all_tags)
+        self.world.data_runs[run_id] = OwnRun(run_id, self.world.tick(), True, all_tags)
         return run_id
 
     def write_data(self, run_id: str, tags: Mapping[str, str], figures: Mapping[str, tuple[float, int]]) -> None:
@@ -765,7 +766,7 @@ class MemoryGateway:
         self._called("end_data_series")
         self.world.data_runs[run_id] = replace(self.world.data_runs[run_id], is_open=False)
 
-    def _data_runs(self) -> list[SeriesRun]:
+    def _data_runs(self) -> list[OwnRun]:
         return sorted(self.world.data_runs.values(), key=lambda run: (run.started, run.run_id), reverse=True)
 
     def open_rule(self, wanted: MonitoringRule) -> MonitoringRule:

@@ -18,7 +18,6 @@ from app.domain.data_drift.outcomes import Outcomes
 from app.domain.data_drift.series import (
     About,
     Series,
-    SeriesRun,
     StoredBatch,
     batch_tags,
     compressed,
@@ -28,6 +27,7 @@ from app.domain.data_drift.series import (
     windows_of,
     withdrawal_tags,
 )
+from app.domain.own_runs import OwnRun
 from app.services.data_drift.judge_job import judged
 from app.services.data_drift.judge_order import JudgeOrder
 
@@ -53,7 +53,7 @@ def stored(batch_id: str, day: int, batch: Batch) -> StoredBatch:
 
 
 def read(tags: dict[str, str]) -> Series:
-    series = series_from(SeriesRun("run", 0, True, tags))
+    series = series_from(OwnRun("run", 0, True, tags))
     assert series is not None
     return series
 
@@ -100,7 +100,7 @@ def test_a_batch_of_which_a_tag_is_missing_does_not_count_and_one_that_was_withd
 def test_a_series_that_is_not_whole_is_none(key: str) -> None:
     tags = series_tags_of(None)
     del tags[key]
-    assert series_from(SeriesRun("run", 0, True, tags)) is None
+    assert series_from(OwnRun("run", 0, True, tags)) is None
 
 
 def test_moved_inputs_are_named_with_the_day_since_when() -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import orjson
 
 from app.domain.errors import TooLarge
+from app.domain.own_runs import OwnRun
 
 PREFIX = "control_tower."
 KEY = PREFIX + "key"
@@ -38,16 +39,6 @@ _MISFITS = (KeyError, TypeError, ValueError, AttributeError, IndexError, zlib.er
 def data_drift_experiment(monitoring_experiment: str) -> str:
     """The name of the experiment that holds the series, beside that of the registrations."""
     return f"{monitoring_experiment}-data-drift"
-
-
-@dataclass(frozen=True, slots=True)
-class SeriesRun:
-    """A run with a series, as MLflow has it. It is open until another reference is sent."""
-
-    run_id: str
-    started: int
-    is_open: bool
-    tags: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +166,7 @@ def in_requests(tags: Mapping[str, str]) -> list[dict[str, str]]:
     return [dict(pairs[start : start + MOST_TAGS]) for start in range(0, len(pairs), MOST_TAGS)]
 
 
-def series_from(run: SeriesRun) -> Series | None:
+def series_from(run: OwnRun) -> Series | None:
     """What a run's tags hold; None for a series that is not complete, or cannot be read."""
     tags = run.tags
     try:

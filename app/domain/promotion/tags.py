@@ -2,11 +2,12 @@
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 import orjson
 
+from app.domain.own_runs import OwnRun
 from app.domain.promotion.promotions import ALIAS, STAGE, STEPS, Held, Promotion, Proposal, Step
 
 PREFIX = "control_tower."
@@ -24,16 +25,6 @@ _MISFITS = (KeyError, TypeError, ValueError, AttributeError, OverflowError, Inde
 def promotions_experiment(monitoring_experiment: str) -> str:
     """The name of the experiment that holds the promotions, beside that of the registrations."""
     return f"{monitoring_experiment}-promotions"
-
-
-@dataclass(frozen=True, slots=True)
-class PromotionRun:
-    """A run of the promotions' experiment. `started` in milliseconds; `is_open` until it is ended."""
-
-    run_id: str
-    started: int
-    is_open: bool
-    tags: Mapping[str, str]
 
 
 def model_key(name: str) -> str:
@@ -64,12 +55,12 @@ def notified_tags(receiver_id: str, at: int) -> dict[str, str]:
     return {f"{_NOTIFIED}{receiver_id}": str(at)}
 
 
-def is_notified(run: PromotionRun, receiver_id: str) -> bool:
+def is_notified(run: OwnRun, receiver_id: str) -> bool:
     """Whether a receiver took the notice of a proposal."""
     return f"{_NOTIFIED}{receiver_id}" in run.tags
 
 
-def promotion_from(run: PromotionRun) -> Promotion | None:
+def promotion_from(run: OwnRun) -> Promotion | None:
     """The promotion that a run holds; None if the run holds none, or cannot be read."""
     try:
         row = orjson.loads(run.tags[_PROPOSAL])

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import orjson
 
+from app.domain.own_runs import OwnRun
 from app.domain.registry_history.change import TOWER, Change, change_from, row_of
 from app.domain.registry_history.lineage import FirstLook, first_look_from, first_look_row
 from app.domain.registry_history.looking import Gap, Looked
@@ -30,17 +31,7 @@ def history_experiment(monitoring_experiment: str) -> str:
     return f"{monitoring_experiment}-history"
 
 
-@dataclass(frozen=True, slots=True)
-class RecordRun:
-    """A run that holds a part of the record. `is_deleted`: somebody deleted it, so that it takes no more tags."""
-
-    run_id: str
-    started: int
-    is_deleted: bool
-    tags: Mapping[str, str]
-
-
-def read_tags(runs: Iterable[RecordRun]) -> tuple[Additions, int]:
+def read_tags(runs: Iterable[OwnRun]) -> tuple[Additions, int]:
     """What the tags of some runs hold, and the number of tags that cannot be read."""
     first: list[FirstLook] = []
     changes: list[Change] = []

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from app.domain.errors import MlflowDenied, MlflowMissing, MlflowRefused, MlflowTooSlow, TowerError
+from app.domain.own_runs import OwnRun
 from app.domain.ports import Clock, Locks, WritingGateway
 from app.domain.registry_history.change import Value, of_alias, of_version
 from app.domain.registry_history.draft import Draft
@@ -16,7 +17,7 @@ from app.domain.registry_history.looking import Looked
 from app.domain.registry_history.moves import Move, is_behind, tower_changes
 from app.domain.registry_history.record import Additions, RegistryRecord
 from app.domain.registry_history.standing import is_other, standing_of
-from app.domain.registry_history.tags import MOST_IN_A_RUN, Batch, RecordRun, batches_of, read_tags
+from app.domain.registry_history.tags import MOST_IN_A_RUN, Batch, batches_of, read_tags
 from app.services.mirror.looks import Looks
 from app.services.mirror.registry_records import RegistryRecordStore
 from app.services.mirror.snapshots import SnapshotStore
@@ -237,7 +238,7 @@ class ChangeRecorder:
 class _Room:
     """Writes tags to the newest run that has room for them, or to a new run."""
 
-    def __init__(self, gateway: WritingGateway, runs: Sequence[RecordRun]) -> None:
+    def __init__(self, gateway: WritingGateway, runs: Sequence[OwnRun]) -> None:
         self._gateway = gateway
         newest = next((run for run in runs if not run.is_deleted), None)
         self._run_id = newest.run_id if newest else None
@@ -257,7 +258,7 @@ class _Room:
         self._gateway.write_registry_tags(self._run_id, batch.tags)
 
 
-def _additions(runs: Iterable[RecordRun]) -> Additions:
+def _additions(runs: Iterable[OwnRun]) -> Additions:
     additions, bad = read_tags(runs)
     if bad:
         log.warning("%d tags of the history of the registry cannot be read and are left out", bad)

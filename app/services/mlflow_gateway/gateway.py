@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any
 
-from app.domain.data_drift.series import SeriesRun, data_drift_experiment
+from app.domain.data_drift.series import data_drift_experiment
 from app.domain.errors import (
     NOTHING_SHOWN,
     InvalidInput,
@@ -26,8 +26,9 @@ from app.domain.monitoring.monitoring_rules import Exclusion, MonitoringRule
 from app.domain.monitoring.observations import MOST_VALUES, Observation
 from app.domain.monitoring.sent_once import SentOnce
 from app.domain.monitoring.watches import Watch
+from app.domain.own_runs import OwnRun
 from app.domain.ports import Clock, Telemetry
-from app.domain.promotion.tags import PromotionRun, promotions_experiment
+from app.domain.promotion.tags import promotions_experiment
 from app.domain.registry.models import (
     Experiment,
     Inventory,
@@ -43,7 +44,7 @@ from app.domain.registry.models import (
 )
 from app.domain.registry.page_token import page_token_offset
 from app.domain.registry.server import Server
-from app.domain.registry_history.tags import RecordRun, history_experiment
+from app.domain.registry_history.tags import history_experiment
 from app.services.mlflow_gateway import pages, rows
 from app.services.mlflow_gateway.calls import Budget, Calls
 from app.services.mlflow_gateway.client import Connection
@@ -356,7 +357,7 @@ class MlflowGateway:
         self._monitor_runs.end(run_id, by, reason, ended_at)
         return ended_at
 
-    def registry_runs(self, newest: int | None) -> Sequence[RecordRun]:
+    def registry_runs(self, newest: int | None) -> Sequence[OwnRun]:
         return self._registry_runs.read(newest)
 
     def open_registry_run(self) -> str:
@@ -365,10 +366,10 @@ class MlflowGateway:
     def write_registry_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
         self._registry_runs.tag(run_id, tags)
 
-    def promotion_runs(self, model: str | None, only_open: bool, since: int | None = None) -> Sequence[PromotionRun]:
+    def promotion_runs(self, model: str | None, only_open: bool, since: int | None = None) -> Sequence[OwnRun]:
         return self._promotions.search(model, only_open=only_open, since=since)
 
-    def find_promotion_run(self, run_id: str) -> PromotionRun | None:
+    def find_promotion_run(self, run_id: str) -> OwnRun | None:
         return self._promotions.find(run_id)
 
     def open_promotion_run(self, tags: Mapping[str, str], name: str) -> str:
@@ -386,10 +387,10 @@ class MlflowGateway:
     def move_to_stage(self, name: str, version: int, stage: str) -> None:
         self._promotions.move_to_stage(name, version, stage)
 
-    def data_series(self, name: str, version: int) -> Sequence[SeriesRun]:
+    def data_series(self, name: str, version: int) -> Sequence[OwnRun]:
         return self._data_runs.of(name, version)
 
-    def open_data_series(self) -> Sequence[SeriesRun]:
+    def open_data_series(self) -> Sequence[OwnRun]:
         return self._data_runs.all_open()
 
     def make_data_series(self, name: str, version: int, tags: Mapping[str, str]) -> str:

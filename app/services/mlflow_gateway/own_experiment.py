@@ -5,6 +5,7 @@ from contextlib import suppress
 from typing import Any
 
 from app.domain.errors import MlflowMissing, MlflowRefused, MlflowUnavailable
+from app.domain.own_runs import OwnRun
 from app.domain.registry.models import Experiment
 from app.services.mlflow_gateway import pages, rows
 from app.services.mlflow_gateway.calls import Calls
@@ -83,3 +84,16 @@ class OwnExperiment:
             filter_string=condition,
             run_view_type=view,
         )
+
+    def _own(self, listed: Iterable[Any], prefix: str, what: str) -> Sequence[OwnRun]:
+        """The runs that can be read, the newest first, with their tags that begin with the prefix."""
+        good, _ = rows.readable(lambda row: own_run_from(row, prefix), listed, what)
+        return sorted(good, key=lambda run: (run.started, run.run_id), reverse=True)
+
+
+def own_run_from(row: Any, prefix: str) -> OwnRun:
+    """A run of MLflow with its tags that begin with the prefix."""
+    info, tags = row.info, row.data.tags
+    own = {key: text for key, text in tags.items() if key.startswith(prefix)}
+    started = int(info.start_time or 0)
+    return OwnRun(rows.run_id(row), started, info.status == "RUNNING", own, info.lifecycle_stage != "active")

@@ -1,18 +1,20 @@
 """The runs that hold the promotions, in an experiment of their own; and the two writes that move a version."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from app.domain.errors import MlflowMissing
-from app.domain.promotion.tags import MODEL, PREFIX, PromotionRun, model_key
+from app.domain.own_runs import OwnRun
+from app.domain.promotion.tags import MODEL, PREFIX, model_key
 from app.services.mlflow_gateway import rows
-from app.services.mlflow_gateway.own_experiment import OwnExperiment
+from app.services.mlflow_gateway.own_experiment import OwnExperiment, own_run_from
+
+_WHAT = "run of a promotion"
 
 
 class PromotionRuns(OwnExperiment):
     """A promotion is an open run until it is decided and done. Each step is a tag."""
 
-    def search(self, model: str | None, *, only_open: bool, since: int | None) -> Sequence[PromotionRun]:
+    def search(self, model: str | None, *, only_open: bool, since: int | None) -> Sequence[OwnRun]:
         """The runs of a registered model, or of all, that began since a time (milliseconds); the newest first."""
         experiment = self._experiment()
         if experiment is None:
@@ -22,20 +24,18 @@ class PromotionRuns(OwnExperiment):
             conditions.append(f"attributes.start_time >= {since}")
         if model is not None:
             conditions.append(f"tags.`{MODEL}` = '{model_key(model)}'")
-        found = self._runs(experiment.experiment_id, " and ".join(conditions))
-        good, _ = rows.readable(_run, found, "run of a promotion")
-        return sorted(good, key=lambda run: (run.started, run.run_id), reverse=True)
+        return self._own(self._runs(experiment.experiment_id, " and ".join(conditions)), PREFIX, _WHAT)
 
-    def find(self, run_id: str) -> PromotionRun | None:
+    def find(self, run_id: str) -> OwnRun | None:
         """A run of the promotions' experiment; None if there is none with this id."""
         experiment = self._experiment()
         try:
-            run = self._calls.call(self._connection.client().get_run, run_id)
+            row = self._calls.call(self._connection.client().get_run, run_id)
         except MlflowMissing:
             return None
-        found = rows.only(_run, run, "run of a promotion")
-        is_ours = experiment is not None and str(run.info.experiment_id) == experiment.experiment_id
-        return found if is_ours and run.info.lifecycle_stage == "active" else None
+        run = rows.only(lambda row: own_run_from(row, PREFIX), row, _WHAT)
+        is_ours = experiment is not None and str(row.info.experiment_id) == experiment.experiment_id
+        return run if is_ours and not run.is_deleted else None
 
     def open(self, started: int, tags: Mapping[str, str], name: str) -> str:
         return self._create(started, tags, name)
@@ -53,9 +53,3 @@ class PromotionRuns(OwnExperiment):
         self._calls.call(
             client.transition_model_version_stage, name, str(version), stage, archive_existing_versions=True
         )
-
-
-def _run(row: Any) -> PromotionRun:
-    tags: Mapping[str, str] = row.data.tags
-    own = {key: text for key, text in tags.items() if key.startswith(PREFIX)}
-    return PromotionRun(rows.run_id(row), int(row.info.start_time or 0), row.info.status == "RUNNING", own)

@@ -5,9 +5,10 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from app.domain.data_drift.series import About, Series, SeriesRun, inflated, series_from, windows_of
+from app.domain.data_drift.series import About, Series, inflated, series_from, windows_of
 from app.domain.errors import TowerError
 from app.domain.monitoring.check_settings import settings_or_default
+from app.domain.own_runs import OwnRun
 from app.domain.ports import Clock, OwnGateway
 from app.domain.registry.models import VersionKey
 from app.domain.times import rfc3339
@@ -72,7 +73,7 @@ class DataJudge:
     def series_of(self, name: str, version: int) -> list[Series]:
         """The series of a version that is monitored, the newest, which counts, first."""
         created = self._created(name, version)
-        runs: Sequence[SeriesRun] = self._gateway.data_series(name, version)
+        runs: Sequence[OwnRun] = self._gateway.data_series(name, version)
         found = [series for run in runs if (series := series_from(run))]
         return [
             series

@@ -8,11 +8,12 @@ from typing import Any
 from app.domain.errors import TowerError
 from app.domain.monitoring.alert_filters import AlertFilter
 from app.domain.monitoring.alerts import page_of
+from app.domain.own_runs import OwnRun
 from app.domain.ports import SharedCache, WritableCache, WritingGateway
 from app.domain.promotion.guard import OutsideMove, move_from, move_value, outside_moves
 from app.domain.promotion.notices import Notice, outside_notice
 from app.domain.promotion.promotions import DONE, MOVING
-from app.domain.promotion.tags import GUARD, PromotionRun, is_notified, promotion_from
+from app.domain.promotion.tags import GUARD, is_notified, promotion_from
 from app.domain.registry.stages import owner_in
 from app.domain.registry_history.lineage import Lineage
 from app.domain.registry_history.record import RegistryRecord
@@ -76,7 +77,7 @@ class Guard:
         self._public_url = public_url
         self._mirror = mirror
         self._filters = filters
-        self._run: PromotionRun | None = None
+        self._run: OwnRun | None = None
         self._seen: dict[str, tuple[Lineage, list[OutsideMove]]] = {}
         self._record: object | None = None
         self._known: frozenset[str] = frozenset()
@@ -143,14 +144,14 @@ class Guard:
         owner = tracked.owner if tracked else owner_in(of_model)
         return owner, [*of_model.items(), *(tracked.row.tags.items() if tracked else ())]
 
-    def _guards_run(self) -> PromotionRun:
+    def _guards_run(self) -> OwnRun:
         """The run that says since when is guarded, and who was told of what. It is made where there is none."""
         for run in reversed(self._gateway.promotion_runs(None, True)):
             if GUARD in run.tags:
                 return run
         run_id = self._gateway.open_promotion_run({GUARD: "1"}, "guard")
         made = self._gateway.find_promotion_run(run_id)
-        return made or PromotionRun(run_id, 0, True, {})
+        return made or OwnRun(run_id, 0, True, {})
 
 
 def _read(value: Any, source: str) -> Sequence[OutsideMove]:

@@ -8,10 +8,11 @@ from typing import Protocol
 
 from app.domain.errors import TowerError
 from app.domain.monitoring.alerts import page_of
+from app.domain.own_runs import OwnRun
 from app.domain.ports import WritingGateway
 from app.domain.promotion.notices import Notice, waiting_notice
 from app.domain.promotion.promotions import Promotion
-from app.domain.promotion.tags import PromotionRun, is_notified, notified_tags
+from app.domain.promotion.tags import is_notified, notified_tags
 from app.services.alerts.outbox import Pace
 
 log = logging.getLogger(__name__)
@@ -68,7 +69,7 @@ class Teller:
                 name = f"notices-{receiver.id}"
                 threading.Thread(target=self._send, args=(receiver, owed), name=name, daemon=True).start()
 
-    def tell_waiting(self, waiting: Sequence[tuple[PromotionRun, Promotion]]) -> None:
+    def tell_waiting(self, waiting: Sequence[tuple[OwnRun, Promotion]]) -> None:
         """Tell of proposals that wait, with their runs as MLflow has them."""
         runs = {run.run_id: run for run, _ in waiting}
         notices = [waiting_notice(one, page_of(self._public_url, one.proposal.model)) for _, one in waiting]
