@@ -19,7 +19,7 @@ _ORDER = ("unit", "api", "demo", "contract", "integration", "browser", "long")
 _TOGETHER = {
     "reading": ("test_bad_days", "test_cleaners", "test_deployment", "test_prometheus", "test_refresh",
                 "test_registrations", "test_service"),
-    "writing": ("test_clock", "test_compare", "test_freshness", "test_monitoring", "test_registry_history",
+    "writing": ("test_clock", "test_compare", "test_data", "test_freshness", "test_monitoring", "test_registry_history",
                 "test_watches", "test_writes"),
 }  # fmt: skip
 

@@ -273,7 +273,7 @@ def wide(many: int) -> str:
         (CSV, b"p,p\n1,2\n", "twice"),
         (CSV, b",p\n1,2\n", "1 to 250 characters"),
         (CSV, b"p,..\n1,2\n", "no address"),
-        (CSV, b"p,code\n1\n", "Expected 2"),
+        (CSV, b"p,code\n1,2\n1,x,y\n", "read: row 3 has 3 values, and there are 2 columns.$"),
         (CSV, b"p,code\n1,\xff\n", "UTF8"),
         (CSV, b"p,code\n1," + b"x" * 10_000_000 + b"\n", "1 MiB"),
         (CSV, wide(100_000).encode() + b"\n", "columns"),

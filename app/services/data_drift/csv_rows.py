@@ -24,6 +24,7 @@ _SAMPLE_ROWS = 500
 # So many columns that look like numbers may have texts further down. Then all are read as texts.
 _MOST_SURPRISES = 3
 _NULLS = sorted({spelt for word in MISSING_WORDS for spelt in (word, word.upper(), word.title())} | {"NaN", "NaT"})
+_UNEVEN = re.compile(r"(?:Row #(\d+): )?Expected (\d+) columns, got (\d+)")
 _COLUMN_OF_ERROR = re.compile(r"In CSV column #([0-9]+): .*CSV conversion error to double", re.S)
 # Texts like `007` read as numbers, and are none.
 _CODE = re.compile(rb"(?:^|[,\"\n\r])[ \t]*(?:[+-]?0[0-9]|\+)")
@@ -92,12 +93,10 @@ class Csv:
         except (pa.ArrowMemoryError, MemoryError):
             raise MemoryError from None
         except (pa.ArrowException, OSError, ValueError) as error:
-            text = str(error).strip() or "it is damaged"
+            text = str(error)
             if found := _COLUMN_OF_ERROR.match(text):
                 raise _NotNumbers(self._names[int(found[1])]) from None
-            if "straddling" in text:
-                text = f"a row has more than {_BLOCK >> 20} MiB"
-            raise InvalidInput(f"The body is no CSV that can be read: {text.splitlines()[0][:200]}") from None
+            raise InvalidInput(f"The body is no CSV that can be read: {_why(text)}.") from None
 
     def _batches(self, included: list[str]) -> Iterable[pa.RecordBatch]:
         types = {name: pa.float64() if name in self._numeric else pa.string() for name in included}
@@ -151,3 +150,13 @@ def _header(head: bytes) -> list[str]:
 
 def _may_be_number(value: Value) -> bool:
     return value is None or type(value) is float
+
+
+def _why(text: str) -> str:
+    """What is wrong, by Arrow's message, which may quote a row: that is in no answer."""
+    if found := _UNEVEN.search(text):
+        row = f"row {found[1]}" if found[1] else "a row"
+        return f"{row} has {found[3]} values, and there are {found[2]} columns"
+    if "straddling" in text:
+        return f"a row has more than {_BLOCK >> 20} MiB"
+    return "a value is no UTF8" if "UTF8" in text else "it is damaged"
