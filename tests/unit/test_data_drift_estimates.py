@@ -9,8 +9,11 @@ from sklearn.metrics import accuracy_score, f1_score, precision_score, recall_sc
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from app.domain.data_drift.batch import Batch
 from app.domain.data_drift.binning import numeric_bins
 from app.domain.data_drift.bins import NumericBins
+from app.domain.data_drift.counts import RowCounts
+from app.domain.data_drift.estimates import performances
 from app.domain.data_drift.estimating import Calibration, calibrated, contradicted, estimated
 from app.domain.data_drift.figures import cells_of, realised
 from app.domain.data_drift.outcomes import Outcomes
@@ -128,6 +131,23 @@ def test_an_estimate_does_not_see_that_the_concept_changed_until_labels_contradi
     assert expected is not None
     assert expected.accuracy > realised(labelled).accuracy + 0.1
     assert "Labels that came later contradict the reference" in (contradicted(calibration, cells_of(labelled)) or "")
+
+
+def test_an_estimate_ends_soon_after_the_concept_changed_however_long_labels_agreed(
+    reference: tuple[NumericBins, Calibration],
+) -> None:
+    bins, _ = reference
+    rng = np.random.default_rng(1)
+
+    def window(rows: int, slope: float) -> Batch:
+        scores, true = binary(rng, rows, slope)
+        return Batch(RowCounts(rows, {}), outcomes=outcomes(bins, scores), labelled=outcomes(bins, scores, true))
+
+    found = performances(window(20_000, 1), [window(300, 0.6 if day >= 40 else 1) for day in range(45)])
+    withheld = [day for day, one in enumerate(found) if one.reason]
+    assert withheld
+    assert 40 <= withheld[0] < 44
+    assert "contradict the reference" in (found[-1].reason or "")
 
 
 def test_labels_that_agree_contradict_nothing(reference: tuple[NumericBins, Calibration]) -> None:

@@ -18,7 +18,7 @@ _OF, _AMONG = 2, 3
 _MATTERS = 0.02
 _CERTAIN = 0.999
 _FIGURES = {"accuracy": "accuracy", "roc_auc": "ROC AUC"}
-_RECENT = 30
+_RECENT, _LAST = 30, 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +60,10 @@ def _estimate(
         return None, "No predictions with scores were counted."
     if calibration is None:
         return None, _NO_LABELS
-    if labelled and not calibration.reason and (reason := contradicted(calibration, np.sum(labelled, axis=0))):
-        return None, reason
+    # Many windows show a little, and the last few that much was right before and is no more.
+    for recent in (labelled, labelled[-_LAST:]) if not calibration.reason else ():
+        if recent and (reason := contradicted(calibration, np.sum(recent, axis=0))):
+            return None, reason
     estimate = estimated(calibration, window.outcomes)
     return estimate.figures, estimate.reason
 
