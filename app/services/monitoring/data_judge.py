@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from app.domain.data_drift.series import About, Series, inflated, series_from, windows_of
@@ -20,7 +21,8 @@ from app.services.monitoring.registration_list import RegistrationStore
 
 log = logging.getLogger(__name__)
 
-_AT_ONCE = 10
+# Series that one process judges, and processes beside each other: what many versions counted is judged at a start.
+_AT_ONCE, _SIDE_BY_SIDE = 10, 2
 _TRIES_AFTER_SECONDS = (0, 2, 5)
 # Other towers write to the same MLflow.
 _READ_ALL_SECONDS = 900.0
@@ -141,15 +143,16 @@ class DataJudge:
 
     def _judge_all(self, found: Sequence[Series], earlier: Sequence[Series] = ()) -> None:
         due = [series for series in found if self._is_due(series)]
-        for start in range(0, len(due), _AT_ONCE):
-            some = due[start : start + _AT_ONCE]
-            outcomes = self._judge([self._order(series) for series in some])
-            for series, outcome in zip(some, outcomes, strict=True):
-                if outcome.problem:
-                    log.warning("%s v%d: %s", series.about.name, series.about.version, outcome.problem)
-                self.share(series, earlier, outcome)
-                if outcome.report:
-                    self._after(series, outcome.report)
+        parts = [due[start : start + _AT_ONCE] for start in range(0, len(due), _AT_ONCE)]
+        orders = ([self._order(series) for series in some] for some in parts)
+        with ThreadPoolExecutor(_SIDE_BY_SIDE, "judging") as pool:
+            for some, outcomes in zip(parts, pool.map(self._judge, orders), strict=True):
+                for series, outcome in zip(some, outcomes, strict=True):
+                    if outcome.problem:
+                        log.warning("%s v%d: %s", series.about.name, series.about.version, outcome.problem)
+                    self.share(series, earlier, outcome)
+                    if outcome.report:
+                        self._after(series, outcome.report)
 
     def _is_due(self, series: Series) -> bool:
         about = series.about
