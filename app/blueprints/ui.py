@@ -10,7 +10,7 @@ from app.domain.errors import InvalidInput, NotFound, Unauthorized
 from app.domain.findings import FINDINGS, OF_VERSIONS
 from app.domain.monitoring.directions import DIRECTIONS
 from app.domain.monitoring.verdicts import INSUFFICIENT, VERDICTS, severity
-from app.domain.registry.stages import MODEL_TYPES, STAGES
+from app.domain.registry.stages import MODEL_TYPES, STAGES, STAGES_IN_USE
 from app.replies import asset
 from app.schemas.experiments import LIFECYCLE_CHOICES
 from app.wiring.worker import tower
@@ -24,15 +24,15 @@ CSP = (
 )
 _LONGEST_KEY = 200
 _SHARED = ("ui/js/shell.js", "ui/js/api.js", "ui/js/dom.js", "vendor/morphdom/morphdom-esm.js")
-_LISTS = ("list", "verdict", "monitor", "preview")
+_LISTS = ("list", "verdict", "monitor", "dialog", "preview")
+_PROMOTIONS = ("promotion", "promote", "comparison_result")
 _MODULES = {
-    "fleet": _LISTS,
+    "fleet": (*_LISTS, "fleet_past"),
     "model": (
         *_LISTS,
         "history",
         "chart",
         "fired",
-        "timeline",
         "model/versions",
         "model/charts",
         "model/comparison",
@@ -42,11 +42,15 @@ _MODULES = {
         "model/column",
         "model/estimates",
         "model/standing",
+        "model/timeline",
+        "model/promotions",
         "acts",
+        *_PROMOTIONS,
     ),
     "monitored": (*_LISTS, "history"),
+    "promotions": ("list", "verdict", "dialog", *_PROMOTIONS),
     "experiments": ("list",),
-    "findings": ("list", "verdict", "monitor", "preview"),
+    "findings": _LISTS,
 }
 
 # The words of other values are the values themselves.
@@ -73,6 +77,7 @@ _CHOICES = {
     "finding": _labelled(OF_VERSIONS),
     "finding_of_any": _labelled(FINDINGS),
     "model_type": _labelled(MODEL_TYPES),
+    "promotion_stage": [(stage, f"the stage {stage}") for stage in STAGES_IN_USE],
     "direction": _labelled(DIRECTIONS),
     "lifecycle_stage": _labelled(LIFECYCLE_CHOICES),
 }
@@ -93,6 +98,7 @@ def _page(name: str, title: str, status: int = 200, similar: Iterable[str] = (),
         # Not shown before sign-in.
         mlflow_ui=(tower().mlflow_ui_url) if role else "",
         cached=tower().mirror.cached,
+        promotion_refusal=tower().promotions.refusal,
         data=data,
         similar=similar,
         modules=(*_SHARED, *(f"ui/js/{module}.js" for module in _MODULES.get(name, ()))),
@@ -138,6 +144,13 @@ def model(name: str) -> Response:
 def monitored() -> Response:
     """Every registration with its verdict."""
     return _page("monitored", "Monitored")
+
+
+@blp.route("/ui/promotions")
+@requires("read")
+def promotions() -> Response:
+    """What waits for an approval, with its evidence, and what was decided."""
+    return _page("promotions", "Promotions")
 
 
 @blp.route("/ui/experiments")

@@ -1,6 +1,7 @@
 """The history of the registry over HTTP: what changed when, and what was where at a time."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
@@ -183,6 +184,17 @@ def test_what_had_a_place_at_the_first_look_has_it_since_then(service: Service) 
         ("Production", None, None, None),
         (None, "a", None, None),
     ]
+
+
+def test_a_version_that_was_made_again_is_another_holder(history: History) -> None:
+    world = history.world
+    world.set_alias("m", "a", 2)
+    history.look()
+    world.versions["m", 2] = replace(world.versions["m", 2], created=world.tick(), updated=world.tick())
+    history.look()
+    new, old = history.service.json("/model/m/holders")
+    assert (new["version"], new["since"], new["until"]) == ("2", old["until"], None)
+    assert (old["version"], old["until"]["kind"]) == ("2", "recreated")
 
 
 def test_holders_stay_with_a_renamed_model_and_end_for_the_name_that_it_had(history: History) -> None:

@@ -13,7 +13,7 @@ from app.domain.errors import MlflowUnavailable
 from tests.api.service import Service
 from tests.fakes.memory_mlflow import MemoryGateway, MemoryWorld
 
-PAGES = ["/ui/", "/ui/model/m", "/ui/monitored", "/ui/experiments", "/ui/findings", "/ui/system"]
+PAGES = ["/ui/", "/ui/model/m", "/ui/monitored", "/ui/promotions", "/ui/experiments", "/ui/findings", "/ui/system"]
 ELSEWHERE = ["https://evil.example", "//evil.example", "/\\evil.example", "javascript:alert(1)", ""]
 BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
 
@@ -44,6 +44,15 @@ def test_a_page_has_nothing_inline_and_its_policy_allows_nothing_else(shared: Se
     assert "style=" not in page.text
     assert "<style" not in page.text
     assert page.text.count("<script") == len(re.findall(r'<script [^>]*src="/ui/assets/[^"]+"></script>', page.text))
+
+
+@pytest.mark.parametrize(("is_enabled", "why"), [(False, "ENABLE_PROMOTION"), (True, "API_TOKENS_FILE")])
+def test_where_promotion_is_off_its_page_says_why_and_no_page_links_to_it(
+    start: Callable[..., Service], is_enabled: bool, why: str
+) -> None:
+    service = start(enable_promotion=is_enabled)
+    assert why in service.get("/ui/promotions").text
+    assert 'href="/ui/promotions"' not in service.get("/ui/").text
 
 
 def test_a_model_that_is_not_there_is_a_404_page_that_names_similar_ones(shared: Service) -> None:

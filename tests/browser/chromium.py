@@ -14,6 +14,7 @@ PAGES = {
     "fleet": "/ui/",
     "model": "/ui/model/digit-recognition?draw=3,2",
     "monitored": "/ui/monitored",
+    "promotions": "/ui/promotions",
     "experiments": "/ui/experiments?experiment=1",
     "findings": "/ui/findings",
     "system": "/ui/system",

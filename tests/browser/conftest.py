@@ -1,6 +1,8 @@
 """What the browser tests share: a Chromium, a tower with a fleet worth looking at, and pages that must not complain."""
 
+import hashlib
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -43,6 +45,11 @@ def accessible(page: Page) -> None:
     """Assert that axe finds nothing wrong with what the page shows, such as an open dialog."""
     found = Axe().run(page)
     assert found.violations_count == 0, found.generate_report()
+
+
+def write_keys(path: Path, **roles: str) -> None:
+    """Keys for people with these roles; the key of ann is `ct_ann`."""
+    path.write_text("".join(f"{n} {r} {hashlib.sha256(f'ct_{n}'.encode()).hexdigest()}\n" for n, r in roles.items()))
 
 
 def observe(running: Tower, name: str, values: list[float]) -> None:

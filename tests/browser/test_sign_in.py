@@ -1,21 +1,16 @@
 """Access keys in a browser: signing in, what a role is offered, and what a page of another origin may not do."""
 
-import hashlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import Watch
+from tests.browser.conftest import Watch, write_keys
 from tests.servers import HOST, Tower, tower, until
 
 Look = Callable[..., Watch]
 ROLES = {"ann": "read", "bob": "write", "eve": "admin"}
-
-
-def write_keys(path: Path, **roles: str) -> None:
-    path.write_text("".join(f"{n} {r} {hashlib.sha256(f'ct_{n}'.encode()).hexdigest()}\n" for n, r in roles.items()))
 
 
 def sign_in(page: Page, key: str) -> None:

@@ -31,11 +31,11 @@ class Holder:
 
 
 def holders(lineages: Iterable[Lineage], name: str, rules: StageRules) -> list[Holder]:
-    """The holders of the registered models that have a name, or had it, the last that came first.
+    """The holders of registered models that have a name, or had it, the last that came first.
 
     Of a model that has it now, or had it last, those under all its names; of others those while they had it.
     """
-    every = [holder for lineage in lineages if name in lineage.names for holder in _Walk(lineage, name, rules).all()]
+    every = [holder for lineage in lineages for holder in _Walk(lineage, name, rules).all()]
     return sorted(every, key=_order)
 
 

@@ -18,8 +18,9 @@ from app.domain.registry.models import Registration, TrackedModel, VersionKey
 from app.domain.registry.query import FleetQuery, ListQuery, page_of, pagination
 from app.domain.registry.stages import StageRules
 from app.domain.registry_history.change import change_info
-from app.domain.registry_history.holders import holder_info, holders
+from app.domain.registry_history.holders import Holder, holder_info, holders
 from app.domain.registry_history.index import ChangeIndex, ChangeQuery
+from app.domain.registry_history.lineage import Lineage
 from app.domain.registry_history.moves import way_back
 from app.domain.registry_history.past import lineage_at, past_fleet, past_info, unknown_at
 from app.domain.registry_history.record import RegistryRecord
@@ -70,6 +71,8 @@ class RegistryHistoryReport:
         self._max_age = max_age
         # The last fleet of the past that was asked for: its pages follow each other.
         self._past: tuple[Any, CheckedGeneration, frozenset[tuple[str, int]]] | None = None
+        # The holders that were asked for last: an open page asks for them again and again, and they seldom change.
+        self._held: tuple[str, Sequence[Lineage], Sequence[Holder]] | None = None
 
     def listed(self, query: ListQuery, wanted: ChangeQuery) -> Answer:
         """A page of the changes, newest first. The sample fleet has none."""
@@ -114,7 +117,7 @@ class RegistryHistoryReport:
         index, pages = self._copy.indexed(self._newest())
 
         def make() -> Prepared:
-            every = holders(index.record.lineages(), name, self._rules)
+            every = self._holders_of(index.record, name)
             if not every and not self._is_known(name):
                 raise NotFound(MODEL_NOT_FOUND)
             page = page_of(query, len(every), self._most)
@@ -157,6 +160,13 @@ class RegistryHistoryReport:
             return groups, then.model, {"versions": sum(len(group.versions) for group in groups), "unknown": unknown}
 
         return self._fleet("fleet models", query, rows)
+
+    def _holders_of(self, record: RegistryRecord, name: str) -> Sequence[Holder]:
+        named = [lineage for lineage in record.lineages() if name in lineage.names]
+        kept = self._held
+        if kept is None or kept[0] != name or [*map(id, kept[1])] != [*map(id, named)]:
+            kept = self._held = name, named, holders(named, name, self._rules)
+        return kept[2]
 
     def _nothing(self, query: ListQuery) -> Answer:
         """The sample fleet has no history."""

@@ -7,11 +7,14 @@ from app.domain.promotion.promotions import Promotion, Wanted
 
 
 class PromotionRequests:
-    """A worker's `PromotionWrites`. Every method also raises `Forbidden` where promotion is off."""
+    """A worker's `PromotionWrites`. Every method also raises `Forbidden` where promotion is off.
+
+    `refusal` says why it is off; None where it is on.
+    """
 
     def __init__(self, writes: PromotionWrites, *, is_enabled: bool, has_keys: bool) -> None:
         self._writes = writes
-        self._refusal = PROMOTION_OFF if not is_enabled else PROMOTION_NEEDS_KEYS if not has_keys else None
+        self.refusal = PROMOTION_OFF if not is_enabled else PROMOTION_NEEDS_KEYS if not has_keys else None
 
     def propose(self, name: str, version: str, wanted: Wanted, by: str, may_approve: bool) -> Promotion:
         self._check()
@@ -30,5 +33,5 @@ class PromotionRequests:
         return self._writes.roll_back(name, wanted, since, to, by)
 
     def _check(self) -> None:
-        if self._refusal is not None:
-            raise Forbidden(self._refusal)
+        if self.refusal is not None:
+            raise Forbidden(self.refusal)

@@ -1,17 +1,13 @@
 // What people do about a monitored version: acknowledge its verdict, mute its alerts, comment on it.
 
 import { path, query, send, now as clock } from "./api.js";
+import { dialog, labelled, noteField, selectField, textField } from "./dialog.js";
 import { ago, h, named, utc } from "./dom.js";
-import { dialog, labelled, selectField, textField } from "./monitor.js";
 import { mayWrite } from "./shell.js";
 import { isBad } from "./verdict.js";
 
-const LONGEST_NOTE = 1000;
 const DAY_MS = 86_400_000;
 const MINUTE_MS = 60_000;
-
-const noteField = (name, label, more = {}) =>
-  labelled(label, h("textarea", { name, rows: 3, maxlength: LONGEST_NOTE, ...more }));
 
 const noteOf = (form) => (form.elements.note.value.trim() ? { note: form.elements.note.value.trim() } : {});
 

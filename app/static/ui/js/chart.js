@@ -49,7 +49,8 @@ const sizes = new ResizeObserver((entries) => {
 const nameOf = ({ label, version }) => label ?? `v${version}`;
 
 // Draw the lines of one metric into an element. A chart of the same lines stays as it is. Of a line with `isDots` only
-// the points are drawn.
+// the points are drawn. The `marks` of a line are what happened to its version: `{from, to, name, words}`, where it
+// happened between two times, in seconds, and the chart shows the name.
 // - `view.span` is the period that is shown, the same for all charts of a page: `[from, to]` in seconds.
 // - `view.zoom(span)` shows another period, and `view.zoom(null)` the whole.
 // - `view.say(words)` tells users of screen readers what a key led to.
@@ -85,7 +86,7 @@ function plotLines(place, lines, view) {
   });
   const rule = { stroke: colour("rule"), width: 1 };
   const axis = { stroke: colour("quiet"), grid: rule, ticks: rule };
-  const chart = { lines, view, times };
+  const chart = { lines, view, times, marks: marksByPoint(lines, times) };
   const plot = new window.uPlot({
     ...sizeOf(place),
     legend: { show: false },
@@ -115,7 +116,7 @@ function plotLines(place, lines, view) {
     }))],
     hooks: {
       drawClear: [(drawn) => drawBaselines(drawn, lines)],
-      draw: [(drawn) => drawFired(drawn, lines)],
+      draw: [(drawn) => drawMarks(drawn, lines), (drawn) => drawFired(drawn, lines)],
       setCursor: [(drawn) => showReadout(place, readout, drawn, chart)],
       setSelect: [(drawn) => zoomToSelection(drawn, chart)],
     },
@@ -136,7 +137,7 @@ function zoomToSelection(plot, { view }) {
 }
 
 // The keys of a chart that has the focus. Returns whether it has such a key.
-function handleKey(key, { plot, times, lines, view }) {
+function handleKey(key, { plot, times, lines, view, marks }) {
   const { min, max } = plot.scales.x;
   const shown = times.map((_, index) => index).filter((index) => times[index] >= min && times[index] <= max);
   const now = plot.cursor.idx;
@@ -151,7 +152,8 @@ function handleKey(key, { plot, times, lines, view }) {
     if (target[key] === undefined) return true;
     plot.setCursor({ left: plot.valToPos(times[target[key]], "x"), top: plot.over.clientHeight / 2 });
     const { moment, rows } = readoutAt(times[target[key]], lines);
-    view.say([moment, ...rows.map(({ words, why }) => [words, ...why].join(". "))].join(": "));
+    const values = rows.map(({ words, why }) => [words, ...why].join(". "));
+    view.say([moment, ...values, ...(marks.get(target[key]) ?? []).map(({ words }) => words)].join(": "));
     return true;
   }
   if (key === "Escape" || key === "0") {
@@ -197,8 +199,19 @@ function readoutAt(time, lines) {
   return { moment: `${new Date(time * 1000).toISOString().slice(0, 16).replace("T", " ")} UTC`, rows };
 }
 
+// The marks of all lines by the index of the point that is nearest to each: the readout of that point tells of them.
+function marksByPoint(lines, times) {
+  const marks = new Map();
+  lines.forEach((line, index) => (line.marks ?? []).forEach((mark) => {
+    const distances = times.map((time) => Math.abs(time - mark.to));
+    const nearest = distances.indexOf(Math.min(...distances));
+    marks.set(nearest, [...(marks.get(nearest) ?? []), { index, words: mark.words }]);
+  }));
+  return marks;
+}
+
 // The values under the pointer, beside it. Charts that only follow another chart's pointer show no text.
-function showReadout(place, readout, plot, { times, lines }) {
+function showReadout(place, readout, plot, { times, lines, marks }) {
   const { idx, left } = plot.cursor;
   const isActive = place === document.activeElement || plot.over.matches(":hover");
   if (!isActive || idx === null || idx === undefined || left < 0) {
@@ -209,7 +222,7 @@ function showReadout(place, readout, plot, { times, lines }) {
   show(readout, h("div", { class: "quiet" }, moment), rows.map(({ index, words, why }) => [
     h("div", { class: `ink-line-${index % COLOURS}` }, h("strong", {}, words)),
     why.map((reason) => h("div", {}, reason)),
-  ]));
+  ]), (marks.get(idx) ?? []).map(({ index, words }) => h("div", { class: `ink-line-${index % COLOURS}` }, words)));
   readout.hidden = false;
   const isRight = left > plot.over.clientWidth / 2;
   const edge = place.offsetLeft + plot.over.offsetLeft + left;
@@ -312,6 +325,47 @@ function drawAcross(ctx, left, width, y, dash) {
   ctx.lineTo(left + width, y);
   ctx.stroke();
   ctx.setLineDash([]);
+}
+
+const MARK_FONT_PX = 11;
+
+// A dashed upright line where something happened to the version of a line, and its name if there is room for it. What
+// happened within a wider interval has a strip.
+function drawMarks(plot, lines) {
+  const { ctx } = plot;
+  const { left, top, width, height } = plot.bbox;
+  const ratio = devicePixelRatio;
+  // In each row of names, where the last one ends.
+  const ends = [];
+  ctx.save();
+  ctx.beginPath();
+  ctx.rect(left, top, width, height);
+  ctx.clip();
+  ctx.lineWidth = ratio;
+  ctx.font = `${MARK_FONT_PX * ratio}px system-ui, sans-serif`;
+  ctx.textBaseline = "top";
+  ctx.textAlign = "left";
+  const marks = lines.flatMap((line, index) => (line.marks ?? []).map((mark) => ({ ...mark, index })));
+  for (const { from, to, name, index } of marks.sort((a, b) => a.to - b.to)) {
+    const [start, end] = [from, to].map((time) => plot.valToPos(time, "x", true));
+    if (end < left || start > left + width) continue;
+    ctx.strokeStyle = ctx.fillStyle = lineColour(index);
+    ctx.globalAlpha = 0.15;
+    ctx.fillRect(start, top, end - start, height);
+    ctx.globalAlpha = 1;
+    ctx.setLineDash([3 * ratio, 3 * ratio]);
+    ctx.beginPath();
+    ctx.moveTo(end, top);
+    ctx.lineTo(end, top + height);
+    ctx.stroke();
+    const room = ctx.measureText(name).width + 4 * ratio;
+    const x = Math.min(end + 2 * ratio, left + width - room);
+    const free = [0, 1, 2].find((row) => x >= (ends[row] ?? -Infinity));
+    if (free === undefined) continue;
+    ctx.fillText(name, x, top + (2 + free * (MARK_FONT_PX + 2)) * ratio);
+    ends[free] = x + room;
+  }
+  ctx.restore();
 }
 
 // A cross at each point where a rule fired.

@@ -2,6 +2,7 @@
 
 import { get, path, query } from "./api.js";
 import { ago, h, many, named, none, note, number, show, table } from "./dom.js";
+import { isPast, knownCell, pastForm, unknownNote } from "./fleet_past.js";
 import { list, pager, sortable } from "./list.js";
 import { monitorButton } from "./monitor.js";
 import {
@@ -24,13 +25,17 @@ const TILES = [
     count: (summary) => summary.findings[finding],
   })),
 ];
-// The cell of the verdict, which a card on a narrow screen always shows.
-const VERDICT_CELL = 4;
-const columns = () => [
+// The cells that a card on a narrow screen always shows: the verdict; of the past version, stage, and whether all of it
+// is known.
+const brief = () => (isPast() ? [1, 2, 4] : [4]);
+const PAST_COLUMNS = () => [
+  sortable("Model", "name"), "Version", "Stage", sortable("Verdict", "verdict"), "Known for sure",
+];
+const columns = () => (isPast() ? PAST_COLUMNS() : [
   sortable("Model", "name"), sortable("Owner", "owner"), "Version", "Stage", sortable("Verdict", "verdict"), "Metric",
   "vs baseline", "Trend", sortable("Last point", "-last_at"), sortable("Last updated", "-last_updated_timestamp"),
   ...(hasMlflow ? ["MLflow"] : []),
-];
+]);
 const tiles = document.getElementById("tiles");
 const attention = document.getElementById("attention");
 const form = document.getElementById("filters");
@@ -48,11 +53,13 @@ list(document.getElementById("models"), {
   read: readModels,
   content: (rows, answer) => [
     matched(answer),
+    isPast() && unknownNote(answer),
     table("Models", columns(), rows.flatMap((row) => modelRows(row, answer))),
   ],
   rest: pager,
-  nothing: () => "There is no model version in MLflow yet. "
-    + "A version that you register there appears here within seconds.",
+  nothing: () => (isPast()
+    ? "There was no model version at that time."
+    : "There is no model version in MLflow yet. A version that you register there appears here within seconds."),
   of: () => query(asked()),
 });
 
@@ -67,13 +74,17 @@ async function readModels(signal) {
   return { ...answer, opened: new Map(names.map((name, index) => [name, versions[index]])) };
 }
 
-part(attention, async (signal) => {
+const drawPresent = part(attention, async (signal) => {
+  // The figures and what needs attention are those of now.
+  if (isPast()) return;
   const { body: summary } = await get("/fleet/summary", signal);
   drawTiles(summary);
   const worst = await get(`/fleet?monitored=true&sort=verdict&page_size=${MOST_CARDS}`, signal);
   if (summary.monitored) drawAttention(worst.body, summary);
   else await drawFirstSteps(summary, signal);
 }, { of: always });
+
+pastForm(form, drawPresent);
 
 onAddress(() => {
   [...tiles.children].forEach((button, index) => { button.ariaPressed = String(isPressed(TILES[index])); });
@@ -172,11 +183,13 @@ function modelRows(row, { opened, mock }) {
   ];
   return [
     {
-      key: name, name, class: "model", brief: [VERDICT_CELL],
-      cells: [
-        title, key.owner ?? none(), [`v${key.version}`, aliases], stage,
-        ...versionCells(key, row.last_updated_timestamp, mock),
-      ],
+      key: name, name, class: "model", brief: brief(),
+      cells: isPast()
+        ? [title, [`v${key.version}`, aliases], stage, badge(key.verdict), knownCell(row)]
+        : [
+          title, key.owner ?? none(), [`v${key.version}`, aliases], stage,
+          ...versionCells(key, row.last_updated_timestamp, mock),
+        ],
     },
     ...(versions ? versionRows(name, versions) : []),
   ];
@@ -184,11 +197,16 @@ function modelRows(row, { opened, mock }) {
 
 function versionRows(name, { body, pages, mock }) {
   const rows = body.map((row) => ({
-    key: keyOf(row), name: `${name} version ${row.version}`, class: "version", brief: [VERDICT_CELL],
-    cells: [
-      h("span", {}, `v${row.version}`), null, row.aliases.join(", ") || none(), stageOf(row),
-      ...versionCells(row, row.last_updated_timestamp, mock),
-    ],
+    key: keyOf(row), name: `${name} version ${row.version}`, class: "version", brief: brief(),
+    cells: isPast()
+      ? [
+        h("span", {}, `v${row.version}`), row.aliases.join(", ") || none(), stageOf(row), badge(row.verdict),
+        knownCell(row),
+      ]
+      : [
+        h("span", {}, `v${row.version}`), null, row.aliases.join(", ") || none(), stageOf(row),
+        ...versionCells(row, row.last_updated_timestamp, mock),
+      ],
   }));
   if (pages.total > body.length) {
     const link = h("a", { href: path.model(name) }, `All ${many(pages.total, "version")}`);

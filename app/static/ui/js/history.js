@@ -7,15 +7,16 @@ import { always } from "./shell.js";
 import { badge, reasons, word } from "./verdict.js";
 
 // A list of events, newest first. `values` is the query, `link(event)` names the version of an event, and
-// `above(events)` makes what stands over the list; the other options are those of `list`.
-export function historyList(place, { values, link, above = () => null, rest, nothing, step, seconds }) {
+// `read(events)` is called with what was read; the other options are those of `list`.
+export function historyList(place, { values, link, read = () => {}, rest, nothing, step, seconds }) {
   return list(place, {
     // A history is marked stale while old verdicts are still being read; that is no reason for a note about its age.
     read: async (signal) => {
       const { body, pages } = await get(`/monitoring/history${query(values)}`, signal);
+      read(body);
       return { body, pages };
     },
-    content: (events) => [above(events), h("ul", { class: "events" }, events.map((event) => listItem(event, link)))],
+    content: (events) => h("ul", { class: "events" }, events.map((event) => listItem(event, link))),
     rest,
     nothing,
     step,

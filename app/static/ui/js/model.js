@@ -6,9 +6,10 @@ import { h, note } from "./dom.js";
 import { comparison } from "./model/comparison.js";
 import { metricCharts } from "./model/charts.js";
 import { dataOf } from "./model/data.js";
+import { promotionsOf } from "./model/promotions.js";
 import { drawStanding } from "./model/standing.js";
+import { timelineOf } from "./model/timeline.js";
 import { versionList } from "./model/versions.js";
-import { timeline } from "./timeline.js";
 
 const MOST_EVENTS = 200;
 const HISTORY_SECONDS = 120;
@@ -21,19 +22,25 @@ const model = {
   registrations: new Map(),
   // The entries of `/monitoring/watches`.
   watches: [],
+  // The rows of `/model/{name}/holders`, and the events of `/monitoring/history`, both newest first.
+  holders: [],
+  events: [],
   // Changes with versions and registrations; "" before they are read.
   tag: "",
 };
 
 const drawVersions = versionList(document.getElementById("versions"), model, {
   read: readModel,
-  changed: () => Promise.all([drawVersions(), drawHistory()]),
+  changed: drawAgain,
 });
 
 const drawHistory = historyList(document.getElementById("history"), {
   values: { name: model.name, page_size: MOST_EVENTS },
   link: (event) => h("strong", {}, `v${event.version}`),
-  above: timeline,
+  read: (events) => {
+    model.events = events;
+    timeline.draw();
+  },
   rest: ({ body, pages }) => pages.total > body.length
     && note(`Earlier events that are not shown: ${pages.total - body.length}`),
   nothing: () => "No version of this model has been monitored.",
@@ -42,7 +49,15 @@ const drawHistory = historyList(document.getElementById("history"), {
 
 const charts = metricCharts(model);
 const compared = comparison(model);
+const timeline = timelineOf(model, () => charts.draw());
 dataOf(model);
+
+const drawPromotions = promotionsOf(model, drawAgain);
+
+// After somebody has done something on this page.
+function drawAgain() {
+  return Promise.all([drawVersions(), drawHistory(), drawPromotions()]);
+}
 
 async function readModel(signal) {
   const [versions, monitoring, watches] = await Promise.all([
@@ -61,7 +76,10 @@ async function readModel(signal) {
   compared.offerVersions();
   charts.offerVersions();
   if (model.tag !== before) {
-    if (before) drawHistory();
+    if (before) {
+      drawHistory();
+      timeline.read();
+    }
     charts.draw();
   }
   return versions;

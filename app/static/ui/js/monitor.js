@@ -1,60 +1,11 @@
 // The dialogs that register a version for monitoring, change its settings, and remove it.
 
 import { path, send } from "./api.js";
-import { h, named, number, show } from "./dom.js";
+import { dialog, labelled, selectField, textField } from "./dialog.js";
+import { h, named, number } from "./dom.js";
 import { previewPlace } from "./preview.js";
-import { announce, choices, errorNote, mayWrite } from "./shell.js";
+import { choices, mayWrite, who } from "./shell.js";
 import { VERDICTS, badge } from "./verdict.js";
-
-// Ask in a dialog. `act(form)` does what was asked for and gives the words to announce; where it fails, the dialog says
-// why. `done()` draws the page again after the dialog closed.
-export function dialog({ title, content, verb, act, done }) {
-  // The button that opened the dialog may be replaced. The focus then goes to another button of its row.
-  const row = document.activeElement.closest("tr, li") ?? document.getElementById("main");
-  const message = h("div");
-  const button = h("button", { class: "main" }, verb);
-  const form = h("form", { class: "panel" },
-    h("h2", { id: "dialog-title" }, title),
-    content,
-    message,
-    h("div", { class: "row" }, button, h("button", { type: "button", onclick: () => opened.close() }, "Cancel")));
-  const opened = h("dialog", { "aria-labelledby": "dialog-title" }, form);
-  let acting = false;
-  form.addEventListener("submit", async (event) => {
-    event.preventDefault();
-    if (acting) return;
-    acting = true;
-    button.textContent = `${verb}…`;
-    show(message);
-    try {
-      const words = await act(form);
-      opened.close();
-      announce(words);
-      await done();
-      if (document.activeElement === document.body) {
-        const next = (row.isConnected && row.querySelector("button")) || document.getElementById("main");
-        next.focus({ preventScroll: true });
-      }
-    } catch (error) {
-      show(message, errorNote(error));
-    }
-    button.textContent = verb;
-    acting = false;
-  });
-  opened.addEventListener("close", () => opened.remove());
-  document.body.append(opened);
-  opened.showModal();
-}
-
-export const labelled = (label, field) => h("label", {}, label, field);
-
-export const textField = (name, value, more = {}) =>
-  h("input", { name, value: value ?? "", autocomplete: "off", ...more });
-
-export function selectField(name, chosen, options, more = {}) {
-  const option = ([value, words]) => h("option", { value, selected: value === chosen }, words);
-  return h("select", { name, ...more }, options.map(option));
-}
 
 // A number is sent as a number. Any other text is sent as it is, for the API to refuse; so is infinity, which JSON does
 // not have.
@@ -222,7 +173,7 @@ function figures(judged, offline) {
 // In the functions below `row` is a model version as the API lists it, and `registration` its entry in `/monitoring`.
 function register(name, row, done) {
   const by = textField("registered_by", localStorage.getItem(REGISTERED_BY), {
-    placeholder: document.body.dataset.who || "anonymous",
+    placeholder: who || "anonymous",
   });
   const fields = h("div", { class: "panel" }, settingsFields({}, presentMetrics(row)));
   const preview = previewPlace(name, row.version, () => settingsOf(fields.closest("form")));
@@ -238,13 +189,13 @@ function register(name, row, done) {
     ],
     verb: "Monitor",
     act: async (form) => {
-      const who = by.value.trim();
+      const registrant = by.value.trim();
       await send("POST", path.version(name, row.version, "monitor"), {
         model_type: form.elements.model_type.value,
-        ...(who ? { registered_by: who } : {}),
+        ...(registrant ? { registered_by: registrant } : {}),
         settings: settingsOf(form),
       });
-      if (who) localStorage.setItem(REGISTERED_BY, who);
+      if (registrant) localStorage.setItem(REGISTERED_BY, registrant);
       return `${name} version ${row.version} is monitored.`;
     },
     done,

@@ -8,6 +8,12 @@ const banner = document.getElementById("banner");
 export const role = document.body.dataset.role;
 export const mayWrite = ["write", "approve", "admin"].includes(role);
 
+// Whether versions can be proposed, and by whom.
+export const promotes = document.body.dataset.promotes === "true";
+export const mayPropose = promotes && mayWrite;
+export const mayApprove = promotes && ["approve", "admin"].includes(role);
+export const who = document.body.dataset.who;
+
 // What the fields offer, by the name of the field: pairs of a value of the API and its words.
 export const choices = JSON.parse(document.body.dataset.choices);
 

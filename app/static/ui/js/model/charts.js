@@ -8,6 +8,7 @@ import { moreButton } from "../list.js";
 import { addressValues, announce, filters, onAddress, part, setAddress } from "../shell.js";
 import { VERDICTS, badge } from "../verdict.js";
 import { saveCsv } from "./csv.js";
+import { marksOf } from "./timeline.js";
 
 // Where the values of a line are from, by its population.
 const ORIGINS = { production: "production", training: "offline" };
@@ -128,12 +129,14 @@ async function read({ name }, version, days, metrics, signal) {
   return { version, metrics: answers.flatMap(({ body }) => Object.entries(body.metrics)) };
 }
 
-// A line is the series of a metric of one version: `{metric, version, points, verdict, ...}`. Lines by metric.
-function linesByMetric(series) {
+// A line is the series of a metric of one version: `{metric, version, points, verdict, marks, ...}`. Lines by metric.
+function linesByMetric(series, holders) {
   const lines = new Map();
   for (const { version, metrics } of series) {
+    const marks = marksOf(version, holders);
     for (const [metric, values] of metrics) {
-      if (values.points.length) lines.set(metric, [...(lines.get(metric) ?? []), { ...values, version, metric }]);
+      if (!values.points.length) continue;
+      lines.set(metric, [...(lines.get(metric) ?? []), { ...values, version, metric, marks }]);
     }
   }
   return lines;
@@ -174,7 +177,7 @@ function inSpan(lines) {
 }
 
 function drawMetrics(place, model, { series, total }, most, showMore) {
-  const lines = linesByMetric(series);
+  const lines = linesByMetric(series, model.holders);
   const rank = (metric) => Math.min(...lines.get(metric).map((line) => VERDICTS.indexOf(line.verdict)));
   const names = [...lines.keys()].sort((a, b) => rank(a) - rank(b) || a.localeCompare(b));
   const hasLine = (metric) => lines.get(metric).some((line) => line.points.length > 1);
@@ -187,7 +190,9 @@ function drawMetrics(place, model, { series, total }, most, showMore) {
     !names.length && note("No metric was logged in this period."),
     shown.some(isChart) && note("Band: in line with the baseline; darker: its mean ± one standard deviation; dotted "
       + "edge: where the rule fires. Dashed red line: a limit. ✕: a rule fired; point at it for the reason. Drag to "
-      + "zoom, double-click to see all. Keys of a chart: arrows, + and −, Esc. Times are in UTC."),
+      + "zoom, double-click to see all. Keys of a chart: arrows, + and −, Esc. Times are in UTC.",
+    shown.some((metric) => lines.get(metric).some(({ marks }) => marks.length > 0))
+      && " Dashed upright line: the version got (▲) or lost (▼) a stage or an alias."),
     shown.map((metric) => figure(model, metric, lines.get(metric), isChart(metric))),
     single.length > 0
       && [h("h3", {}, "Metrics with fewer than 2 points"), pointTable(model.name, "Single values", single)],

@@ -1,11 +1,11 @@
 // Two versions of a model compared: the form that chooses them, and the answer.
 
 import { get, path, query } from "../api.js";
-import { h, none, note, number, show, table } from "../dom.js";
+import { comparisonResult } from "../comparison_result.js";
+import { h, show } from "../dom.js";
 import { addressValues, filters, onAddress, part } from "../shell.js";
 
 const SECONDS = 120;
-const COLUMNS = ["Metric", "Baseline", "Candidate", "Difference", "Better", "Not worse", "Why"];
 
 // `offerVersions` fills the fields of the form with the versions and aliases of the model.
 export function comparison(model) {
@@ -67,29 +67,8 @@ export function comparison(model) {
       return;
     }
     const { body } = await get(path.of(model.name, "compare") + asked(), signal);
-    show(place, result(body));
+    show(place, comparisonResult(body));
   }, { seconds: SECONDS, of: asked });
   onAddress(draw);
   return { offerVersions };
-}
-
-function result(body) {
-  const answer = { true: "not worse", false: "not proven as good" }[body.non_inferior]
-    ?? "inconclusive";
-  const yesOrNo = (value) => ({ true: "yes", false: "no" }[value] ?? none());
-  return [
-    h("p", {},
-      `Version ${body.candidate.version} compared with version ${body.baseline.version}: `,
-      h("strong", {}, answer),
-      ` (margin ${body.margin})`),
-    body.metrics.length
-      ? table("Comparison", COLUMNS, body.metrics.map((row) => ({
-        key: row.metric,
-        cells: [
-          row.metric, number(row.baseline), number(row.candidate), number(row.difference), yesOrNo(row.better),
-          yesOrNo(row.non_inferior), row.reason,
-        ],
-      })))
-      : note("Neither version has a metric."),
-  ];
 }

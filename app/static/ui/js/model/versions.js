@@ -4,6 +4,7 @@ import { actButtons, actsInWords } from "../acts.js";
 import { ago, h, none, number, pairs, table } from "../dom.js";
 import { list } from "../list.js";
 import { monitorButton, monitoringButtons } from "../monitor.js";
+import { versionButtons } from "../promote.js";
 import { always, inMlflow, mayWrite } from "../shell.js";
 import { badge, reasons, since } from "../verdict.js";
 
@@ -43,7 +44,7 @@ function tableRow(row, model, mock, changed) {
         actButtons(model.name, registration, changed),
       ];
     }
-    return mock ? none() : monitorButton(model.name, row, changed);
+    return monitorButton(model.name, row, changed);
   };
   return {
     key: row.version,
@@ -58,7 +59,7 @@ function tableRow(row, model, mock, changed) {
         : badge(null),
       registration ? reasons(registration.reasons, registration.verdict) : none(),
       details(row, model.name, registration),
-      ...(mayWrite ? [buttons()] : []),
+      ...(mayWrite ? [mock ? none() : [buttons(), versionButtons(model, row, changed)]] : []),
     ],
   };
 }
