@@ -22,6 +22,8 @@ from typing import IO, Any
 import redis
 import requests
 
+from tests.forked_mlflow import Server, forked
+
 ROOT = Path(__file__).resolve().parents[1]
 HOST = "127.0.0.1"
 # What could hang fails after this long, and nothing else does: a busy machine takes its time. How fast things are is
@@ -118,7 +120,7 @@ def mlflow_server(folder: Path, store: str | None = None, **more: str) -> Iterat
     """A real MLflow over a SQLite store or another one, with more in its environment; its address."""
     folder.mkdir(parents=True, exist_ok=True)
     port = free_port()
-    # As the command `mlflow server` sets and starts it, which itself takes as long again to load as the server.
+    # As the command `mlflow server` sets it, which itself takes as long again to load as the server.
     env = clean_environment(
         MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false",
         _MLFLOW_SERVER_FILE_STORE=store or f"sqlite:///{folder}/mlflow.db",
@@ -127,8 +129,7 @@ def mlflow_server(folder: Path, store: str | None = None, **more: str) -> Iterat
         _MLFLOW_SERVER_ARTIFACT_DESTINATION=str(folder / "artifacts"),
         **more,
     )
-    command = [sys.executable, "-m", "uvicorn", "--host", HOST, "--port", str(port), "mlflow.server.fastapi_app:app"]
-    with process(command, folder / "mlflow.log", folder, without_coverage(env)):
+    with forked(Server(HOST, port, str(folder / "mlflow.log"), str(folder), without_coverage(env))):
         url = f"http://{HOST}:{port}"
         until(lambda: answers(f"{url}/health"), "MLflow")
         # It makes the tables when they are first needed, and two requests at once would both make them.
