@@ -18,7 +18,8 @@ import pytest
 import requests
 from mlflow import MlflowClient
 
-from app.domain.data_drift.series import SeriesRun, inflated, series_from
+from app.domain.data_drift.series import inflated, series_from
+from app.domain.own_runs import OwnRun
 from tests.servers import QUIET, Tower, tower, until
 
 MIB = 1 << 20
@@ -141,7 +142,7 @@ def series_of(mlflow_url: str, experiment: str) -> list[Any]:
     client = MlflowClient(mlflow_url, mlflow_url)
     found = client.get_experiment_by_name(f"{experiment}-data-drift")
     runs = client.search_runs([found.experiment_id])
-    return [series_from(SeriesRun(run.info.run_id, run.info.start_time, True, run.data.tags)) for run in runs]
+    return [series_from(OwnRun(run.info.run_id, run.info.start_time, True, run.data.tags)) for run in runs]
 
 
 def test_shards_of_windows_from_two_hosts_at_once_out_of_order_and_again_are_judged_as_if_sent_in_one_piece(
