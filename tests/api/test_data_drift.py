@@ -129,6 +129,8 @@ def test_a_batch_sent_again_counts_once_other_rows_under_its_id_are_refused_and_
     refer(host)
     body = {"rows": rows(300, 2), "batch_id": "one/b", **day(1)}
     first = send(host, body)
+    unjudged = host.json(f"{PATH}/data-drift")
+    assert (unjudged["batches"], unjudged["judged_batches"]) == (1, 0)
     again = send(host, body)
     assert (again.status_code, again.json) == (201, first.json)
     other = send(host, body | {"rows": rows(300, 3)})

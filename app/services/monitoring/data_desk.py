@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from app.domain.data_drift.batch import whole
@@ -94,7 +95,7 @@ class DataDesk:
                 current = self._made(known, compressed(layout), None, by, found)
             elif (layout is not None and current.layout != compressed(layout)) or series not in (None, current.run_id):
                 raise Conflict(REPLACED)
-            self._write(
+            current = self._with(
                 current,
                 StoredBatch(batch_id, start, end, counts["rows"], self._clock(), content_of(body, start, end), body),
             )
@@ -160,20 +161,21 @@ class DataDesk:
                     self._gateway.end_data_series(series.run_id)
         return Series(run_id, about, layout, reference)
 
-    def _write(self, series: Series, batch: StoredBatch) -> None:
-        """Write a batch; one that was written before must be the same."""
+    def _with(self, series: Series, batch: StoredBatch) -> Series:
+        """The series with a batch, which is written; one that was written before must be the same."""
         before = series.batches.get(batch.batch_id)
         if before is not None:
             if before.is_withdrawn:
                 raise Conflict(WITHDRAWN)
             if before.content != batch.content:
                 raise Conflict(OTHER_BATCH)
-            return
+            return series
         if len(series.batches) >= MOST_BATCHES:
             raise TooLarge(f"A reference takes {MOST_BATCHES} batches. Send larger ones, or another reference.")
         for tags in in_requests(batch_tags(batch)):
             with self._writer.turn():
                 self._gateway.write_data(series.run_id, tags, {})
+        return replace(series, batches={**series.batches, batch.batch_id: batch})
 
     def _shared(self, series: Series, earlier: list[Series]) -> None:
         self._judge.share(series, earlier)
