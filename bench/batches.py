@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -22,13 +23,15 @@ from app.services.data_drift.job import done
 from app.services.data_drift.order import CSV, JSON, NDJSON, PARQUET, Order
 from bench import load, world
 from bench.report import Line
-from tests.servers import ROOT, tower
+from tests.seeding import seed_data, seed_monitored
+from tests.servers import ROOT, Tower, tower, until
 
 # As many as 32 MiB of JSON hold, a million in all; and those of a batch of Parquet beside which lists are asked for.
 ROWS, _REQUESTS = 62_500, 16
 _ROWS_BESIDE = 100_000
 _NAMES = {PARQUET: "Parquet", CSV: "CSV", NDJSON: "NDJSON", JSON: "JSON"}
 _SECONDS = 8
+_VERSIONS, _WINDOWS, _COLUMNS = 100, 90, 30
 Body = dict[str, bytes]
 
 
@@ -40,6 +43,7 @@ def batches(rounds: int) -> list[Line]:
         *_cost(rounds, bodies, layout),
         *_memory(bodies, layout),
         *_felt(min(rounds, 3), _bodies(_ROWS_BESIDE)[PARQUET]),
+        *_read(min(rounds, 3)),
     ]
 
 
@@ -87,11 +91,12 @@ def _felt(rounds: int, body: bytes) -> list[Line]:
             before, began = world.processor_seconds(here.process.pid), time.perf_counter()
             with _sending(f"{version}/batches", body, headers) as sent:
                 while_batches = load.p99(load.delays(f"{here.url}/models", load.for_seconds(_SECONDS)))
-            with_batches = (world.processor_seconds(here.process.pid) - before) / (time.perf_counter() - began)
-            before, began = world.processor_seconds(here.process.pid), time.perf_counter()
+            # The last batch ends after the last list, so only the sums may be compared, not the rates.
+            lasted, with_batches = time.perf_counter() - began, world.processor_seconds(here.process.pid) - before
+            before = world.processor_seconds(here.process.pid)
             load.delays(f"{here.url}/models", load.for_seconds(_SECONDS))
-            without = (world.processor_seconds(here.process.pid) - before) / (time.perf_counter() - began)
-            share = min(1.0, max(0.0, with_batches - without))
+            of_lists = world.processor_seconds(here.process.pid) - before
+            share = min(1.0, max(0.0, (with_batches - of_lists) / lasted))
             with _burning(share):
                 beside = load.p99(load.delays(f"{here.url}/models", load.for_seconds(_SECONDS)))
             ratios.append(while_batches / beside)
@@ -100,6 +105,32 @@ def _felt(rounds: int, body: bytes) -> list[Line]:
     goal = f"p99 of /models while batches of {_ROWS_BESIDE} rows arrive, of that beside a process that burns as much"
     note = f"{min(many)} to {max(many)} batches in {_SECONDS} s; {max(shares):.0%} of a core"
     return [Line(goal, 1, ratios, note=note)]
+
+
+def _read(rounds: int) -> list[Line]:
+    """How long after its start a tower without a cache has judged what MLflow holds of the data of many versions."""
+    seconds, processor = [], []
+    with world.mlflow_with(_VERSIONS) as (mlflow, folder):
+        store = folder / "mlflow" / "mlflow.db"
+        seed_monitored(store, _VERSIONS, metrics=1, points=1)
+        seed_data(store, _VERSIONS, _WINDOWS, _COLUMNS)
+        for number in range(rounds):
+            began = time.perf_counter()
+            with tower(folder / f"fresh-{number}", mlflow, workers=2, **world.QUIET, **world.PATIENT) as here:
+                until(lambda h=here: _judged(h) == _VERSIONS, "the data of all versions to be judged")
+                seconds.append(time.perf_counter() - began)
+                processor.append(world.processor_seconds(here.process.pid))
+                for model in range(_VERSIONS):
+                    report = here.get(f"/models/seed-{model:05d}/1/data-drift?days={_WINDOWS}").json()
+                    assert len(report["windows"]) == report["judged_batches"] == _WINDOWS
+                    assert all(len(window["columns"]) == _COLUMNS for window in report["windows"])
+    goal = f"{_VERSIONS} versions with {_WINDOWS} windows of {_COLUMNS} columns: judged by a fresh tower"
+    return [Line(goal, 60, seconds, "s", note=f"{min(processor):.0f} s of processor time")]
+
+
+def _judged(here: Tower) -> int:
+    """Of how many versions a scrape has what moved."""
+    return len(re.findall(rb"^control_tower_model_moved_inputs\{", here.get("/metrics").content, re.MULTILINE))
 
 
 @contextmanager

@@ -8,13 +8,31 @@ from pathlib import Path
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
+import numpy as np
 import sqlalchemy as sa
 from mlflow.store.model_registry.dbmodels import models as registry
 from mlflow.store.tracking.dbmodels import models as tracking
 
+from app.domain.data_drift.batch import Batch
+from app.domain.data_drift.batch_json import batch_value
+from app.domain.data_drift.binning import counted, numeric_bins
+from app.domain.data_drift.counts import ColumnCounts, RowCounts
+from app.domain.data_drift.layout import Layout
+from app.domain.data_drift.layout_json import layout_value
+from app.domain.data_drift.series import (
+    KEY,
+    About,
+    StoredBatch,
+    batch_tags,
+    compressed,
+    content_of,
+    data_drift_experiment,
+    series_tags,
+)
 from app.domain.monitoring.monitor_runs import CODES, VERDICT_METRIC, Verdict
 from app.domain.monitoring.verdicts import VERDICTS
 from app.domain.registry.models import Registration
+from app.domain.registry.names import registration_key
 from app.domain.registry_history.change import Change, of_alias
 from app.domain.registry_history.lineage import FirstLook
 from app.domain.registry_history.looking import Looked
@@ -94,6 +112,55 @@ def seed_monitored(store: Path, versions: int, metrics: int = 5, points: int = 1
                 add(tracking.SqlMetric, **point)
             add(tracking.SqlLatestMetric, **point)
     _insert(store, rows)
+
+
+def seed_data(store: Path, versions: int, windows: int, columns: int) -> None:
+    """Give so many monitored versions a reference, and daily windows of 5000 rows whose columns vary from day to day.
+
+    Ten versions have data of their own; the others have the same.
+    """
+    day = 86_400_000
+    began = int(time.time() * 1000) // day * day - (windows - 1) * day
+    engine = sa.create_engine(f"sqlite:///{store}")
+    with engine.begin() as connection:
+        found = connection.execute(sa.select(registry.SqlModelVersion.__table__))  # type: ignore[attr-defined]
+        created = {row.name: row.creation_time for row in found if row.version == 1}
+    engine.dispose()
+    drawn = [_drawn(seed, windows, columns) for seed in range(min(versions, 10))]
+    runs, tags = [], []
+    for number, name in enumerate(sorted(created)[:versions]):
+        layout, reference, bodies = drawn[number % len(drawn)]
+        run = f"d{number:031x}"
+        runs.append({
+            "run_uuid": run, "name": run, "source_type": "UNKNOWN", "source_name": "", "entry_point_name": "",
+            "user_id": "seed", "status": "RUNNING", "start_time": began, "end_time": None, "source_version": "",
+            "lifecycle_stage": "active", "artifact_uri": "mem:/", "experiment_id": 1_000_002,
+        })  # fmt: skip
+        about = About(name, 1, created[name], began, "seed", is_sent=True)
+        written = {KEY: registration_key(name, 1), **series_tags(about, layout, reference)}
+        for place, (body, rows) in enumerate(bodies):
+            start, end = began + place * day, began + (place + 1) * day
+            written |= batch_tags(StoredBatch(f"{place}", start, end, rows, end, content_of(body, start, end), body))
+        tags += [{"run_uuid": run, "key": key, "value": value} for key, value in written.items()]
+    experiment = {"artifact_location": "mem:/", "lifecycle_stage": "active", "workspace": "default"}
+    experiment |= {"experiment_id": 1_000_002, "creation_time": began, "last_update_time": began}
+    experiment |= {"name": data_drift_experiment("control-tower")}
+    rows_of_all = {tracking.SqlExperiment: [experiment], tracking.SqlRun: runs, tracking.SqlTag: tags}
+    _insert(store, {table.__table__: rows for table, rows in rows_of_all.items()})  # type: ignore[attr-defined]
+
+
+def _drawn(seed: int, windows: int, columns: int) -> tuple[bytes, bytes, list[tuple[bytes, int]]]:
+    """A layout of numeric columns, a reference, and windows with their rows; all but the rows as they are kept."""
+    rng = np.random.default_rng(seed)
+    bins = numeric_bins(rng.normal(size=20_000))
+    names = [f"feature_{number}" for number in range(columns)]
+
+    def counts(rows: int, noise: float) -> bytes:
+        each = {name: ColumnCounts(counted(bins, rng.normal(rng.normal(0, noise), 1, rows))) for name in names}
+        return compressed(batch_value(Batch(RowCounts(rows, each))))
+
+    layout = compressed(layout_value(Layout(dict.fromkeys(names, bins))))
+    return layout, counts(20_000, 0), [(counts(5000, 0.05), 5000) for _ in range(windows)]
 
 
 def seed_history(store: Path, changes: int) -> int:
