@@ -131,10 +131,10 @@ class RegistryHistoryReport:
         Raises `InvalidInput` if not exactly one of the two is named, and `NotFound`.
         """
         place_named(alias, stage)
-        found = lineage_at(self._newest(), name, self._clock())
-        if found is None and not self._is_known(name):
+        present = lineage_at(self._newest(), name, self._clock())
+        if present is None and not self._is_known(name):
             raise NotFound(MODEL_NOT_FOUND)
-        now, earlier = way_back(found[0], alias, stage) if found else (None, [])
+        now, earlier = way_back(present[0], alias, stage) if present else (None, [])
         return {
             "model_name": name,
             "alias": alias,
