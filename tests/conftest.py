@@ -15,13 +15,26 @@ from tests.servers import QUIET, Proxy, Redis, Tower, mlflow_server, redis_serve
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
 _ORDER = ("unit", "api", "demo", "contract", "integration", "browser", "long")
-# Modules of tests/integration by the servers that they share.
+# Modules of tests/integration by the towers and servers that they share, those that take longest first.
 _TOGETHER = {
-    "reading": ("test_bad_days", "test_cleaners", "test_deployment", "test_prometheus", "test_refresh",
-                "test_registrations", "test_service"),
-    "writing": ("test_clock", "test_compare", "test_data", "test_freshness", "test_monitoring", "test_registry_history",
-                "test_watches", "test_writes"),
-}  # fmt: skip
+    "reading, behind a proxy": ("test_bad_days", "test_refresh"),
+    "reading": ("test_service", "test_prometheus", "test_registrations"),
+    "reading, in towers of their own": ("test_cleaners", "test_deployment"),
+    "writing": ("test_freshness", "test_monitoring", "test_compare", "test_data"),
+    "writing, in towers of their own": ("test_watches", "test_writes", "test_clock", "test_registry_history"),
+}
+# Modules of tests/contract that ask an MLflow over HTTP in every test; others say so in the parameter.
+_OVER_HTTP = ("test_real_gateway", "test_webhooks")
+# What takes longest begins first, so that no process has much left when all others are done.
+_LONGEST_FIRST = (
+    "test_hosts",
+    "browser",
+    "test_pairs_of_hosts",
+    "test_openapi_document",
+    "demo",
+    *_TOGETHER,
+    "contract",
+)
 
 
 def _place_of(nodeid: str) -> str:
@@ -29,7 +42,7 @@ def _place_of(nodeid: str) -> str:
     path, _, test = nodeid.partition("::")
     folder, module = Path(path).parent.name, Path(path).stem
     if folder == "contract":
-        return "writing" if "http" in test.partition("[")[2] else nodeid
+        return folder if module in _OVER_HTTP or "http" in test.partition("[")[2] else nodeid
     if folder == "integration":
         return next((place for place, modules in _TOGETHER.items() if module in modules), module)
     return folder if folder in ("browser", "demo") else nodeid
@@ -37,9 +50,9 @@ def _place_of(nodeid: str) -> str:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """With `--dist loadscope`, have tests that share servers run in one process.
+    """With `--dist loadscope`, have tests that share servers run in one process, the longest of these places first.
 
-    A server takes up to ten seconds of processor time to start, and each process has its own.
+    A tower takes some seconds of processor time to start, and each process has its own.
     """
     if config.getoption("dist") != "loadscope":
         return None
@@ -48,6 +61,12 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     class ByServers(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
             return _place_of(nodeid)
+
+        def _assign_work_unit(self, node: Any) -> None:
+            longest = next((place for place in _LONGEST_FIRST if place in self.workqueue), None)
+            if longest:
+                self.workqueue.move_to_end(longest, last=False)
+            super()._assign_work_unit(node)
 
     return ByServers(config, log)
 
@@ -113,6 +132,13 @@ def seeded_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with mlflow_server(folder) as url:
         seed(folder / "mlflow.db", models=262)
         yield url
+
+
+@pytest.fixture(scope="module")
+def between(seeded_url: str) -> Iterator[Proxy]:
+    """A proxy before the seeded MLflow, for the towers of one module."""
+    with closing(Proxy(seeded_url)) as made:
+        yield made
 
 
 @pytest.fixture(scope="session")

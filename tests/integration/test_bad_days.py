@@ -5,7 +5,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, closing, suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,12 +17,6 @@ from tests.servers import QUIET, Proxy, Tower, free_port, tower, until
 LIVE = ("drift", "compare?baseline=1&candidate=2")
 # Health asks for the experiments.
 SEARCH = "experiments/search"
-
-
-@pytest.fixture(scope="module")
-def between(seeded_url: str) -> Iterator[Proxy]:
-    with closing(Proxy(seeded_url)) as made:
-        yield made
 
 
 class Left(NamedTuple):

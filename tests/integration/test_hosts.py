@@ -4,75 +4,21 @@ import json
 import os
 import random
 import signal
-import statistics
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import pytest
 from mlflow import MlflowClient
-from mlflow.entities import Metric
 
 from app.domain.registry.webhook import signature
-from app.domain.times import DAY_MS, rfc3339
+from app.domain.times import DAY_MS
 from app.wiring.world import now_ms
-from tests.receivers import receiving
-from tests.servers import QUIET, Proxy, Redis, SlowLine, Tower, agents, tower, until
+from tests.integration.several_hosts import SECRET, Host, hosts_of, observations, tags, well
+from tests.servers import Proxy, Redis, Tower, until
 
-POLL_SECONDS = 0.5
-SECRET = "a secret of enough characters"
 EXPERIMENT = "hosts"
-LISTS = ("/models", "/models/all", "/models/monitored", "/fleet", "/monitoring", "/monitoring/history")
-
-
-@dataclass
-class Host:
-    """A tower among several."""
-
-    tower: Tower
-
-    def health(self) -> dict[str, Any]:
-        body: dict[str, Any] = self.tower.get("/health").json()
-        return body
-
-    def leads(self) -> bool:
-        return bool(self.health()["hosts"]["leads"])
-
-    def agent(self) -> int:
-        """The process that talks to MLflow."""
-        return int(until(lambda: len(found := agents(self.tower)) == 1 and found[0], "one agent"))
-
-    def is_monitored(self, name: str, version: int = 1) -> bool:
-        answer = self.tower.get(f"/models/{name}/{version}/monitor/status")
-        assert answer.status_code == 200, answer.text
-        return bool(answer.json()["is_monitored"])
-
-
-@contextmanager
-def hosts_of(mlflow: str, redis: Redis, folder: Path, count: int = 3, **settings: str) -> Iterator[list[Host]]:
-    with ExitStack() as stack:
-        made = []
-        for number in range(count):
-            # The path of a socket is bounded, so the directory's is short.
-            temporary = stack.enter_context(tempfile.TemporaryDirectory(prefix="h-", dir="/tmp"))
-            own = {"REDIS_URL": redis.url, "TMPDIR": temporary, "MLFLOW_WEBHOOK_SECRET": SECRET, **QUIET, **settings}
-            running = stack.enter_context(tower(folder / str(number), mlflow, workers=2, **own))
-            made.append(Host(running))
-        until(lambda: all(host.health()["hosts"]["alive"] == count for host in made), "all hosts")
-        yield made
-
-
-@pytest.fixture(scope="module")
-def between(seeded_url: str) -> Iterator[Proxy]:
-    """A proxy between the three hosts and MLflow."""
-    with closing(Proxy(seeded_url)) as made:
-        yield made
 
 
 @pytest.fixture(scope="module")
@@ -91,27 +37,9 @@ def hosts(trio: list[Host], between: Proxy, redis: Redis) -> Iterator[list[Host]
         redis.start()
 
 
-def well(trio: list[Host]) -> list[Host]:
-    until(lambda: all(host.health()["status"] == "healthy" for host in trio), "health")
-    until(lambda: sum(host.leads() for host in trio) == 1, "one leader")
-    return sorted(trio, key=lambda host: not host.leads())
-
-
-def tags(host: Host) -> dict[str, str]:
-    return {path: host.tower.get(path).headers["ETag"] for path in LISTS}
-
-
 def at_once(hosts: list[Host], count: int, ask: Callable[[Host, int], int]) -> Counter[int]:
     with ThreadPoolExecutor(40) as pool:
         return Counter(pool.map(lambda number: ask(hosts[number % len(hosts)], number), range(count)))
-
-
-def observations(values: list[float], first: int) -> dict[str, Any]:
-    return {
-        "observations": [
-            {"metrics": {"accuracy": value}, "timestamp": rfc3339(first + n * DAY_MS)} for n, value in enumerate(values)
-        ]
-    }
 
 
 def test_what_any_host_takes_every_host_has_when_it_answers(hosts: list[Host]) -> None:
@@ -294,142 +222,6 @@ def test_what_redis_has_lost_the_hosts_share_again(hosts: list[Host], redis: Red
     assert hosts[2].tower.delete("/models/seed-00260/1/monitor").status_code == 200
     assert [host.is_monitored("seed-00260") for host in hosts * 3] == [False] * 9
     until(lambda: tags(hosts[0]) == tags(hosts[1]) == tags(hosts[2]), "the same ETags on every host")
-
-
-def test_a_change_of_verdict_is_announced_once_by_two_hosts_to_a_receiver_that_failed(
-    between: Proxy, redis: Redis, tmp_path: Path
-) -> None:
-    name, start = "seed-00001", now_ms() - 60 * DAY_MS
-    with receiving(500) as there:
-        settings = {
-            "ALERT_WEBHOOK_URL": there.url, "ALERT_WEBHOOK_SECRET": SECRET, "CHECK_INTERVAL_MINUTES": "0.05",
-            "CHANGE_POLL_SECONDS": str(POLL_SECONDS), "MONITORING_EXPERIMENT": "hosts-alerts", "REDIS_PREFIX": "alerts",
-        }  # fmt: skip
-        with hosts_of(between.url, redis, tmp_path, 2, **settings) as both:
-            assert both[0].tower.register(name).status_code == 201
-            sent = observations([0.94, 0.95, 0.93] * 8, start)
-            assert both[1].tower.post(f"/models/{name}/1/observations", json=sent).status_code == 201
-            sent = observations([0.5] * 5, start + 30 * DAY_MS)
-            assert both[1].tower.post(f"/models/{name}/1/observations", json=sent).status_code == 201
-            until(lambda: len(there.requests) >= 2, "tries that failed")
-            # Meanwhile one of them polls, and both show that. Two requests are a poll.
-            began, before = time.monotonic(), between.count("registered-models/search")
-            assert len(polls_shown_by(both, 5)) >= 5
-            polls = between.count("registered-models/search") - before
-            assert polls <= 2 + 1.2 * (time.monotonic() - began) / POLL_SECONDS
-            there.mode = 200
-            until(lambda: "drifting" in arrived(there), "the alert")
-            # The host that leads next has nothing more to say.
-            os.kill(next(host for host in both if host.leads()).agent(), signal.SIGKILL)
-            well(both)
-            until(lambda: both[0].tower.get("/cache/info").json()["freshness"]["checks"]["last_error"] is None)
-            # The agent that was killed may have been this host's; until the next one is there, a refresh is a 500.
-            until(lambda: both[0].tower.post("/cache/refresh").status_code == 200, "a refresh")
-            assert Counter(arrived(there)) == Counter(set(arrived(there)))
-
-
-@pytest.mark.parametrize("moment", ["reads", "writes"])
-def test_where_the_leader_is_stopped_in_the_middle_of_a_check_a_change_is_written_and_announced_once(
-    between: Proxy, redis: Redis, seeded_url: str, tmp_path: Path, moment: str
-) -> None:
-    name, start = "seed-00002", now_ms() - 60 * DAY_MS
-    client = MlflowClient(seeded_url, seeded_url)
-    with receiving() as there:
-        settings = {
-            "ALERT_WEBHOOK_URL": there.url, "ALERT_WEBHOOK_SECRET": SECRET, "CHECK_INTERVAL_MINUTES": "0.05",
-            "MONITORING_EXPERIMENT": f"hosts-stopped-{moment}", "REDIS_PREFIX": f"stopped-{moment}",
-        }  # fmt: skip
-        with hosts_of(between.url, redis, tmp_path, 2, **settings) as both:
-            assert both[0].tower.register(name).status_code == 201
-            sent = observations([0.94, 0.95, 0.93] * 8, start)
-            assert both[1].tower.post(f"/models/{name}/1/observations", json=sent).status_code == 201
-            until(lambda: arrived(there) == ["healthy"], "the first verdict")
-            run_id = both[0].tower.get(f"/models/{name}/1/monitor").json()["monitor_run_id"]
-            leader, other = well(both)
-            pid = leader.agent()
-            try:
-                if moment == "reads":
-                    between.gate.clear()
-                else:
-                    between.loses = b"control_tower.verdict"
-                # Past every host, so that the next round of checks is the first to see them.
-                bad = [Metric("accuracy", 0.5, start + (30 + n) * DAY_MS, 0) for n in range(5)]
-                client.log_batch(run_id, metrics=bad)
-                until(lambda: between.held > 0, "a check that waits")
-                os.kill(pid, signal.SIGSTOP)
-                between.loses = b""
-                until(other.leads, "another leader")
-                between.gate.set()
-                until(lambda: "drifting" in arrived(there), "the alert")
-            finally:
-                between.gate.set()
-                between.loses = b""
-                os.kill(pid, signal.SIGCONT)
-            until(lambda: both[0].leads() != both[1].leads(), "one leader")
-            checked = last_round(both[0])
-            until(lambda: last_round(both[0]) > checked and last_round(both[1]) > checked, "another round of checks")
-            assert Counter(arrived(there)) == {"healthy": 1, "drifting": 1}
-            written = client.get_metric_history(run_id, "control_tower.verdict")
-            assert {point.value for point in written} == {0.0, 2.0}
-            shown = [host.tower.get(f"/models/{name}/1/monitor").json()["verdict"] for host in both]
-            assert shown == ["drifting", "drifting"]
-
-
-def last_round(host: Host) -> str:
-    """When the checks last succeeded, as this host shows it."""
-    return str(host.tower.get("/cache/info").json()["freshness"]["checks"]["last_run"])
-
-
-def test_while_redis_is_slow_lists_wait_for_nothing_and_writes_are_acknowledged_or_refused_and_it_heals(
-    between: Proxy, redis: Redis, tmp_path: Path
-) -> None:
-    with closing(SlowLine(redis.port)) as line:
-        settings = {
-            "REDIS_URL": redis.url.replace(str(redis.port), str(line.port)), "REDIS_PREFIX": "slow",
-            "MONITORING_EXPERIMENT": "hosts-slow",
-        }  # fmt: skip
-        with hosts_of(between.url, redis, tmp_path, 2, **settings) as both:
-            assert both[0].tower.register("seed-00003").status_code == 201
-            line.delay = 0.4
-            until(lambda: all(host.health()["hosts"]["redis"] == "is slow" for host in both), "'is slow' in /health")
-            took = []
-            for host in both * 10:
-                began = time.monotonic()
-                assert host.tower.get("/models/all").status_code == 200
-                took.append(time.monotonic() - began)
-            assert statistics.median(took) < line.delay
-            point = observations([0.94], now_ms() - DAY_MS)
-            for number, host in enumerate(both, 4):
-                answer = host.tower.register(f"seed-0000{number}")
-                assert answer.status_code in (201, 503), answer.text
-                assert answer.status_code == 201 or int(answer.headers["Retry-After"]) > 0
-                assert host.tower.post("/models/seed-00003/1/observations", json=point).status_code == 201
-            line.delay = 0.0
-            well(both)
-            for number, host in enumerate(both, 4):
-                # What was refused was not done by halves.
-                assert host.tower.register(f"seed-0000{number}").status_code in (201, 400)
-                assert [each.is_monitored(f"seed-0000{number}") for each in both] == [True, True]
-            until(lambda: tags(both[0]) == tags(both[1]), "the same ETags on both hosts")
-
-
-def polls_shown_by(both: list[Host], count: int) -> set[str]:
-    """When MLflow was polled, as both hosts show it in turns."""
-    seen: set[str] = set()
-
-    def look() -> bool:
-        for host in both:
-            seen.add(host.tower.get("/cache/info").json()["freshness"]["poll"]["last_run"])
-        return len(seen) >= count
-
-    until(look, "polls")
-    return seen
-
-
-def arrived(there: Any) -> list[str]:
-    """The verdicts that the receiver took. A message that came again, with the same `webhook-id`, is one."""
-    messages = {headers["webhook-id"]: json.loads(body) for headers, body in list(there.taken)}
-    return [row["verdict"] for message in messages.values() for row in message["changes"]]
 
 
 def test_health_asks_mlflow_once_for_all_hosts(hosts: list[Host], between: Proxy) -> None:

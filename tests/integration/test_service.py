@@ -1,7 +1,6 @@
 """The service as people run it: command lines, keys, logs, the OpenAPI document."""
 
 import json
-import os
 import socket
 import subprocess
 import sys
@@ -12,8 +11,6 @@ from typing import Any
 import pytest
 import requests
 
-from app.services.mlflow_gateway.store import ensure_store
-from tests.seeding import seed, seed_monitored
 from tests.servers import (
     HANGS_AFTER_SECONDS,
     HOST,
@@ -26,7 +23,6 @@ from tests.servers import (
     process,
     tower,
     until,
-    without_coverage,
 )
 
 SECRET = "s3cr3t-pw"
@@ -179,29 +175,6 @@ def test_an_address_that_is_too_long_is_a_400_in_the_shape_of_all_errors(shared_
     answer = shared_tower.get(f"/models?name={'x' * 9000}")
     assert (answer.status_code, answer.headers["Content-Type"]) == (400, "application/json")
     assert "Request Line is too large" in answer.json()["detail"]
-
-
-def test_the_running_service_does_what_its_openapi_document_says(tmp_path: Path) -> None:
-    # A few models: with many, most of the time goes into refreshes that Schemathesis asks for.
-    store = tmp_path / "mlflow.db"
-    ensure_store(f"sqlite:///{store}")
-    seed(store, models=5)
-    seed_monitored(store, versions=3)
-    with tower(tmp_path, f"sqlite:///{store}") as running:
-        done = schemathesis(f"{running.url}/openapi.json", tmp_path)
-    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
-
-
-def schemathesis(document: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    command = [
-        str(Path(sys.executable).parent / "schemathesis"), "run", document,
-        "--checks", "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance",
-        "--max-examples", "15", "--phases", "examples,coverage,fuzzing", "--seed", "1",
-        "--suppress-health-check", "all", "--request-timeout", "30",
-    ]  # fmt: skip
-    return subprocess.run(
-        command, check=False, cwd=folder, env=without_coverage(os.environ), capture_output=True, text=True, timeout=1200
-    )
 
 
 def test_a_request_that_is_refused_does_not_hold_up_the_next_one_on_its_connection(shared_tower: Tower) -> None:
