@@ -184,6 +184,7 @@ class Moves(RuleBasedStateMachine):
     @rule(which=st.integers(0, 1))
     def look_at_all(self, which: int) -> None:
         self.hosts[which].look()
+        self.index.find(ChangeQuery("n0"))
         self.index = self.index.after(self.hosts[which].record)
         self.used, self.seen = {}, {*self.versions()}
 

@@ -32,12 +32,19 @@ class ChangeIndex:
         self._events = events or EventIndex(
             record.lineages(), lambda lineage: lineage.id, lambda lineage: len(lineage.rows), _newest_first, _shared
         )
-        # The order of the last model that was asked for: pages of one list follow each other.
+        # The last name that was asked for, since pages of one list follow each other: the lineages that have or had it,
+        # and their changes in order.
+        self._named: tuple[str, frozenset[str]] | None = None
         self._of_model: tuple[str, Sequence[int]] | None = None
 
     def after(self, record: RegistryRecord) -> "ChangeIndex":
         """The index of a later record, derived from this index if little changed."""
-        return ChangeIndex(record, self._events.changed_by(*_differences(self.record, record)))
+        changed, gone = _differences(self.record, record)
+        made = ChangeIndex(record, self._events.changed_by(changed, gone))
+        if self._named is not None:
+            name, known = self._named
+            made._named = name, (known | {lineage.id for lineage in changed if name in lineage.names}).difference(gone)
+        return made
 
     def find(self, query: ChangeQuery) -> Sequence[int]:
         """The changes that a query matches."""
@@ -64,13 +71,17 @@ class ChangeIndex:
 
     def _belonging(self, name: str) -> Sequence[int]:
         """The changes of the model that has this name now, and those of others while they had it."""
-        named = {lineage.id: lineage for lineage in self.record.lineages() if name in lineage.names}
+        kept = self._named
+        if kept is None or kept[0] != name:
+            ids = frozenset(lineage.id for lineage in self.record.lineages() if name in lineage.names)
+            kept = self._named = name, ids
+        named = kept[1]
         if len(named) == 1:
             # The changes of a lineage are in order.
             events: Sequence[int] = self._events.of_record(*named)[::-1]
         else:
             events = self._events.of(lambda lineage: lineage.id in named)
-        if all(lineage.name == name for lineage in named.values()):
+        if all(lineage is None or lineage.name == name for lineage in map(self.record.find, named)):
             return events
         found = ((event, *self._events.find(event)) for event in events)
         return [
