@@ -193,6 +193,26 @@ def bare(model: RegisteredModel) -> RegisteredModel:
     return replace(model, aliases={})
 
 
+def test_what_another_host_saw_may_have_gone_before_the_model_did(host: Host, tmp_path: Path) -> None:
+    world, other = host.gateway.world, Host(tmp_path / "b", host.gateway)
+    other.look()
+    world.delete_model("m")
+    world.add_version("m")
+    other.look()
+    world.delete_version("m", 1)
+    gone = world.tick()
+    host.mirror.detector.look_at_aliases()
+    host.gateway.failure = MlflowUnavailable("MLflow is down.")
+    with pytest.raises(MlflowUnavailable):
+        host.recorder.record()
+    host.gateway.failure = None
+    world.delete_model("m")
+    host.look()
+    found = lineage_at(host.record, "m", gone)
+    assert found is not None
+    assert found[1].unsure or not found[1].versions
+
+
 def test_a_name_that_passed_to_a_new_model_is_lost_to_the_old_one(host: Host, tmp_path: Path) -> None:
     world, other = host.gateway.world, Host(tmp_path / "b", host.gateway)
     other.look()

@@ -313,7 +313,11 @@ class Draft:
         """When a look began that saw what was before a change, in milliseconds; 0 without one."""
         if is_birth and self._confirmed is not None and (standing.lineage, subject) not in self._unsettled:
             return self._confirmed.of_name(new[0])
-        return 0 if is_birth else self.confirmed(standing.lineage, subject)
+        is_doubtful = new is None and subject == MODEL and any(key == standing.lineage for key, _ in self._unsettled)
+        if is_birth or is_doubtful:
+            # With the model goes what another host recorded of it, which may have gone before.
+            return 0
+        return self.confirmed(standing.lineage, subject)
 
     def _taken_over(self, standing: Standing) -> Iterable[int]:
         """Until when other models got the name of a model, so that it had lost the name by then."""
