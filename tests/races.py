@@ -1,4 +1,7 @@
-"""Races of people who decide about the same promotion at the same moment: it is decided once."""
+"""Races of people who decide about the same promotion at the same moment: it is decided once.
+
+Each has a model of its own, as `Team.models` makes it.
+"""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -25,9 +28,8 @@ def at_once(*asked: Ask) -> list[int]:
         return list(pool.map(one, asked))
 
 
-def two_approve(team: Team) -> None:
+def two_approve(team: Team, name: str) -> None:
     """Two approvals at once move once."""
-    name = team.model()
     promotion = team.propose(name)
     told = at_once(*(lambda n=n, who=who: team.approve(promotion, who, n) for n, who in enumerate(("bob", "eve"))))
     assert sorted(told) == [201, 409]
@@ -35,9 +37,8 @@ def two_approve(team: Team) -> None:
     _check(team, name, [(None, "1", None), ("1", "2", who)], ["done"])
 
 
-def two_roll_back(team: Team) -> None:
+def two_roll_back(team: Team, name: str) -> None:
     """Two rollbacks at once go back once."""
-    name = team.model()
     assert team.approve(team.propose(name)).status_code == 201
     told = at_once(*(lambda n=n, who=who: team.roll_back(name, 2, who, n) for n, who in enumerate(("bob", "eve"))))
     assert sorted(told) == [201, 409]
@@ -45,9 +46,8 @@ def two_roll_back(team: Team) -> None:
     _check(team, name, [(None, "1", None), ("1", "2", "bob"), ("2", "1", who)], ["done", "done"])
 
 
-def approval_against_withdrawal(team: Team) -> None:
+def approval_against_withdrawal(team: Team, name: str) -> None:
     """One of them holds, and the other is refused."""
-    name = team.model()
     promotion = team.propose(name)
     approved, withdrawn = at_once(lambda: team.approve(promotion, "bob", 0), lambda: team.withdraw(promotion, 1))
     assert (approved, withdrawn) in [(201, 409), (409, 200)]
@@ -55,9 +55,8 @@ def approval_against_withdrawal(team: Team) -> None:
     _check(team, name, [(None, "1", None), *moved], ["done" if moved else "withdrawn"])
 
 
-def two_versions_want_the_alias(team: Team) -> None:
+def two_versions_want_the_alias(team: Team, name: str) -> None:
     """Of two proposals that are approved at once, the second finds another version there."""
-    name = team.model()
     promotions = [team.propose(name, version) for version in (2, 3)]
     told = at_once(*(lambda n=n: team.approve(promotions[n], "bob", n) for n in range(2)))
     assert sorted(told) == [201, 409]
@@ -65,9 +64,8 @@ def two_versions_want_the_alias(team: Team) -> None:
     _check(team, name, [(None, "1", None), ("1", version, "bob")], sorted(["done", "waiting"]))
 
 
-def somebody_sets_the_alias_in_mlflow(team: Team) -> None:
+def somebody_sets_the_alias_in_mlflow(team: Team, name: str) -> None:
     """Whoever comes last has it; the promotion is refused, or done, and says so; the history has what was moved."""
-    name = team.model()
     promotion = team.propose(name)
 
     def set_alias() -> requests.Response:
@@ -89,7 +87,7 @@ def somebody_sets_the_alias_in_mlflow(team: Team) -> None:
     assert all(one[1] == other[0] for one, other in pairwise(moves)), moves
 
 
-RACES: Sequence[Callable[[Team], None]] = (
+RACES: Sequence[Callable[[Team, str], None]] = (
     two_approve,
     two_roll_back,
     approval_against_withdrawal,
