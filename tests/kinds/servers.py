@@ -49,6 +49,7 @@ class Kind:
     prefix: str = ""
     proxied: bool = False
     auth: bool = False
+    default_right: str = "NO_PERMISSIONS"
     workspaces: bool = False
     lacks: tuple[str, ...] = ()
 
@@ -106,9 +107,11 @@ def _auth(kind: Kind, folder: Path) -> dict[str, str]:
         return {}
     user, password = ADMIN
     (folder / "auth.ini").write_text(
-        "[mlflow]\ndefault_permission = NO_PERMISSIONS\n"
+        f"[mlflow]\ndefault_permission = {kind.default_right}\n"
         f"database_uri = sqlite:///{folder}/auth.db\nadmin_username = {user}\nadmin_password = {password}\n"
         "authorization_function = mlflow.server.auth:authenticate_request_basic_auth\n"
+        # Otherwise it hashes the password for each request, which is slow on purpose.
+        "auth_cache_ttl_seconds = 60\n"
     )
     return {"MLFLOW_AUTH_CONFIG_PATH": str(folder / "auth.ini"), "MLFLOW_FLASK_SERVER_SECRET_KEY": "some-secret"}
 

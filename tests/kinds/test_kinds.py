@@ -12,6 +12,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric
 
 from tests.kinds.servers import ADMIN, OWN, Kind, running
+from tests.promoting import team_of
 from tests.servers import ROOT, Tower, clean_environment, tower, until
 
 OF_MLFLOW_2 = ("logged models", "webhooks", "workspaces")
@@ -201,6 +202,42 @@ def test_a_user_who_may_read_nothing_is_told_so(guarded: tuple[str, Path]) -> No
         error = until(lambda: bob.get("/cache/info").json()["refresh"]["last_error"])
         assert "Give it the right to read them" in error, error
         assert "Traceback" not in bob.text()
+
+
+def test_where_mlflow_lets_nobody_else_write_only_the_service_moves_an_alias(tmp_path: Path) -> None:
+    with running(Kind("promotion", auth=True, default_right="READ"), tmp_path) as url:
+
+        def ask(who: str, path: str, body: dict[str, str]) -> requests.Response:
+            return requests.post(f"{url}/api/{path}", json=body, auth=(who, ADMIN[1]), timeout=60)
+
+        def done(who: str, path: str, body: dict[str, str]) -> None:
+            answer = ask(who, path, body)
+            assert answer.status_code == 200, answer.text
+
+        for user in ("ada", "control-tower"):
+            done(ADMIN[0], "2.0/mlflow/users/create", {"username": user, "password": ADMIN[1]})
+        done("ada", "2.0/mlflow/registered-models/create", {"name": "m"})
+        for _ in range(2):
+            done("ada", "2.0/mlflow/model-versions/create", {"name": "m", "source": "mem:/x"})
+        alias = {"name": "m", "alias": "champion", "version": "1"}
+        done("ada", "2.0/mlflow/registered-models/alias", alias)
+        # As docs/promotion.md says.
+        resource = {"resource_type": "registered_model", "resource_id": "m"}
+        granted = {"username": "control-tower", "permission": "EDIT", **resource}
+        done(ADMIN[0], "3.0/mlflow/users/permissions/grant", granted)
+        done(ADMIN[0], "3.0/mlflow/users/permissions/revoke", {"username": "ada", **resource})
+        for path, body in (
+            ("registered-models/alias", {**alias, "version": "2"}),
+            ("model-versions/transition-stage", {"name": "m", "version": "2", "stage": "Production"}),
+        ):
+            assert ask("ada", f"2.0/mlflow/{path}", body).status_code == 403
+        who = {"MLFLOW_TRACKING_USERNAME": "control-tower", "MLFLOW_TRACKING_PASSWORD": ADMIN[1]}
+        with team_of(tmp_path / "team", url, **who) as team:
+            for version in (2, 1):
+                promotion = team.propose("m", version)
+                assert team.approve(promotion).json()["state"] == "done"
+                in_production = team.ask("ada", "GET", "/models/production").json()
+                assert [row["version"] for row in in_production] == [str(version)]
 
 
 def test_a_workspace_is_shown_and_written_to_by_itself_and_the_others_are_named(
