@@ -49,7 +49,7 @@ const drawHistory = historyList(document.getElementById("history"), {
 
 const charts = metricCharts(model);
 const compared = comparison(model);
-const timeline = timelineOf(model, () => charts.draw());
+const timeline = timelineOf(model, charts.drawMarks);
 dataOf(model);
 
 const drawPromotions = promotionsOf(model, drawAgain);

@@ -25,15 +25,16 @@ const LONGEST_QUERY = 6000;
 // Points are read from MLflow: when the verdicts changed, when something else is to be drawn, and every so often.
 const READ_AGAIN_MS = 120_000;
 
-// `offerVersions` draws the buttons that choose versions, and `draw` the charts.
+// `offerVersions` draws the buttons that choose versions, `draw` the charts, and `drawMarks` the marks in them anew.
 export function metricCharts(model) {
   const place = document.getElementById("charts");
   const form = document.getElementById("choice");
   const whole = document.getElementById("whole");
   const chips = document.getElementById("lines");
   let most = STEP;
-  // What was read last: `key` identifies it, `at` is when, `total` how many metrics there are where not all were read.
-  let last = { key: "", at: 0, series: [], total: 0 };
+  // What was read last: `key` identifies it, `of` what was asked for, `at` is when, `total` how many metrics there are
+  // where not all were read.
+  let last = { key: "", of: null, at: 0, series: [], total: 0 };
 
   const offerVersions = () => {
     const drawn = drawnVersions(model);
@@ -51,6 +52,15 @@ export function metricCharts(model) {
       drawn.length === MOST_LINES && h("span", { class: "quiet" }, `The charts show at most ${MOST_LINES} versions.`));
   };
 
+  const drawLast = () => drawMetrics(place, model, last, most, () => {
+    most += STEP;
+    draw();
+  });
+  // What the charts show. What was read of something else is not drawn.
+  const of = () => query({ draw: addressValues().draw, days: addressValues().days });
+  // Draw what was read, with other marks. What was not read yet is drawn with them anyway.
+  const drawMarks = () => { if (last.of === of()) drawLast(); };
+
   const draw = part(place, async (signal) => {
     // There is nothing to draw until the versions are read.
     if (!model.tag) return;
@@ -61,14 +71,11 @@ export function metricCharts(model) {
     const key = JSON.stringify([versions, days, metrics, model.tag]);
     if (key !== last.key || Date.now() - last.at > READ_AGAIN_MS) {
       const series = await Promise.all(versions.map((version) => read(model, version, days, metrics, signal)));
-      last = { key, at: Date.now(), series, total: metrics.length ? known.length : 0 };
+      last = { key, of: of(), at: Date.now(), series, total: metrics.length ? known.length : 0 };
     }
     whole.hidden = !zoomed();
-    drawMetrics(place, model, last, most, () => {
-      most += STEP;
-      draw();
-    });
-  }, { seconds: 30, of: () => query({ draw: addressValues().draw, days: addressValues().days }) });
+    drawLast();
+  }, { seconds: 30, of });
 
   filters(form);
   // Another period is shown as a whole.
@@ -81,7 +88,7 @@ export function metricCharts(model) {
     offerVersions();
     draw();
   });
-  return { offerVersions, draw };
+  return { offerVersions, draw, drawMarks };
 }
 
 // The versions to draw: those in the address, else the monitored ones, else the newest.
