@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from mlflow import MlflowClient
 
-from app.domain.times import rfc3339
+from app.domain.times import parse_rfc3339, rfc3339
 from tests.servers import Tower, until
 
 BURST = 12
@@ -251,7 +251,7 @@ class Script:
 
         def is_recorded() -> bool:
             as_of = running.get("/history?page_size=1").headers.get("X-Data-As-Of")
-            return as_of is not None and as_of > str(rfc3339(since))
+            return as_of is not None and _ms(as_of) > since
 
         until(is_recorded, "a look at the registry")
         self.looks.append((since, now()))
@@ -263,8 +263,8 @@ class Script:
             recorded = next(end for since, end in self.looks if since >= move.ended)
             fitting = [row for row in rows if _is_of(row, move) and _holds(row, move)]
             assert len(fitting) == 1, (move.row, [row for row in rows if _is_of(row, move)])
-            assert fitting[0]["not_before"] >= str(rfc3339(move.since)), (move, fitting)
-            assert fitting[0]["not_after"] <= str(rfc3339(move.until or recorded)), (move, fitting)
+            assert _ms(fitting[0]["not_before"]) >= move.since, (move, fitting)
+            assert _ms(fitting[0]["not_after"]) <= (move.until or recorded), (move, fitting)
             assert fitting[0]["actor"] == move.actor, (move, fitting)
             assert (fitting[0]["through"] == "tower") == (move.actor is not None), (move, fitting)
         assert len(rows) == len(self.moves), [row for row in rows if not any(_is_of(row, move) for move in self.moves)]
@@ -303,7 +303,7 @@ class Script:
         if not found["known"]:
             # On a busy machine the tower may look too late.
             assert found["why"] in ("between_looks", "not_looked"), found
-            assert found["not_before"] < str(rfc3339(at)) < found["not_after"], found
+            assert _ms(found["not_before"]) < at < _ms(found["not_after"]), found
             return False
         if found["exists"] and found["name_then"] == name:
             stages = {row["version"]: row["stage"] for row in found["versions"]}
@@ -320,4 +320,9 @@ def _is_of(row: dict[str, Any], move: Move) -> bool:
 
 
 def _holds(row: dict[str, Any], move: Move) -> bool:
-    return row["not_before"] <= str(rfc3339(move.ended)) and row["not_after"] >= str(rfc3339(move.began))
+    return _ms(row["not_before"]) <= move.ended and _ms(row["not_after"]) >= move.began
+
+
+def _ms(text: str) -> int:
+    """Milliseconds: as texts, times with a fraction and times without one have another order."""
+    return parse_rfc3339(text, "time")
