@@ -50,10 +50,10 @@ class LateRule(Rule):
 
 
 class AnyText(PathConverter):
-    """The rest of an address, which may begin with a slash: werkzeug's own converter of paths refuses that."""
+    """The rest of an address, which may begin with a slash or have lines: werkzeug's own converter refuses both."""
 
     part_isolating = False
-    regex = ".+?"
+    regex = "(?s:.+?)"
 
 
 class ControlTower(Flask):

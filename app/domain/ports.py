@@ -692,12 +692,13 @@ class DataWrites(Protocol):
         series: str | None,
         layout: dict[str, Any] | None,
         counts: dict[str, Any],
-        start: int,
-        end: int,
+        window: tuple[int, int] | None,
         batch_id: str | None,
         by: str,
     ) -> dict[str, Any]:
-        """Write a batch of the window from `start` to `end`, in milliseconds. The same batch again changes nothing.
+        """Write a batch of a window, its start and end in milliseconds. The same batch again changes nothing.
+
+        Without a `window` it is today's, in UTC, or that of the batch if it was written before.
 
         `series` is the id of the reference by which it was counted; None, with the `layout` that was made of its rows,
         for the first batch. Raises `InvalidInput` where there are no bins, and `Conflict` where the reference is

@@ -18,7 +18,7 @@ TOLERANCE_MS = 300_000
 # The calendar repeats itself after 400 years.
 _CALENDAR_YEARS, _CALENDAR_MS = 400, 146_097 * DAY_MS
 # The last millisecond that RFC 3339 can write: year 9999.
-_LAST_MS = 253_402_300_799_999
+LAST_MS = 253_402_300_799_999
 
 
 def rfc3339(ms: int | None) -> str | None:
@@ -26,7 +26,7 @@ def rfc3339(ms: int | None) -> str | None:
 
     Returns None for None, and for a time that RFC 3339 cannot write.
     """
-    if ms is None or not 0 <= ms <= _LAST_MS:
+    if ms is None or not 0 <= ms <= LAST_MS:
         return None
     seconds, rest = divmod(ms, 1000)
     text = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")

@@ -4,6 +4,7 @@ import csv
 import gzip
 import io
 import json
+from pathlib import Path
 from urllib.parse import quote
 
 import pytest
@@ -233,6 +234,61 @@ def test_labels_that_come_later_count_no_input_again_and_become_observations(hos
     assert {"f1_score", "roc_auc"} <= set(observed)
 
 
+def judged_accuracy(host: Service) -> float:
+    """The newest observed accuracy that the verdict knows."""
+    judge(host)
+    host.agent.checker.round()
+    last: float = host.json(f"{PATH}/monitor")["metrics"]["accuracy"]["last"]
+    return last
+
+
+def test_the_newest_observation_is_what_counts_however_often_labels_are_sent_and_withdrawn(host: Service) -> None:
+    refer(host)
+    right = [{"p": 0.9, "said": "yes", "true": "yes"}] * 40
+    wrong = [row | {"true": "no"} for row in right]
+    send(host, {"rows": rows(200, 5), **day(1)})
+    host.post(f"{PATH}/labels", json={"rows": right, **day(1)})
+    assert judged_accuracy(host) == 1.0
+    for batch_id in ("first", "second"):
+        host.post(f"{PATH}/labels", json={"rows": wrong, "batch_id": batch_id, **day(1)})
+        assert judged_accuracy(host) == 0.5
+        host.delete(f"{PATH}/batches/{batch_id}")
+        assert judged_accuracy(host) == 1.0
+
+
+def test_a_tower_that_starts_writes_no_realised_figure_again(
+    host: Service, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    refer(host)
+    for number in (1, 0):
+        send(host, {"rows": rows(200, number, labels=True), **day(number)})
+    judge(host)
+    written = sorted(map(str, (row for points in host.world.monitor_points.values() for row in points)))
+    assert written
+    for days in (0, 2):
+        # In two days the window that was open is over.
+        host.clock.forward(days * 86_400)
+        other = Service(tmp_path / f"after {days} days", host.gateway)
+        other.refresh()
+        judge(other)
+        now = sorted(map(str, (row for points in host.world.monitor_points.values() for row in points)))
+        assert now == written
+    assert "no observations yet" not in caplog.text
+
+
+def test_a_batch_sent_again_on_another_day_is_of_the_window_of_its_first_day(host: Service) -> None:
+    refer(host)
+    body = {"rows": rows(300, 2), "batch_id": "nightly"}
+    first = send(host, body)
+    host.clock.forward(86_400)
+    again = send(host, body)
+    assert (again.status_code, again.json) == (201, first.json)
+    refused = [send(host, body | day(-1)), send(host, body | {"rows": rows(300, 3)})]
+    assert [answer.status_code for answer in refused] == [409, 409]
+    assert "with another window: 2023-11-14T00:00:00Z to 2023-11-15T00:00:00Z" in refused[0].json["detail"]
+    assert "with other rows" in refused[1].json["detail"]
+
+
 @pytest.mark.parametrize("name", ["/a", "a/", "a//b", "a/../b", "%2F", "?x=1&y#z", "…", "+ +", "age"])
 def test_a_column_and_a_batch_of_any_name_have_an_address(host: Service, name: str) -> None:
     body = {"rows": [{name: number % 7} for number in range(1000)], "batch_id": name}
@@ -290,13 +346,19 @@ def test_a_version_that_is_not_monitored_has_no_data(service: Service, method: s
         ("?window_start=2020-11-11T00:00:00Z&window_end=2023-11-10T00:00:00Z", "at most 366 days"),
         ("?window_start=2123-11-10T00:00:00Z&window_end=2123-11-11T00:00:00Z", "in the future"),
         ("?window_start=yesterday&window_end=today", "window_start"),
+        ("?window_start=1969-12-31T23:59:59.999Z&window_end=1970-01-01T00:00:00Z", "before 1970"),
+        ("?window_start=0001-01-01T00:00:00Z&window_end=0001-01-02T00:00:00Z", "before 1970"),
+        ("?batch_id=%0A", "batch_id"),
+        ("?batch_id=a%7Fb", "batch_id"),
         (f"?batch_id={'x' * 201}", "batch_id"),
     ],
 )
 def test_a_window_that_cannot_be_is_refused(host: Service, query: str, problem: str) -> None:
     refer(host)
-    answer = host.post(f"{PATH}/batches{query}", json={"rows": rows(40, 1)})
-    assert (answer.status_code, problem in answer.json["detail"]) == (400, True), answer.json
+    labels = {"rows": [{"p": 0.9, "said": "yes", "true": "no"}]}
+    for path, body in (("batches", {"rows": rows(40, 1)}), ("batches", {"counts": {"rows": 3}}), ("labels", labels)):
+        answer = host.post(f"{PATH}/{path}{query}", json=body)
+        assert (answer.status_code, problem in answer.json["detail"]) == (400, True), answer.json
 
 
 def test_bodies_that_are_no_rows_are_refused_with_the_reason(host: Service) -> None:

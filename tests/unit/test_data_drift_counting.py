@@ -42,13 +42,33 @@ def test_a_reason_to_refuse_comes_back(locks: FileLocks) -> None:
     [
         ("import time; time.sleep(60)", Busy, "too much to do"),
         ("import os, signal; os.kill(os.getpid(), signal.SIGXCPU)", TooLarge, "too much time"),
-        ("import os; os.abort()", TooLarge, "too much memory"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", TooLarge, "memory"),
+        ("import os, sys; sys.stderr.write('std::bad_alloc'); sys.stderr.flush(); os.abort()", TooLarge, "memory"),
+        ("import os; os.abort()", Busy, "ended before it was done"),
+        ("raise ValueError", Busy, "ended before it was done"),
     ],
 )
 def test_a_process_that_hangs_or_dies_counts_nothing(locks: FileLocks, program: str, error: Any, reason: str) -> None:
-    counting = Counting(locks, [sys.executable, "-c", program], seconds=5 if error is TooLarge else 0.3)
+    counting = Counting(locks, [sys.executable, "-c", program], seconds=0.3 if "sleep" in program else 5)
     with pytest.raises(error, match=reason):
         counting.count(Order(JSON), ROWS)
+
+
+def test_a_process_that_aborts_once_is_started_again(locks: FileLocks, tmp_path: Path) -> None:
+    aborted = tmp_path / "aborted"
+    program = (
+        "import os, pathlib; from app.counting import main\n"
+        f"aborted = pathlib.Path({str(aborted)!r})\n"
+        "if not aborted.exists(): aborted.touch(); os.abort()\n"
+        "main()"
+    )
+    counted = Counting(locks, [sys.executable, "-c", program]).count(Order(JSON), ROWS)
+    assert (counted.batch["rows"], aborted.exists()) == (3, True)
+
+
+def test_a_process_ends_without_waiting_for_threads_of_its_libraries(locks: FileLocks) -> None:
+    program = "import atexit, os; atexit.register(os.abort); from app.counting import main; main()"
+    assert Counting(locks, [sys.executable, "-c", program]).count(Order(JSON), ROWS).batch["rows"] == 3
 
 
 def test_the_process_knows_no_secret(locks: FileLocks, monkeypatch: pytest.MonkeyPatch) -> None:

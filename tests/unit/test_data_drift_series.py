@@ -96,6 +96,14 @@ def test_a_batch_of_which_a_tag_is_missing_does_not_count_and_one_that_was_withd
     assert (read(damaged).counted, read(damaged).damaged) == ([], 1)
 
 
+@pytest.mark.parametrize(("start", "end"), [(-DAY, 0), (DAY, DAY), (DAY, 10**18)])
+def test_a_window_that_no_answer_can_show_does_not_count_and_the_others_do(start: int, end: int) -> None:
+    good = stored("good", 1, rows(1))
+    strange = batch_tags(replace(stored("strange", 1, rows(2)), start=start, end=end))
+    series = read(series_tags_of(None) | batch_tags(good) | strange)
+    assert ([one.batch_id for one in series.counted], series.damaged) == (["good"], 1)
+
+
 @pytest.mark.parametrize("key", ["control_tower.series", "control_tower.layout.0"])
 def test_a_series_that_is_not_whole_is_none(key: str) -> None:
     tags = series_tags_of(None)

@@ -14,6 +14,7 @@ from typing import Any
 
 import orjson
 
+from app.domain.data_drift.windows import can_be_shown
 from app.domain.errors import TooLarge
 from app.domain.own_runs import OwnRun
 
@@ -212,6 +213,8 @@ def _batches(tags: Mapping[str, str]) -> tuple[dict[str, StoredBatch], int]:
                 body,
                 f"{_WITHDRAWN}{name}" in tags,
             )
+            if not can_be_shown(*batch.window):
+                raise ValueError("the window cannot be shown")
             batches[batch.batch_id] = batch
         except _MISFITS:
             damaged += 1

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -26,6 +27,8 @@ _COMMAND = (sys.executable, "-m", "app.counting")
 # It parses what others sent, so it does not get the environment, in which there may be secrets. One thread each: they
 # would take processor time from the workers. Arrow's own allocator would reserve memory that then counts as used.
 _ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "ARROW_DEFAULT_MEMORY_POOL": "system"}
+# How Python, C++ and the loader of libraries say that there was no memory.
+_NO_MEMORY = re.compile(rb"MemoryError|bad_alloc|[Cc]annot allocate memory|failed to map segment")
 _PASSED_ON = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "SYSTEMROOT")
 
 Count = Callable[[Order, bytes], Counted]
@@ -51,26 +54,26 @@ class Counting:
         self._wait = wait
 
     def count(self, order: Order, body: bytes) -> Counted:
-        """The body as counts. Raises InvalidInput; TooLarge where less could be counted; Busy while others are."""
+        """The body as counts. Raises InvalidInput; TooLarge where less could be counted; Busy: send it again.
+
+        A process that ends without an answer is started once more.
+        """
         try:
             with self._locks.hold(_LOCK, self._wait):
-                answer = self._answer(msgspec.json.encode(order) + b"\n" + body)
+                message = msgspec.json.encode(order) + b"\n" + body
+                outcome = self._outcome(message) or self._outcome(message)
         except LockTimeout:
             raise LockTimeout("Other batches are being counted. Send this one again in some seconds.") from None
-        try:
-            outcome = msgspec.json.decode(answer, type=Outcome)
-        except msgspec.DecodeError:
-            # It was killed, or ended by a library that got no memory.
-            raise TooLarge(
-                "The process that counted the body ended: it most likely took too much memory. Send fewer rows at once."
-            ) from None
+        if outcome is None:
+            raise Busy("The process that counted the body ended before it was done. Send it again later.")
         if outcome.refused:
             raise (TooLarge if outcome.refused.is_too_large else InvalidInput)(outcome.refused.detail)
         if outcome.counted is None:
             raise ValueError("the outcome is empty")
         return outcome.counted
 
-    def _answer(self, message: bytes) -> bytes:
+    def _outcome(self, message: bytes) -> Outcome | None:
+        """What the process answers; None if it ended without an answer, which says nothing about the body."""
         environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ} | _ENVIRONMENT
         try:
             process = subprocess.run(  # noqa: PLW1510 - an error has no answer, which is seen later
@@ -87,12 +90,16 @@ class Counting:
                 f"The body was not counted within {self._seconds:.0f} s, since this host has too much to do. "
                 "Send it again later."
             ) from None
-        if process.returncode in (-signal.SIGXCPU, -signal.SIGKILL):
+        status = process.returncode
+        if status in (-signal.SIGXCPU, -signal.SIGKILL) or (status and _NO_MEMORY.search(process.stderr)):
             raise TooLarge("Counting the body took too much time or memory. Send fewer rows at once.")
-        if process.returncode:
+        if status:
             # The last line names the error. The lines before it may quote what was sent.
-            log.error("Counting a body failed (%d): %s", process.returncode, _kind_of(process.stderr))
-        return process.stdout
+            log.error("Counting a body failed (%d): %s", status, _kind_of(process.stderr))
+        try:
+            return msgspec.json.decode(process.stdout, type=Outcome)
+        except msgspec.DecodeError:
+            return None
 
 
 def _kind_of(trace: bytes) -> str:

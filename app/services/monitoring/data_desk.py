@@ -24,10 +24,12 @@ from app.domain.data_drift.series import (
     windows_of,
     withdrawal_tags,
 )
+from app.domain.data_drift.windows import today
 from app.domain.errors import Conflict, InvalidInput, NotFound, TooLarge
 from app.domain.messages import NOTHING_COUNTED
 from app.domain.ports import Clock, WritingGateway
 from app.domain.registry.models import Registration
+from app.domain.times import rfc3339
 from app.services.monitoring.data_judge import DataJudge
 from app.services.monitoring.monitor_run_writer import MonitorRunWriter
 
@@ -36,6 +38,7 @@ REPLACED = (
     "them, and send these counts."
 )
 OTHER_BATCH = "This batch_id was sent before with other rows. Send these with a batch_id of their own."
+OTHER_WINDOW = "This batch_id was sent before with another window"
 WITHDRAWN = "This batch_id was withdrawn. Send the rows with another batch_id."
 NO_BATCH = "There is no batch with this batch_id."
 NO_BINS = (
@@ -79,8 +82,7 @@ class DataDesk:
         series: str | None,
         layout: Any,
         counts: Any,
-        start: int,
-        end: int,
+        window: tuple[int, int] | None,
         batch_id: str | None,
         by: str,
     ) -> dict[str, Any]:
@@ -95,12 +97,18 @@ class DataDesk:
                 current = self._made(known, compressed(layout), None, by, found)
             elif (layout is not None and current.layout != compressed(layout)) or series not in (None, current.run_id):
                 raise Conflict(REPLACED)
-            current = self._with(
-                current,
-                StoredBatch(batch_id, start, end, counts["rows"], self._clock(), content_of(body, start, end), body),
-            )
+            now, before = self._clock(), current.batches.get(batch_id)
+            start, end = window or (before.window if before else today(now))
+            content = content_of(body, start, end)
+            current = self._with(current, StoredBatch(batch_id, start, end, counts["rows"], now, content, body))
         self._shared(current, found[1:])
-        return {"batch_id": batch_id, "series": current.run_id, "is_learnt": current.reference is None}
+        return {
+            "batch_id": batch_id,
+            "series": current.run_id,
+            "is_learnt": current.reference is None,
+            "start": start,
+            "end": end,
+        }
 
     def withdraw_batch(self, name: str, version: str, batch_id: str, by: str) -> int:
         known = self._writer.find(name, version)
@@ -167,6 +175,8 @@ class DataDesk:
         if before is not None:
             if before.is_withdrawn:
                 raise Conflict(WITHDRAWN)
+            if before.window != batch.window:
+                raise Conflict(f"{OTHER_WINDOW}: {rfc3339(before.start)} to {rfc3339(before.end)}.")
             if before.content != batch.content:
                 raise Conflict(OTHER_BATCH)
             return series

@@ -2,19 +2,21 @@
 
 import hashlib
 import logging
-from collections.abc import Callable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import orjson
 
 from app.domain.data_drift.sentence import columns_of
 from app.domain.data_drift.series import PREFIX, Series
-from app.domain.errors import TowerError
+from app.domain.errors import Conflict, TowerError
 from app.domain.monitoring.check_settings import settings_or_default
 from app.domain.monitoring.observations import Observation
 from app.domain.monitoring.sent_once import sent_once
 from app.domain.ports import Clock, WritingGateway
-from app.domain.times import parse_rfc3339
+from app.domain.times import parse_rfc3339, rfc3339
 from app.services.monitoring.monitor_run_writer import MonitorRunWriter
 from app.services.monitoring.registration_list import RegistrationStore
 
@@ -59,12 +61,14 @@ class DataObserver:
             return
         self._note(series.run_id, report)
         if settings_or_default(registration.settings).data.observe:
+            withdrawn = _withdrawn_of(series)
             try:
                 for window in report["windows"]:
                     if window["realised"]:
-                        self._observe(name, version, series.run_id, window)
+                        of_window = withdrawn[window["start"], window["end"]]
+                        self._observe(name, version, series.run_id, window, of_window)
             except TowerError as error:
-                log.warning("Realised figures are no observations yet: %s", error.detail)
+                log.warning("%s v%d: Realised figures are no observations yet: %s", name, version, error.detail)
         self._check_soon(name, version)
 
     def _note(self, run_id: str, report: Mapping[str, Any]) -> None:
@@ -89,19 +93,34 @@ class DataObserver:
         except TowerError as error:
             log.warning("MLflow's charts lack the newest figures of data: %s", error.detail)
 
-    def _observe(self, name: str, version: int, run_id: str, window: Mapping[str, Any]) -> None:
+    def _observe(
+        self, name: str, version: int, run_id: str, window: Mapping[str, Any], withdrawn: Sequence[str]
+    ) -> None:
         figures = window["realised"]
-        known = hashlib.sha256(orjson.dumps([run_id, window["start"], window["end"], figures])).hexdigest()
+        # Labels add up, so figures come back only where some were withdrawn. Then they are written once more.
+        state = [run_id, window["start"], window["end"], figures, *([withdrawn] if withdrawn else [])]
+        known = hashlib.sha256(orjson.dumps(state)).hexdigest()
         if known in self._written:
             return
-        now = self._clock()
-        time = min(parse_rfc3339(window["end"], "end") - 1, now)
+        now, end = self._clock(), parse_rfc3339(window["end"], "end")
         values = [
-            Observation(metric, time, figures[figure], n=figures["rows"])
+            Observation(metric, min(end - 1, now), figures[figure], is_dated=end <= now, n=figures["rows"])
             for figure, metric in _METRICS.items()
             if figures.get(figure) is not None
         ]
-        self._writer.observe(name, str(version), values, sent_once(f"data {known}", values, now))
+        # While the window is open its values have the present time. What was written then is not written again.
+        with suppress(Conflict):
+            self._writer.observe(name, str(version), values, sent_once(f"data {known}", values, now))
         if len(self._written) >= _MOST_REMEMBERED:
             self._written.pop(next(iter(self._written)))
         self._written[known] = None
+
+
+def _withdrawn_of(series: Series) -> Mapping[tuple[str | None, str | None], list[str]]:
+    """The ids of the withdrawn batches of each window, by its start and end as reports have them."""
+    withdrawn: dict[tuple[str | None, str | None], list[str]] = defaultdict(list)
+    for batch_id in sorted(series.batches):
+        batch = series.batches[batch_id]
+        if batch.is_withdrawn:
+            withdrawn[rfc3339(batch.start), rfc3339(batch.end)].append(batch_id)
+    return withdrawn

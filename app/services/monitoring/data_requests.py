@@ -1,5 +1,6 @@
 """What a worker's views ask of data: bodies are counted in a process of their own, and the agent writes the counts."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,6 +24,7 @@ FEWEST_FIRST_ROWS = 1000
 FEWEST_ROWS = 30
 KINDS = (NUMERIC, CATEGORICAL, "ignore")
 _LONGEST_ID = 200
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _FIELDS = ("window_start", "window_end", "batch_id", "reference")
 LEARNT = (
     "There is no reference: the first batch set the bins, and the first ten windows are the reference. "
@@ -72,13 +74,13 @@ class DataRequests:
         counted = self._count(order, body)
         _refuse_others(counted.fields)
         said = {**counted.fields, **query}
-        start, end = window_of(said.get("window_start"), said.get("window_end"), self._clock())
+        window = window_of(said.get("window_start"), said.get("window_end"), self._clock())
         series = known["reference"]["id"] if known else None
         if said.get("reference") not in (None, series):
             raise Conflict("These counts are by another reference than the one that counts now. Get the bins again.")
         layout = None if known else counted.layout
         batch_id = _batch_id(said.get("batch_id"))
-        made = self._writes.add_batch(name, version, series, layout, counted.batch, start, end, batch_id, by)
+        made = self._writes.add_batch(name, version, series, layout, counted.batch, window, batch_id, by)
         self._reports.catch_up()
         roles = [column.get("role") for column in counted.layout["columns"].values()]
         rows = counted.batch["rows"]
@@ -86,7 +88,7 @@ class DataRequests:
             "batch_id": made["batch_id"],
             "rows": rows,
             "labelled_rows": _labelled(counted.batch),
-            "window": {"start": rfc3339(start), "end": rfc3339(end)},
+            "window": {"start": rfc3339(made["start"]), "end": rfc3339(made["end"])},
             "features": roles.count("input"),
             "unknown_columns": counted.batch.get("unknown_columns", []),
             "reference": made["series"],
@@ -203,8 +205,10 @@ def _refuse_others(fields: Mapping[str, Any]) -> None:
 
 
 def _batch_id(value: Any) -> str | None:
-    if value is not None and (not isinstance(value, str) or not 1 <= len(value) <= _LONGEST_ID or "\0" in value):
-        raise InvalidInput(f"batch_id: must be a text of 1 to {_LONGEST_ID} characters.")
+    if value is not None and (
+        not isinstance(value, str) or not 1 <= len(value) <= _LONGEST_ID or _CONTROL.search(value)
+    ):
+        raise InvalidInput(f"batch_id: must be a text of 1 to {_LONGEST_ID} characters, none of which is a control.")
     if value in NO_ADDRESS:
         raise InvalidInput(f"batch_id: '{value}' can be no part of an address, by which a batch is withdrawn.")
     return value
