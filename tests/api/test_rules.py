@@ -10,6 +10,7 @@ from werkzeug.test import TestResponse
 from app.domain.errors import MlflowUnavailable
 from tests.api.service import Row, Service, monitor
 from tests.fakes.memory_mlflow import MemoryGateway, MemoryWorld
+from tests.servers import until
 
 LIVE = {"stages": ["production"]}
 
@@ -279,3 +280,20 @@ def test_a_registration_takes_three_requests_to_mlflow_and_each_one_by_a_rule_tw
     of_each = [call for call in gateway.calls if call in ("look_up_monitor_runs", "open_monitor_run")]
     assert len(of_each) == 40
     assert len(gateway.calls) - len(of_each) <= 10
+
+
+def test_a_version_is_judged_by_its_own_settings_soon_after_a_rule_was_removed(
+    service: Service, world: MemoryWorld
+) -> None:
+    service.register("churn", 1)
+    service.post("/models/churn/1/observations", json={"metrics": {"accuracy": 0.5}})
+    service.agent.checker.start()
+    try:
+        make(service, settings={"limits": {"accuracy": {"min": 0.9}}})
+        look(service)
+        until(lambda: service.verdict("churn")["verdict"] == "degraded", "a verdict by the settings of the rule")
+        service.delete("/monitoring/rules/live")
+        look(service)
+        until(lambda: service.verdict("churn")["verdict"] != "degraded", "a verdict by its own settings")
+    finally:
+        service.agent.checker.stop()

@@ -237,6 +237,16 @@ def version_of(found: list[MetricPoint], now: int, **settings: object) -> Versio
     return judge_version(by_metric(found, now), {}, check_settings(settings), START, now)
 
 
+def test_metrics_of_the_source_run_fall_silent_only_while_nothing_else_is_logged() -> None:
+    training = [replace(point, metric="loss") for point in points(STEADY, source="source run", run="train")]
+    late = START + 400 * DAY_MS
+    fresh = points([*STEADY, 0.94], start=late - 15 * DAY_MS)
+    assert version_of([*training, *fresh], late - HOUR_MS, silence_hours=48).verdict == "healthy"
+    assert version_of(training, late, silence_hours=48).reasons[0].startswith("loss: no new point since")
+    silent = version_of([*training, *fresh], late + 9 * DAY_MS, silence_hours=48)
+    assert [reason.partition(":")[0] for reason in silent.reasons] == ["accuracy"]
+
+
 def test_points_sent_in_microseconds_hide_no_drift_and_no_silence() -> None:
     late = START + 40 * DAY_MS
     ahead = [MetricPoint("run", "accuracy", (late + n) * 1000, 0.94, "monitor run") for n in range(5)]

@@ -51,6 +51,11 @@ def is_system_metric(metric: str) -> bool:
     return metric.startswith(_SYSTEM)
 
 
+def was_observed(series: Series) -> bool:
+    """Whether any point was logged outside the source run."""
+    return any(point.source != SOURCE_RUN for point in (*series.points[-1:], *series.reference))
+
+
 def series_by_metric(points: Iterable[MetricPoint], now: int) -> dict[str, Series]:
     """The series of each metric of one version, by the metric's name; each point occurs once.
 

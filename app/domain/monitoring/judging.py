@@ -1,12 +1,13 @@
 """Judging: applies the rules to a metric and to a model version as a whole."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 from app.domain.monitoring.alarms import alarm_in_words, badness, reasons_of
 from app.domain.monitoring.baselines import LEAST_LATER, BaselineFigures, figures, first_points
 from app.domain.monitoring.check_settings import LEAST_BASELINE, Baseline, CheckSettings, settings_or_default
-from app.domain.monitoring.evidence import Series, is_system_metric, series_by_metric
+from app.domain.monitoring.evidence import Series, is_system_metric, series_by_metric, was_observed
 from app.domain.monitoring.reasons import (
     NO_METRIC,
     borrowed_baseline,
@@ -58,10 +59,13 @@ def judge_version(
     monitoring went on after a pause, 0 if there was none: that no point came before is no silence.
     """
     by_version = settings.baseline.version is not None
+    # A run that has ended logs nothing more. So once others log metrics, no new point of those is due.
+    is_observed = any(was_observed(points) for points in series.values())
+    endless = replace(settings, silence_hours=None)
     metrics = {
         metric: judge_metric(
             points,
-            settings,
+            settings if was_observed(points) or not is_observed else endless,
             now,
             references.get(metric, ()) if by_version else None,
             (stand_ins or {}).get(metric),

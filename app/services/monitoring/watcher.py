@@ -384,7 +384,10 @@ class Watcher:
                     self._check_soon(*key)
 
         def end(registration: Registration, row: ModelVersion) -> None:
-            self._writer.cover(row, None, end_reason(registration, watches, listed.rules, fleet), "")
+            left = self._writer.cover(row, None, end_reason(registration, watches, listed.rules, fleet), "")
+            if left is not None and left != registration:
+                # It goes on by its own settings.
+                self._check_soon(*left.key)
 
         def note(watch: Watch, record: str) -> None:
             changed = replace(watch, record=record)
