@@ -217,7 +217,9 @@ class PromotionSchema(Schema):
         required=True,
         metadata=doc(
             "What the gate said when it was proposed: `taken_at`, `passes`, `why_not`, `comparison` (as /compare has "
-            "it; null if nothing was there), `verdict`, `verdict_since`, `findings`. Empty for a rollback",
+            "it; null if nothing was there), `compared_with` (`place`: the version that had the alias or the stage; "
+            "`effective_stage`: the version that was effectively there, where the place itself was empty), `verdict`, "
+            "`verdict_since`, `findings`. Empty for a rollback",
             {"taken_at": "2026-11-20T11:00:00Z", "passes": True, "why_not": [], "verdict": "healthy"},
         ),
     )

@@ -78,7 +78,7 @@ def promotion_desk(
         if settings.enable_cache:
             publisher.look_up(names)
 
-    reader = Reader(gateway, Comparison(gateway, rules, world.clock), found)
+    reader = Reader(gateway, Comparison(gateway, rules, world.clock), rules, found)
     executor = Executor(
         gateway,
         reader,

@@ -126,6 +126,40 @@ def test_what_the_gate_does_not_let_pass_is_refused_unless_somebody_who_may_pass
     assert team.champion == 3
 
 
+@pytest.mark.parametrize(
+    "place", [{"alias": None, "stage": "Production"}, {"alias": "production"}, {"alias": "CHAMPION"}]
+)
+@pytest.mark.parametrize("there", ["champion", "Production"])
+def test_where_a_place_is_empty_the_gate_compares_with_what_is_effectively_in_production(
+    team: Team, place: Any, there: str
+) -> None:
+    if there == "Production":
+        team.world.delete_alias("m", "champion")
+        team.world.set_stage("m", 1, "Production")
+        team.world.set_alias("m", "other", 1)
+        if "stage" in place:
+            place = {"alias": "champion"}
+    team.world.add_version("m", {"accuracy": 0.5})
+    body = {key: value for key, value in place.items() if value}
+    worse = team.ask("ada", "POST", "/model/m/promotions", {"version": "3", "reason": "new", **body})
+    assert worse.status_code == 409
+    assert "comparison with version 1, which is effectively in Production (accuracy)" in worse.text
+    better: Any = team.ask("ada", "POST", "/model/m/promotions", {"version": "2", "reason": "new", **body}).json
+    evidence = better["evidence"]
+    assert (better["before"], evidence["compared_with"]) == ([], "effective_stage")
+    assert evidence["comparison"]["baseline"] == {"version": "1", "alias": None, "stage": "Production"}
+    # What it was compared with has to be there still.
+    team.world.set_stage("m", 1, "Archived")
+    refused = team.approve(better)
+    assert (refused.status_code, "By now no version is effectively in Production" in refused.text) == (409, True)
+
+
+def test_an_alias_that_stands_for_no_stage_is_compared_with_nothing_where_it_is_new(team: Team) -> None:
+    team.world.add_version("m", {"accuracy": 0.5})
+    evidence = team.propose(version="3", alias="blue").json["evidence"]  # type: ignore[index]
+    assert (evidence["passes"], evidence["comparison"], evidence["compared_with"]) == (True, None, None)
+
+
 def test_without_approvals_it_is_carried_out_at_once_by_who_may_approve(
     start: Callable[..., Service], tmp_path: Path
 ) -> None:
@@ -140,7 +174,7 @@ def test_a_stage_moves_and_what_has_it_already_is_refused(team: Team) -> None:
     body = {"version": "2", "stage": "Production", "reason": "better"}
     promotion: Any = team.ask("ada", "POST", "/model/m/promotions", body).json
     assert (promotion["stage"], promotion["alias"], promotion["before"]) == ("Production", None, [])
-    assert promotion["evidence"]["comparison"] is None
+    assert promotion["evidence"]["compared_with"] == "effective_stage"
     assert team.approve(promotion).status_code == 201
     assert team.ask("ada", "POST", "/model/m/promotions", body).status_code == 409
     assert team.propose(version="1").status_code == 409

@@ -34,7 +34,7 @@ class Promoter(Host):
         super().start()
         self.kill_at = None
         gateway, clock = self.gateway, self.gateway.world.tick
-        reader = Reader(gateway, Comparison(gateway, RULES, clock), lambda: ())
+        reader = Reader(gateway, Comparison(gateway, RULES, clock), RULES, lambda: ())
         executor = Executor(
             gateway, reader, self.recorder, self.mirror.publisher.look_up, clock, 24.0, 168.0, self._between
         )
@@ -86,6 +86,10 @@ class Promoter(Host):
 
     def stages(self) -> dict[int, str]:
         return {row.version: row.stage for row in self.gateway.world.versions.values()}
+
+    @property
+    def in_production(self) -> list[int]:
+        return [version for version, stage in self.stages().items() if stage == "Production"]
 
     def tower_changes(self) -> list[tuple[str, object, object, str | None]]:
         """What the history has of the moves of this service, oldest first."""

@@ -101,6 +101,51 @@ def test_the_world_moves_while_a_proposal_waits_and_the_approval_is_refused_with
     assert moves(host) == 0
 
 
+@pytest.mark.parametrize("kind", [ALIAS, STAGE])
+def test_a_version_that_was_rolled_back_does_not_come_back_by_a_proposal_from_before(host: Promoter, kind: str) -> None:
+    place = "champion" if kind == ALIAS else "Production"
+    first, second = (host.propose(kind=kind, place=place, metrics=(metric,)) for metric in ("a", "b"))
+    host.desk.approve("m", first.run_id, "bob", "")
+    host.roll_back(2, kind, place)
+    with pytest.raises(Conflict, match=r"Version 2 had .* and bob rolled it back: it fails"):
+        host.desk.approve("m", second.run_id, "eve", "")
+    assert moves(host) == 2
+    # With new evidence it may be tried again.
+    again = host.propose(kind=kind, place=place, metrics=("b",))
+    assert again.run_id != second.run_id
+    assert host.desk.approve("m", again.run_id, "eve", "").state == DONE
+
+
+@pytest.mark.parametrize("is_written", [True, False])
+@pytest.mark.parametrize("kind", [ALIAS, STAGE])
+def test_a_place_that_was_moved_there_and_back_outside_is_not_as_it_was(
+    host: Promoter, kind: str, is_written: bool
+) -> None:
+    world = host.gateway.world
+
+    def move(version: int) -> None:
+        if kind == ALIAS:
+            world.set_alias("m", "champion", version)
+        else:
+            world.set_stage("m", host.in_production[0], "Archived")
+            world.set_stage("m", version, "Production")
+        if is_written:
+            host.look()
+
+    # No look has seen this move when it is proposed: what a look finds of it later is no move since.
+    move(3)
+    waiting = host.propose(kind=kind, place="champion" if kind == ALIAS else "Production")
+    host.look()
+    known = host.propose(kind=kind, place="champion" if kind == ALIAS else "Production")
+    assert known.run_id == waiting.run_id
+    for version in (1, 3):
+        move(version)
+        host.look()
+    with pytest.raises(Conflict, match="was moved, and moved back"):
+        host.desk.approve("m", waiting.run_id, "bob", "")
+    assert moves(host) == 0
+
+
 def test_a_proposal_that_nobody_decides_expires(host: Promoter) -> None:
     host.propose()
     host.desk.tick()

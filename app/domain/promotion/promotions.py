@@ -45,7 +45,9 @@ class Proposal:
 
     `before` is what was there when it was proposed, the highest version first. `origin` is `PROPOSAL` or `ROLLBACK`,
     `needed` how many other people have to approve, `at` a time in milliseconds. `margins` and `metrics` are what the
-    comparison was asked for. `override`: the gate was passed over, for the reason given.
+    comparison was asked for. `override`: the gate was passed over, for the reason given. `head` is the key of the last
+    move of the place that was recorded then, None if nothing was recorded. `effective` are the versions that were
+    effectively in the stage that the place stands for, None where the gate compared with what was in the place itself.
     """
 
     model: str
@@ -62,6 +64,13 @@ class Proposal:
     override: bool = False
     margins: tuple[str, ...] = ()
     metrics: tuple[str, ...] = ()
+    head: str | None = None
+    effective: tuple[Held, ...] | None = None
+
+    @property
+    def alias_or_stage(self) -> tuple[str | None, str | None]:
+        """The alias that is moved, and the stage; one of them is None."""
+        return (self.place, None) if self.kind == ALIAS else (None, self.place)
 
     @property
     def target(self) -> str:
@@ -69,8 +78,8 @@ class Proposal:
         return f"the alias {self.place}" if self.kind == ALIAS else f"the stage {self.place}"
 
     def asks_the_same(self, other: "Proposal") -> bool:
-        """Whether the same person asked for the same before."""
-        return replace(self, at=0) == replace(other, at=0)
+        """Whether the same person asked for the same before, of what is there."""
+        return replace(self, at=0, head=None, effective=None) == replace(other, at=0, head=None, effective=None)
 
 
 @dataclass(frozen=True, slots=True)

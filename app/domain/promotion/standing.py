@@ -1,15 +1,19 @@
 """What is in a place, an alias or a stage, as MLflow has it now, and why a promotion may not go on."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from app.domain.promotion.promotions import ALIAS, ROLLBACK, Held, Promotion, Proposal
+from app.domain.promotion.promotions import ALIAS, DONE, ROLLBACK, STAGE, STAGES, Held, Promotion, Proposal
 from app.domain.registry.models import ModelReading, ModelVersion
+from app.domain.registry.stages import StageRules, aliases_by_version
 from app.domain.registry_history.change import of_alias, of_version
-from app.domain.registry_history.moves import Move
+from app.domain.registry_history.lineage import Lineage
+from app.domain.registry_history.moves import Move, place_states
 
 DRIFTING = "drifting"
+IN_PLACE, EFFECTIVELY = "place", "effective_stage"
+COMPARED_WITH = (IN_PLACE, EFFECTIVELY)
 _HOUR_MS = 3_600_000
 
 
@@ -17,7 +21,9 @@ _HOUR_MS = 3_600_000
 class Place:
     """An alias or a stage of a model, read a moment ago: which versions are there, and all versions by number.
 
-    `model_created` is None if the model does not exist. A stage means MLflow's own, not that of an alias.
+    `model_created` is None if the model does not exist. A stage means MLflow's own, not that of an alias. `stage` is
+    the stage that the place stands for, None if it stands for none, and `effective` are the versions that are there by
+    MLflow's stage or by an alias. Both lists have the highest version first.
     """
 
     kind: str
@@ -25,6 +31,8 @@ class Place:
     model_created: int | None
     held: tuple[Held, ...]
     versions: Mapping[int, ModelVersion]
+    stage: str | None = None
+    effective: tuple[Held, ...] = ()
 
     def has(self, held: Held) -> bool:
         """Whether a version still exists, and is the same."""
@@ -46,7 +54,7 @@ class Place:
         return left if left and own == self.name else left + comes
 
 
-def place_of(reading: ModelReading, kind: str, name: str) -> Place:
+def place_of(reading: ModelReading, kind: str, name: str, rules: StageRules) -> Place:
     """An alias or a stage of a model, from a reading of it."""
     rows = {row.version: row for row in reading.versions or ()}
     if reading.model is None:
@@ -58,7 +66,25 @@ def place_of(reading: ModelReading, kind: str, name: str) -> Place:
         numbers = sorted((row.version for row in rows.values() if row.stage == name), reverse=True)
     # MLflow keeps no alias of a version that it does not have, but the two are read one after the other.
     held = tuple(Held(number, rows[number].created if number in rows else 0) for number in numbers)
-    return Place(kind, name, reading.model.created, held, rows)
+    stage = name if kind == STAGE else rules.effective("None", [name])[0]
+    if stage not in STAGES:
+        return Place(kind, name, reading.model.created, held, rows)
+    named = aliases_by_version(reading.model.aliases)
+    there = [number for number, row in rows.items() if rules.effective(row.stage, named.get(number, ()))[0] == stage]
+    effective = tuple(Held(number, rows[number].created) for number in sorted(there, reverse=True))
+    return Place(kind, name, reading.model.created, held, rows, stage, effective)
+
+
+def compared_with(place: Place, version: Held) -> tuple[Held | None, str | None]:
+    """The version that another one is compared with before it is moved here, and why: one of `COMPARED_WITH`.
+
+    Where nothing else is in the place itself, it is the version that is there effectively.
+    """
+    for held, why in ((place.held, IN_PLACE), (place.effective, EFFECTIVELY)):
+        others = [other for other in held if other.version != version.version]
+        if others:
+            return others[0], why
+    return None, None
 
 
 def is_there(place: Place, version: Held) -> bool:
@@ -82,13 +108,63 @@ def gone(proposal: Proposal, place: Place) -> str | None:
 
 def moved_meanwhile(proposal: Proposal, place: Place) -> str | None:
     """Who else is in the place by now; None if it is as the proposal saw it."""
-    if {held.version for held in place.held} == {held.version for held in proposal.before} and all(
-        place.has(held) for held in proposal.before
-    ):
+    if not _are_the_same(place, place.held, proposal.before):
+        now, then = _versions(place.held), _versions(proposal.before)
+        return f"By now {now} has {proposal.target}; when this was proposed, {then} had it. Propose it again."
+    if proposal.effective is not None and not _are_the_same(place, place.effective, proposal.effective):
+        now, then = _versions(place.effective), _versions(proposal.effective)
+        return f"By now {now} is effectively in {place.stage}; when this was proposed, {then} was. Propose it again."
+    return None
+
+
+def _are_the_same(place: Place, now: Sequence[Held], then: Sequence[Held]) -> bool:
+    return {held.version for held in now} == {held.version for held in then} and all(map(place.has, then))
+
+
+def _versions(held: Sequence[Held]) -> str:
+    return " and ".join(f"version {one.version}" for one in held) or "no version"
+
+
+def rolled_back_since(promotion: Promotion, others: Iterable[Promotion]) -> str | None:
+    """That the place went back from the proposed version since the proposal; None if none of `others` did that."""
+    proposal = promotion.proposal
+    for other in others:
+        back = other.proposal
+        if (
+            back.origin == ROLLBACK
+            and other.run_id != promotion.run_id
+            and other.state == DONE
+            and back.at >= proposal.at
+            and (back.kind, back.place, back.model_created) == (proposal.kind, proposal.place, proposal.model_created)
+            and proposal.version in back.before
+        ):
+            why = f": {back.reason}" if back.reason else "."
+            had = f"Version {proposal.version.version} had {proposal.target} since this was proposed"
+            return f"{had}, and {back.by} rolled it back{why}"
+    return None
+
+
+def moved_since(proposal: Proposal, lineage: Lineage) -> str | None:
+    """Whether the place was moved since a proposal, though it is as it was then; None if no look has seen that.
+
+    What a look found only after the proposal had found it does not count.
+    """
+    states = place_states(lineage, *proposal.alias_or_stage)
+    keys = [state.key for state in states]
+    start = keys.index(proposal.head) + 1 if proposal.head in keys else 1
+    is_later = [state.not_after > proposal.at for state in states]
+    if proposal.head not in keys:
+        # What came before the proposal cannot be told apart by its key, so only what surely came after it counts.
+        is_later = [state.not_before >= proposal.at for state in states]
+    first = next((number for number in range(start, len(states)) if is_later[number]), len(states))
+    before = frozenset(held.version for held in proposal.before)
+    later = states[first:]
+    if later and states[first - 1].versions != before:
+        seen = next((number for number, state in enumerate(later) if state.versions == before), len(later) - 1)
+        later = later[seen + 1 :]
+    if not later:
         return None
-    now = " and ".join(f"version {held.version}" for held in place.held) or "no version"
-    then = " and ".join(f"version {held.version}" for held in proposal.before) or "no version"
-    return f"By now {now} has {proposal.target}; when this was proposed, {then} had it. Propose it again."
+    return f"Since this was proposed, {proposal.target} was moved, and moved back. Propose it again."
 
 
 def objection(promotion: Promotion, place: Place, verdict: str | None, now: int, evidence_hours: float) -> str | None:
@@ -107,14 +183,19 @@ def objection(promotion: Promotion, place: Place, verdict: str | None, now: int,
     return None
 
 
-def gate(comparison: Mapping[str, Any] | None, verdict: str | None) -> list[str]:
-    """Why the gate does not let a version pass; empty if it does. `comparison` is None where there is no other."""
+def gate(comparison: Mapping[str, Any] | None, verdict: str | None, compared: str | None = None) -> list[str]:
+    """Why the gate does not let a version pass; empty if it does.
+
+    `comparison` is None where there is no other version, and `compared` says why there is one, as `compared_with`.
+    """
     why = []
     if comparison is not None and not comparison["passes"]:
         rows = comparison["metrics"]
         failing = [row["metric"] for row in rows if False in (row["non_inferior"], row["within_limits"])]
         metrics = f" ({', '.join(failing[:5])})" if failing else ""
-        why.append(f"It does not pass the comparison with version {comparison['baseline']['version']}{metrics}.")
+        other = comparison["baseline"]
+        there = f", which is effectively in {other['stage']}" if compared == EFFECTIVELY else ""
+        why.append(f"It does not pass the comparison with version {other['version']}{there}{metrics}.")
     if verdict == DRIFTING:
         why.append("Its verdict is drifting.")
     return why

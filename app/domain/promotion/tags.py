@@ -80,15 +80,20 @@ def _parts(tags: Mapping[str, str]) -> Iterable[str]:
 
 
 def _proposal(row: Mapping[str, Any]) -> Proposal:
-    before = tuple(Held(int(held["version"]), int(held["created"])) for held in row["before"])
-    version = Held(int(row["version"]["version"]), int(row["version"]["created"]))
+    head, effective = row.get("head"), row.get("effective")
     if row["kind"] not in (ALIAS, STAGE) or not isinstance(row["model"], str) or not isinstance(row["place"], str):
         raise ValueError("not a proposal")
     return Proposal(
-        row["model"], int(row["model_created"]), row["kind"], row["place"], version, before, str(row["by"]),
+        row["model"], int(row["model_created"]), row["kind"], row["place"], _held(row["version"]),
+        tuple(map(_held, row["before"])), str(row["by"]),
         int(row["at"]), str(row["reason"]), int(row["needed"]), str(row["origin"]), bool(row["override"]),
-        tuple(map(str, row["margins"])), tuple(map(str, row["metrics"])),
+        tuple(map(str, row["margins"])), tuple(map(str, row["metrics"])), None if head is None else str(head),
+        None if effective is None else tuple(map(_held, effective)),
     )  # fmt: skip
+
+
+def _held(row: Mapping[str, Any]) -> Held:
+    return Held(int(row["version"]), int(row["created"]))
 
 
 def _step(text: str) -> Step:

@@ -1,7 +1,7 @@
 """Changes that the tower made itself: as they are recorded, with who did it."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from app.domain.registry_history.change import TOWER, Change, Value, alias_of, version_of
 from app.domain.registry_history.lineage import Lineage
@@ -69,14 +69,50 @@ def has_seen(lineage: Lineage, moves: Sequence[Move], not_before: int) -> bool:
     return any(_is(change, *move, not_before) for change in lineage.changes for move in moves)
 
 
+@dataclass(frozen=True, slots=True)
+class PlaceState:
+    """Which versions have an alias or a stage after the change with the key `key`, and when that happened.
+
+    Before the first change the key is that of the lineage, and the times (milliseconds) are 0.
+    """
+
+    key: str
+    not_before: int
+    not_after: int
+    versions: frozenset[int]
+
+
+def place_states(lineage: Lineage, alias: str | None, stage: str | None) -> list[PlaceState]:
+    """Which versions had an alias or a stage in turn, oldest first, from the first look on."""
+    standing = _at_first(lineage)
+    states = [PlaceState(lineage.id, 0, 0, _holding(standing, alias, stage))]
+    for change in lineage.changes:
+        standing.apply(change)
+        held = _holding(standing, alias, stage)
+        if held != states[-1].versions:
+            states.append(PlaceState(change.key, change.not_before, change.not_after, held))
+    return states
+
+
+def _at_first(lineage: Lineage) -> Standing:
+    standing = Standing(lineage.id, "", 0)
+    for look in lineage.first:
+        standing.add(look)
+    return standing
+
+
+def _holding(standing: Standing, alias: str | None, stage: str | None) -> frozenset[int]:
+    if alias is not None:
+        return frozenset([standing.aliases[alias]] if alias in standing.aliases else ())
+    return frozenset(number for number, (_, own) in standing.versions.items() if own == stage)
+
+
 def earlier_holders(lineage: Lineage, alias: str | None, stage: str | None, now: int) -> list[tuple[int, int]]:
     """The versions that had an alias or a stage before the version `now` has it: number and creation time, last first.
 
     A move back to an earlier version undoes what came after it: after 1, 2, 3, 2 the version before 2 is 1.
     """
-    first = Standing(lineage.id, "", 0)
-    for look in lineage.first:
-        first.add(look)
+    first = _at_first(lineage)
     held: list[tuple[int, int]] = []
 
     def note(number: int) -> None:

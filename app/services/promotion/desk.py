@@ -4,6 +4,7 @@ import hashlib
 import logging
 from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager
+from dataclasses import replace
 
 from app.domain.errors import Conflict, Forbidden, NotFound, TowerError
 from app.domain.messages import MODEL_NOT_FOUND, NO_PROMOTION
@@ -22,10 +23,10 @@ from app.domain.promotion.promotions import (
     Proposal,
     Wanted,
 )
-from app.domain.promotion.standing import Place, is_there
+from app.domain.promotion.standing import IN_PLACE, Place, compared_with, is_there, moved_meanwhile
 from app.domain.promotion.tags import promotion_from, proposal_tags
 from app.domain.registry.names import LONGEST_NAME, version_number
-from app.domain.registry_history.moves import earlier_holders
+from app.domain.registry_history.moves import earlier_holders, place_states
 from app.services.mirror.change_recorder import ChangeRecorder
 from app.services.promotion.executor import Executor
 from app.services.promotion.reader import Reader
@@ -83,9 +84,10 @@ class PromotionDesk:
                 wanted.reason, self._approvals, override=wanted.override, margins=wanted.margins,
                 metrics=wanted.metrics,
             )  # fmt: skip
+            proposal = self._with_standing(proposal, place)
             if is_there(place, held) and not self._was_moved_outside(name, place):
                 raise Conflict(f"Version {held.version} has {proposal.target} already.")
-            known = self._same(proposal)
+            known = self._same(proposal, place)
             if known is not None:
                 return known
             evidence = self._reader.evidence(proposal, place)
@@ -200,13 +202,21 @@ class PromotionDesk:
         )  # fmt: skip
         raise Conflict(f"Version {found.version}, which was there before, {became}. {advice}")
 
-    def _same(self, proposal: Proposal) -> Promotion | None:
-        """What the same person has proposed already and still waits. If its evidence is too old, it is withdrawn."""
+    def _with_standing(self, proposal: Proposal, place: Place) -> Proposal:
+        """The proposal with what an approval has to find unchanged beside what is in the place itself."""
+        lineage = self._recorder.lineage(proposal.model, proposal.model_created)
+        head = place_states(lineage, *proposal.alias_or_stage)[-1].key if lineage else None
+        is_compared = compared_with(place, proposal.version)[1] == IN_PLACE
+        return replace(proposal, head=head, effective=None if is_compared else place.effective)
+
+    def _same(self, proposal: Proposal, place: Place) -> Promotion | None:
+        """What the same person has proposed already and still waits. If it is out of date, it is withdrawn."""
         for run in self._gateway.promotion_runs(proposal.model, True):
             known = promotion_from(run)
             if known is None or known.state != WAITING or not known.proposal.asks_the_same(proposal):
                 continue
-            if proposal.at - known.proposal.at <= self._evidence_hours * _HOUR_MS:
+            is_fresh = proposal.at - known.proposal.at <= self._evidence_hours * _HOUR_MS
+            if is_fresh and not moved_meanwhile(known.proposal, place) and not self._executor.moved_since(known):
                 return known
             self._executor.end(known, WITHDRAWN, proposal.by, "It was proposed again, with new evidence.")
         return None

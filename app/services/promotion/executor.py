@@ -22,9 +22,18 @@ from app.domain.promotion.promotions import (
     WAITING,
     Promotion,
 )
-from app.domain.promotion.standing import Place, gone, is_there, moved_meanwhile, objection
-from app.domain.promotion.tags import step_tags
+from app.domain.promotion.standing import (
+    Place,
+    gone,
+    is_there,
+    moved_meanwhile,
+    moved_since,
+    objection,
+    rolled_back_since,
+)
+from app.domain.promotion.tags import promotion_from, step_tags
 from app.domain.registry_history.moves import Move, has_seen
+from app.domain.times import TOLERANCE_MS
 from app.services.mirror.change_recorder import ChangeRecorder
 from app.services.promotion.reader import Reader
 
@@ -72,7 +81,18 @@ class Executor:
         place = self._reader.place(proposal.model, proposal.kind, proposal.place)
         row = place.versions.get(proposal.version.version)
         verdict = self._reader.verdict(row)[0] if row else None
-        return place, objection(promotion, place, verdict, self._clock(), self._evidence_hours)
+        why = objection(promotion, place, verdict, self._clock(), self._evidence_hours)
+        return place, why or self.moved_since(promotion)
+
+    def moved_since(self, promotion: Promotion) -> str | None:
+        """Why a proposal is out of date though its place is as it was then; None if nothing is known of a move."""
+        proposal = promotion.proposal
+        runs = self._gateway.promotion_runs(proposal.model, False, max(0, proposal.at - TOLERANCE_MS))
+        lineage = self._recorder.lineage(proposal.model, proposal.model_created)
+        # The rollbacks first: they have the reason, and MLflow has them before the history does.
+        return rolled_back_since(promotion, filter(None, map(promotion_from, runs))) or (
+            moved_since(proposal, lineage) if lineage else None
+        )
 
     def is_expired(self, promotion: Promotion) -> bool:
         """Whether a proposal has waited for too long."""

@@ -8,8 +8,9 @@ from app.domain.findings import Finding
 from app.domain.monitoring.monitored import precedence
 from app.domain.ports import Gateway
 from app.domain.promotion.promotions import Proposal
-from app.domain.promotion.standing import Place, gate, place_of
+from app.domain.promotion.standing import Place, compared_with, gate, place_of
 from app.domain.registry.models import ModelVersion
+from app.domain.registry.stages import StageRules
 from app.domain.times import rfc3339
 from app.services.monitoring.comparison import Comparison
 
@@ -20,15 +21,18 @@ _MOST_METRICS = 50
 class Reader:
     """Reads MLflow live, since something is about to be moved. `findings` are those of the mirror."""
 
-    def __init__(self, gateway: Gateway, comparison: Comparison, findings: Callable[[], Sequence[Finding]]) -> None:
+    def __init__(
+        self, gateway: Gateway, comparison: Comparison, rules: StageRules, findings: Callable[[], Sequence[Finding]]
+    ) -> None:
         self._gateway = gateway
+        self._rules = rules
         self._comparison = comparison
         self._findings = findings
 
     def place(self, name: str, kind: str, place: str) -> Place:
         """What is under an alias or in a stage now."""
         with self._gateway.within(self._gateway.patience):
-            return place_of(self._gateway.read_models([name], [])[name], kind, place)
+            return place_of(self._gateway.read_models([name], [])[name], kind, place, self._rules)
 
     def verdict(self, row: ModelVersion) -> tuple[str | None, int | None]:
         """The verdict on a version and since when, as its monitor run has it; None if it is not monitored."""
@@ -39,22 +43,23 @@ class Reader:
         return (states[0].verdict, states[0].since) if states else (None, None)
 
     def evidence(self, proposal: Proposal, place: Place) -> dict[str, Any]:
-        """What the gate says: the comparison with the version that is there, the verdict, the findings."""
+        """What the gate says: the comparison with the version that is effectively there, the verdict, the findings."""
         row = place.versions[proposal.version.version]
         verdict, since = self.verdict(row)
         comparison = None
-        others = [held.version for held in proposal.before if held.version != row.version]
-        if others:
+        other, compared = compared_with(place, proposal.version)
+        if other is not None:
             required = requirements(proposal.margins, (), ())
-            baseline, candidate = str(others[0]), str(row.version)
+            baseline, candidate = str(other.version), str(row.version)
             comparison = self._comparison.of(proposal.model, baseline, candidate, required, proposal.metrics)
-        why = gate(comparison, verdict)
+        why = gate(comparison, verdict, compared)
         kept = comparison and {**comparison, "metrics": comparison["metrics"][:_MOST_METRICS]}
         return {
             "taken_at": rfc3339(proposal.at),
             "passes": not why,
             "why_not": why,
             "comparison": kept,
+            "compared_with": compared,
             "verdict": verdict,
             "verdict_since": rfc3339(since),
             "findings": sorted(

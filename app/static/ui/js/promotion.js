@@ -55,7 +55,9 @@ export function waitingList(promotions, done, showsModel) {
 
 // What the gate said when it was proposed.
 function evidence(promotion) {
-  const { passes, why_not: whyNot, comparison, verdict, verdict_since: since, findings } = promotion.evidence;
+  const {
+    passes, why_not: whyNot, comparison, compared_with: comparedWith, verdict, verdict_since: since, findings,
+  } = promotion.evidence;
   // A rollback is not asked for evidence.
   if (passes === undefined) return null;
   const what = `${promotion.model_name} version ${promotion.version} for ${placeInWords(promotion)}`;
@@ -68,7 +70,9 @@ function evidence(promotion) {
     h("p", { class: "fact" }, "Verdict: ", badge(verdict), since && [" since ", ago(since)],
       findings.length > 0 && `; findings: ${findings.map((kind) => FINDINGS.get(kind) ?? kind).join(", ")}`),
     comparison
-      ? h("details", { open: true }, h("summary", {}, `Comparison with version ${comparison.baseline.version}`),
+      ? h("details", { open: true },
+        h("summary", {}, `Comparison with version ${comparison.baseline.version}`,
+          comparedWith === "effective_stage" && `, which was effectively in ${comparison.baseline.stage}`),
         comparisonResult(comparison, `Comparison of ${what}, ${proposed}`))
       : h("p", { class: "fact quiet" }, "Nothing was there, so nothing was compared."),
   ];
