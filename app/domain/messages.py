@@ -60,6 +60,10 @@ def no_registered_model(name: str) -> str:
     return f"There is no registered model {name!r} in MLflow."
 
 
+def renamed(name: str) -> str:
+    return f"The registered model was renamed to {name!r}. Ask under that name."
+
+
 def other_role_needed(needed: str | None, role: str) -> str:
     return f"This needs a key with the role {needed}; yours has {role}."
 

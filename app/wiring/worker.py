@@ -249,7 +249,12 @@ def build_worker(settings: Settings, world: World, agent: AgentApi | None = None
             has_keys=settings.api_tokens_file is not None,
         ),
         promotions_report=PromotionsReport(
-            agent.gateway, tracker, world.clock, settings.max_models_returned, settings.promotion_expires_hours
+            agent.gateway,
+            tracker,
+            registry_history.newest,
+            world.clock,
+            settings.max_models_returned,
+            settings.promotion_expires_hours,
         ),
         drift=Drift(agent.gateway, tracker, registrations, world.clock),
         comparison=Comparison(agent.gateway, rules, world.clock),

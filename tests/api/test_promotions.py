@@ -231,6 +231,32 @@ def test_names_of_every_kind_are_promoted(team: Team, name: str) -> None:
     assert team.service.json(f"/model/{quote(name, safe='')}/promotions")[0]["model_name"] == name
 
 
+def test_promotions_follow_their_model_when_it_is_renamed(team: Team) -> None:
+    done: Any = team.propose().json
+    team.approve(done)
+    waiting, other = team.propose(version="1", override=True, who="bob").json, team.propose(alias="b").json
+    assert waiting
+    assert other
+    new = "naïve \N{DNA DOUBLE HELIX}"
+    team.world.rename("m", new)
+    # Another model that gets the old name has nothing to do with them.
+    two_versions(team.world, "m", **BETTER)
+    team.look()
+    path = f"/model/{quote(new, safe='')}/promotions"
+    listed = team.service.json(path)
+    assert {row["id"] for row in listed} == {done["id"], waiting["id"], other["id"]}  # type: ignore[index]
+    assert {row["model_name"] for row in (*listed, *team.service.json("/promotions"))} == {new}
+    assert {row["id"] for row in team.service.json("/model/m/promotions")} == {row["id"] for row in listed}
+    old = team.approve(waiting, "eve")
+    assert (old.status_code, "renamed to 'naïve" in old.text) == (409, True)
+    approved: Any = team.approve({**waiting, "model_name": new}, "eve").json  # type: ignore[dict-item]
+    assert (approved["state"], approved["model_name"]) == ("done", new)
+    assert (team.world.models[new].aliases["champion"], team.champion) == (1, 1)
+    ended: Any = team.ask("ada", "DELETE", f"{path}/{other['id']}?reason=mistake").json  # type: ignore[index]
+    assert ended["state"] == "withdrawn"
+    assert team.service.json(f"{path}/{other['id']}") == ended  # type: ignore[index]
+
+
 @pytest.mark.parametrize(
     ("body", "status"),
     [

@@ -9,8 +9,10 @@ from app.domain.errors import NotFound
 from app.domain.messages import MODEL_NOT_FOUND, NO_PROMOTION
 from app.domain.ports import Clock, Gateway
 from app.domain.promotion.promotions import MOVING, WAITING, Promotion, newest_first, promotion_info
+from app.domain.promotion.renames import Renames
 from app.domain.promotion.tags import promotion_from
 from app.domain.registry.query import ListQuery, page_of, pagination
+from app.domain.registry_history.record import RegistryRecord
 from app.domain.times import TOLERANCE_MS
 from app.services.answers.prepared import Answer, Prepared
 from app.services.mirror.model_tracker import ModelTracker
@@ -19,11 +21,23 @@ _HOUR_MS = 3_600_000
 
 
 class PromotionsReport:
-    """The promotions of all models and of one. `most` is the limit of rows in an answer."""
+    """The promotions of all models and of one. `most` is the limit of rows in an answer.
 
-    def __init__(self, gateway: Gateway, mirror: ModelTracker, clock: Clock, most: int, expires_hours: float) -> None:
+    `record` is the history of the registry, which says what models were renamed.
+    """
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        mirror: ModelTracker,
+        record: Callable[[], RegistryRecord],
+        clock: Clock,
+        most: int,
+        expires_hours: float,
+    ) -> None:
         self._gateway = gateway
         self._mirror = mirror
+        self._record = record
         self._clock = clock
         self._most = most
         self._expires_ms = int(expires_hours * _HOUR_MS)
@@ -49,9 +63,10 @@ class PromotionsReport:
         with self._gateway.within(self._gateway.patience):
             run = self._gateway.find_promotion_run(promotion_id)
         promotion = promotion_from(run) if run else None
-        if promotion is None or promotion.proposal.model != name:
+        followed = promotion and self._renames().followed(promotion)
+        if promotion is None or followed is None or name not in (promotion.proposal.model, followed.proposal.model):
             raise NotFound(NO_PROMOTION)
-        return self.info(promotion)
+        return self.info(followed)
 
     def info(self, promotion: Promotion) -> dict[str, Any]:
         """A promotion as clients see it."""
@@ -69,10 +84,20 @@ class PromotionsReport:
             return ()
         # A run begins a moment after what it holds was asked for, by the clock of another host.
         started = None if since is None else max(0, since - TOLERANCE_MS)
+        renames = self._renames()
+        names = renames.names(name) if name is not None else [None]
         with self._gateway.within(self._gateway.patience):
-            runs = self._gateway.promotion_runs(name, only_open, started)
-        found = (promotion_from(run) for run in runs)
-        return newest_first([one for one in found if one and wanted(one) and name in (None, one.proposal.model)])
+            runs = [run for each in names for run in self._gateway.promotion_runs(each, only_open, started)]
+        rows = []
+        for promotion in filter(None, map(promotion_from, runs)):
+            followed = renames.followed(promotion)
+            # Under a name that a model had before, as the history has it.
+            if wanted(promotion) and name in (None, promotion.proposal.model, followed.proposal.model):
+                rows.append(followed)
+        return newest_first(rows)
+
+    def _renames(self) -> Renames:
+        return Renames(self._record().lineages())
 
     def _page(self, query: ListQuery, rows: Sequence[Promotion]) -> Answer:
         page = page_of(query, len(rows), self._most)

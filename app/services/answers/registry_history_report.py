@@ -78,7 +78,7 @@ class RegistryHistoryReport:
         """A page of the changes, newest first. The sample fleet has none."""
         if self._mirror.shows_mock():
             return self._nothing(query)
-        index, pages = self._copy.indexed(self._newest())
+        index, pages = self._copy.indexed(self.newest())
 
         def make() -> Prepared:
             events = index.find(wanted)
@@ -98,7 +98,7 @@ class RegistryHistoryReport:
     def state(self, name: str, at: int) -> Answer:
         """A registered model as it was at a time, in milliseconds. Raises `NotFound`, and `InvalidInput`."""
         self._check(at)
-        index, pages = self._copy.indexed(self._newest())
+        index, pages = self._copy.indexed(self.newest())
 
         def make() -> Prepared:
             found = lineage_at(index.record, name, at)
@@ -114,7 +114,7 @@ class RegistryHistoryReport:
         """A page of who had the stages and aliases of a registered model, the last that came first. `NotFound`."""
         if self._mirror.shows_mock():
             return self._nothing(query)
-        index, pages = self._copy.indexed(self._newest())
+        index, pages = self._copy.indexed(self.newest())
 
         def make() -> Prepared:
             every = self._holders_of(index.record, name)
@@ -131,7 +131,7 @@ class RegistryHistoryReport:
         Raises `InvalidInput` if not exactly one of the two is named, and `NotFound`.
         """
         place_named(alias, stage)
-        present = lineage_at(self._newest(), name, self._clock())
+        present = lineage_at(self.newest(), name, self._clock())
         if present is None and not self._is_known(name):
             raise NotFound(MODEL_NOT_FOUND)
         now, earlier = way_back(present[0], alias, stage) if present else (None, [])
@@ -182,7 +182,7 @@ class RegistryHistoryReport:
 
     def _is_known(self, name: str) -> bool:
         fleet = self._mirror.fleet()
-        return fleet.model(name)[0] is not None or any(name in one.names for one in self._newest().lineages())
+        return fleet.model(name)[0] is not None or any(name in one.names for one in self.newest().lineages())
 
     def _check(self, at: int) -> None:
         if is_future(at, self._clock()):
@@ -192,7 +192,7 @@ class RegistryHistoryReport:
         at = query.at or 0
         self._check(at)
         _refuse_unknown_filters(query)
-        index, pages = self._copy.indexed(self._newest())
+        index, pages = self._copy.indexed(self.newest())
         begun = index.record.begun
         if begun is None or at < begun:
             since = f"before {rfc3339(begun)}, when this service first looked" if begun else "yet"
@@ -222,7 +222,8 @@ class RegistryHistoryReport:
             kept = self._past = basis, CheckedGeneration(generation, checks, {}), unsure
         return kept[1], kept[2]
 
-    def _newest(self) -> RegistryRecord:
+    def newest(self) -> RegistryRecord:
+        """All that is recorded. Raises `MlflowUnavailable`."""
         if not self._mirror.cached:
             with self._gateway.within(self._gateway.patience):
                 return RegistryRecord().with_more(read_tags(self._gateway.registry_runs(None))[0])

@@ -159,6 +159,10 @@ class ChangeRecorder:
                     return lineage
         return None
 
+    def lineages(self) -> Iterable[Lineage]:
+        """What is recorded of every model."""
+        return self._known().lineages()
+
     def _value_of(self, name: str) -> Callable[[str], Value]:
         """What the mirror says that a subject of a model is."""
         fleet = self._snapshots.newest()

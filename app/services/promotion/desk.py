@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 
 from app.domain.errors import Conflict, Forbidden, NotFound, TowerError
-from app.domain.messages import MODEL_NOT_FOUND, NO_PROMOTION
+from app.domain.messages import MODEL_NOT_FOUND, NO_PROMOTION, renamed
 from app.domain.ports import Clock, HeldLock, Locks, WritingGateway
 from app.domain.promotion.guard import PRODUCTION, outside_moves
 from app.domain.promotion.promotions import (
@@ -24,7 +24,7 @@ from app.domain.promotion.promotions import (
     Wanted,
 )
 from app.domain.promotion.standing import IN_PLACE, Place, compared_with, is_there, moved_meanwhile
-from app.domain.promotion.tags import promotion_from, proposal_tags
+from app.domain.promotion.tags import proposal_tags
 from app.domain.registry.names import LONGEST_NAME, version_number
 from app.domain.registry_history.moves import earlier_holders, place_states
 from app.services.mirror.change_recorder import ChangeRecorder
@@ -148,12 +148,12 @@ class PromotionDesk:
     def tick(self) -> None:
         """Finish or take back what was left, end what waited for too long, and tell of what waits. Logs failures."""
         try:
-            runs = self._gateway.promotion_runs(None, True)
+            found = self._executor.promotions(None, only_open=True)
         except TowerError as error:
             log.warning("The open promotions cannot be read: %s", error.detail)
             return
         waiting = []
-        for run, promotion in ((run, found) for run in runs if (found := promotion_from(run))):
+        for run, promotion in found:
             is_idle = promotion.state == WAITING and not promotion.is_approved
             if is_idle and not self._executor.is_expired(promotion):
                 waiting.append((run, promotion))
@@ -167,8 +167,7 @@ class PromotionDesk:
         self._teller.tell_waiting(waiting)
 
     def _finish(self, run_id: str) -> None:
-        run = self._gateway.find_promotion_run(run_id)
-        promotion = promotion_from(run) if run else None
+        promotion, _ = self._executor.promotion(run_id)
         if promotion is not None and promotion.is_open:
             before = promotion.state
             finished = self._executor.finish(promotion)
@@ -211,9 +210,8 @@ class PromotionDesk:
 
     def _same(self, proposal: Proposal, place: Place) -> Promotion | None:
         """What the same person has proposed already and still waits. If it is out of date, it is withdrawn."""
-        for run in self._gateway.promotion_runs(proposal.model, True):
-            known = promotion_from(run)
-            if known is None or known.state != WAITING or not known.proposal.asks_the_same(proposal):
+        for _, known in self._executor.promotions(proposal.model, only_open=True):
+            if known.state != WAITING or not known.proposal.asks_the_same(proposal):
                 continue
             is_fresh = proposal.at - known.proposal.at <= self._evidence_hours * _HOUR_MS
             if is_fresh and not moved_meanwhile(known.proposal, place) and not self._executor.moved_since(known):
@@ -229,8 +227,9 @@ class PromotionDesk:
 
     def _waiting(self, name: str, promotion_id: str) -> Promotion:
         """A promotion that waits, as MLflow has it now. Raises `NotFound`, and `Conflict` if it waits no longer."""
-        run = self._gateway.find_promotion_run(promotion_id)
-        promotion = promotion_from(run) if run else None
+        promotion, name_before = self._executor.promotion(promotion_id)
+        if promotion is not None and name == name_before != promotion.proposal.model:
+            raise Conflict(renamed(promotion.proposal.model))
         if promotion is None or promotion.proposal.model != name:
             raise NotFound(NO_PROMOTION)
         if promotion.state == WAITING and self._executor.is_expired(promotion):

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from app.domain.errors import MlflowDenied, MlflowMissing, MlflowRefused, TowerError
+from app.domain.own_runs import OwnRun
 from app.domain.ports import Clock, WritingGateway
 from app.domain.promotion.promotions import (
     ALIAS,
@@ -22,6 +23,7 @@ from app.domain.promotion.promotions import (
     WAITING,
     Promotion,
 )
+from app.domain.promotion.renames import Renames
 from app.domain.promotion.standing import (
     Place,
     gone,
@@ -87,12 +89,29 @@ class Executor:
     def moved_since(self, promotion: Promotion) -> str | None:
         """Why a proposal is out of date though its place is as it was then; None if nothing is known of a move."""
         proposal = promotion.proposal
-        runs = self._gateway.promotion_runs(proposal.model, False, max(0, proposal.at - TOLERANCE_MS))
+        others = self.promotions(proposal.model, since=max(0, proposal.at - TOLERANCE_MS))
         lineage = self._recorder.lineage(proposal.model, proposal.model_created)
         # The rollbacks first: they have the reason, and MLflow has them before the history does.
-        return rolled_back_since(promotion, filter(None, map(promotion_from, runs))) or (
-            moved_since(proposal, lineage) if lineage else None
-        )
+        why = rolled_back_since(promotion, [other for _, other in others])
+        return why or (moved_since(proposal, lineage) if lineage else None)
+
+    def promotions(
+        self, name: str | None, *, only_open: bool = False, since: int | None = None
+    ) -> Sequence[tuple[OwnRun, Promotion]]:
+        """The promotions of a registered model, whatever its name was, or of all, with their runs; newest first."""
+        renames = Renames(self._recorder.lineages())
+        names = renames.names(name) if name is not None else [None]
+        runs = [run for each in names for run in self._gateway.promotion_runs(each, only_open, since)]
+        read = [(run, renames.followed(promotion)) for run in runs if (promotion := promotion_from(run))]
+        return [(run, promotion) for run, promotion in read if name in (None, promotion.proposal.model)]
+
+    def promotion(self, run_id: str) -> tuple[Promotion | None, str]:
+        """A promotion under the name that its model has now, and the name that it was proposed under."""
+        run = self._gateway.find_promotion_run(run_id)
+        promotion = promotion_from(run) if run else None
+        if promotion is None:
+            return None, ""
+        return Renames(self._recorder.lineages()).followed(promotion), promotion.proposal.model
 
     def is_expired(self, promotion: Promotion) -> bool:
         """Whether a proposal has waited for too long."""

@@ -13,6 +13,7 @@ from app.domain.ports import SharedCache, WritableCache, WritingGateway
 from app.domain.promotion.guard import OutsideMove, move_from, move_value, outside_moves
 from app.domain.promotion.notices import Notice, outside_notice
 from app.domain.promotion.promotions import DONE, MOVING
+from app.domain.promotion.renames import Renames
 from app.domain.promotion.tags import GUARD, is_notified, promotion_from
 from app.domain.registry.stages import owner_in
 from app.domain.registry_history.lineage import Lineage
@@ -91,7 +92,7 @@ class Guard:
             self._run = self._run or self._guards_run()
             moves = self._moves(record.lineages(), self._run.started)
             fresh = {move.model for move in moves if move.key not in self._known}
-            if fresh and fresh & self._moving():
+            if fresh and fresh & self._moving(record):
                 # The look saw the move before the record says who made it.
                 return
             self._cache.set(_KEY, {"source": self._source, "moves": [move_value(move) for move in moves]})
@@ -116,10 +117,12 @@ class Guard:
         self._seen = seen
         return sorted((move for _, moves in seen.values() for move in moves), key=lambda move: (move.model, move.key))
 
-    def _moving(self) -> set[str]:
+    def _moving(self, record: RegistryRecord) -> set[str]:
         """The models of which a promotion is being carried out, or is not in the history yet."""
-        found = map(promotion_from, self._gateway.promotion_runs(None, True))
-        return {one.proposal.model for one in found if one is not None and one.state in (MOVING, DONE)}
+        found = filter(None, map(promotion_from, self._gateway.promotion_runs(None, True)))
+        moving = [promotion for promotion in found if promotion.state in (MOVING, DONE)]
+        renames = Renames(record.lineages())
+        return {renames.followed(promotion).proposal.model for promotion in moving}
 
     def _tell(self, moves: Sequence[OutsideMove]) -> None:
         run = self._run
