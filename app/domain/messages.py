@@ -26,7 +26,10 @@ ALREADY_A_RULE = "There is a monitoring rule of this name already"
 NO_PROMOTION = "There is no promotion with this id"
 PROMOTION_OFF = "Promotion is off, since it writes to MLflow's registry. Set ENABLE_PROMOTION=true."
 PROMOTION_NEEDS_KEYS = "Without access keys nobody can be told apart, so nobody can approve. Set API_TOKENS_FILE."
-NOTHING_COUNTED = "Nothing was counted of this version's data yet. Send batches: POST …/batches."
+NOTHING_COUNTED = (
+    "Nothing was counted of this version's data yet. Send a reference (PUT …/reference), or batches (POST …/batches)."
+)
+NO_REFERENCE = "There is no reference with this id. GET …/reference lists those of this version."
 NOTHING_READ = "Nothing has been read from MLflow yet. Try again shortly."
 
 # These are an error's whole text: no name of a field is put before them.

@@ -52,6 +52,7 @@ _WINDOW: dict[str, Any] = {
     "rows": 1200,
     "is_reference": False,
     "labelled_rows": 0,
+    "label_problem": None,
     "unknown_columns": [],
     "missing_columns": [],
     "estimated": {"accuracy": 0.91, "precision": 0.88, "recall": 0.9, "f1": 0.89, "roc_auc": 0.961},

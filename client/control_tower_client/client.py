@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import requests
 
@@ -43,7 +43,12 @@ class ControlTower:
     """
 
     def __init__(self, url: str, key: str | None = None, *, timeout: float = 90, retries: int = 4) -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("url: must begin with http:// or https:// and have a host")
         self._url = url.rstrip("/")
+        # Errors end up in logs, where no password may be.
+        self._shown = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
         self._timeout = timeout
         self._retries = retries
         self._session = requests.Session()
@@ -81,7 +86,9 @@ class ControlTower:
         >>> tower.observe("credit risk", 3, {"accuracy": 0.93}, n=500)["accepted"]
         1
         """
-        body: Json = {"metrics": dict(metrics), "id": observation_id or uuid.uuid4().hex}
+        # A figure may be numpy's.
+        values = {metric: value.item() if hasattr(value, "item") else value for metric, value in metrics.items()}
+        body: Json = {"metrics": values, "id": observation_id or uuid.uuid4().hex}
         body |= {} if timestamp is None else {"timestamp": _moment(timestamp)}
         body |= {} if n is None else {"n": n}
         return self._ask("POST", self._path(name, version, "observations"), body)
@@ -260,15 +267,24 @@ class ControlTower:
                     method, self._url + path, data=body, params=query, headers=headers, timeout=self._timeout
                 )
             except (requests.ConnectionError, requests.Timeout) as error:
-                failure = TowerError(None, f"{self._url} does not answer: {type(error).__name__}")
+                failure = TowerError(None, f"{self._shown} does not answer: {type(error).__name__}")
                 continue
+            except requests.RequestException as error:
+                failure = TowerError(None, f"{self._shown} cannot be asked: {type(error).__name__}")
+                break
             if answer.ok:
-                found: Json = answer.json()
-                return found
+                return self._body(answer)
             failure = TowerError(answer.status_code, _detail(answer))
             if answer.status_code not in _AGAIN:
                 break
         raise failure
+
+    def _body(self, answer: requests.Response) -> Json:
+        try:
+            found: Json = answer.json()
+        except ValueError:
+            raise TowerError(answer.status_code, f"{self._shown} answers no JSON: is it a Control Tower?") from None
+        return found
 
 
 def _detail(answer: requests.Response) -> str:

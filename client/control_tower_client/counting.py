@@ -29,7 +29,8 @@ def counts_of(
     """The rows as counts, in the form that `POST …/batches` takes as `counts`.
 
     `layout` is that of the reference, as `ControlTower.reference` answers it. `label` names the column with the true
-    values, where the reference has none. With `labels_only` predictions and labels alone are counted.
+    values, where the reference has none. With `labels_only` predictions and labels alone are counted. ValueError for
+    rows and labels that the service would refuse.
 
     >>> layout = {"columns": {"age": {"kind": "numeric", "edges": [18.0, 30.0]}}}
     >>> counts_of([{"age": 17}, {"age": "31"}, {"age": None}], layout)["columns"]["age"]
@@ -37,7 +38,16 @@ def counts_of(
     """
     many, found = columns_of(rows, columns)
     bins = layout["columns"]
-    label = layout.get("label") or label
+    known = layout.get("label")
+    if label and known and label != known:
+        raise ValueError(f"the label of the reference is the column '{known}', not '{label}'")
+    if label in bins:
+        raise ValueError(f"the reference has '{label}' as an input, so it cannot be the label")
+    if not many:
+        raise ValueError("there are no rows")
+    if found and not labels_only and not found.keys() & bins.keys():
+        raise ValueError("the reference has none of these columns")
+    label = known or label
     counts: dict[str, Any] = {"rows": 0}
     if not labels_only:
         places = {name: _places(found.get(name), _cells(column), many) for name, column in bins.items()}

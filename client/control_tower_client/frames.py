@@ -15,14 +15,20 @@ Coded = tuple["np.ndarray[Any, Any]", "list[Value]"]
 Column = "np.ndarray[Any, Any] | Coded"
 """Numbers, NaN where there is none; or any values."""
 
+_BEYOND_FLOATS = 2**1024
+_TOO_LARGE = "a whole number is beyond the range of a float"
+
 
 def columns_of(rows: Any, columns: Sequence[str] | None = None) -> tuple[int, dict[str, Any]]:
     """How many rows there are, and the values of each column.
 
     `rows` is a pandas or polars frame, a dictionary of columns, a list of dictionaries, a numpy array, or a list of
-    lists. The last two, unless the array has names, take the names in `columns`.
+    lists. The last two, unless the array has names, take the names in `columns`. ValueError for anything else.
     """
+    if rows is None or isinstance(rows, (str, bytes)):
+        raise ValueError("rows: send a frame, columns, a list of rows or an array")
     if hasattr(rows, "columns") and hasattr(rows, "__getitem__"):
+        _check_once([str(name) for name in rows.columns])
         return len(rows), {str(name): _of_series(rows[name]) for name in rows.columns}
     if isinstance(rows, np.ndarray) and rows.dtype.names:
         return len(rows), {name: _of_array(rows[name]) for name in rows.dtype.names}
@@ -39,16 +45,29 @@ def columns_of(rows: Any, columns: Sequence[str] | None = None) -> tuple[int, di
 
 
 def _of_list(rows: list[Any], columns: Sequence[str] | None) -> tuple[int, dict[str, Any]]:
-    if rows and isinstance(rows[0], Mapping):
+    if not rows:
+        return 0, {}
+    is_named = isinstance(rows[0], Mapping)
+    if any(isinstance(row, Mapping) is not is_named or not hasattr(row, "__len__") for row in rows):
+        raise ValueError("rows: each must be a dictionary, or each a list")
+    if is_named:
         names = list(dict.fromkeys(name for row in rows for name in row))
         return len(rows), {name: _of_objects([row.get(name) for row in rows]) for name in names}
-    _check_names(columns, len(rows[0]) if rows else 0)
+    if len(set(map(len, rows))) > 1:
+        raise ValueError("the rows have different lengths")
+    _check_names(columns, len(rows[0]))
     return len(rows), {name: _of_objects([row[place] for row in rows]) for place, name in enumerate(columns or ())}
 
 
 def _check_names(columns: Sequence[str] | None, many: int) -> None:
     if columns is None or len(columns) != many:
         raise ValueError(f"name the {many} columns: columns=[...]")
+    _check_once(columns)
+
+
+def _check_once(names: Sequence[str]) -> None:
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise ValueError(f"column '{twice[0]}' is there twice")
 
 
 def _of_series(values: Any) -> Any:
@@ -81,7 +100,7 @@ def _of_objects(values: Sequence[Any]) -> Any:
         try:
             return np.array(values, dtype=np.float64)
         except OverflowError:
-            pass
+            raise ValueError(_TOO_LARGE) from None
     keys: dict[Any, int] = {}
     try:
         rows = [keys.setdefault((type(value), value), len(keys)) for value in values]
@@ -98,4 +117,6 @@ def _plain(value: Any) -> Any:
         return None
     if isinstance(value, datetime) and type(value) is not datetime:
         return value.to_pydatetime(warn=False) if hasattr(value, "to_pydatetime") else value
+    if isinstance(value, int) and abs(value) >= _BEYOND_FLOATS:
+        raise ValueError(_TOO_LARGE)
     return str(value) if isinstance(value, str) else value

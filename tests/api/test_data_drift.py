@@ -289,6 +289,30 @@ def test_a_batch_sent_again_on_another_day_is_of_the_window_of_its_first_day(hos
     assert "with other rows" in refused[1].json["detail"]
 
 
+def test_more_labels_than_rows_are_said_and_are_no_observations_until_that_is_mended(host: Service) -> None:
+    bins = len(refer(host)["layout"]["columns"]["p"]["edges"]) + 1
+    labelled = [{"age": 40, "country": "de", "p": 0.9, "said": "yes", "true": "yes"}] * 40
+    send(host, {"rows": labelled, **day(1)})
+    assert judged_accuracy(host) == 1.0
+    wrong = [row | {"true": "no"} for row in labelled]
+    host.post(f"{PATH}/labels", json={"rows": wrong, "batch_id": "again", **day(1)})
+    assert judged_accuracy(host) == 1.0
+    (window,) = judge(host)["windows"]
+    assert window["label_problem"].startswith("80 rows have labels, and 40 rows were counted")
+    host.delete(f"{PATH}/batches/again")
+    assert judge(host)["windows"][0]["label_problem"] is None
+    in_one = {"rows": 1, "labelled": {"counts": [[[0, 0]] * bins] * 2, "unknown": 2}}
+    refused = send(host, {"counts": in_one})
+    assert (refused.status_code, "rows have labels" in refused.json["detail"]) == (400, True), refused.json
+
+
+@pytest.mark.parametrize("query", ["numeric=age&categorical=age", "ignore=age&ignore=age", "numeric=nope"])
+def test_a_kind_that_is_said_twice_or_of_no_column_is_refused(host: Service, query: str) -> None:
+    lines = "\n".join(map(json.dumps, rows(100, 1))).encode()
+    answer = host.call("PUT", f"{PATH}/reference?{query}", data=lines, headers={"Content-Type": "application/x-ndjson"})
+    assert (answer.status_code, "olumn '" in answer.json["detail"]) == (400, True)
+
+
 @pytest.mark.parametrize("name", ["/a", "a/", "a//b", "a/../b", "%2F", "?x=1&y#z", "…", "+ +", "age"])
 def test_a_column_and_a_batch_of_any_name_have_an_address(host: Service, name: str) -> None:
     body = {"rows": [{name: number % 7} for number in range(1000)], "batch_id": name}
@@ -316,7 +340,8 @@ def test_another_reference_begins_a_new_series_and_the_old_one_stays_readable(ho
     assert [window["rows"] for window in earlier.json["windows"]] == [300]
     late = send(host, {"counts": {"rows": 3}, "reference": old["id"]})
     assert (late.status_code, "another reference" in late.json["detail"]) == (409, True)
-    assert host.get(f"{PATH}/data-drift?reference=unknown").status_code == 404
+    unknown = host.get(f"{PATH}/data-drift?reference=unknown")
+    assert (unknown.status_code, "no reference with this id" in unknown.json["detail"]) == (404, True)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+import traceback
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import requests
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from app.domain.errors import InvalidInput
 from app.services.data_drift.job import done
 from app.services.data_drift.order import JSON, Order
 
@@ -72,7 +74,12 @@ anything = numbers | st.sampled_from(
     st.sampled_from([CLASSIFIER, REGRESSION]),
 )
 def test_the_client_counts_as_the_service_does(rows: list[dict[str, Any]], layout: dict[str, Any]) -> None:
-    expected = done(Order(JSON, layout=layout), json.dumps({"rows": rows}).encode()).batch
+    try:
+        expected = done(Order(JSON, layout=layout), json.dumps({"rows": rows}).encode()).batch
+    except InvalidInput:
+        with pytest.raises(ValueError, match="none of these columns"):
+            counts_of(rows, layout)
+        return
     counted = counts_of(rows, layout)
     for counts in (expected, counted):
         counts.get("segments", []).sort(key=lambda segment: segment["value"])
@@ -112,6 +119,44 @@ def test_rows_of_every_kind_count_alike() -> None:
     assert plain["columns"]["n"] == expected["columns"]["n"]
     with pytest.raises(ValueError, match="name the 1 columns"):
         counts_of(np.zeros((2, 1)), layout)
+
+
+ONE = [{"age": 1, "p": 2.0, "true": 1.5}]
+
+
+@pytest.mark.parametrize(
+    ("rows", "more", "problem"),
+    [
+        (ONE, {"label": "nope"}, "label of the reference is the column 'true', not 'nope'"),
+        (ONE, {"label": "nope", "labels_only": True}, "not 'nope'"),
+        (pd.DataFrame(np.ones((2, 2)), columns=["age", "age"]), {}, "'age' is there twice"),
+        (pd.DataFrame(np.ones((1, 2)), columns=[1, "1"]), {}, "'1' is there twice"),
+        (np.ones((2, 2)), {"columns": ["age", "age"]}, "'age' is there twice"),
+        ([[1, 2]], {"columns": ["age", "age"]}, "'age' is there twice"),
+        ([[1, 2], [1]], {"columns": ["age", "p"]}, "different lengths"),
+        ([{"age": 10**400}], {}, "range of a float"),
+        ([{"age": "a"}, {"age": -(10**400)}], {}, "range of a float"),
+        ([{"age": [1]}], {}, "a list or an object"),
+        ([{"age": 1}, None], {}, "each must be a dictionary"),
+        ([{"age": 1}, [2]], {}, "each must be a dictionary"),
+        ([None], {}, "each must be a dictionary"),
+        (None, {}, "send a frame"),
+        ("age", {}, "send a frame"),
+        ([], {}, "there are no rows"),
+        (pd.DataFrame({"age": []}), {}, "there are no rows"),
+        ([{"Alice": 31}], {}, "none of these columns"),
+    ],
+)
+def test_rows_and_labels_that_the_service_would_refuse_are_refused_before_they_are_counted(
+    rows: Any, more: dict[str, Any], problem: str
+) -> None:
+    with pytest.raises(ValueError, match=problem):
+        counts_of(rows, REGRESSION, **more)
+
+
+def test_an_input_is_no_label() -> None:
+    with pytest.raises(ValueError, match="'age' as an input"):
+        counts_of(ONE, REGRESSION | {"label": None}, label="age")
 
 
 class Service:
@@ -173,6 +218,30 @@ def test_a_refusal_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(TowerError, match="does not answer") as error:
         tower.verdict("m", 1)
     assert error.value.status is None
+
+
+@pytest.mark.parametrize("failure", [requests.ConnectionError(), requests.exceptions.InvalidURL("u:secret@tower")])
+def test_no_error_shows_the_credentials_of_the_address(monkeypatch: pytest.MonkeyPatch, failure: Exception) -> None:
+    Service(monkeypatch, failure)
+    address = "http://u:{}@tower:8000/".format("secret")
+    with pytest.raises(TowerError, match="http://tower:8000") as error:
+        ControlTower(address, retries=0).verdict("m", 1)
+    assert "secret" not in "".join(traceback.format_exception(error.value))
+
+
+def test_an_answer_that_is_no_json_and_an_address_without_a_scheme_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(requests.Response, "json", lambda _: json.loads("<html>"))
+    Service(monkeypatch, (200, {}))
+    with pytest.raises(TowerError, match="http://tower answers no JSON"):
+        ControlTower("http://tower").verdict("m", 1)
+    with pytest.raises(ValueError, match="must begin with http"):
+        ControlTower("tower:8000")
+
+
+def test_a_figure_of_numpy_is_sent_as_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    service = Service(monkeypatch, (201, {"accepted": 1}))
+    ControlTower("http://tower").observe("m", 1, {"accuracy": np.float32(0.5)})
+    assert service.asked[0][2]["metrics"] == {"accuracy": 0.5}
 
 
 def test_the_client_needs_numpy_and_requests_and_nothing_else(tmp_path: Path) -> None:

@@ -125,6 +125,10 @@ COLUMN = {"cells": [1, 0, 0], "missing": 1, "unknown": 0}
         ({"rows": 2, "labelled": {"counts": [[[1], [1]], [[1], [1]]]}}, "shape 2 by 2 by 2"),
         ({"rows": 2, "errors": {"rows": 1}}, "the reference has classes"),
         ({"rows": 2, "unknown_columns": [3]}, "'unknown_columns' must have names"),
+        ({"rows": 2, "labeled": {}}, "unknown member 'labeled'"),
+        ({"rows": 2, "columns": {"job": COLUMN | {"cell": 1}}}, "unknown member 'cell'"),
+        ({"rows": 2, "segments": [{"column": "job", "value": "a", "rows": 1, "n": 1}]}, "unknown member 'n'"),
+        ({"rows": 2, "labelled": {"counts": [], "unkown": 1}}, "unknown member 'unkown'"),
     ],
 )
 def test_counts_that_do_not_fit_are_refused_with_the_reason(counts: Any, problem: str) -> None:

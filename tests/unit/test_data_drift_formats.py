@@ -331,7 +331,25 @@ def test_odd_columns_are_counted_as_what_they_are() -> None:
         return done(Order(NDJSON, layout=counted.layout), in_format(NDJSON, rows)).batch
 
     assert later([{"constant": f"new {n}"} for n in range(5000)])["columns"]["constant"]["unknown"] == 5000
-    renamed = later([{"constants": "on"}])
+    renamed = later([{"constants": "on", "codes": 1}])
     assert (renamed["columns"]["constant"]["missing"], renamed["unknown_columns"]) == (1, ["constants"])
     missing = later([{"gap": value} for value in (None, "", "NaN", -999)])["columns"]["gap"]
     assert (missing["missing"], sum(missing["cells"])) == (3, 1)
+
+
+@pytest.mark.parametrize("media_type", [JSON, NDJSON, CSV, PARQUET])
+def test_rows_of_which_the_reference_has_no_column_are_refused_and_their_names_are_in_no_answer(
+    media_type: str,
+) -> None:
+    layout = done(Order(JSON), in_format(JSON, [{"age": n} for n in range(100)])).layout
+    with pytest.raises(InvalidInput, match="has none of these columns") as error:
+        done(Order(media_type, layout=layout), in_format(media_type, [{"Alice": 31}, {"Alice": 32}]))
+    assert "Alice" not in str(error.value)
+
+
+@pytest.mark.parametrize("kind", ["numeric", "categorical", "ignore"])
+def test_a_kind_of_a_column_that_is_not_there_is_refused(kind: str) -> None:
+    with pytest.raises(InvalidInput, match=f"no column 'nope', which is named as {kind}"):
+        done(Order(CSV, kinds={"nope": kind}), b"age,id\n1,2\n")
+    ignored = done(Order(CSV, kinds={"id": "ignore"}), b"age,id\n1,2\n").layout["ignored"]
+    assert list(ignored) == ["id"]

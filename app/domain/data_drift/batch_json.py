@@ -1,6 +1,6 @@
 """A batch of counts as JSON, and back. docs/data-drift.md describes the form for clients."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from app.domain.data_drift.batch import Batch, Errors, Segment
@@ -14,6 +14,12 @@ MOST_ROWS = 10**12
 # An exact sum of floats takes at most forty.
 _MOST_PARTS = 64
 _GREATEST_SUM = 1e300
+_OF_ROWS = {"rows", "columns"}
+_MEMBERS = _OF_ROWS | {"segments", "outcomes", "labelled", "errors", "unknown_columns"}
+_OF_SEGMENT = _OF_ROWS | {"column", "value"}
+_OF_COLUMN = {"cells", "missing", "unknown"}
+_OF_OUTCOMES = {"counts", "unknown"}
+_OF_ERRORS = {"rows", "absolute", "squared", "signed"}
 
 
 def batch_value(batch: Batch) -> dict[str, Any]:
@@ -60,7 +66,7 @@ def batch_from(value: Any, layout: Layout) -> Batch:
 
     A column of the layout that is not sent has no value in any row.
     """
-    sent = _mapping(value, "The counts")
+    sent = _mapping(value, "The counts", _MEMBERS)
     counts = _rows_from(sent, layout, "")
     segments = _segments_from(sent.get("segments", []), layout, counts.rows)
     outcomes = _outcomes_from(sent.get("outcomes"), layout, 1, "outcomes")
@@ -93,7 +99,7 @@ def _column_from(name: str, value: Any, layout: Layout, rows: int) -> ColumnCoun
     bins = layout.columns[name]
     if value is None:
         return ColumnCounts((0,) * bins.cells, missing=rows)
-    column = _mapping(value, f"Column '{name}'")
+    column = _mapping(value, f"Column '{name}'", _OF_COLUMN)
     counts = ColumnCounts(
         _counts(column.get("cells"), f"'cells' of column '{name}'"),
         _count(column.get("missing", 0), f"'missing' of column '{name}'"),
@@ -107,7 +113,7 @@ def _segments_from(value: Any, layout: Layout, rows: int) -> dict[Segment, RowCo
     if not isinstance(value, list):
         raise InvalidInput("'segments' must be a list.")
     for entry in value:
-        sent = _mapping(entry, "Each of 'segments'")
+        sent = _mapping(entry, "Each of 'segments'", _OF_SEGMENT)
         column, name = sent.get("column"), sent.get("value")
         if not isinstance(column, str) or not isinstance(name, str) or name not in layout.segments.get(column, ()):
             raise InvalidInput("The reference has no such segment as one of 'segments' names.")
@@ -126,7 +132,7 @@ def _outcomes_from(value: Any, layout: Layout, last: int, what: str) -> Outcomes
         return None
     if not layout.counts_outcomes:
         raise InvalidInput(f"'{what}' takes a reference with classes, a prediction and a score.")
-    sent = _mapping(value, f"'{what}'")
+    sent = _mapping(value, f"'{what}'", _OF_OUTCOMES)
     shape = f"'counts' of '{what}' must have the shape {len(layout.classes)} by {layout.score_bins} by {last}."
     counts = tuple(
         _cells_from(_of_length(of_class, layout.score_bins, shape), last, shape)
@@ -147,7 +153,7 @@ def _errors_from(value: Any, layout: Layout) -> Errors | None:
         return None
     if layout.classes:
         raise InvalidInput("'errors' are those of a regression, and the reference has classes.")
-    sent = _mapping(value, "'errors'")
+    sent = _mapping(value, "'errors'", _OF_ERRORS)
     absolute, squared, signed = (_sum_from(sent.get(name), name) for name in ("absolute", "squared", "signed"))
     if min(absolute[0], squared[0]) < 0:
         raise InvalidInput("'absolute' and 'squared' of 'errors' must not be below 0.")
@@ -193,7 +199,10 @@ def _count(value: Any, what: str) -> int:
     return value
 
 
-def _mapping(value: Any, what: str) -> Mapping[str, Any]:
+def _mapping(value: Any, what: str, members: Collection[str] | None = None) -> Mapping[str, Any]:
+    """An object, which has no other than these members, if they are given."""
     if not isinstance(value, dict):
         raise InvalidInput(f"{what} must be an object.")
+    if members is not None and (others := value.keys() - members):
+        raise InvalidInput(f"{what} has the unknown member '{min(others)[:LONGEST_NAME]}'.")
     return value

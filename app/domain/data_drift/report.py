@@ -115,6 +115,7 @@ def _window_value(
         "rows": window.batch.rows,
         "is_reference": is_learnt,
         "labelled_rows": window.batch.labelled_rows,
+        "label_problem": _label_problem(window.batch),
         "unknown_columns": sorted(window.batch.unknown_columns),
         "missing_columns": _missing_columns(window.batch),
         "estimated": _figures(asdict(performance.estimated)) if performance.estimated else None,
@@ -123,6 +124,16 @@ def _window_value(
     }
     columns = [] if place is None else [_column_value(one, place, layout, rules) for one in judged]
     return value | {"columns": columns}
+
+
+def _label_problem(batch: Batch) -> str | None:
+    """Why labels cannot be right. Labels whose rows were not counted at all can be."""
+    if not batch.rows or batch.labelled_rows <= batch.rows:
+        return None
+    return (
+        f"{batch.labelled_rows} rows have labels, and {batch.rows} rows were counted: labels came twice, or rows are "
+        "missing. Until that is mended, the realised figures become no observations."
+    )
 
 
 def _missing_columns(batch: Batch) -> list[str]:

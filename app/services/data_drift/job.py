@@ -108,10 +108,13 @@ def _from_counts(document: dict[str, Any], known: Layout | None, labels_only: bo
         raise InvalidInput(_NO_BINS)
     counts = document["counts"]
     if labels_only and isinstance(counts, dict):
-        counts = {"rows": 0} | {name: counts[name] for name in ("labelled", "errors") if name in counts}
+        inputs = ("rows", "columns", "segments", "outcomes", "unknown_columns")
+        counts = {"rows": 0} | {name: value for name, value in counts.items() if name not in inputs}
     batch = batch_from(counts, layout)
     if labels_only and not batch.labelled_rows:
         raise InvalidInput(_NO_LABELS)
+    if batch.rows and batch.labelled_rows > batch.rows:
+        raise InvalidInput(f"{batch.labelled_rows} rows have labels, and there are {batch.rows} rows.")
     return Counted(batch_value(batch), layout_value(layout), known is None, fields)
 
 

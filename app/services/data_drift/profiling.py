@@ -43,8 +43,10 @@ def layout_of(chunks: Iterable[Chunk], said: Columns) -> Layout:
     _check(said)
     columns: dict[str, _Column] = {}
     scores = _Scores(said)
+    names: set[str] = set()
     rows = values = 0
     for chunk in chunks:
+        names |= chunk.names
         rows += chunk.rows
         for name, found in chunk.columns.items():
             columns.setdefault(name, _Column()).add(found)
@@ -56,8 +58,8 @@ def layout_of(chunks: Iterable[Chunk], said: Columns) -> Layout:
             )
     if not rows:
         raise InvalidInput("There are no rows.")
-    for what, name in _named(said):
-        if name not in columns:
+    for what, name in [*_named(said), *((kind, name) for name, kind in said.kinds.items())]:
+        if name not in names:
             raise InvalidInput(f"There is no column '{name}', which is named as {what}.")
     return _Laid(columns, scores, said).layout()
 

@@ -11,10 +11,14 @@ from app.domain.data_drift.counts import ColumnCounts, RowCounts
 from app.domain.data_drift.layout import LONGEST_NAME, MOST_COLUMNS, Layout
 from app.domain.data_drift.outcomes import Outcomes
 from app.domain.data_drift.sums import exact_sum
+from app.domain.errors import InvalidInput
 from app.services.data_drift.columns import MISSING, UNKNOWN, Chunk, Places, Placing, as_numbers
 
 Counts = NDArray[np.int64]
 _GREATEST_ERROR = 1e140
+NO_KNOWN_COLUMN = (
+    "The reference has none of these columns. CSV has the columns' names in the first line, with commas between them."
+)
 
 
 def counted(chunks: Iterable[Chunk], layout: Layout, *, labels_only: bool = False) -> Batch:
@@ -22,23 +26,27 @@ def counted(chunks: Iterable[Chunk], layout: Layout, *, labels_only: bool = Fals
     inputs = None if labels_only else _Inputs(layout)
     classes = _Classes(layout) if layout.counts_outcomes else None
     errors = _Differences(layout) if layout.prediction and layout.label and not layout.classes else None
-    unknown: set[str] = set()
+    names: set[str] = set()
     expected = {*layout.columns, *layout.ignored, *([layout.label] if layout.label else [])}
     for chunk in chunks:
-        unknown |= chunk.names - expected
+        names |= chunk.names
         if inputs:
             inputs.add(chunk)
         if classes:
             classes.add(chunk)
         if errors:
             errors.add(chunk)
+    counts = inputs.counts() if inputs else RowCounts(0, {})
+    if inputs and names and not names & layout.columns.keys():
+        # The names may be values, if the first line of a file is a row.
+        raise InvalidInput(NO_KNOWN_COLUMN)
     return Batch(
-        inputs.counts() if inputs else RowCounts(0, {}),
+        counts,
         inputs.of_segments() if inputs else {},
         classes.outcomes() if classes and inputs else None,
         classes.labelled() if classes and layout.label else None,
         errors.errors() if errors else None,
-        frozenset(sorted(name[:LONGEST_NAME] for name in unknown)[:MOST_COLUMNS]),
+        frozenset(sorted(name[:LONGEST_NAME] for name in names - expected)[:MOST_COLUMNS]),
     )
 
 

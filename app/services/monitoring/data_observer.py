@@ -64,7 +64,7 @@ class DataObserver:
             withdrawn = _withdrawn_of(series)
             try:
                 for window in report["windows"]:
-                    if window["realised"]:
+                    if window["realised"] and not window["label_problem"]:
                         of_window = withdrawn[window["start"], window["end"]]
                         self._observe(name, version, series.run_id, window, of_window)
             except TowerError as error:

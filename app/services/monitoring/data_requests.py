@@ -1,6 +1,7 @@
 """What a worker's views ask of data: bodies are counted in a process of their own, and the agent writes the counts."""
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,7 +12,7 @@ from app.domain.data_drift.layout import NO_ADDRESS
 from app.domain.data_drift.sentence import sentence
 from app.domain.data_drift.windows import window_of
 from app.domain.errors import Conflict, InvalidInput, NotFound
-from app.domain.messages import NOT_MONITORED, NOTHING_COUNTED
+from app.domain.messages import NO_REFERENCE, NOT_MONITORED, NOTHING_COUNTED
 from app.domain.ports import Clock, DataWrites
 from app.domain.registry.names import version_number
 from app.domain.times import DAY_MS, parse_rfc3339, rfc3339
@@ -170,11 +171,12 @@ class DataRequests:
 
     def _known(self, name: str, version: str, reference: str | None) -> dict[str, Any]:
         number = self.check(name, version)
-        known = self._reports.of(name, number)
+        current = self._reports.of(name, number)
+        known = current
         if known is None or reference not in (None, known["reference"]["id"]):
             known = self._writes.report(name, version, reference)
         if known is None:
-            raise NotFound(NOTHING_COUNTED)
+            raise NotFound(NOTHING_COUNTED if current is None else NO_REFERENCE)
         return known
 
     def check(self, name: str, version: str) -> int:
@@ -186,7 +188,10 @@ class DataRequests:
 
 
 def order_of(media_type: str, coding: str, query: Mapping[str, Any], *, labels_only: bool = False) -> Order:
-    """How a body is to be counted, by its format and what the query says of columns."""
+    """How a body is to be counted, by its format and what the query says of columns. Raises `InvalidInput`."""
+    of_kinds = Counter(name for kind in KINDS for name in query.get(kind, ()))
+    if twice := [name for name, many in of_kinds.items() if many > 1]:
+        raise InvalidInput(f"Column '{twice[0]}' has a kind twice.")
     return Order(
         media_type,
         coding,
