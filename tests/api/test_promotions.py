@@ -120,6 +120,12 @@ def test_what_the_gate_does_not_let_pass_is_refused_unless_somebody_who_may_pass
     worse = team.propose(version="3")
     assert worse.status_code == 409
     assert "comparison with version 1 (accuracy)" in worse.text
+    assert "GET /model/m/compare" in worse.text
+    unknown = team.propose(metrics=["nope"])
+    assert (
+        unknown.status_code,
+        "(nope: Not comparable: neither version has a point of this metric)" in unknown.text,
+    ) == (409, True), unknown.text
     over: Any = team.propose("bob", version="3", override=True).json
     assert (over["state"], over["override"], over["evidence"]["passes"]) == ("waiting", True, False)
     assert team.approve(over, "eve").status_code == 201
@@ -334,8 +340,8 @@ def test_the_version_that_a_rollback_goes_back_to_is_named_before_it_is_done(tea
     team.approve(team.propose(version="3").json)
     asked = team.ask("joe", "GET", "/model/m/rollback?alias=champion").json
     assert asked == {"model_name": "m", "alias": "champion", "stage": None, "from": "3", "to": ["2", "1"]}
+    # No look has seen yet that it is gone.
     team.world.delete_version("m", 2)
-    team.look()
     asked = team.ask("joe", "GET", "/model/m/rollback?alias=champion").json
     assert (asked["from"], asked["to"]) == ("3", ["1"])  # type: ignore[index]
     done: Any = team.roll_back(**{"from": asked["from"], "to": asked["to"][0]}).json  # type: ignore[index]

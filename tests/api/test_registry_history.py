@@ -43,6 +43,19 @@ def history(service: Service) -> History:
     return History(service)
 
 
+@pytest.mark.parametrize("question", ["state?at=2023-11-14T12:00:00Z", "history", "holders", "rollback?alias=champion"])
+def test_before_the_first_look_is_recorded_nobody_is_told_that_a_model_is_unknown_or_has_no_history(
+    service: Service, question: str
+) -> None:
+    service.world.add_version("m")
+    service.refresh()
+    early = service.get(f"/model/m/{question}")
+    assert (early.status_code, "Nothing has been read from MLflow yet" in early.text) == (500, True)
+    service.agent.recorder.record()
+    assert service.get(f"/model/m/{question}").status_code == 200
+    assert service.get(f"/model/unknown/{question}").status_code == 404
+
+
 def test_changes_are_listed_newest_first_with_what_was_and_what_is(history: History) -> None:
     world, service = history.world, history.service
     assert service.json("/model/m/history") == []

@@ -294,6 +294,13 @@ def test_back_to_the_version_before_and_further_back(host: Promoter) -> None:
     assert host.roll_back(2).proposal.version.version == 1
     with pytest.raises(Conflict, match="No other version"):
         host.roll_back(1)
+    with pytest.raises(Conflict, match="Version 3 had the alias champion, and then version 1 came back"):
+        host.roll_back(1, to="3")
+    with pytest.raises(Conflict, match="Version 1 has the alias champion already"):
+        host.roll_back(1, to="1")
+    host.gateway.world.add_version("m")
+    with pytest.raises(Conflict, match="Version 4 is not known to have had the alias champion"):
+        host.roll_back(1, to="4")
 
 
 def test_a_deleted_version_is_not_gone_back_to_and_the_next_one_is_named(host: Promoter) -> None:

@@ -192,7 +192,10 @@ def gate(comparison: Mapping[str, Any] | None, verdict: str | None, compared: st
     if comparison is not None and not comparison["passes"]:
         rows = comparison["metrics"]
         failing = [row["metric"] for row in rows if False in (row["non_inferior"], row["within_limits"])]
-        metrics = f" ({', '.join(failing[:5])})" if failing else ""
+        # Where none is worse, it is not known of some: they are of other kinds, or nobody has them.
+        unknown = [f"{row['metric']}: {row['reason']}" for row in rows if row["non_inferior"] is None]
+        listed = ", ".join(failing[:5]) or "; ".join(unknown[:5])
+        metrics = f" ({listed})" if listed else ""
         other = comparison["baseline"]
         there = f", which is effectively in {other['stage']}" if compared == EFFECTIVELY else ""
         why.append(f"It does not pass the comparison with version {other['version']}{there}{metrics}.")

@@ -6,8 +6,8 @@ from typing import Any
 
 import orjson
 
-from app.domain.errors import InvalidInput, NotFound
-from app.domain.messages import MODEL_NOT_FOUND
+from app.domain.errors import InvalidInput, MlflowUnavailable, NotFound
+from app.domain.messages import MODEL_NOT_FOUND, NOTHING_READ
 from app.domain.monitoring.checks import Check
 from app.domain.monitoring.model_groups import ModelGroup
 from app.domain.monitoring.monitor_history import MonitorHistory, state_of
@@ -91,8 +91,10 @@ class RegistryHistoryReport:
     def of_model(self, name: str, query: ListQuery, wanted: ChangeQuery) -> Answer:
         """A page of the changes of a registered model, newest first. Raises `NotFound`."""
         answer = self.listed(query, replace(wanted, name=name))
-        if not (answer.prepared.pagination or {}).get("total") and not self._is_known(name):
-            raise NotFound(MODEL_NOT_FOUND)
+        if not (answer.prepared.pagination or {}).get("total"):
+            self._check_begun(self.newest())
+            if not self._is_known(name):
+                raise NotFound(MODEL_NOT_FOUND)
         return answer
 
     def state(self, name: str, at: int) -> Answer:
@@ -103,6 +105,7 @@ class RegistryHistoryReport:
         def make() -> Prepared:
             found = lineage_at(index.record, name, at)
             if found is None:
+                self._check_begun(index.record)
                 raise NotFound(MODEL_NOT_FOUND)
             past, record = found[1], index.record
             unknown = unknown_at(record, at, past.unsure)
@@ -118,8 +121,10 @@ class RegistryHistoryReport:
 
         def make() -> Prepared:
             every = self._holders_of(index.record, name)
-            if not every and not self._is_known(name):
-                raise NotFound(MODEL_NOT_FOUND)
+            if not every:
+                self._check_begun(index.record)
+                if not self._is_known(name):
+                    raise NotFound(MODEL_NOT_FOUND)
             page = page_of(query, len(every), self._most)
             return self._prepared([holder_info(holder) for holder in every[page.rows]], index.record, pagination(page))
 
@@ -128,13 +133,21 @@ class RegistryHistoryReport:
     def way_back(self, name: str, alias: str | None, stage: str | None) -> dict[str, Any]:
         """What a rollback of an alias or a stage would do, as the record has it.
 
-        Raises `InvalidInput` if not exactly one of the two is named, and `NotFound`.
+        Of the versions of the past, only those are named that MLflow still has. Raises `InvalidInput` if not exactly
+        one of the two is named, `NotFound`, and `MlflowUnavailable`, as before the first look.
         """
         place_named(alias, stage)
-        present = lineage_at(self.newest(), name, self._clock())
-        if present is None and not self._is_known(name):
-            raise NotFound(MODEL_NOT_FOUND)
+        record = self.newest()
+        present = lineage_at(record, name, self._clock())
+        if present is None:
+            self._check_begun(record)
+            if not self._is_known(name):
+                raise NotFound(MODEL_NOT_FOUND)
         now, earlier = way_back(present[0], alias, stage) if present else (None, [])
+        if earlier:
+            with self._gateway.within(self._gateway.patience):
+                rows = self._gateway.read_models([name], [])[name].versions or ()
+            earlier = [number for number in earlier if any(row.version == number for row in rows)]
         return {
             "model_name": name,
             "alias": alias,
@@ -183,6 +196,11 @@ class RegistryHistoryReport:
     def _is_known(self, name: str) -> bool:
         fleet = self._mirror.fleet()
         return fleet.model(name)[0] is not None or any(name in one.names for one in self.newest().lineages())
+
+    def _check_begun(self, record: RegistryRecord) -> None:
+        """Raises `MlflowUnavailable` before the first look is recorded: a model that is not recorded may exist."""
+        if record.begun is None and self._mirror.cached and not self._mirror.shows_mock():
+            raise MlflowUnavailable(NOTHING_READ)
 
     def _check(self, at: int) -> None:
         if is_future(at, self._clock()):

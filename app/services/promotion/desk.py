@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from urllib.parse import quote
 
 from app.domain.errors import Conflict, Forbidden, NotFound, TowerError
 from app.domain.messages import MODEL_NOT_FOUND, NO_PROMOTION, renamed
@@ -93,7 +94,8 @@ class PromotionDesk:
             evidence = self._reader.evidence(proposal, place)
             if not evidence["passes"] and not wanted.override:
                 why = " ".join(evidence["why_not"])
-                raise Conflict(f"The gate does not let it pass. {why} See GET /model/{{name}}/compare.")
+                path = f"/model/{quote(name, safe='', errors='replace')}/compare"
+                raise Conflict(f"The gate does not let it pass. {why} See GET {path}.")
             promotion = self._opened(proposal, evidence)
             if promotion.is_approved:
                 promotion = _carried_out(self._executor.carry_out(promotion, place))
@@ -189,8 +191,16 @@ class PromotionDesk:
         earlier = [Held(*row) for row in earlier_holders(lineage, alias, stage, number)] if lineage else []
         chosen = [held for held in earlier if to in (None, str(held.version))]
         if not chosen:
-            what = f"Version {to} never had" if to else "No other version is known to have had"
-            raise Conflict(f"{what} the {place.kind} {place.name}. Propose a version instead.")
+            target = f"the {place.kind} {place.name}"
+            if to is None:
+                raise Conflict(f"No other version is known to have had {target}. Propose a version instead.")
+            if to == str(number):
+                raise Conflict(f"Version {to} has {target} already.")
+            states = place_states(lineage, alias, stage) if lineage else []
+            if version_number(to) in {held for state in states for held in state.versions}:
+                why = f"Version {to} had {target}, and then version {number} came back"
+                raise Conflict(f"{why}: a rollback goes to what was there before that. Propose a version instead.")
+            raise Conflict(f"Version {to} is not known to have had {target}. Propose a version instead.")
         found = chosen[0]
         if place.has(found):
             return found
@@ -246,8 +256,10 @@ class PromotionDesk:
 def _version_in(place: Place, version: str) -> Held:
     number = version_number(version)
     row = place.versions.get(number) if number is not None else None
-    if row is None:
+    if place.model_created is None:
         raise NotFound(MODEL_NOT_FOUND)
+    if row is None:
+        raise NotFound(f"The registered model has no version {version[:50]}.")
     return Held(row.version, row.created)
 
 
