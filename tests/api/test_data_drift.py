@@ -322,6 +322,12 @@ def test_a_column_and_a_batch_of_any_name_have_an_address(host: Service, name: s
     assert host.delete(f"{PATH}/batches/{quote(name, safe='')}").json == {"batch_id": name, "rows": 1000}
 
 
+def test_a_column_whose_name_has_lines_has_an_address(host: Service) -> None:
+    assert host.call("PUT", f"{PATH}/reference", json={"rows": [{"a\nb": 1}] * 1000}).status_code == 200
+    assert send(host, {"rows": [{"a\nb": 1}] * 40}).status_code == 201
+    assert host.get(f"{PATH}/data-drift/a%0Ab").json["counts"]["rows"] == 40
+
+
 @pytest.mark.parametrize("name", [".", ".."])
 def test_a_column_or_a_batch_that_no_address_could_name_is_refused(host: Service, name: str) -> None:
     answers = [send(host, {"rows": [{name: 1}] * 1000}), send(host, {"rows": rows(1000, 1), "batch_id": name})]
