@@ -27,6 +27,7 @@ test: .venv/.installed-dev ## Run every test but the long ones
 	@-scripts/need.sh chromium
 	@-scripts/need.sh redis-server
 	@-scripts/need.sh mariadbd mariadb-server-core
+	@-scripts/need.sh my_print_defaults mariadb-client-core
 	$(BIN)/python -m pytest tests/unit tests/api -n auto --maxprocesses 4 $(FIRST)
 	$(BIN)/python -m pytest tests/contract tests/demo tests/integration tests/browser -n 5 --dist loadscope $(THEN)
 	@echo "The storms, the races and the soak are not among these: make test-long"
@@ -42,6 +43,7 @@ test-long: .venv/.installed-dev ## Storms of kill -9, races, a soak (10 minutes;
 kinds: .venv/.installed-dev ## Run the service on other versions, databases and doors of MLflow (ARGS="-k MariaDB")
 	@-scripts/need.sh nginx
 	@-scripts/need.sh mariadbd mariadb-server-core
+	@-scripts/need.sh my_print_defaults mariadb-client-core
 	$(BIN)/python -m pytest tests/kinds -v -rs $(ARGS)
 
 screenshots: .venv/.installed-dev ## Render every page of the demo fleet into docs/images

@@ -304,7 +304,7 @@ class Tower:
         self.url = f"http://{HOST}:{port}"
         self.log = log
         self.cache = cache
-        self.headers = headers or {}
+        self.headers = headers
 
     def ask(self, method: str, path: str, **more: Any) -> requests.Response:
         headers = {**self.headers, **more.pop("headers", {})}
@@ -360,7 +360,7 @@ def tower(
     command = [sys.executable, "-m", "gunicorn", "-c", str(ROOT / "gunicorn.conf.py"), "wsgi:app"]
     # Started elsewhere than in the repository, so that nobody's .env is read.
     with process(command, log, folder, env) as started:
-        running = Tower(started, port, log, cache, headers)
+        running = Tower(started, port, log, cache, headers or {})
         page = "/readyz" if ready else "/livez"
         until(lambda: answers(running.url + page) or started.poll() is not None, f"tower {page}")
         assert started.poll() is None, running.text()

@@ -231,7 +231,7 @@ def test_the_service_needs_only_its_cache_and_temporary_directory_writable_and_a
     }  # fmt: skip
     command = [*ANY_USER, "sh", "-c", ON_A_READ_ONLY_ROOT, "sh", sys.executable, "-m", "gunicorn", "wsgi:app"]
     with process(command, tmp_path / "log", ROOT, environment) as started:
-        running = Tower(started, port, tmp_path / "log", cache)
+        running = Tower(started, port, tmp_path / "log", cache, {})
         until(lambda: answers(f"{running.url}/readyz") or started.poll() is not None, "the service")
         assert started.poll() is None, running.text()
         assert running.register("seed-00001", 1).status_code == 201, running.text()

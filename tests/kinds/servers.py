@@ -147,6 +147,8 @@ def _postgresql(folder: Path) -> Iterator[str]:
 @contextmanager
 def _mariadb(folder: Path) -> Iterator[str]:
     install, server = need("mariadb-install-db", "mariadb-server-core"), need("mariadbd", "mariadb-server-core")
+    # mariadb-install-db calls it.
+    need("my_print_defaults", "mariadb-client-core")
     port, env, log = free_port(), {"PATH": os.environ["PATH"]}, folder / "mariadb.log"
     with _data(folder) as data:
         start = data / "start.sql"

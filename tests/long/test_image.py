@@ -70,7 +70,7 @@ def check(folder: Path, root: Path, mlflow: str) -> None:
         "unshare", "--mount", "sh", "-c", ON_A_READ_ONLY_ROOT, "sh", str(root), str(A_USER), *image["Env"], *settings,
     ]  # fmt: skip
     with process(command, folder / "log", folder, dict(os.environ)) as started:
-        running = Tower(started, port, folder / "log", root)
+        running = Tower(started, port, folder / "log", root, {})
         until(lambda: answers(f"http://{HOST}:{port}/readyz") or started.poll() is not None, "the service")
         assert started.poll() is None, running.text()
         assert running.register("seed-00002", 1).status_code == 201, running.text()
