@@ -31,6 +31,7 @@ NOTHING_COUNTED = (
 )
 NO_REFERENCE = "There is no reference with this id. GET …/reference lists those of this version."
 NOTHING_READ = "Nothing has been read from MLflow yet. Try again shortly."
+NOTHING_RECORDED = "The history of the registry has not been recorded yet. Try again shortly."
 
 # These are an error's whole text: no name of a field is put before them.
 WHOLE = frozenset({INVALID_MODEL_TYPE})

@@ -119,7 +119,8 @@ class ControlTower:
         `kinds` says of columns that they are `numeric`, `categorical` or `ignore`. The answer's `layout` shows what
         each was taken for.
 
-        >>> reference = tower.set_reference("credit risk", 3, rows, prediction="said", score="probability")
+        >>> roles = {"prediction": "said", "score": "probability", "label": "paid back"}
+        >>> reference = tower.set_reference("credit risk", 3, rows, **roles)
         >>> reference["layout"]["columns"]["age"]["kind"]
         'numeric'
         """

@@ -30,6 +30,7 @@ NEEDED = {
     "ui.experiments": "read",
     "ui.findings": "read",
     "ui.system": "read",
+    "ui.promotions": "read",
     "system.root": "read",
     "system.health": "read",
     "system.config": "admin",
@@ -42,7 +43,9 @@ NEEDED = {
     "history.changes": "read",
     "history.model_changes": "read",
     "history.model_state": "read",
-    "promotions.waiting": "read",
+    "history.holders": "read",
+    "promotions.promotions": "read",
+    "promotions.way_back": "read",
     "promotions.of_model": "read",
     "promotions.promotion": "read",
     "promotions.propose": "write",
@@ -124,6 +127,7 @@ def _guarded(tmp_path_factory: pytest.TempPathFactory) -> Service:
     for _ in range(3):
         service.world.add_version("m")
     service.agent.coordinator.refresh()
+    service.agent.recorder.tick()
     return service
 
 

@@ -87,6 +87,7 @@ def trusting(tmp_path_factory: pytest.TempPathFactory) -> Service:
 def _with_a_model(service: Service) -> Service:
     service.world.add_version("m", {"accuracy": 0.9}, stage="Production")
     service.agent.coordinator.refresh()
+    service.agent.recorder.tick()
     return service
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 
 from app.domain.errors import InvalidInput, MlflowUnavailable, NotFound
-from app.domain.messages import MODEL_NOT_FOUND, NOTHING_READ
+from app.domain.messages import MODEL_NOT_FOUND, NOTHING_RECORDED
 from app.domain.monitoring.checks import Check
 from app.domain.monitoring.model_groups import ModelGroup
 from app.domain.monitoring.monitor_history import MonitorHistory, state_of
@@ -91,10 +91,8 @@ class RegistryHistoryReport:
     def of_model(self, name: str, query: ListQuery, wanted: ChangeQuery) -> Answer:
         """A page of the changes of a registered model, newest first. Raises `NotFound`."""
         answer = self.listed(query, replace(wanted, name=name))
-        if not (answer.prepared.pagination or {}).get("total"):
-            self._check_begun(self.newest())
-            if not self._is_known(name):
-                raise NotFound(MODEL_NOT_FOUND)
+        if not (answer.prepared.pagination or {}).get("total") and not self._is_known(name):
+            raise NotFound(MODEL_NOT_FOUND)
         return answer
 
     def state(self, name: str, at: int) -> Answer:
@@ -200,7 +198,7 @@ class RegistryHistoryReport:
     def _check_begun(self, record: RegistryRecord) -> None:
         """Raises `MlflowUnavailable` before the first look is recorded: a model that is not recorded may exist."""
         if record.begun is None and self._mirror.cached and not self._mirror.shows_mock():
-            raise MlflowUnavailable(NOTHING_READ)
+            raise MlflowUnavailable(NOTHING_RECORDED)
 
     def _check(self, at: int) -> None:
         if is_future(at, self._clock()):
