@@ -80,7 +80,7 @@ _TIDY_SECONDS = 60
 _WATCH_SECONDS = 60
 # How often is looked for promotions that were left in the middle, or that have waited for too long.
 _PROMOTION_SECONDS = 15
-# How often is looked whether receivers have still to be told of moves outside this service.
+# How often moves outside this service are sent again to receivers that did not take them.
 _REPEAT_SECONDS = 15
 # Importing mlflow takes a core for a second or more. A host among several is to have what the others have before
 # that, if Redis answers within this time.

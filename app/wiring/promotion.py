@@ -60,7 +60,7 @@ def promotion_desk(
     """Build what proposes, approves, carries out and rolls back."""
     rules = rules_of(settings)
 
-    def found() -> Sequence[Finding]:
+    def present_findings() -> Sequence[Finding]:
         fleet = own.tracker.fleet()
         registrations = own.registrations.monitored().of(fleet)
         days = settings.stale_after_days if fleet.as_of else 0
@@ -78,7 +78,7 @@ def promotion_desk(
         if settings.enable_cache:
             publisher.look_up(names)
 
-    reader = Reader(gateway, Comparison(gateway, rules, world.clock), rules, found)
+    reader = Reader(gateway, Comparison(gateway, rules, world.clock), rules, present_findings)
     executor = Executor(
         gateway,
         reader,

@@ -157,7 +157,7 @@ def _table(first: Any, rest: Any, known: Any, shape: tuple[int, ...], rows: int)
 def _errors(found: dict[str, Any], prediction: str, label: str) -> dict[str, Any]:
     if prediction not in found or label not in found:
         return {"rows": 0, "absolute": 0.0, "squared": 0.0, "signed": 0.0}
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", over="ignore"):
         errors = _numbers(found[prediction]) - _numbers(found[label])
     errors = errors[np.abs(errors) <= _GREATEST_ERROR]
     return {

@@ -5,13 +5,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from hypothesis import HealthCheck, Phase, settings
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from hypothesis.strategies import sampled_from
 
 from app.domain.errors import Conflict
 from app.domain.promotion.promotions import DONE, WAITING
 from tests.fakes.memory_mlflow import MemoryGateway
+from tests.unit.machines import try_machine
 from tests.unit.promoters import STEPS, Killed, Promoter
 
 
@@ -86,13 +86,4 @@ def try_storms(directory: Path, examples: int, gateway_of: Callable[[], Any] = M
     """Let some storms rage."""
     Storm.directory = directory
     Storm.gateway_of = staticmethod(gateway_of)
-    run_state_machine_as_test(
-        Storm,
-        settings=settings(
-            max_examples=examples,
-            stateful_step_count=steps,
-            deadline=None,
-            suppress_health_check=list(HealthCheck),
-            phases=[Phase.generate],
-        ),
-    )
+    try_machine(Storm, examples, steps)

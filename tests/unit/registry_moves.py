@@ -7,9 +7,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, rule
 
 from app.domain.errors import MlflowUnavailable
 from app.domain.registry.stages import STAGES_IN_USE, stage_rules
@@ -19,6 +18,7 @@ from app.domain.registry_history.index import ChangeIndex, ChangeQuery
 from app.domain.registry_history.past import lineage_at, past_of, unknown_at
 from app.domain.registry_history.record import RegistryRecord
 from tests.fakes.memory_mlflow import MemoryGateway
+from tests.unit.machines import try_machine
 from tests.unit.recording_host import Host
 
 RULES = stage_rules(["a"], ["b"])
@@ -311,14 +311,4 @@ def try_moves(directory: Path, examples: int, gateway_of: Callable[[], Any] = Dy
     """Try many random sequences of moves, looks and failures."""
     Moves.directory = directory
     Moves.gateway_of = staticmethod(gateway_of)
-    run_state_machine_as_test(
-        Moves,
-        settings=settings(
-            max_examples=examples,
-            stateful_step_count=steps,
-            deadline=None,
-            suppress_health_check=list(HealthCheck),
-            phases=[Phase.generate],
-            report_multiple_bugs=False,
-        ),
-    )
+    try_machine(Moves, examples, steps)

@@ -229,7 +229,8 @@ def test_errors_of_a_regression_are_the_same_in_every_format_order_and_split(
 
 
 def test_errors_that_are_too_great_to_be_added_up_are_left_out() -> None:
-    rows = [{"said": 1e154, "true": -1e154}] * 2 + [{"said": 3.0, "true": 1.0}]
+    great = [{"said": 1e154, "true": -1e154}] * 2 + [{"said": 1.7e308, "true": -1.7e308}]
+    rows = [*great, {"said": 3.0, "true": 1.0}]
     errors = done(Order(JSON, layout=REGRESSION), in_format(JSON, rows)).batch["errors"]
     assert errors == {"rows": 1, "absolute": 2.0, "squared": 4.0, "signed": 2.0}
 

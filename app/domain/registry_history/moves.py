@@ -172,7 +172,7 @@ def _narrowed(seen: Change, actor: str, not_before: int, not_after: int) -> Chan
 
 
 def _inserted(others: Sequence[Change], new: Value, actor: str, not_before: int, not_after: int) -> list[Change]:
-    """A move, and anew what others made of it. Of two ways from the same change the longer one counts."""
+    """A move, and what others made of it after it. Of two ways from the same change the longer one counts."""
     first = others[0]
     start, end = max(first.not_before, not_before), min(first.not_after, not_after)
     made = [replace(first, new=new, not_before=min(start, end), not_after=end, actor=actor, through=TOWER)]

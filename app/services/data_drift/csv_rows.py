@@ -94,8 +94,8 @@ class Csv:
             raise MemoryError from None
         except (pa.ArrowException, OSError, ValueError) as error:
             text = str(error)
-            if found := _COLUMN_OF_ERROR.match(text):
-                raise _NotNumbers(self._names[int(found[1])]) from None
+            if match := _COLUMN_OF_ERROR.match(text):
+                raise _NotNumbers(self._names[int(match[1])]) from None
             raise InvalidInput(f"The body is no CSV that can be read: {_why(text)}.") from None
 
     def _batches(self, included: list[str]) -> Iterable[pa.RecordBatch]:
@@ -154,9 +154,9 @@ def _may_be_number(value: Value) -> bool:
 
 def _why(text: str) -> str:
     """What is wrong, by Arrow's message, which may quote a row: that is in no answer."""
-    if found := _UNEVEN.search(text):
-        row = f"row {found[1]}" if found[1] else "a row"
-        return f"{row} has {found[3]} values, and there are {found[2]} columns"
+    if match := _UNEVEN.search(text):
+        row = f"row {match[1]}" if match[1] else "a row"
+        return f"{row} has {match[3]} values, and there are {match[2]} columns"
     if "straddling" in text:
         return f"a row has more than {_BLOCK >> 20} MiB"
     return "a value is no UTF8" if "UTF8" in text else "it is damaged"

@@ -154,7 +154,7 @@ class _Differences:
         if not all(name in chunk.columns for name in self._names):
             return
         predicted, true = (as_numbers(chunk.columns[name]) for name in self._names if name)
-        with np.errstate(invalid="ignore"):
+        with np.errstate(invalid="ignore", over="ignore"):
             errors = predicted - true
         errors = errors[np.abs(errors) <= _GREATEST_ERROR]
         of_chunk = (exact_sum(part.tolist()) for part in (np.abs(errors), errors * errors, errors))

@@ -33,8 +33,8 @@ class _LeanFinder:
         if self._for_server and name == _FOR_LANGUAGE_MODELS:
             # A package without modules: mlflow imports it without asking whether it is there.
             return ModuleSpec(name, None, is_package=True)
-        found: ModuleSpec | None = self.finder.find_spec(name, path, target)
-        return found
+        spec: ModuleSpec | None = self.finder.find_spec(name, path, target)
+        return spec
 
 
 @contextmanager

@@ -150,12 +150,12 @@ class PromotionDesk:
     def tick(self) -> None:
         """Finish or take back what was left, end what waited for too long, and tell of what waits. Logs failures."""
         try:
-            found = self._executor.promotions(None, only_open=True)
+            still_open = self._executor.promotions(None, only_open=True)
         except TowerError as error:
             log.warning("The open promotions cannot be read: %s", error.detail)
             return
         waiting = []
-        for run, promotion in found:
+        for run, promotion in still_open:
             is_idle = promotion.state == WAITING and not promotion.is_approved
             if is_idle and not self._executor.is_expired(promotion):
                 waiting.append((run, promotion))
@@ -201,15 +201,15 @@ class PromotionDesk:
                 why = f"Version {to} had {target}, and then version {number} came back"
                 raise Conflict(f"{why}: a rollback goes to what was there before that. Propose a version instead.")
             raise Conflict(f"Version {to} is not known to have had {target}. Propose a version instead.")
-        found = chosen[0]
-        if place.has(found):
-            return found
-        became = "was deleted and made again" if found.version in place.versions else "was deleted"
-        rest = [held for held in earlier[earlier.index(found) + 1 :] if place.has(held)]
+        wanted = chosen[0]
+        if place.has(wanted):
+            return wanted
+        became = "was deleted and made again" if wanted.version in place.versions else "was deleted"
+        rest = [held for held in earlier[earlier.index(wanted) + 1 :] if place.has(held)]
         advice = f'The next is version {rest[0].version}: send "to": "{rest[0].version}".' if rest else (
             "There is no other. Propose a version instead."
         )  # fmt: skip
-        raise Conflict(f"Version {found.version}, which was there before, {became}. {advice}")
+        raise Conflict(f"Version {wanted.version}, which was there before, {became}. {advice}")
 
     def _with_standing(self, proposal: Proposal, place: Place) -> Proposal:
         """The proposal with what an approval has to find unchanged beside what is in the place itself."""

@@ -53,8 +53,8 @@ class OutsideMoves:
 class Guard:
     """Compares the history of the registry with what this service moved. The scheduler calls `tick`.
 
-    `protected` are aliases in lower case. `filters` say which owners and tags the receivers are told of that are not
-    told of all, by their ids.
+    `protected` are aliases in lower case. `filters` say, by the ids of receivers, which owners and tags each is
+    notified of; a receiver without a filter is notified of all.
     """
 
     def __init__(
@@ -119,8 +119,8 @@ class Guard:
 
     def _moving(self, record: RegistryRecord) -> set[str]:
         """The models of which a promotion is being carried out, or is not in the history yet."""
-        found = filter(None, map(promotion_from, self._gateway.promotion_runs(None, True)))
-        moving = [promotion for promotion in found if promotion.state in (MOVING, DONE)]
+        promotions = filter(None, map(promotion_from, self._gateway.promotion_runs(None, True)))
+        moving = [promotion for promotion in promotions if promotion.state in (MOVING, DONE)]
         renames = Renames(record.lineages())
         return {renames.followed(promotion).proposal.model for promotion in moving}
 

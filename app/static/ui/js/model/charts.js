@@ -25,7 +25,7 @@ const LONGEST_QUERY = 6000;
 // Points are read from MLflow: when the verdicts changed, when something else is to be drawn, and every so often.
 const READ_AGAIN_MS = 120_000;
 
-// `offerVersions` draws the buttons that choose versions, `draw` the charts, and `drawMarks` the marks in them anew.
+// `offerVersions` draws the buttons that choose versions, `draw` the charts, and `drawMarks` redraws their marks.
 export function metricCharts(model) {
   const place = document.getElementById("charts");
   const form = document.getElementById("choice");
