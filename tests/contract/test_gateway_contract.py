@@ -18,7 +18,7 @@ from mlflow.exceptions import MlflowException
 from app.domain.errors import InvalidInput, MlflowMissing, MlflowOverloaded, MlflowRefused, NotFound
 from app.domain.monitoring.acts import COMMENTED, MUTED, PLACES, Act
 from app.domain.monitoring.corrections import Withdrawal
-from app.domain.monitoring.evidence import series_by_metric
+from app.domain.monitoring.evidence import points_by_metric, series_by_metric
 from app.domain.monitoring.monitor_runs import VERDICT_METRIC, MonitorState, Pause, Verdict
 from app.domain.monitoring.monitoring_rules import Exclusion, MonitoringRule, wanted_rule
 from app.domain.monitoring.observations import Observation
@@ -339,7 +339,7 @@ def test_points_come_from_the_logged_model_and_say_who_logged_them(case: Case) -
     case.world.log_to_model(name, 1, source, "accuracy", 0.1, 1_700_000_000_000)
     case.world.log_to_model(name, 1, other, "accuracy", 0.2, 1_700_000_000_001)
     row = case.gateway.find_version(name, 1)
-    found = series_by_metric(case.gateway.evidence([row], {})[name, 1], 1_700_000_000_001)["accuracy"]
+    found = series_by_metric(points_by_metric(case.gateway.evidence([row], {})[name, 1]), 1_700_000_000_001)["accuracy"]
     assert [(p.time, p.value, p.source, p.run_id) for p in found.points] == [
         (1_700_000_000_001, 0.2, "logged model", other)
     ]
@@ -427,7 +427,9 @@ def test_an_observation_sent_again_is_one_point_also_where_an_older_tower_wrote_
     for _ in range(2):
         case.gateway.log_observations(run, [Observation("accuracy", at, 0.5) for at in times[2:]])
     found = case.gateway.evidence([case.gateway.find_version(name, 1)], {(name, 1): run})[name, 1]
-    assert [point.time for point in series_by_metric(found, 4_000_000_000_000)["accuracy"].points] == times
+    assert [
+        point.time for point in series_by_metric(points_by_metric(found), 4_000_000_000_000)["accuracy"].points
+    ] == times
 
 
 def test_of_the_points_of_a_metric_and_time_the_last_one_written_counts_and_none_that_was_withdrawn(

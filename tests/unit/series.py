@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from app.domain.monitoring.check_settings import CheckSettings, check_settings
-from app.domain.monitoring.evidence import MONITOR_RUN, Series, series_by_metric
+from app.domain.monitoring.evidence import MONITOR_RUN, Series, points_by_metric, series_by_metric
 from app.domain.monitoring.judging import judge_metric
 from app.domain.monitoring.verdicts import MetricVerdict
 from app.domain.registry.models import MetricPoint
@@ -24,7 +24,7 @@ def points(
 
 
 def by_metric(found: Iterable[MetricPoint], now: int = LATER) -> dict[str, Series]:
-    return series_by_metric(found, now)
+    return series_by_metric(points_by_metric(found), now)
 
 
 def series(values: Iterable[float | None], metric: str = "accuracy") -> Series:

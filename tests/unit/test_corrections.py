@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from app.domain.errors import InvalidInput
 from app.domain.monitoring.corrections import Withdrawal, points_to_withdraw, withdrawal_from, withdrawal_text
-from app.domain.monitoring.evidence import series_by_metric
+from app.domain.monitoring.evidence import points_by_metric, series_by_metric
 from app.domain.monitoring.observations import Observation
 from app.domain.monitoring.sent_once import SentOnce, page_from, page_text, sent_once
 from app.domain.times import rfc3339
@@ -72,7 +72,7 @@ def test_no_verdict_comes_from_a_point_that_was_replaced_or_withdrawn_whatever_t
         evidence = gateway.evidence([row], {("m", 1): run})["m", 1]
         found = {
             (metric, point.time): point.value
-            for metric, series in series_by_metric(evidence, now).items()
+            for metric, series in series_by_metric(points_by_metric(evidence), now).items()
             for point in series.points
         }
         assert found == expected

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from app.domain.monitoring.check_settings import CheckSettings
 from app.domain.monitoring.directions import direction_of
+from app.domain.monitoring.evidence import points_by_metric, series_by_metric, until
 from app.domain.monitoring.judging import judge_metric
 from app.domain.registry.models import MetricPoint
 from app.domain.times import DAY_MS
@@ -149,3 +150,25 @@ def test_of_any_times_none_of_the_future_is_judged_and_each_point_is_judged_show
         assert all(point.time <= now + 300_000 for point in placed)
         assert len(placed) == len(found) or one.misplaced
         assert by_metric(placed, now)["m"].points == one.points if placed else True
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["accuracy", "loss"]),
+            st.integers(0, 8).map(lambda day: START + day * DAY_MS) | st.integers(0, 3),
+            st.sampled_from([None, 0.5, 0.9]),
+            st.sampled_from(["source run", "logged model", "monitor run"]),
+            st.integers(0, 1),
+        ),
+        max_size=40,
+    ),
+    st.integers(-1, 9),
+)
+def test_the_points_up_to_a_time_are_judged_as_if_none_had_come_later(
+    rows: list[tuple[str, int, float | None, str, int]], day: int
+) -> None:
+    found = [MetricPoint("run", metric, time, value, source, step) for metric, time, value, source, step in rows]
+    time = START + day * DAY_MS
+    expected = by_metric([point for point in found if point.time <= time], time)
+    assert series_by_metric(until(points_by_metric(found), time), time) == expected

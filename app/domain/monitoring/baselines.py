@@ -170,11 +170,16 @@ def change_point(values: Sequence[float], base: BaselineFigures, side: str, plac
 def _sums(values: Sequence[float], base: BaselineFigures, side: str) -> Iterator[tuple[float, float]]:
     """For each value its distance to a side of the mean, in deviations, and the cumulative sum up to it."""
     limit, k, h = widened(base.n)
-    sign, scale, total = (-1 if side == BELOW else 1), base.scale, 0.0
+    sign, scale, mean, cap, total = (-1 if side == BELOW else 1), base.scale, base.mean, _CAP * h, 0.0
     for value in values:
-        z = sign * (value - base.mean) / scale
+        z = sign * (value - mean) / scale
         # The control limit already catches a value far out; it must not make the good values after it count.
-        total = min(max(0.0, total + min(z, limit) - k), _CAP * h)
+        total = total + (z if z < limit else limit) - k
+        # Without the calls of min and max, since a round of checks comes here a million times.
+        if total < 0:
+            total = 0.0
+        elif total > cap:
+            total = cap
         yield z, total
 
 

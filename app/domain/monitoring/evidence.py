@@ -1,7 +1,8 @@
 """Evidence: the points of a model version's metrics, and which of them form the series that is judged."""
 
 import zlib
-from collections.abc import Iterable, Sequence
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from app.domain.registry.models import MetricPoint
@@ -24,6 +25,10 @@ _SYSTEM = "system/"
 _EARLY_MS = 365 * 86_400_000
 # Times in these units are so many times too large.
 _SMALLER_UNITS = (("microseconds", 1000), ("nanoseconds", 1_000_000))
+
+
+PointsByMetric = Mapping[str, Sequence[MetricPoint]]
+"""The points of one model version by the name of their metric, ordered by time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,21 +61,31 @@ def was_observed(series: Series) -> bool:
     return any(point.source != SOURCE_RUN for point in (*series.points[-1:], *series.reference))
 
 
-def series_by_metric(points: Iterable[MetricPoint], now: int) -> dict[str, Series]:
-    """The series of each metric of one version, by the metric's name; each point occurs once.
+def points_by_metric(points: Iterable[MetricPoint]) -> PointsByMetric:
+    """The points of each metric of one version in their order, each once; the service's own metrics are left out."""
+    grouped: dict[str, list[MetricPoint]] = {}
+    for point in points:
+        if not is_own(point.metric):
+            grouped.setdefault(point.metric, []).append(point)
+    return {metric: _distinct(group) for metric, group in sorted(grouped.items())}
+
+
+def until(points: PointsByMetric, time: int) -> PointsByMetric:
+    """The points up to a time in milliseconds; metrics without such points are left out."""
+    counts = {metric: bisect_right(group, time, key=lambda point: point.time) for metric, group in points.items()}
+    return {metric: points[metric][:count] for metric, count in counts.items() if count}
+
+
+def series_by_metric(points: PointsByMetric, now: int) -> dict[str, Series]:
+    """The series of each metric of one version, by the metric's name.
 
     Points in the future are left out: they would stay the last ones for long. Points of 1970 are left out beside later
     points: they would come first, as the baseline. Where all points are of 1970, they keep their own order.
     """
-    grouped: dict[str, set[MetricPoint]] = {}
-    for point in points:
-        if not is_own(point.metric):
-            grouped.setdefault(point.metric, set()).add(point)
-    return {metric: _series(metric, group, now) for metric, group in sorted(grouped.items())}
+    return {metric: _series(metric, group, now) for metric, group in points.items()}
 
 
-def _series(metric: str, points: Iterable[MetricPoint], now: int) -> Series:
-    distinct = _distinct(points)
+def _series(metric: str, distinct: Sequence[MetricPoint], now: int) -> Series:
     future = [point for point in distinct if is_future(point.time, now)]
     past = [point for point in distinct if not is_future(point.time, now)]
     training = _dated([point for point in past if point.source == SOURCE_RUN])

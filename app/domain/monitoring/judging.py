@@ -7,7 +7,15 @@ from itertools import pairwise
 from app.domain.monitoring.alarms import alarm_in_words, badness, reasons_of
 from app.domain.monitoring.baselines import LEAST_LATER, BaselineFigures, figures, first_points
 from app.domain.monitoring.check_settings import LEAST_BASELINE, Baseline, CheckSettings, settings_or_default
-from app.domain.monitoring.evidence import Series, is_system_metric, series_by_metric, was_observed
+from app.domain.monitoring.evidence import (
+    PointsByMetric,
+    Series,
+    is_system_metric,
+    points_by_metric,
+    series_by_metric,
+    until,
+    was_observed,
+)
 from app.domain.monitoring.reasons import (
     NO_METRIC,
     borrowed_baseline,
@@ -105,15 +113,33 @@ def judge_registration(
     all registrations, since that other version may have settings of its own. `no_metric` is the reason if no metric was
     logged.
     """
+    return _judge(registration, _points(registration, evidence), now, others, no_metric)
+
+
+def _points(
+    registration: Registration, evidence: Mapping[VersionKey, Iterable[MetricPoint]]
+) -> dict[VersionKey, PointsByMetric]:
+    """The points of a version, and of those whose baselines may count for it."""
+    keys = (registration.key, *baseline_keys(registration))
+    return {key: points_by_metric(evidence.get(key, ())) for key in keys}
+
+
+def _judge(
+    registration: Registration,
+    points: Mapping[VersionKey, PointsByMetric],
+    now: int,
+    others: Mapping[VersionKey, Registration] | None = None,
+    no_metric: str = NO_METRIC,
+) -> tuple[dict[str, Series], VersionVerdict]:
     settings = settings_or_default(registration.settings)
-    series = series_by_metric(evidence.get(registration.key, ()), now)
+    series = series_by_metric(points[registration.key], now)
     references: dict[str, list[float]] = {}
     if key := baseline_key(registration):
         other = (others or {}).get(key)
         own = settings_or_default(other.settings if other else {})
-        named = series_by_metric(evidence.get(key, ()), now)
+        named = series_by_metric(points[key], now)
         references = {metric: _own_baseline(named.get(metric), judged, own) for metric, judged in series.items()}
-    stand_ins = {} if key else _stand_ins(registration, series, evidence, now)
+    stand_ins = {} if key else _stand_ins(registration, series, points, now)
     return series, judge_version(
         series, references, settings, registration.since, now, no_metric, stand_ins, registration.resumed_at or 0
     )
@@ -122,14 +148,13 @@ def judge_registration(
 def _stand_ins(
     registration: Registration,
     series: Mapping[str, Series],
-    evidence: Mapping[VersionKey, Iterable[MetricPoint]],
+    points: Mapping[VersionKey, PointsByMetric],
     now: int,
 ) -> dict[str, StandIn]:
     """For each metric the baseline values of the last version before that has a baseline."""
     stand_ins: dict[str, StandIn] = {}
     for earlier in registration.predecessors:
-        points = evidence.get((registration.name, earlier.version), ())
-        named = series_by_metric(points, now) if points else {}
+        named = series_by_metric(points[registration.name, earlier.version], now)
         own = settings_or_default({"baseline": earlier.baseline} if earlier.baseline else {})
         for metric, judged in series.items():
             values = _own_baseline(named.get(metric), judged, own)
@@ -156,11 +181,11 @@ def decided_at(
     # What is only shown beside the series now may have been the series before.
     counted = [point for one in judged_series for point in (*one.points, *one.reference) if point.value is not None]
     times = sorted({point.time for point in counted}, reverse=True)
-    points = list(evidence.get(registration.key, ()))
+    points = _points(registration, evidence)
     decided = max(times, default=0)
     for time in times[:_POINTS_BACK]:
-        earlier = {**evidence, registration.key: [point for point in points if point.time <= time]}
-        if judge_registration(registration, earlier, time, others)[1].verdict != verdict.verdict:
+        earlier = {**points, registration.key: until(points[registration.key], time)}
+        if _judge(registration, earlier, time, others)[1].verdict != verdict.verdict:
             return decided
         decided = time
     return decided if len(times) <= _POINTS_BACK else registration.registered_at

@@ -9,7 +9,7 @@ from app.domain.comparison.requirements import Requirements
 from app.domain.errors import InvalidInput, NotFound
 from app.domain.messages import no_registered_model
 from app.domain.monitoring.check_settings import settings_or_default
-from app.domain.monitoring.evidence import series_by_metric
+from app.domain.monitoring.evidence import points_by_metric, series_by_metric
 from app.domain.monitoring.monitored import first_of_each
 from app.domain.ports import Clock, Gateway
 from app.domain.registry.fleet import segment
@@ -48,7 +48,9 @@ class Comparison:
         known = registrations.get(first.key)
         settings = settings_or_default(known.settings if known else {})
         now = self._clock()
-        ours, theirs = (series_by_metric(evidence.get(model.key, ()), now) for model in (first, second))
+        ours, theirs = (
+            series_by_metric(points_by_metric(evidence.get(model.key, ())), now) for model in (first, second)
+        )
         compared = compare(ours, theirs, required, settings.direction_of, metrics)
         return {
             "name": name,
