@@ -63,8 +63,12 @@ def figures(values: Sequence[float]) -> BaselineFigures | None:
 
     Outliers are set aside: one odd day must not widen the limits so far that the next odd day passes.
     """
-    if len(values) < LEAST_BASELINE:
-        return None
+    return _figures_of(tuple(values)) if len(values) >= LEAST_BASELINE else None
+
+
+# Kept, since who looks back judges by the same baseline many times.
+@lru_cache(maxsize=1024)
+def _figures_of(values: tuple[float, ...]) -> BaselineFigures | None:
     try:
         kept = _without_outliers(values)
         mean = math.fsum(kept) / len(kept)
@@ -117,10 +121,11 @@ def first_points(values: Sequence[float], most: int = DEFAULT_BASELINE) -> int:
     base = figures(values[:LEAST_BASELINE])
     if base is None:
         return most
+    mean, scale = base.mean, base.scale
     for side in (-1, 1):
         total, began = 0.0, LEAST_BASELINE
         for place in range(LEAST_BASELINE, most):
-            z = side * (values[place] - base.mean) / base.scale
+            z = side * (values[place] - mean) / scale
             total = max(0.0, total + z - _LEAVING_K)
             if not total:
                 began = place + 1

@@ -1,7 +1,7 @@
 """Evidence: the points of a model version's metrics, and which of them form the series that is judged."""
 
 import zlib
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -86,11 +86,12 @@ def series_by_metric(points: PointsByMetric, now: int) -> dict[str, Series]:
 
 
 def _series(metric: str, distinct: Sequence[MetricPoint], now: int) -> Series:
-    future = [point for point in distinct if is_future(point.time, now)]
-    past = [point for point in distinct if not is_future(point.time, now)]
+    # In the order of their times: those of 1970 come first, and those in the future last.
+    first_future = bisect_left(distinct, True, key=lambda point: is_future(point.time, now))
+    past, future = distinct[:first_future], distinct[first_future:]
+    early = past[: bisect_left(past, _EARLY_MS, key=lambda point: point.time)]
     training = _dated([point for point in past if point.source == SOURCE_RUN])
     production = _dated([point for point in past if point.source != SOURCE_RUN])
-    early = [point for point in past if _is_early(point)]
     left_out = len(past) - len(training) - len(production)
     misplaced = tuple(_in_words(metric, future, early, left_out, now))
     if len(production) >= ENOUGH or (production and len(training) < HISTORY) or not training:
@@ -98,12 +99,10 @@ def _series(metric: str, distinct: Sequence[MetricPoint], now: int) -> Series:
     return Series(metric, TRAINING, training, production, misplaced)
 
 
-def _is_early(point: MetricPoint) -> bool:
-    return point.time < _EARLY_MS
-
-
 def _dated(points: Sequence[MetricPoint]) -> tuple[MetricPoint, ...]:
-    return tuple(point for point in points if not _is_early(point)) or tuple(points)
+    """Points by time without those of 1970, or all of them if all are of 1970."""
+    first = bisect_left(points, _EARLY_MS, key=lambda point: point.time)
+    return tuple(points[first:]) or tuple(points)
 
 
 def _in_words(

@@ -38,8 +38,10 @@ def is_share(metric: str) -> bool:
 def counts_of(metric: str, points: Sequence[MetricPoint]) -> list[int] | None:
     """The number of cases behind each point of a share; None if the metric is no share, or any number is not known."""
     counts = [point.n for point in points if point.n]
+    if len(counts) < len(points) or not is_share(metric):
+        return None
     is_inside = all(point.value is not None and 0 <= point.value <= 1 for point in points)
-    return counts if len(counts) == len(points) and is_inside and is_share(metric) else None
+    return counts if is_inside else None
 
 
 def weighed(values: Sequence[float], counts: Sequence[int], baseline: Collection[int]) -> Weighed:

@@ -1,9 +1,12 @@
 """The checker judges the monitored versions. Verdicts that changed are written to MLflow and announced."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import zip_longest
 from typing import Any
 
 from app.domain.data_drift.verdict import with_data
@@ -18,7 +21,7 @@ from app.domain.monitoring.reasons import NO_METRIC, RUN_GONE
 from app.domain.monitoring.verdicts import VersionVerdict
 from app.domain.ports import Clock, Locks, OwnGateway
 from app.domain.registry.fleet import Fleet
-from app.domain.registry.models import ModelVersion, Registration, VersionKey
+from app.domain.registry.models import MetricPoint, ModelVersion, Registration, VersionKey
 from app.domain.updates import CHECKS
 from app.services.alerts import Announcer
 from app.services.host.gatherer import Gatherer
@@ -31,8 +34,8 @@ from app.services.monitoring.verdict_record import Judged, VerdictRecord
 log = logging.getLogger(__name__)
 
 _LOCK = "checks"
-# The metric points of this many versions are in memory at once.
-_VERSIONS_AT_ONCE = 500
+# The metric points of twice so many versions are in memory at once: some are judged, and the next are read meanwhile.
+_VERSIONS_AT_ONCE = 100
 _TRIES_AFTER_SECONDS = (0, 2, 5)
 
 
@@ -55,6 +58,23 @@ class Outcome:
         count = len(self.failed)
         who = f"{name} v{version}" + (f" and {count - 1} more" if count > 1 else "")
         raise MlflowUnavailable(f"{who} could not be checked: the last verdict stands. {why}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """What some registrations are judged by: `wanted`, without those whose versions are gone, and their evidence.
+
+    `ticket` is the number of the reading. `unread` has the versions whose evidence could not be read; `gone` the source
+    runs that are deleted. `others` are all registrations whose settings may count.
+    """
+
+    ticket: int
+    wanted: Sequence[MonitorState]
+    rows: Mapping[VersionKey, ModelVersion]
+    others: Mapping[VersionKey, Registration]
+    evidence: Mapping[VersionKey, list[MetricPoint]]
+    unread: Mapping[VersionKey, TowerError]
+    gone: Collection[str]
 
 
 class Checker:
@@ -132,10 +152,10 @@ class Checker:
         for run_id in written:
             if run_id not in listed.run_ids:
                 self._record.forget(run_id)
-        for start in range(0, len(states), _VERSIONS_AT_ONCE):
-            batch = states[start : start + _VERSIONS_AT_ONCE]
+        batches = [states[start : start + _VERSIONS_AT_ONCE] for start in range(0, len(states), _VERSIONS_AT_ONCE)]
+        for batch, reading in self._read_ahead(batches, states):
             try:
-                total.add(self._check(batch, states, listed))
+                total.add(self._judge(reading.result(), listed))
             except TowerError as error:
                 total.failed |= {state.registration.key: error.detail for state in batch}
         if not states:
@@ -147,7 +167,7 @@ class Checker:
             with self._gateway.within(self._timeout):
                 states = self._gateway.monitor_states() or ()
                 wanted = [state for state in states if state.registration.key in keys]
-                self._check(wanted, states, None).raise_failures()
+                self._judge(self._read(wanted, states), None).raise_failures()
             return True
         except TowerError as error:
             log.warning("A version could not be checked after a change to its registration: %s", error.detail)
@@ -155,13 +175,23 @@ class Checker:
             log.exception("A version could not be checked after a change to its registration")
         return False
 
-    def _check(
-        self, wanted: Sequence[MonitorState], states: Sequence[MonitorState], listed: OpenRuns | None
-    ) -> Outcome:
-        """Judge the wanted registrations, write the verdicts that changed, and share the checks.
+    def _read_ahead(
+        self, batches: Sequence[Sequence[MonitorState]], states: Sequence[MonitorState]
+    ) -> Iterator[tuple[Sequence[MonitorState], "Future[_Read]"]]:
+        """The batches in turn, each with the reading of its evidence. MLflow reads the next while one is judged."""
+        with ThreadPoolExecutor(1, "evidence") as reader:
 
-        A version whose evidence cannot be read, or whose verdict cannot be written, keeps its last verdict.
-        """
+            def begin(batch: Sequence[MonitorState]) -> "Future[_Read]":
+                return reader.submit(copy_context().run, self._read, batch, states)
+
+            ahead = begin(batches[0]) if batches else None
+            for batch, following in zip_longest(batches, batches[1:]):
+                reading, ahead = ahead, begin(following) if following else None
+                if reading is not None:
+                    yield batch, reading
+
+    def _read(self, wanted: Sequence[MonitorState], states: Sequence[MonitorState]) -> _Read:
+        """Read the evidence of the wanted registrations; `states` are all of them."""
         ticket = self._ticket(self._gateway.patience)
         fleet = self._mirror.fleet()
         current = [state for state in wanted if _row(fleet, state)]
@@ -174,24 +204,31 @@ class Checker:
         evidence, unread = self._gateway.readable_evidence(list(rows.values()), monitor_runs)
         silent = {row.run_id for key, row in rows.items() if row.run_id and key not in unread and not evidence[key]}
         gone = self._gateway.gone_runs(silent) if silent else frozenset()
+        return _Read(ticket, current, rows, others, evidence, unread, gone)
+
+    def _judge(self, read: _Read, listed: OpenRuns | None) -> Outcome:
+        """Judge registrations, write the verdicts that changed, and share the checks.
+
+        A version whose evidence could not be read, or whose verdict cannot be written, keeps its last verdict.
+        """
         checks: list[Check] = []
         outcome = Outcome()
-        for state in current:
+        for state in read.wanted:
             now, key = self._clock(), state.registration.key
             needed = (key, *baseline_keys(state.registration))
-            if failure := next((unread[version] for version in needed if version in unread), None):
+            if failure := next((read.unread[version] for version in needed if version in read.unread), None):
                 outcome.failed[key] = failure.detail
                 continue
-            no_metric = RUN_GONE if rows[key].run_id in gone else NO_METRIC
-            judged = judge_registration(state.registration, evidence, now, others, no_metric)
+            no_metric = RUN_GONE if read.rows[key].run_id in read.gone else NO_METRIC
+            judged = judge_registration(state.registration, read.evidence, now, read.others, no_metric)
             verdict = self._with_data(state.registration, judged[1], now)
             decided = (
-                partial(decided_at, state.registration, evidence, judged, others)
+                partial(decided_at, state.registration, read.evidence, judged, read.others)
                 if verdict.verdict == judged[1].verdict
                 else partial(_began, verdict, now)
             )
             try:
-                kept, is_news = self._record.add(Judged(state, verdict, ticket, decided), now)
+                kept, is_news = self._record.add(Judged(state, verdict, read.ticket, decided), now)
             except (MlflowRefused, MlflowMissing):
                 log.warning("%s v%d: its monitor run is deleted, so the verdict is not kept", *key)
                 continue
@@ -201,7 +238,7 @@ class Checker:
             outcome.changed += is_news
             if kept is not None:
                 self._announce(kept)
-                checks.append(check_of(state.registration, verdict, kept.since, now, ticket))
+                checks.append(check_of(state.registration, verdict, kept.since, now, read.ticket))
         self._checks.put(checks, listed)
         return outcome
 
