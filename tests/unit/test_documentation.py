@@ -1,5 +1,7 @@
 """The documentation names everything that a user can set, call or read, and nothing that is not there."""
 
+import ast
+import importlib
 import os
 import re
 import subprocess
@@ -209,3 +211,28 @@ def test_a_walk_through_the_rooms_has_at_most_eight_steps_and_names_the_file_of_
         named = re.findall(r"`(app/[^`]+)`", step)
         assert named, step
         assert [name for name in named if not (ROOT / name).is_file()] == []
+
+
+@pytest.mark.parametrize(("heading", "method"), [("lock", "hold"), ("key", "mark")])
+def test_the_architecture_lists_every_lock_and_every_value_of_the_shared_cache(heading: str, method: str) -> None:
+    rows = [cells[0] for first, cells in BY_NAME["architecture.md"].tables if first == heading]
+    listed = {name for row in rows for name in re.findall(r"`([^`]+)`", row)}
+    listed |= set(re.findall(r"The mark `([^`]+)`", BY_NAME["architecture.md"].prose))
+    used = {name for file in sorted((ROOT / "app").rglob("*.py")) for name in _first_arguments(file, method)}
+    assert len(used) > 5
+    assert sorted(name for name in used if not any(row == name or row.startswith(f"{name}-") for row in listed)) == []
+
+
+def _first_arguments(file: Path, method: str) -> Iterator[str]:
+    """The names, or how the names begin, that a module hands to a method first; those that it computes are left out."""
+    module = ".".join(file.relative_to(ROOT).with_suffix("").parts)
+    for call in ast.walk(ast.parse(file.read_text())):
+        if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr == method):
+            continue
+        first = call.args[0] if call.args else None
+        if isinstance(first, ast.JoinedStr):
+            first, *_ = first.values
+        if isinstance(first, ast.Constant) and isinstance(first.value, str):
+            yield first.value.rstrip("-")
+        elif isinstance(first, ast.Name) and first.id.isupper():
+            yield getattr(importlib.import_module(module), first.id)
