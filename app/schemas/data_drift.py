@@ -28,7 +28,7 @@ _REFERENCE = {
 }
 _SUMMARY: dict[str, Any] = {
     "window": "2023-12-08T00:00:00Z",
-    "at": 1701907200000,
+    "at": "2023-12-07T00:00:00Z",
     "is_learning": False,
     "learnt_windows": 0,
     "inputs": 17,
@@ -38,7 +38,6 @@ _SUMMARY: dict[str, Any] = {
             "column": "loan_length",
             "is_segment": False,
             "since": "2023-11-21T00:00:00Z",
-            "at": 1700524800000,
             "words": "18 % of the mass moved, mostly to 24 to 36; outside what 31 earlier windows showed",
         }
     ],

@@ -4,6 +4,7 @@ import csv
 import gzip
 import io
 import json
+import re
 from pathlib import Path
 from urllib.parse import quote
 
@@ -93,6 +94,18 @@ def test_a_batch_is_counted_in_the_window_and_what_moved_is_said(host: Service) 
     host.agent.checker.round()
     assert host.get(f"{PATH}/monitor").json["verdict"] == "insufficient_data"
     assert len(host.get(f"{PATH}/data-drift?days=3").json["windows"]) == 4
+
+
+def test_every_time_in_an_answer_about_data_is_rfc_3339(host: Service) -> None:
+    refer(host)
+    for number in range(14, -1, -1):
+        send(host, {"rows": rows(400, 100 + number, 1.0 if number < 2 else 0.0), **day(number)})
+    summary = judge(host)["summary"]
+    assert summary["at"] == rfc3339(TODAY)
+    assert summary["moved_inputs"][0]["since"] == rfc3339(TODAY - DAY_MS)
+    assert summary["window"] == rfc3339(TODAY + DAY_MS)
+    answers = [host.get(f"{PATH}/{part}").text for part in ("data-drift", "data-drift/age", "reference", "monitor")]
+    assert [re.findall(r"(?<![\d.])\d{12,13}(?![\d.])", answer) for answer in answers] == [[]] * 4
 
 
 def test_the_same_rows_in_every_form_give_the_same_counts(host: Service) -> None:

@@ -57,6 +57,22 @@ def test_every_operation_has_a_summary_and_an_example_that_fits_its_schema(docum
         assert problems == [], name
 
 
+def numbers(value: Any) -> Iterator[float]:
+    """All numbers in a JSON value."""
+    if isinstance(value, dict | list):
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from numbers(inner)
+    elif isinstance(value, int | float):
+        yield value
+
+
+def test_no_time_in_an_example_is_a_number(document: dict[str, Any]) -> None:
+    for name, operation in operations(document):
+        contents = [content for r in operation["responses"].values() for content in r.get("content", {}).values()]
+        shown = [content.get("example") for content in contents]
+        assert [number for number in numbers(shown) if number > 1e9] == [], name
+
+
 def test_every_body_that_is_sent_has_an_example_that_fits_its_schema(document: dict[str, Any]) -> None:
     bodies = {
         name: operation["requestBody"]["content"]["application/json"]

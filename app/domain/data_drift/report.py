@@ -190,7 +190,7 @@ def _summary(
     since = min((_since(one, windows) for one in moved), default=None)
     return {
         "window": rfc3339(all_windows[-1].end) if all_windows else None,
-        "at": all_windows[-1].start if all_windows else None,
+        "at": rfc3339(all_windows[-1].start) if all_windows else None,
         "is_learning": not windows or all(one.judgements[last].is_provisional for one in judged),
         "learnt_windows": len(learnt),
         "inputs": layout.inputs,
@@ -211,7 +211,6 @@ def _moved_value(one: _Judged, windows: Sequence[Window], layout: Layout, rules:
         "column": one.name,
         "is_segment": one.segment is not None,
         "since": rfc3339(_since(one, windows)),
-        "at": _since(one, windows),
         "words": words,
     }
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from app.domain.data_drift.series import FIRST_WINDOWS
 from app.domain.registry.models import Registration, VersionKey
-from app.domain.times import day_in_words
+from app.domain.times import day_in_words, parse_rfc3339
 
 Summary = Mapping[str, Any]
 
@@ -64,7 +64,7 @@ def fall_in_words(fall: Summary) -> str:
 
 def began(moved: Sequence[Summary]) -> int:
     """Since when the first of them moved, in milliseconds."""
-    return min(int(one["at"]) for one in moved)
+    return min(parse_rfc3339(one["since"], "since") for one in moved)
 
 
 def _since(moved: Sequence[Summary], now: int) -> str:

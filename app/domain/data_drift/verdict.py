@@ -7,6 +7,7 @@ from app.domain.monitoring.alarms import reasons_of
 from app.domain.monitoring.data_settings import OFF, DataSettings
 from app.domain.monitoring.reasons import first_of
 from app.domain.monitoring.verdicts import HEALTHY, Alarm, VersionVerdict, severity
+from app.domain.times import parse_rfc3339
 
 INPUTS, PREDICTIONS, ESTIMATE = "data_inputs", "data_predictions", "data_estimate"
 
@@ -35,7 +36,7 @@ def data_alarms(summary: Summary, settings: DataSettings, now: int) -> list[Alar
     fall = summary["estimated_fall"]
     if fall and settings.estimate != OFF:
         words = f"{fall_in_words(fall)}; {fall['assumption']}"
-        found.append(_alarm(ESTIMATE, settings.estimate, int(summary["at"]), words))
+        found.append(_alarm(ESTIMATE, settings.estimate, parse_rfc3339(summary["at"], "at"), words))
     return found
 
 

@@ -82,11 +82,8 @@ class DataObserver:
             "moved_outputs": columns_of(summary["moved_outputs"]),
             **{f"estimated_{name}": figure for name, figure in (window["estimated"] or {}).items()},
         }
-        points = {
-            f"{PREFIX}{name}": (float(figure), int(summary["at"]))
-            for name, figure in figures.items()
-            if figure is not None
-        }
+        time = parse_rfc3339(summary["at"], "at")
+        points = {f"{PREFIX}{name}": (float(figure), time) for name, figure in figures.items() if figure is not None}
         try:
             with self._writer.turn():
                 self._gateway.write_data(run_id, {}, points)
