@@ -10,6 +10,7 @@ import pytest
 from app.domain.errors import LockTimeout, MlflowUnavailable, TowerError
 from app.domain.monitoring.alerts import VerdictChange
 from app.domain.ports import Locks
+from app.domain.registry.models import ModelVersion
 from app.services.alerts import Announcer
 from app.services.alerts.outbox import Notifications
 from app.services.monitoring.checker import Checker
@@ -238,6 +239,32 @@ def test_versions_whose_evidence_cannot_be_read_keep_their_verdicts_and_the_othe
     place.gateway.unread_versions = {}
     checker.round()
     assert shown(place) == ["degraded"] * 12
+
+
+def test_a_part_of_a_long_round_that_cannot_be_read_takes_nothing_from_the_parts_before_and_after(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(250):
+        place.world.add_version(f"model {number:03}", {"accuracy": 0.5})
+        place.writer.register(f"model {number:03}", "1", "classifier", "ada", LOW)
+    checker, _ = place.checker()
+    read = place.gateway.readable_evidence
+
+    def failing(rows: Sequence[ModelVersion], *more: Any) -> object:
+        if any(row.name == "model 150" for row in rows):
+            raise MlflowUnavailable("MLflow failed.")
+        return read(rows, *more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(place.gateway, "readable_evidence", failing)
+        checker.round()
+    assert sorted(place.agent.stores.checks.all()) == sorted(
+        run for run, verdicts in place.world.verdicts.items() if verdicts
+    )
+    assert len(place.agent.stores.checks.all()) == 150
+    assert "and 99 more could not be checked" in place.provided.cache.get("last-checks")["error"]
+    checker.round()
+    assert shown(place) == ["degraded"] * 250
 
 
 @pytest.mark.parametrize("failure", [MlflowUnavailable("MLflow failed."), LockTimeout("Another process writes.")])
