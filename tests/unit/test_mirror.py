@@ -203,6 +203,24 @@ def test_a_snapshot_that_is_not_understood_leaves_the_one_that_is_served(
     assert make().tracker.peek() is None
 
 
+def test_a_process_that_has_read_no_snapshot_yet_names_the_stored_one_unless_it_is_of_another_mlflow(
+    make: Make, gateway: SlowGateway, tmp_path: Path
+) -> None:
+    started = make()
+    assert started.publisher.edition() is None
+    first = make()
+    assert started.publisher.edition() == first.publisher.sweep().edition
+    gateway.world.add_version("m")
+    newer = first.publisher.sweep()
+    assert started.publisher.edition() == newer.edition
+    assert started.tracker.fleet() == newer
+    gateway.world.add_version("m")
+    assert started.publisher.edition() == first.publisher.sweep().edition
+    cache = FileCache(tmp_path / "cache")
+    cache.set(INDEX, {**cache.get(INDEX), "source": "elsewhere"})
+    assert make().publisher.edition() is None
+
+
 def test_a_snapshot_that_cannot_be_shared_is_served_by_the_worker_that_read_it(
     make: Make, gateway: SlowGateway, tmp_path: Path
 ) -> None:

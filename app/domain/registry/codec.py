@@ -108,9 +108,11 @@ def fleet_from(index: Any, read: Read, known: Fleet | None, source: Source) -> F
         return None
 
 
-def edition_from(index: Any) -> Edition | None:
-    """The edition that an index belongs to; None if the index is unreadable."""
+def edition_from(index: Any, source: str | None = None) -> Edition | None:
+    """The edition that an index belongs to; None if the index is unreadable, or from another MLflow than `source`."""
     try:
+        if source is not None and index["source"] != source:
+            return None
         return Edition(str(index["series"]), int(index["number"]))
     except _MISFITS:
         return None

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from app.domain.errors import InvalidInput
 from app.domain.registry.models import ModelVersion, Tags, TrackedModel
@@ -51,16 +52,25 @@ def stage_named(text: str) -> str:
 
 def implied_type(metrics: Iterable[str]) -> str | None:
     """The model type that more of the metric names suggest; None on a tie."""
-    names = [name.lower() for name in metrics]
-    classifier = sum(any(word in name for word in _CLASSIFIER_WORDS) for name in names)
-    regressor = sum(any(word in name for word in _REGRESSOR_WORDS) for name in names)
+    votes = [_votes(name) for name in metrics]
+    classifier, regressor = sum(vote[0] for vote in votes), sum(vote[1] for vote in votes)
     if classifier == regressor:
         return None
     return "classifier" if classifier > regressor else "regressor"
 
 
+# Kept, since thousands of versions have metrics of the same names.
+@lru_cache(maxsize=4096)
+def _votes(metric: str) -> tuple[bool, bool]:
+    """Whether a metric name suggests a classifier, and whether it suggests a regressor."""
+    name = metric.lower()
+    return any(word in name for word in _CLASSIFIER_WORDS), any(word in name for word in _REGRESSOR_WORDS)
+
+
 def owner_in(tags: Tags) -> str | None:
     """The value of the tag `owner`, in any case, without blanks around it; None where it has none."""
+    if not tags:
+        return None
     keys = ["owner", *sorted(key for key in tags if len(key) == len("owner") and key.lower() == "owner")]
     return next((value for key in keys if (value := tags.get(key, "").strip())), None)
 

@@ -124,8 +124,7 @@ class SnapshotPublisher:
 
     def edition(self) -> Edition | None:
         """The edition of the newest snapshot."""
-        fleet = self._snapshots.newest()
-        return fleet.edition if fleet else None
+        return self._snapshots.edition()
 
     def share(self) -> None:
         """Publish the whole newest snapshot again, for processes that cannot read what is stored."""

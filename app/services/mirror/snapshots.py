@@ -5,13 +5,15 @@ import secrets
 import threading
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import orjson
 
 from app.domain.errors import LockTimeout, MlflowUnavailable
 from app.domain.ports import Locks, SharedCache, WritableCache
-from app.domain.registry.codec import INDEX, Source, edition_from, fleet_from, index_value, part_keys, parts_value
+from app.domain.registry.codec import INDEX, Read, Source, edition_from, fleet_from, index_value, part_keys, parts_value
 from app.domain.registry.fleet import Edition, Fleet
+from app.services.host.collector import without_collector
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +30,8 @@ class Snapshots:
         # Whether this process has published since its start, or has seen another process publish.
         self._in_series = False
         self._mark: object | None = None
+        # The edition that the stored index names, with the index's mark.
+        self._named: tuple[object | None, Edition | None] = (None, None)
         # Whether the stored snapshot was removed. It may have been newer than the fleet of this process.
         self._is_removed = False
         self._adopting = threading.Lock()
@@ -39,6 +43,16 @@ class Snapshots:
             with self._adopting:
                 self._adopt(mark)
         return self._fleet
+
+    def edition(self) -> Edition | None:
+        """The edition of the newest fleet. A fleet that this process has no other use for is not decoded for it."""
+        mark = self._cache.mark(INDEX)
+        if self._fleet is None and mark != self._named[0]:
+            self._named = (mark, edition_from(self._cache.get(INDEX), self._source.name))
+        if self._fleet is None:
+            return self._named[1]
+        fleet = self.newest()
+        return fleet.edition if fleet else None
 
     def catch_up(self) -> None:
         """In a worker: get what the agent could not store."""
@@ -60,7 +74,7 @@ class Snapshots:
         value = orjson.loads(body) if body else None
         with self._adopting:
             self._is_removed = False
-            fleet = fleet_from(value["index"], value["parts"].get, self._fleet, self._source) if value else None
+            fleet = self._decoded(value["index"], value["parts"].get) if value else None
             if fleet is not None and (self._fleet is None or fleet.edition.replaces(self._fleet.edition)):
                 self._fleet, self._in_series = fleet, True
 
@@ -76,7 +90,7 @@ class Snapshots:
         if mark == self._mark:
             return
         index = self._cache.get(INDEX)
-        fleet = fleet_from(index, self._cache.get, self._fleet, self._source) if index is not None else None
+        fleet = self._decoded(index, self._cache.get) if index is not None else None
         if fleet is None:
             self._is_removed = self._fleet is not None and self._cache.token(INDEX) is None
             if self._cache.token(INDEX) is not None:
@@ -86,6 +100,10 @@ class Snapshots:
         elif fleet.edition.replaces(self._fleet.edition):
             self._fleet, self._in_series = fleet, True
         self._mark = mark
+
+    def _decoded(self, index: Any, read: Read) -> Fleet | None:
+        with without_collector():
+            return fleet_from(index, read, self._fleet, self._source)
 
 
 class SnapshotStore(Snapshots):
