@@ -132,9 +132,11 @@ def mlflow_server(folder: Path, store: str | None = None, **more: str) -> Iterat
     with forked(Server(HOST, port, str(folder / "mlflow.log"), str(folder), without_coverage(env))):
         url = f"http://{HOST}:{port}"
         until(lambda: answers(f"{url}/health"), "MLflow")
-        # It makes the tables when they are first needed, and two requests at once would both make them.
-        experiments = f"{url}/api/2.0/mlflow/experiments/search?max_results=1"
-        requests.get(experiments, timeout=HANGS_AFTER_SECONDS).raise_for_status()
+        # The command would make both stores before it listens. Here each is made when it is first needed, and requests
+        # that make the same one at once break it: every later request is a 500.
+        for first in ("experiments", "registered-models"):
+            page = f"{url}/api/2.0/mlflow/{first}/search?max_results=1"
+            requests.get(page, timeout=HANGS_AFTER_SECONDS).raise_for_status()
         yield url
 
 
