@@ -241,6 +241,23 @@ def test_a_writer_waits_until_every_host_that_beats_has_the_change(hosts: Callab
     assert a.membership.settle(a.cache.changes_made())
 
 
+def test_a_writer_waits_for_all_that_it_changed_also_where_the_last_value_was_there_already(
+    hosts: Callable[[str], Host],
+) -> None:
+    a, b = hosts("a"), hosts("b")
+    a.cache.set("same", 1)
+    a.beat()
+    b.beat()
+    b.beat()
+    a.cache.set("key", 1)
+    a.cache.set("same", 1)
+    a.beat()
+    assert not a.membership.settle(a.cache.changes_made())
+    b.beat()
+    b.beat()
+    assert a.membership.settle(a.cache.changes_made())
+
+
 @pytest.mark.parametrize("planted", [b"", b"junk", b"control-tower 4\n", pickle.dumps(["planted"])])
 def test_a_value_in_redis_that_was_tampered_with_is_a_miss(
     hosts: Callable[[str], Host], redis: Redis, planted: bytes

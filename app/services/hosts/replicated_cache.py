@@ -151,7 +151,7 @@ class ReplicatedCache:
 
     def _begin(self, contents: Contents) -> None:
         """Take note of another epoch; at a start, values that are the same are there already."""
-        self._epoch, self._changes = contents.epoch, -1
+        self._epoch, self._changes, self._made = contents.epoch, -1, 0
         if self._taken:
             self._lost = sorted(self._taken, key=lambda key: self._taken[key].number)
         self._taken = {}
@@ -197,7 +197,8 @@ class ReplicatedCache:
             if self._epoch is None:
                 raise Busy("Redis holds nothing yet. Try again in some seconds.")
             made = self._values.commit(self._epoch, bodies, self._taken, fences())
-            self._made = max(revision.number for revision in made.values())
+            # A value that was there already counts under an earlier number, and must not hide what was changed before.
+            self._made = max([self._made, *(revision.number for revision in made.values())])
             self._note(made)
         except (Fenced, OtherEpoch):
             self._is_behind = True
