@@ -241,6 +241,8 @@ def test_labels_that_come_later_count_no_input_again_and_become_observations(hos
     right = sum(row["said"] == row["true"] for row in labelled) / 500
     assert (window["rows"], window["labelled_rows"]) == (500, 500)
     assert window["realised"]["accuracy"] == pytest.approx(right)
+    (point,) = host.json(f"{PATH}/series?metric=accuracy")["metrics"]["accuracy"]["points"]
+    assert (repr(window["realised"]["rows"]), point["n"]) == ("500", 500)
     assert window["estimated"]["accuracy"] == pytest.approx(right, abs=0.05)
     observed = {row.metric: row.value for points in host.world.monitor_points.values() for row in points}
     assert observed["accuracy"] == pytest.approx(right)
@@ -267,6 +269,68 @@ def test_the_newest_observation_is_what_counts_however_often_labels_are_sent_and
         assert judged_accuracy(host) == 0.5
         host.delete(f"{PATH}/batches/{batch_id}")
         assert judged_accuracy(host) == 1.0
+
+
+def observed(host: Service, metric: str = "accuracy") -> list[float]:
+    """The values of a metric that count, by time."""
+    found = host.json(f"{PATH}/series?metric={metric}&days=10")["metrics"].get(metric, {"points": []})
+    return [point["value"] for point in found["points"]]
+
+
+@pytest.mark.parametrize("number", [1, 0])
+def test_the_observation_of_a_window_goes_when_all_its_labels_are_withdrawn_and_those_of_others_stay(
+    host: Service, number: int
+) -> None:
+    refer(host)
+    right = [{"p": 0.9, "said": "yes", "true": "yes"}] * 40
+    end = TODAY - (number - 1) * DAY_MS - 1 if number else host.clock()
+    for time, metrics in ((end, {"note": 1.0}), (end - 1000, {"accuracy": 0.7})):
+        sent = host.post(f"{PATH}/observations", json={"metrics": metrics, "timestamp": rfc3339(time)})
+        assert sent.status_code == 201, sent.json
+    send(host, {"rows": rows(200, 5), "batch_id": "rows", **day(number)})
+    for batch_id in ("first", "second", "third"):
+        host.clock.forward(60)
+        sent = {"rows": right, "batch_id": batch_id, **day(number)}
+        assert host.post(f"{PATH}/labels", json=sent).status_code == 201
+        judge(host)
+        assert observed(host) == [0.7, 1.0]
+        host.delete(f"{PATH}/batches/{batch_id}")
+        judge(host)
+        assert (observed(host), observed(host, "note")) == ([0.7], [1.0])
+    host.delete(f"{PATH}/batches/rows")
+    assert judge(host)["windows"] == []
+    assert (observed(host), observed(host, "note")) == ([0.7], [1.0])
+
+
+def test_in_a_window_that_is_open_the_observations_follow_the_labels_that_are_left(host: Service) -> None:
+    refer(host)
+    right = [{"p": 0.9, "said": "yes", "true": "yes"}] * 40
+    wrong = [row | {"true": "no"} for row in right]
+    send(host, {"rows": rows(200, 5), **day(0)})
+    for batch_id, sent in (("first", right), ("second", wrong), ("third", right)):
+        host.clock.forward(60)
+        host.post(f"{PATH}/labels", json={"rows": sent, "batch_id": batch_id, **day(0)})
+        judge(host)
+    assert observed(host) == [1.0, 0.5, pytest.approx(2 / 3, rel=1e-5)]
+    host.delete(f"{PATH}/batches/second")
+    judge(host)
+    assert observed(host) == [1.0]
+    host.delete(f"{PATH}/batches/third")
+    assert judged_accuracy(host) == 1.0
+    host.delete(f"{PATH}/batches/first")
+    judge(host)
+    assert observed(host) == []
+
+
+def test_realised_figures_become_observations_once_mlflow_takes_writes_again(host: Service) -> None:
+    refer(host)
+    send(host, {"rows": rows(200, 1, labels=True), **day(1)})
+    host.gateway.locked = True
+    judge(host)
+    assert observed(host) == []
+    host.gateway.locked = False
+    host.agent.data.judge.tick()
+    assert len(observed(host)) == 1
 
 
 def test_a_tower_that_starts_writes_no_realised_figure_again(

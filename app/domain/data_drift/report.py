@@ -168,7 +168,7 @@ def _figures(figures: Mapping[str, float | None]) -> dict[str, float | None]:
 
 def _rounded(number: float | None) -> float | None:
     """A figure without the last digits, in which sums of the same parts in another order may differ."""
-    return float(f"{number:.{_DIGITS}g}") if number else number
+    return float(f"{number:.{_DIGITS}g}") if number and not isinstance(number, int) else number
 
 
 def _summary(

@@ -63,6 +63,11 @@ class StoredBatch:
         """Start and end of the window: what batches of one window have in common."""
         return self.start, self.end
 
+    @property
+    def known_at(self) -> int:
+        """Since when its labels are known: the time at which they came, or the end of the window if that was before."""
+        return min(self.end - 1, self.received_at)
+
 
 @dataclass(frozen=True, slots=True)
 class About:

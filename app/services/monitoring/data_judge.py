@@ -29,7 +29,10 @@ _READ_ALL_SECONDS = 900.0
 
 
 class DataJudge:
-    """Has series judged in a process of its own. `after` is called with each version whose report is new."""
+    """Has series judged in a process of its own.
+
+    `after` is called with each version whose report is new, and says whether all that follows from it was done.
+    """
 
     def __init__(
         self,
@@ -38,7 +41,7 @@ class DataJudge:
         registrations: RegistrationStore,
         judge: Judge,
         clock: Clock,
-        after: Callable[[Series, dict[str, Any]], None],
+        after: Callable[[Series, dict[str, Any]], bool],
     ) -> None:
         self._gateway = gateway
         self._reports = reports
@@ -47,6 +50,8 @@ class DataJudge:
         self._clock = clock
         self._after = after
         self._due_at = 0.0
+        # The runs of series after whose last report something could not be written.
+        self._unfinished: set[str] = set()
         self._counted = Gatherer[VersionKey]("counted", self._judge_counted, _TRIES_AFTER_SECONDS)
 
     def start(self) -> None:
@@ -134,7 +139,8 @@ class DataJudge:
         try:
             for name, version in keys:
                 self.judge_now(name, version)
-            return True
+            judged = (self._reports.of(*key) for key in keys)
+            return not any(known and known["reference"]["id"] in self._unfinished for known in judged)
         except TowerError as error:
             log.warning("What was counted of data could not be judged: %s", error.detail)
         except Exception:
@@ -151,15 +157,17 @@ class DataJudge:
                     if outcome.problem:
                         log.warning("%s v%d: %s", series.about.name, series.about.version, outcome.problem)
                     self.share(series, earlier, outcome)
-                    if outcome.report:
-                        self._after(series, outcome.report)
+                    if outcome.report and not self._after(series, outcome.report):
+                        self._unfinished.add(series.run_id)
+                    else:
+                        self._unfinished.discard(series.run_id)
 
     def _is_due(self, series: Series) -> bool:
         about = series.about
         if self._created(about.name, about.version) != about.version_created:
             return False
         known = self._reports.of(about.name, about.version)
-        return known is None or known.get("seal") != self._seal(series)
+        return known is None or known.get("seal") != self._seal(series) or series.run_id in self._unfinished
 
     def _seal(self, series: Series) -> str:
         return f"{series.seal} {self._floor(series)}"

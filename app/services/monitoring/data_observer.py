@@ -3,19 +3,21 @@
 import hashlib
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
 import orjson
 
 from app.domain.data_drift.sentence import columns_of
-from app.domain.data_drift.series import PREFIX, Series
+from app.domain.data_drift.series import PREFIX, Series, StoredBatch
 from app.domain.errors import Conflict, TowerError
 from app.domain.monitoring.check_settings import settings_or_default
+from app.domain.monitoring.monitor_runs import SELF
 from app.domain.monitoring.observations import Observation
 from app.domain.monitoring.sent_once import sent_once
 from app.domain.ports import Clock, WritingGateway
+from app.domain.registry.models import Registration
 from app.domain.times import parse_rfc3339, rfc3339
 from app.services.monitoring.monitor_run_writer import MonitorRunWriter
 from app.services.monitoring.registration_list import RegistrationStore
@@ -53,23 +55,25 @@ class DataObserver:
         self._check_soon = check_soon
         self._written: dict[str, None] = {}
 
-    def take(self, series: Series, report: Mapping[str, Any]) -> None:
-        """Write the figures of the newest window, and realised figures that are new; have the version checked."""
+    def take(self, series: Series, report: Mapping[str, Any]) -> bool:
+        """Write the figures of the newest window, and make the observations those of the labels that count.
+
+        Has the version checked. Returns whether all could be written.
+        """
         name, version = series.about.name, series.about.version
         registration = self._registrations.listed(name, version)
         if registration is None:
-            return
+            return True
         self._note(series.run_id, report)
+        is_whole = True
         if settings_or_default(registration.settings).data.observe:
-            withdrawn = _withdrawn_of(series)
             try:
-                for window in report["windows"]:
-                    if window["realised"] and not window["label_problem"]:
-                        of_window = withdrawn[window["start"], window["end"]]
-                        self._observe(name, version, series.run_id, window, of_window)
+                self._follow(registration, series, report)
             except TowerError as error:
+                is_whole = False
                 log.warning("%s v%d: Realised figures are no observations yet: %s", name, version, error.detail)
         self._check_soon(name, version)
+        return is_whole
 
     def _note(self, run_id: str, report: Mapping[str, Any]) -> None:
         """Write what MLflow's own charts show of the newest window. MLflow keeps the same point once."""
@@ -90,8 +94,53 @@ class DataObserver:
         except TowerError as error:
             log.warning("MLflow's charts lack the newest figures of data: %s", error.detail)
 
+    def _follow(self, registration: Registration, series: Series, report: Mapping[str, Any]) -> None:
+        """Withdraw the observations whose labels were withdrawn, and write the realised figures that are new."""
+        batches: dict[tuple[str | None, str | None], list[StoredBatch]] = defaultdict(list)
+        for batch in series.batches.values():
+            batches[rfc3339(batch.start), rfc3339(batch.end)].append(batch)
+        kept: set[int] = set()
+        realised = []
+        for window in report["windows"]:
+            of_window = batches[window["start"], window["end"]]
+            if window["label_problem"]:
+                # Its observations stay as they are until that is mended.
+                kept |= {batch.known_at for batch in of_window}
+            elif window["realised"]:
+                time = max(batch.known_at for batch in of_window if not batch.is_withdrawn)
+                kept.add(time)
+                realised.append((window, time, sorted(batch.batch_id for batch in of_window if batch.is_withdrawn)))
+        changed = [of_window for of_window in batches.values() if any(batch.is_withdrawn for batch in of_window)]
+        times = {batch.known_at for of_window in changed for batch in of_window} - kept
+        self._withdraw(registration, times, [batch for of_window in changed for batch in of_window])
+        for window, time, withdrawn in realised:
+            self._observe(registration, series.run_id, window, time, withdrawn)
+
+    def _withdraw(self, registration: Registration, times: Collection[int], batches: Sequence[StoredBatch]) -> None:
+        """Withdraw what realised figures of these times became, and nothing that others observed.
+
+        `batches` are those of the windows of which some were withdrawn.
+        """
+        run_id, name = registration.monitor_run_id, registration.name
+        withdrawn = sorted(batch.batch_id for batch in batches if batch.is_withdrawn)
+        state = hashlib.sha256(orjson.dumps([run_id, sorted(times), withdrawn])).hexdigest()
+        row = None if not times or state in self._written else self._gateway.find_version(name, registration.version)
+        if row is None:
+            return
+        points = self._gateway.evidence([row], {registration.key: run_id})[registration.key]
+        observed: dict[int, set[str]] = defaultdict(set)
+        for point in points:
+            if point.run_id == run_id and point.time in times:
+                observed[point.time].add(point.metric)
+        ours = set(_METRICS.values())
+        for time, metrics in sorted(observed.items()):
+            # One withdrawal of all metrics where nobody else observed any at that millisecond.
+            for metric in [None] if metrics <= ours else sorted(metrics & ours):
+                self._writer.withdraw(name, str(registration.version), metric, time, time, SELF)
+        self._remember(state)
+
     def _observe(
-        self, name: str, version: int, run_id: str, window: Mapping[str, Any], withdrawn: Sequence[str]
+        self, registration: Registration, run_id: str, window: Mapping[str, Any], time: int, withdrawn: Sequence[str]
     ) -> None:
         figures = window["realised"]
         # Labels add up, so figures come back only where some were withdrawn. Then they are written once more.
@@ -99,25 +148,18 @@ class DataObserver:
         known = hashlib.sha256(orjson.dumps(state)).hexdigest()
         if known in self._written:
             return
-        now, end = self._clock(), parse_rfc3339(window["end"], "end")
         values = [
-            Observation(metric, min(end - 1, now), figures[figure], is_dated=end <= now, n=figures["rows"])
+            Observation(metric, time, figures[figure], n=figures["rows"])
             for figure, metric in _METRICS.items()
             if figures.get(figure) is not None
         ]
-        # While the window is open its values have the present time. What was written then is not written again.
+        # Rows without labels that came later change no figure, and what was written is not written again.
         with suppress(Conflict):
-            self._writer.observe(name, str(version), values, sent_once(f"data {known}", values, now))
+            sent = sent_once(f"data {known}", values, self._clock())
+            self._writer.observe(registration.name, str(registration.version), values, sent)
+        self._remember(known)
+
+    def _remember(self, state: str) -> None:
         if len(self._written) >= _MOST_REMEMBERED:
             self._written.pop(next(iter(self._written)))
-        self._written[known] = None
-
-
-def _withdrawn_of(series: Series) -> Mapping[tuple[str | None, str | None], list[str]]:
-    """The ids of the withdrawn batches of each window, by its start and end as reports have them."""
-    withdrawn: dict[tuple[str | None, str | None], list[str]] = defaultdict(list)
-    for batch_id in sorted(series.batches):
-        batch = series.batches[batch_id]
-        if batch.is_withdrawn:
-            withdrawn[rfc3339(batch.start), rfc3339(batch.end)].append(batch_id)
-    return withdrawn
+        self._written[state] = None
