@@ -1,5 +1,6 @@
 """What one process has of the mirror of the registry."""
 
+from app.domain.ports import Clock
 from app.domain.registry.codec import Source
 from app.domain.registry.stages import stage_rules
 from app.services.host.file_locks import FileLocks
@@ -16,12 +17,20 @@ DEFAULTS = PublisherOptions(interval=1800, timeout=300)
 
 
 class MirrorProcess:
-    """A process that reads MLflow itself, and shares a cache and locks with others. Its clock is the world's."""
+    """A process that reads MLflow itself, and shares a cache and locks with others.
+
+    Its clock is the world's unless it gets another.
+    """
 
     def __init__(
-        self, gateway: MemoryGateway, cache: HoldingCache, locks: FileLocks, options: PublisherOptions = DEFAULTS
+        self,
+        gateway: MemoryGateway,
+        cache: HoldingCache,
+        locks: FileLocks,
+        options: PublisherOptions = DEFAULTS,
+        clock: Clock | None = None,
     ) -> None:
-        clock, seconds = gateway.world.tick, gateway.world.seconds
+        clock, seconds = clock or gateway.world.tick, gateway.world.seconds
         self.gateway = gateway
         self.cache = cache
         self.journal = JournalWriter(cache, clock, options.timeout)

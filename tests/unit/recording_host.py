@@ -1,5 +1,6 @@
 """A host that records what changes in the registry, against the fake of MLflow."""
 
+import shutil
 from pathlib import Path
 
 from app.domain.registry_history.change import Change
@@ -15,16 +16,23 @@ from tests.unit.mirrors import MirrorProcess
 
 
 class Host:
-    """A host that reads MLflow and records what changes. Hosts share nothing but MLflow."""
+    """A host that reads MLflow and records what changes. Hosts share nothing but MLflow.
 
-    def __init__(self, directory: Path, gateway: MemoryGateway) -> None:
+    Its clock is `behind_ms` behind that of others, and it reckons with `apart_ms`.
+    """
+
+    def __init__(self, directory: Path, gateway: MemoryGateway, behind_ms: int = 0, apart_ms: int = 0) -> None:
         self.directory, self.gateway = directory, gateway
+        self.behind_ms, self.apart_ms = behind_ms, apart_ms
         self.start()
+
+    def clock(self) -> int:
+        return self.gateway.world.tick() - self.behind_ms
 
     def start(self) -> None:
         """As after `kill -9`: what is stored stays."""
         cache, locks = FileCache(self.directory / "cache"), FileLocks(self.directory / "locks", "x")
-        self.mirror = MirrorProcess(self.gateway, HoldingCache(cache), locks)
+        self.mirror = MirrorProcess(self.gateway, HoldingCache(cache), locks, clock=self.clock)
         self.store = RegistryRecordStore(cache, locks, "x")
         self.recorder = ChangeRecorder(
             self.gateway,
@@ -32,10 +40,16 @@ class Host:
             self.mirror.snapshots,
             self.mirror.publisher.looks,
             locks,
-            self.gateway.world.tick,
+            self.clock,
             60,
             60_000,
+            self.apart_ms,
         )
+
+    def lose_cache(self) -> None:
+        """Start anew, with nothing stored."""
+        shutil.rmtree(self.directory)
+        self.start()
 
     def look(self) -> None:
         """A look at everything, and its record."""

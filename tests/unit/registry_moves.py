@@ -188,10 +188,11 @@ class Moves(RuleBasedStateMachine):
         self.index = self.index.after(self.hosts[which].record)
         self.used, self.seen = {}, {*self.versions()}
 
-    @rule(which=st.integers(0, 1), how=st.sampled_from(["changes", "aliases"]))
-    def poll(self, which: int, how: str) -> None:
-        detector = self.hosts[which].mirror.detector
-        (detector.look_for_changes if how == "changes" else detector.look_at_aliases)()
+    @rule(which=st.integers(0, 1), how=st.sampled_from(["changes", "aliases", "all"]))
+    def look_without_recording(self, which: int, how: str) -> None:
+        mirror = self.hosts[which].mirror
+        looks = {"changes": mirror.detector.look_for_changes, "aliases": mirror.detector.look_at_aliases}
+        looks.get(how, mirror.publisher.sweep)()
 
     @rule(which=st.integers(0, 1), data=st.data())
     def push(self, which: int, data: st.DataObject) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -141,6 +141,128 @@ def test_a_model_that_one_host_saw_before_it_was_renamed_and_another_after_is_on
         ("created", "model", None, "n"),
         ("created", "version 1", None, "None"),
         ("renamed", "model", "n", "o"),
+    ]
+
+
+FIRST_LOOKS: dict[str, Callable[[Host], object]] = {
+    "a sweep": lambda host: host.mirror.publisher.sweep(),
+    "a poll": lambda host: host.mirror.detector.look_at_aliases() or host.mirror.publisher.sweep(),
+    "a push": lambda host: host.mirror.publisher.look_up_each(["m"], "push"),
+}
+
+
+class Hosts(NamedTuple):
+    """Hosts that share a cache: the one that led first, the one that led last, and one that never led."""
+
+    first: Host
+    last: Host
+    idle: Host
+
+
+def restart(hosts: Hosts) -> Host:
+    hosts.last.start()
+    return hosts.last
+
+
+def lose_cache(hosts: Hosts) -> Host:
+    hosts.last.lose_cache()
+    return hosts.last
+
+
+BEGINNINGS: dict[str, Callable[[Hosts], Host]] = {
+    "a restart": restart,
+    "the loss of the cache": lose_cache,
+    "the turn of another host": lambda hosts: hosts.idle,
+    "the turn of a host that led before": lambda hosts: hosts.first,
+}
+
+
+@pytest.mark.parametrize("is_read_late", [False, True])
+@pytest.mark.parametrize("look", FIRST_LOOKS)
+@pytest.mark.parametrize("beginning", BEGINNINGS)
+def test_the_first_look_shows_what_changed_while_nobody_looked(
+    host: Host, beginning: str, look: str, is_read_late: bool
+) -> None:
+    world, directory = host.gateway.world, host.directory
+    hosts = Hosts(host, Host(directory, host.gateway), Host(directory, host.gateway))
+    hosts.idle.recorder.first()
+    world.set_alias("m", "champion", 1)
+    hosts.last.look()
+    looked = hosts.last.record.looked
+    assert looked is not None
+    world.set_alias("m", "champion", 2)
+    world.set_stage("m", 1, "Production")
+    begun = BEGINNINGS[beginning](hosts)
+    FIRST_LOOKS[look](begun)
+    ended = world.tick()
+    if is_read_late:
+        host.gateway.failure = MlflowUnavailable("MLflow is down.")
+        with pytest.raises(MlflowUnavailable):
+            begun.recorder.read_others()
+        host.gateway.failure = None
+        # Each look that waited is compared, in its turn.
+        world.set_alias("m", "champion", 1)
+        begun.mirror.publisher.sweep()
+    begun.recorder.read_others()
+    begun.recorder.record()
+    moves = [(None, 1), (1, 2), (2, 1)] if is_read_late else [(None, 1), (1, 2)]
+    changes = begun.changes()
+    aliases = [change for change in changes if change.subject == "alias champion"]
+    assert [(change.old, change.new) for change in aliases] == moves
+    (staged,) = (change for change in changes if change.kind == "stage")
+    for change in (aliases[1], staged):
+        assert looked.aliases <= change.not_before < change.not_after < ended
+
+
+OTHERS_LOOKS: dict[str, Callable[[Host], object]] = {
+    "all": lambda other: other.look(),
+    "what was pushed": lambda other: other.mirror.publisher.look_up_each([*"mnopq"], "push", frozenset("mpq")),
+}
+
+
+@pytest.mark.parametrize("behind_ms", [0, 100])
+@pytest.mark.parametrize("look", OTHERS_LOOKS)
+def test_the_first_look_does_not_undo_what_another_tower_recorded_after_it_began(
+    host: Host, tmp_path: Path, look: str, behind_ms: int
+) -> None:
+    """The clock of the other tower may be behind."""
+    world, other = host.gateway.world, Host(tmp_path / "b", host.gateway, behind_ms)
+    world.add_version("p")
+    host.look()
+    other.look()
+    host.apart_ms = behind_ms + 1
+    host.lose_cache()
+    host.mirror.publisher.sweep()
+    world.rename("p", "q")
+    OTHERS_LOOKS[look](other)
+    world.set_alias("m", "champion", 1)
+    world.rename("m", "n")
+    world.delete_model("q")
+    world.add_version("o")
+    OTHERS_LOOKS[look](other)
+    other.recorder.record()
+    host.recorder.read_others()
+    host.recorder.record()
+    host.look()
+    assert host.told("n") == [("renamed", "model", "m", "n"), ("alias", "alias champion", None, 1)]
+    assert host.told("o") == [("created", "model", None, "o"), ("created", "version 1", None, "None")]
+    assert [kind for kind, *_ in host.told("q")] == ["created", "created", "renamed", "deleted"]
+
+
+def test_a_look_that_waits_while_the_tower_moves_something_is_not_lost(host: Host) -> None:
+    world, (lineage,) = host.gateway.world, host.record.lineages()
+    world.set_stage("m", 2, "Staging")
+    host.mirror.publisher.sweep()
+    world.set_alias("m", "champion", 1)
+    moved = [("alias champion", None, 1)]
+    assert host.recorder.record_moves("m", lineage.first[0].created, moved, "ann", world.now, world.tick())
+    host.recorder.record()
+    world.set_stage("m", 2, "Production")
+    host.look()
+    assert [(kind, new) for kind, _, _, new in host.told()] == [
+        ("stage", "Staging"),
+        ("alias", 1),
+        ("stage", "Production"),
     ]
 
 

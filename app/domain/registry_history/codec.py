@@ -72,6 +72,14 @@ def record_from(
         return None
 
 
+def digests_in(index: Any, source: str) -> tuple[str, ...]:
+    """The digests of the segments of the stored record; none if it is from another MLflow or unreadable."""
+    try:
+        return tuple(map(str, index["segments"])) if index["source"] == source else ()
+    except _MISFITS:
+        return ()
+
+
 def _segment(value: Any, known: Mapping[str, Lineage], source: str) -> RecordSegment:
     if value["source"] != source:
         raise ValueError("stored for another MLflow")

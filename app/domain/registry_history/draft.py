@@ -17,14 +17,23 @@ class Draft:
     """Compares what looks at the registry find with what is recorded. Not shared between threads.
 
     `record` is what is recorded so far. Readings whose ticket is not higher than `ticket` began before the record was
-    read, so that they may be older than what it has. A time between two looks at all of the registry that is longer
-    than `late_ms` (milliseconds) counts as a gap, in which nobody looked.
+    read, so that they may be older than what it has. They are compared where it has nothing newer: with the lineages
+    `unchanged`, which were recorded so before the first reading, and with those of which all was seen before the
+    reading began. Clocks of hosts may be `apart_ms` apart. A time between two looks at all of the registry that is
+    longer than `late_ms` counts as a gap, in which nobody looked. Both are in milliseconds.
     """
 
-    def __init__(self, record: RegistryRecord, ticket: int, late_ms: int) -> None:
+    def __init__(
+        self, record: RegistryRecord, ticket: int, late_ms: int, apart_ms: int, unchanged: Iterable[str] = ()
+    ) -> None:
         self.record = record
         self._ticket = ticket
+        # The lineages that older readings may be compared with as well, with the tickets that must be exceeded.
+        self._tickets = dict.fromkeys(unchanged, 0)
+        # What was seen until then is recorded, by whoever saw it. Only the first readings of a process may be older.
+        self._recorded_until = record.looked.aliases if record.looked else 0
         self._late_ms = late_ms
+        self._apart_ms = apart_ms
         self._fleet: Fleet | None = None
         self._standings = {lineage.id: standing_of(lineage) for lineage in record.lineages()}
         # The lineages that have a name. Two can: the end of the first may not be recorded yet.
@@ -79,6 +88,8 @@ class Draft:
         `others` are the lineages that they changed. A model that is new to that draft may be one of those, which had
         another name before: the next look tells.
         """
+        self._tickets = {key: before._tickets.get(key, before._ticket) for key in self._standings.keys() - others}
+        self._recorded_until = 0
         if before._confirmed is not None:
             # This host's own looks count: what others looked at was compared without what this host has still to write.
             self._confirmed = before._confirmed
@@ -133,13 +144,16 @@ class Draft:
         if look.published or self._fleet is None:
             self.adopt(look.fleet)
         fleet = self._fleet
-        if fleet is None or fleet.mock or look.ticket <= self._ticket:
+        if fleet is None or fleet.mock or self._is_older(look):
             return
+        older = self._older_than_recorded(look, fleet)
+        self._open |= older
         # Models that were read later than the fleet that MLflow was compared with speak for themselves.
-        later = {name for name, ticket in fleet.touched.items() if ticket > look.fleet.last_ticket}
+        later = {name for name, ticket in fleet.touched.items() if ticket > look.fleet.last_ticket} | older
         self._found = set()
         if look.covers is None:
             names = {name for name in look.names if max(fleet.touched.get(name, 0), fleet.ticket) <= look.ticket}
+            names -= older
             self._compare(self._open & names, fleet, look)
             self._confirm_some(names, look)
         elif fleet.ticket <= look.fleet.ticket:
@@ -149,6 +163,26 @@ class Draft:
                 if self._begun is None:
                     self._begun = look.ended
             self._confirm_all(later | look.unread | self._open, look)
+
+    def _is_older(self, look: Look) -> bool:
+        """Whether nothing that a look found can be newer than what is recorded."""
+        return look.ticket <= self._ticket and (self._begun is None or look.began <= self._recorded_until)
+
+    def _older_than_recorded(self, look: Look, fleet: Fleet) -> set[str]:
+        """The names, then and now, of models of which something may be recorded that is newer than a look."""
+        if look.ticket > self._ticket:
+            return set()
+        seen_by = look.began - self._apart_ms
+        newer = [
+            self._standings[lineage.id]
+            for lineage in self.record.lineages()
+            if look.ticket <= self._tickets.get(lineage.id, self._ticket) and lineage.seen_until >= seen_by
+        ]
+        if not newer:
+            return set()
+        made = {standing.created for standing in newer}
+        alike = {name for name, model in fleet.registered.items() if model.created in made}
+        return alike | {standing.name for standing in newer}
 
     def _note_gap(self, look: Look) -> None:
         if self._confirmed is not None and look.began - self._confirmed.of_all.aliases > self._late_ms:

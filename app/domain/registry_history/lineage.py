@@ -70,6 +70,12 @@ class Lineage:
         """The name that the model has, or had last."""
         return self.names[0]
 
+    @property
+    def seen_until(self) -> int:
+        """When the last look ended that saw something of what is recorded, in milliseconds."""
+        hidden = (change_from(row).not_after for row in self.hidden)
+        return max([*self.not_after[-1:], *hidden, *(look.ended for look in self.first)], default=0)
+
     def change(self, number: int) -> Change:
         """One of the changes, by its place in the list."""
         return change_from(self.rows[number])

@@ -2,7 +2,7 @@
 
 import hashlib
 import zlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -58,6 +58,12 @@ class RegistryRecord:
 
     def lineages(self) -> Iterable[Lineage]:
         return (lineage for segment in self.segments for lineage in segment.lineages.values())
+
+    def lineages_of(self, digests: Sequence[str]) -> Iterable[str]:
+        """The ids of the lineages in the segments that have these digests, in the order of the segments."""
+        for segment, digest in zip(self.segments, digests, strict=False):
+            if segment.digest == digest:
+                yield from segment.lineages
 
     def lacks(self, additions: Additions) -> Additions:
         """Those of the additions that are not in the record."""

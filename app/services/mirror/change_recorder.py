@@ -34,12 +34,15 @@ _OTHERS_SECONDS = 60.0
 _NEWEST_RUNS = 3
 # The time between two looks counts as a gap if it is so many times as long as it should be.
 _LATE = 3
+CLOCKS_APART_MS = 5000
+"""How far the clocks of hosts may be apart. What another host saw within that time of a look may be newer."""
 
 
 class ChangeRecorder:
     """Records what changes in the registry. The agent's scheduler calls `tick`, on one thread at a time.
 
-    `look_ms` is how long the time between two looks at all of the registry should be, in milliseconds.
+    `look_ms` is how long the time between two looks at all of the registry should be, and `apart_ms` how far the clocks
+    of hosts may be apart, in milliseconds.
     """
 
     def __init__(
@@ -52,6 +55,7 @@ class ChangeRecorder:
         clock: Clock,
         timeout: float,
         look_ms: int,
+        apart_ms: int = CLOCKS_APART_MS,
     ) -> None:
         self._gateway = gateway
         self._store = store
@@ -61,6 +65,11 @@ class ChangeRecorder:
         self._clock = clock
         self._timeout = timeout
         self._late_ms = _LATE * look_ms
+        self._apart_ms = apart_ms
+        # The digests of what was recorded before this process looked.
+        self._before = store.stored_digests()
+        # Up to when everything was recorded when this process last wrote, or compared its looks.
+        self._noted: Looked | None = None
         self._reading = threading.Lock()
         self._is_read = False
         self._again_at = self._others_at = 0.0
@@ -183,22 +192,35 @@ class ChangeRecorder:
     def _catch_up(self) -> Draft:
         """Take the looks of this process, and what others published or recorded."""
         known, draft = self._known(), self._draft
+        if draft is not None and known.looked != self._noted:
+            # Another host has led since, and has recorded what this host had still to write.
+            self._before = tuple(segment.digest for segment in draft.record.segments)
+            draft = self._draft = None
+        self._noted = known.looked
         if draft is None or draft.record.segments != known.segments or draft.record.begun != known.begun:
+            if draft is not None:
+                # These looks may have begun before others changed the record, so they are compared with what it had.
+                self._take(draft)
             draft = self._begin_again(known)
         draft.record = known
         draft.shared(known.looked)
-        for look in self._looks.take():
-            draft.take(look)
+        self._take(draft)
         newest = self._snapshots.newest()
         if newest is not None:
             draft.adopt(newest)
         return draft
 
+    def _take(self, draft: Draft) -> None:
+        for look in self._looks.take():
+            draft.take(look)
+
     def _begin_again(self, known: RegistryRecord) -> Draft:
         """Go on from what is recorded by now. What is not recorded yet is found by later looks."""
         # Where nothing is recorded, no look can be older than the record.
         ticket = self._snapshots.ticket(self._gateway.patience) if any(known.lineages()) else 0
-        before, self._draft = self._draft, Draft(known, ticket, self._late_ms)
+        before = self._draft
+        unchanged = known.lineages_of(self._before) if before is None else ()
+        self._draft = Draft(known, ticket, self._late_ms, self._apart_ms, unchanged)
         if before is not None:
             changed = (one.id for one in known.lineages() if before.record.find(one.id) is not one)
             self._draft.resume(before, set(changed))
@@ -234,6 +256,8 @@ class ChangeRecorder:
     def _note(self, additions: Additions) -> None:
         """Put into the shared record what MLflow has."""
         self._store.change(lambda known: known.with_more(additions))
+        if additions.looked is not None:
+            self._noted = self._known().looked
 
     def _known(self) -> RegistryRecord:
         return self._store.newest() or RegistryRecord()

@@ -1,7 +1,7 @@
 """The record of the registry's changes in the shared cache."""
 
 from app.domain.ports import Locks, SharedCache, WritableCache
-from app.domain.registry_history.codec import INDEX, index_value, parts_value, record_from
+from app.domain.registry_history.codec import INDEX, digests_in, index_value, parts_value, record_from
 from app.domain.registry_history.record import RegistryRecord
 from app.services.host.kept_in_parts import Codec, KeptInParts, StoreInParts
 
@@ -18,6 +18,11 @@ class RegistryRecordStore(StoreInParts[RegistryRecord]):
 
     def __init__(self, cache: WritableCache, locks: Locks, source: str) -> None:
         super().__init__(cache, locks, _codec(source))
+        self._source = source
+
+    def stored_digests(self) -> tuple[str, ...]:
+        """The digests of the stored record's segments, without reading the segments."""
+        return digests_in(self._cache.get(INDEX), self._source)
 
 
 def _codec(source: str) -> Codec[RegistryRecord]:
