@@ -22,7 +22,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 Admits = Callable[["WSGIEnvironment", str], bool]
 
 KEY_COOKIE = "control_tower_key"
-_WRITES = ("POST", "PUT", "PATCH", "DELETE")
+WRITES = ("POST", "PUT", "PATCH", "DELETE")
 
 OPEN = "open"
 
@@ -142,7 +142,7 @@ def refuse_other_origins(app: Flask, allowed: Collection[str]) -> None:
 
     @app.before_request
     def check() -> tuple[Response, int] | None:
-        if request.method not in _WRITES or not _is_foreign(request.headers, request.host, allowed):
+        if request.method not in WRITES or not _is_foreign(request.headers, request.host, allowed):
             return None
         return jsonify(detail="A page of another origin may not do this. CORS_ORIGINS names those that may."), 403
 

@@ -10,7 +10,7 @@ from marshmallow import Schema, fields
 from werkzeug.exceptions import HTTPException
 
 from app.domain.errors import Busy, Conflict, Forbidden, InvalidInput, NotFound, TooLarge, TowerError, Unauthorized
-from app.domain.messages import WHOLE
+from app.domain.messages import BODY_TOO_LARGE, WHOLE
 from app.logs import request_id
 
 log = logging.getLogger(__name__)
@@ -28,8 +28,11 @@ _STATUS: dict[type[TowerError], int] = {
 
 _DETAILS = {
     404: "There is nothing at this address. /docs lists what there is.",
-    413: "The request body is too large: at most 1 MiB.",
+    413: BODY_TOO_LARGE,
 }
+
+BAD_INPUT = "page: Not a valid integer."
+"""An example of what a 400 says."""
 
 
 class ErrorSchema(Schema):
@@ -39,7 +42,7 @@ class ErrorSchema(Schema):
         required=True,
         metadata={
             "description": "What is wrong and what to do about it",
-            "example": "page: Not a valid integer.",
+            "example": BAD_INPUT,
         },
     )
 

@@ -29,12 +29,12 @@ from app.blueprints import (
     webhooks,
 )
 from app.cli import register_commands
+from app.domain.bodies import MOST_BODY_BYTES
 from app.errors import register_errors
 from app.flask_app import AnyText, ControlTower
 from app.gate import gate_command
 from app.hooks import Around, register_hooks
 from app.openapi import OPENAPI, DescribedApi
-from app.parsing import MOST_BODY_BYTES
 from app.prepared_lists import PreparedLists
 from app.promote import promote_command
 from app.services.host.marks import shared_marks

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from flask import Flask, Response, request
 
-from app.access import role_of, who
+from app.access import WRITES, role_of, who
 from app.logs import request_id
 from app.parsing import refuse_broken_path, take_body
 from app.replies import Ready
@@ -22,7 +22,6 @@ audit = logging.getLogger("app.audit")
 
 _ID = re.compile(r"[A-Za-z0-9._-]{1,64}\Z", re.ASCII)
 _BEGAN = "control_tower.began"
-_WRITES = ("POST", "PUT", "PATCH", "DELETE")
 # Pages load nothing from another host; Swagger UI and ReDoc need inline styles.
 _CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
@@ -75,6 +74,6 @@ def register_hooks(app: Flask, around: Around) -> None:
         if response.mimetype == "text/html":
             headers.setdefault("Content-Security-Policy", _CSP)
             headers["Referrer-Policy"] = "no-referrer"
-        if request.method in _WRITES and not (request.endpoint and role_of(app, request.endpoint) == "read"):
+        if request.method in WRITES and not (request.endpoint and role_of(app, request.endpoint) == "read"):
             audit.info("%s %s %s: %d", who() or "anonymous", request.method, request.path, response.status_code)
         return response

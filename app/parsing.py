@@ -12,21 +12,15 @@ from flask import Request, request
 from flask_smorest import Blueprint
 from webargs.flaskparser import FlaskParser
 
+from app.domain.bodies import GZIP, GZIP_WINDOW, MOST_BODY_BYTES, MOST_DRAINED_BYTES, PLAIN
 from app.domain.errors import InvalidInput
+from app.domain.messages import BODY_DAMAGED, BODY_TOO_LARGE, OTHER_CODING
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
-MOST_BODY_BYTES = 1 << 20
-# How much of a body that is too large is read and discarded, so that the client gets the answer, not a reset.
-_MOST_DRAINED_BYTES = 8 << 20
-_TOO_LARGE = "The request body is too large: at most 1 MiB."
 _INFLATES_TOO_LARGE = "The request body is too large after inflating: at most 1 MiB."
-_DAMAGED = "The body is not what its Content-Encoding says: it is no gzip, is damaged, or is cut short."
-_PLAIN = ("", "identity")
 _ESCAPED_NUL = b"\\u0000"
-# zlib's `wbits` for gzip with its header and checksum.
-_GZIP = 31
 _PIECE = 4096
 
 
@@ -152,7 +146,7 @@ def take_body() -> None:
     length = request.content_length or 0
     is_chunked = not length and "HTTP_TRANSFER_ENCODING" in environ
     coding = environ.get("HTTP_CONTENT_ENCODING", "").strip().lower()
-    if coding not in _PLAIN and length <= MOST_BODY_BYTES:
+    if coding not in PLAIN and length <= MOST_BODY_BYTES:
         body = environ["wsgi.input"].read(MOST_BODY_BYTES + 1 if is_chunked else length)
         length = len(body)
         if length <= MOST_BODY_BYTES:
@@ -163,30 +157,30 @@ def take_body() -> None:
     elif 0 < length <= MOST_BODY_BYTES:
         request.get_data()
     if length > MOST_BODY_BYTES:
-        _drain(environ["wsgi.input"], _MOST_DRAINED_BYTES)
-        raise InvalidInput(_TOO_LARGE)
+        _drain(environ["wsgi.input"], MOST_DRAINED_BYTES)
+        raise InvalidInput(BODY_TOO_LARGE)
 
 
 def decoded(body: bytes, coding: str) -> bytes:
     """Decompress a body, which may have several gzip members. Raises `InvalidInput`, also beyond the limit."""
-    if coding not in ("gzip", "x-gzip"):
-        raise InvalidInput("The body's Content-Encoding is not taken: send it in gzip, or plain without that header.")
+    if coding not in GZIP:
+        raise InvalidInput(OTHER_CODING)
     plain, member = bytearray(), None
     # In pieces, since the end of each member copies the rest of the input it was given.
     for start in range(0, len(body), _PIECE):
         piece = body[start : start + _PIECE]
         while piece:
-            member = member or zlib.decompressobj(_GZIP)
+            member = member or zlib.decompressobj(GZIP_WINDOW)
             try:
                 plain += member.decompress(piece, MOST_BODY_BYTES + 1 - len(plain))
             except zlib.error:
-                raise InvalidInput(_DAMAGED) from None
+                raise InvalidInput(BODY_DAMAGED) from None
             if len(plain) > MOST_BODY_BYTES:
                 raise InvalidInput(_INFLATES_TOO_LARGE)
             piece = member.unused_data
             member = None if member.eof else member
     if member is not None:
-        raise InvalidInput(_DAMAGED)
+        raise InvalidInput(BODY_DAMAGED)
     return bytes(plain)
 
 

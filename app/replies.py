@@ -22,7 +22,7 @@ from app.domain.messages import (
     too_slow,
 )
 from app.domain.times import rfc3339
-from app.errors import ErrorSchema
+from app.errors import BAD_INPUT, ErrorSchema
 from app.logs import request_id
 from app.parsing import TowerBlueprint
 from app.schemas.base import PageQuerySchema
@@ -39,7 +39,7 @@ JSON = "application/json"
 FAILURE = "control_tower.failure"
 
 _TEXT = {
-    400: ("Bad input", "page: Not a valid integer."),
+    400: ("Bad input", BAD_INPUT),
     401: ("No access key, or an unknown one", NEEDS_ACCESS_KEY),
     403: ("The key's role does not allow this", other_role_needed("write", "read")),
     404: ("Not found", MODEL_NOT_FOUND),

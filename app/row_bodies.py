@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from flask import current_app, request
 
+from app.domain.bodies import MOST_DRAINED_BYTES, PIECE
 from app.domain.errors import Busy, InvalidInput, TooLarge
+from app.domain.messages import OTHERS_ARE_COUNTED
 from app.services.data_drift.order import CSV, JSON, MEDIA_TYPES, NDJSON, PARQUET
 
 if TYPE_CHECKING:
@@ -19,9 +21,6 @@ F = TypeVar("F", bound=Callable[..., Any])
 _AT_ONCE = 4
 # The bodies that this process holds, until they are counted.
 _held = BoundedSemaphore(_AT_ONCE)
-# How much of a body that nobody reads is discarded, so that the client gets the answer, not a reset.
-_MOST_DRAINED_BYTES = 8 << 20
-_PIECE = 1 << 20
 _EXAMPLE = {"rows": [{"age": 34, "said": "no", "probability": 0.2, "true": "no"}]}
 _READ = "control_tower.rows_read"
 
@@ -68,7 +67,7 @@ def rows_body(most_megabytes: int) -> Iterator[RowsBody]:
             f"Send rows as {JSON}, {NDJSON}, {CSV} or {PARQUET}, and say in the header Content-Type which it is."
         )
     if not _held.acquire(blocking=False):
-        raise Busy("Other batches are being counted. Send this one again in some seconds.")
+        raise Busy(OTHERS_ARE_COUNTED)
     try:
         coding = request.environ.get("HTTP_CONTENT_ENCODING", "").strip().lower()
         yield RowsBody(media_type, coding, _content(request.environ, most_megabytes))
@@ -80,8 +79,8 @@ def drain_rows() -> None:
     """Discard what nobody read of a body, as after a refusal. Called when the answer is made."""
     environ = request.environ
     if _has_body(environ) and _READ not in environ and is_read_by_its_view():
-        left, stream = _MOST_DRAINED_BYTES, _stream(environ)
-        while left > 0 and (piece := stream.read(min(left, _PIECE))):
+        left, stream = MOST_DRAINED_BYTES, _stream(environ)
+        while left > 0 and (piece := stream.read(min(left, PIECE))):
             left -= len(piece)
 
 
@@ -94,7 +93,7 @@ def _content(environ: "WSGIEnvironment", most_megabytes: int) -> bytes:
     if (length or 0) <= most:
         stream = _stream(environ)
         while len(content) <= most and (
-            piece := stream.read(_PIECE if length is None else min(_PIECE, length - len(content)))
+            piece := stream.read(PIECE if length is None else min(PIECE, length - len(content)))
         ):
             content += piece
     if (length or 0) > most or len(content) > most:

@@ -4,6 +4,7 @@ from flask import Response
 
 from app.access import requires
 from app.domain.errors import InvalidInput, TowerError
+from app.domain.messages import AFTER_CLEARING, CLEARED, REFRESHED
 from app.domain.times import rfc3339
 from app.parsing import TowerBlueprint
 from app.replies import AGE_HEADERS, errors, live
@@ -41,7 +42,7 @@ def refresh_cache() -> Response:
     fleet = tower().mirror.refreshed(refreshed.edition)
     is_complete = refreshed.registrations_error is None or refreshed.denied
     result = {
-        "message": "Cache refreshed successfully" if is_complete else _WITHOUT_REGISTRATIONS,
+        "message": REFRESHED if is_complete else _WITHOUT_REGISTRATIONS,
         "registrations_error": refreshed.registrations_error,
         "models_synced": len(fleet.models),
         "timestamp": rfc3339(tower().clock()),
@@ -59,8 +60,8 @@ def clear_cache() -> Response:
     if not tower().mirror.clear():
         raise TowerError("The persisted snapshot could not be removed. Check the rights on CACHE_DIRECTORY.")
     result = {
-        "message": "Persistent cache cleared successfully",
+        "message": CLEARED,
         "timestamp": rfc3339(tower().clock()),
-        "note": "Next startup will fetch fresh data from MLflow",
+        "note": AFTER_CLEARING,
     }
     return live(result)

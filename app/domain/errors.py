@@ -6,6 +6,9 @@ NOTHING_SHOWN = (
     "MLflow shows this service's user no experiment and no registered model. Give it the right to read them."
 )
 
+MISFITS = (KeyError, TypeError, ValueError, AttributeError, OverflowError, IndexError)
+"""What reading a stored value raises that has another shape: somebody else, or another release, wrote it."""
+
 
 class TowerError(Exception):
     """A failure with a text for the client: what is wrong and what to do next, never a credential."""

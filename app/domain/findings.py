@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from app.domain.monitoring.monitoring_rules import MonitoringRule, matched_by
 from app.domain.monitoring.watches import Watch, nothing_there, target
-from app.domain.promotion.guard import OutsideMove
+from app.domain.promotion.guard import CHANGED_OUTSIDE, OutsideMove
 from app.domain.registry.fleet import Fleet
 from app.domain.registry.models import Registration, TrackedModel, VersionKey
 from app.domain.registry.query import ListQuery
@@ -299,7 +299,7 @@ KINDS = (
         names_version=False,
     ),
     Kind(
-        "changed_outside_the_tower",
+        CHANGED_OUTSIDE,
         _outside,
         "Ask who did it. Go back with POST /model/{name}/rollback, and propose it: POST /model/{name}/promotions.",
     ),

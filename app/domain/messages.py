@@ -30,6 +30,17 @@ NOTHING_COUNTED = (
     "Nothing was counted of this version's data yet. Send a reference (PUT …/reference), or batches (POST …/batches)."
 )
 NO_REFERENCE = "There is no reference with this id. GET …/reference lists those of this version."
+NO_ROWS = "There are no rows."
+OTHERS_ARE_COUNTED = "Other batches are being counted. Send this one again in some seconds."
+BODY_TOO_LARGE = "The request body is too large: at most 1 MiB."
+BODY_DAMAGED = "The body is not what its Content-Encoding says: it is no gzip, is damaged, or is cut short."
+OTHER_CODING = "The body's Content-Encoding is not taken: send it in gzip, or plain without that header."
+STILL_READING = "The history is still being read from MLflow. Try again in some seconds."
+READING_LOST = "What was read from MLflow was lost. Try again."
+STOPPING = "The service is stopping."
+REFRESHED = "Cache refreshed successfully"
+CLEARED = "Persistent cache cleared successfully"
+AFTER_CLEARING = "Next startup will fetch fresh data from MLflow"
 NOTHING_READ = "Nothing has been read from MLflow yet. Try again shortly."
 NOTHING_RECORDED = "The history of the registry has not been recorded yet. Try again shortly."
 
@@ -46,6 +57,10 @@ def removed(name: str, version: str, is_kept: bool) -> str:
     if is_kept:
         return f"Model {name} v{version} is no longer registered by itself. It stays monitored since it is watched"
     return f"Model {name} v{version} removed from monitoring"
+
+
+def about_to_be_monitored(version: int) -> str:
+    return f"Version {version} is about to be monitored."
 
 
 def unknown_baseline(version: int) -> str:

@@ -3,6 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+LONGEST_TAG = 7500
+"""How much is written to a tag of such a run. MLflow silently cuts a tag at 8000 characters."""
+
 
 @dataclass(frozen=True, slots=True)
 class OwnRun:

@@ -2,29 +2,23 @@
 
 from typing import Any
 
-from marshmallow import Schema, ValidationError, fields, validate
+from marshmallow import Schema, fields, validate
 
 from app.domain.monitoring.acts import LONGEST_MUTE_DAYS, LONGEST_NOTE
 from app.domain.registry.names import LONGEST_NAME
-from app.schemas.base import moment, text
-
-
-def _readable(value: str) -> None:
-    if value and not value.strip():
-        raise ValidationError("Not only blanks.")
-    if not all(char.isprintable() or char in "\n\t" for char in value):
-        raise ValidationError("No control characters, except line breaks and tabs.")
-
-
-def _words(description: str, example: str, least: int = 0, **options: Any) -> fields.String:
-    described = f"{description}. At most {LONGEST_NOTE} characters"
-    return text(described, example, validate=[validate.Length(least, LONGEST_NOTE), _readable], **options)
+from app.schemas.base import moment, prose, text
 
 
 class AcknowledgementSchema(Schema):
     """An acknowledgement of the present verdict."""
 
-    note = _words("What is known, or being done", "The new scanner. Being retrained.", load_default="")
+    note = prose(
+        "What is known, or being done",
+        "The new scanner. Being retrained.",
+        LONGEST_NOTE,
+        needed=False,
+        load_default="",
+    )
     since = moment(
         "The `since` of the verdict that was looked at: the request is refused if the verdict has changed since. By "
         "default the present verdict is acknowledged, whatever it is",
@@ -45,7 +39,7 @@ class MuteSchema(Schema):
         "recall",
         validate=validate.Length(1, LONGEST_NAME),
     )
-    note = _words("Why", "Labels arrive late", load_default="")
+    note = prose("Why", "Labels arrive late", LONGEST_NOTE, needed=False, load_default="")
 
 
 class UnmuteQuerySchema(Schema):
@@ -61,7 +55,7 @@ class UnmuteQuerySchema(Schema):
 class CommentSchema(Schema):
     """A comment."""
 
-    text = _words("The comment", "Seen in all regions.", 1, required=True)
+    text = prose("The comment", "Seen in all regions.", LONGEST_NOTE, needed=True)
 
 
 class AcknowledgedSchema(Schema):

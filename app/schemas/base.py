@@ -5,7 +5,6 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, validate
 
-from app.domain.numbers import DECIMAL
 from app.domain.registry.names import is_metric_name
 
 # Beyond any list, but small enough that Python can slice by the place of the page's first row.
@@ -24,6 +23,24 @@ def text(description: str, example: str | None, **options: Any) -> fields.String
     return fields.String(metadata=doc(description, example), **options)
 
 
+def prose(description: str, example: str, most: int, *, needed: bool, **options: Any) -> fields.String:
+    """What people write for people, of at most so many characters. Where it is not `needed` it may be empty."""
+    return text(
+        f"{description}. At most {most} characters",
+        example,
+        validate=[validate.Length(int(needed), most), _readable],
+        required=needed,
+        **options,
+    )
+
+
+def _readable(value: str) -> None:
+    if value and not value.strip():
+        raise ValidationError("Not only blanks.")
+    if not all(char.isprintable() or char in "\n\t" for char in value):
+        raise ValidationError("No control characters, except line breaks and tabs.")
+
+
 class WholeNumber(fields.Integer):
     """An integer in plain digits. Python's `int` would also accept `1_0`, `+1`, blanks and digits of other scripts."""
 
@@ -35,15 +52,6 @@ class WholeNumber(fields.Integer):
 
 def number(description: str, example: int | None, **options: Any) -> fields.Integer:
     return WholeNumber(metadata=doc(description, example), **options)
-
-
-class DecimalNumber(fields.Float):
-    """A number as JSON writes it. Python's `float` would also accept what `WholeNumber` refuses, and `nan`."""
-
-    def _validated(self, value: Any) -> Any:
-        if isinstance(value, str) and not DECIMAL.match(value):
-            raise self.make_error("invalid", input=value)
-        return super()._validated(value)
 
 
 def real(description: str, example: float | None, **options: Any) -> fields.Float:

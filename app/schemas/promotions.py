@@ -2,12 +2,13 @@
 
 from typing import Any
 
-from marshmallow import Schema, ValidationError, fields, post_load, validate
+from marshmallow import Schema, fields, post_load, validate
 
 from app.domain.comparison.requirements import requirements
 from app.domain.errors import InvalidInput
 from app.domain.promotion.promotions import (
     LONGEST_REASON,
+    MOST_METRICS,
     PROPOSAL,
     ROLLBACK,
     STAGES,
@@ -19,21 +20,7 @@ from app.domain.promotion.promotions import (
 from app.domain.registry.names import LONGEST_ALIAS, is_metric_name
 from app.domain.registry.query import ListQuery
 from app.domain.times import parse_rfc3339
-from app.schemas.base import PageQuerySchema, doc, flag, moment, number, text
-
-_MOST_METRICS = 50
-
-
-def _readable(value: str) -> None:
-    if value and not value.strip():
-        raise ValidationError("Not only blanks.")
-    if not all(char.isprintable() or char in "\n\t" for char in value):
-        raise ValidationError("No control characters, except line breaks and tabs.")
-
-
-def _words(description: str, example: str, least: int = 1, **options: Any) -> fields.String:
-    described = f"{description}. At most {LONGEST_REASON} characters"
-    return text(described, example, validate=[validate.Length(least, LONGEST_REASON), _readable], **options)
+from app.schemas.base import PageQuerySchema, doc, flag, moment, number, prose, text
 
 
 class _PlaceSchema(Schema):
@@ -47,7 +34,7 @@ class ProposalSchema(_PlaceSchema):
     """A proposal to move an alias or a stage to a version."""
 
     version = text("The version to move it to", "4", required=True)
-    reason = _words("Why", "Better on all regions", required=True)
+    reason = prose("Why", "Better on all regions", LONGEST_REASON, needed=True)
     margin = fields.Raw(
         metadata=doc(
             "How much worse it may be than what is there now, in the unit of the metric: a number, or a list of "
@@ -57,7 +44,7 @@ class ProposalSchema(_PlaceSchema):
     )
     metrics = fields.List(
         fields.String(),
-        validate=validate.Length(max=_MOST_METRICS),
+        validate=validate.Length(max=MOST_METRICS),
         load_default=(),
         metadata=doc("The metrics to compare; by default all", ["accuracy"]),
     )
@@ -93,13 +80,13 @@ def _margins(value: Any) -> tuple[str, ...]:
 class ApprovalSchema(Schema):
     """An approval."""
 
-    note = _words("What was looked at", "Seen on the dashboard", 0, load_default="")
+    note = prose("What was looked at", "Seen on the dashboard", LONGEST_REASON, needed=False, load_default="")
 
 
 class EndPromotionQuerySchema(Schema):
     """Why a proposal is withdrawn or refused."""
 
-    reason = _words("Why", "The data of May are missing", required=True)
+    reason = prose("Why", "The data of May are missing", LONGEST_REASON, needed=True)
 
 
 class RollbackSchema(_PlaceSchema):
@@ -109,7 +96,7 @@ class RollbackSchema(_PlaceSchema):
         data_key="from", required=True, metadata=doc("The version that is there now: if another is, nothing moves", "4")
     )
     to = text("An earlier version to go back to; by default the one before", "3")
-    reason = _words("Why", "Latency doubled", 0, load_default="")
+    reason = prose("Why", "Latency doubled", LONGEST_REASON, needed=False, load_default="")
 
     @post_load
     def _wanted(self, data: dict[str, Any], **_: Any) -> tuple[Wanted, str, str | None]:

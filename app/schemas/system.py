@@ -2,6 +2,7 @@
 
 from marshmallow import Schema, fields
 
+from app.domain.messages import AFTER_CLEARING, CLEARED, REFRESHED
 from app.domain.updates import UPDATES
 from app.schemas.base import doc, flag, moment, number, real, text
 from app.schemas.models import ModelInfoSchema
@@ -225,7 +226,7 @@ class RefreshedSchema(Schema):
 
     message = text(
         "What was done. It says so where the registrations could not be read",
-        "Cache refreshed successfully",
+        REFRESHED,
         required=True,
     )
     registrations_error = text(
@@ -242,9 +243,9 @@ class RefreshedSchema(Schema):
 class ClearedSchema(Schema):
     """The persisted snapshot was removed."""
 
-    message = text("What was done", "Persistent cache cleared successfully", required=True)
+    message = text("What was done", CLEARED, required=True)
     timestamp = moment("When", "2023-12-07T12:35:00Z", required=True)
-    note = text("What follows", "Next startup will fetch fresh data from MLflow", required=True)
+    note = text("What follows", AFTER_CLEARING, required=True)
 
 
 class SummarySchema(Schema):

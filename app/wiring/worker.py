@@ -24,6 +24,7 @@ from app.domain.ports import (
     WatchWrites,
 )
 from app.domain.redact import without_userinfo
+from app.domain.times import HOUR_MS
 from app.domain.updates import ALIASES, CHANGES, CHECKS, PUSH, SWEEP
 from app.services.agent import AgentLink, Keeper, remote
 from app.services.alerts import not_understood
@@ -76,8 +77,6 @@ if TYPE_CHECKING:
     from app.services.telemetry.exposition import Exposition
 
 log = logging.getLogger(__name__)
-
-_HOUR_MS = 3_600_000
 
 
 @dataclass(frozen=True)
@@ -198,7 +197,7 @@ def build_worker(settings: Settings, world: World, agent: AgentApi | None = None
     data = DataReports(cache, history_source_of(settings))
     data_requests = DataRequests(agent.data_writes, data, registrations, world.count, world.clock)
     generations = Generations(tracker, registrations, watches, checks, rules, settings.stale_after_days, outside, data)
-    max_age = int(settings.cache_max_age_hours * _HOUR_MS)
+    max_age = int(settings.cache_max_age_hours * HOUR_MS)
     lists = CatalogueOptions(settings.max_models_returned, max_age)
     catalogue = Catalogue(tracker, registrations, generations, runs, world.clock, lists)
     history = HistoryReport(

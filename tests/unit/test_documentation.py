@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import time
+import tomllib
 from collections.abc import Iterator
 from http import HTTPStatus
 from pathlib import Path
@@ -236,3 +237,24 @@ def _first_arguments(file: Path, method: str) -> Iterator[str]:
             yield first.value.rstrip("-")
         elif isinstance(first, ast.Name) and first.id.isupper():
             yield getattr(importlib.import_module(module), first.id)
+
+
+@pytest.mark.parametrize("room", sorted(path.name for path in (ROOT / "app" / "services").iterdir() if path.is_dir()))
+def test_the_architecture_names_every_module_of_a_room_of_the_services(room: str) -> None:
+    text = BY_NAME["architecture.md"].text
+    described = re.findall(rf"^app/services/{room}/\S* (.*?)(?=^\S)", text, re.MULTILINE | re.DOTALL)
+    modules = {file.stem for file in (ROOT / "app" / "services" / room).glob("*.py")} - {"__init__"}
+    assert sorted(modules - set(re.findall(r"\w+", " ".join(described)))) == []
+
+
+def test_the_architecture_names_what_each_wall_keeps_out() -> None:
+    rows = {cells[0]: " ".join(cells) for first, cells in BY_NAME["architecture.md"].tables if first == "contract"}
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
+    for contract in settings["contracts"]:
+        (row,) = [words for name, words in rows.items() if contract["name"].startswith(name)]
+        # The last layer has what all others may import, and is described as a whole.
+        kept_out = re.findall(
+            r"[\w.]+", " ".join([*contract.get("forbidden_modules", ()), *contract.get("layers", ())[:-1]])
+        )
+        names = {module.rpartition(".")[2] for module in kept_out}
+        assert sorted(names - set(re.findall(r"\w+", row))) == [], contract["name"]

@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import bdtr, bdtrc, gammaincc
 
+from app.domain.data_drift.bounds import FEWEST_ROWS
 from app.domain.data_drift.counts import ColumnCounts
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
-FEWEST_ROWS = 30
 _BROAD = 8
 _ROWS_A_GROUP = 5
 _ROWS_A_CELL = 2

@@ -6,7 +6,7 @@ from typing import Any
 
 from app.domain.data_drift.batch import Batch, Segment, whole
 from app.domain.data_drift.bins import NumericBins
-from app.domain.data_drift.distances import FEWEST_ROWS
+from app.domain.data_drift.bounds import FEWEST_ROWS
 from app.domain.data_drift.estimates import Performance, performances
 from app.domain.data_drift.histograms import counts_of
 from app.domain.data_drift.judging import MOVED, OUT, TOO_FEW_ROWS, Column, Judgement, Rules, judge

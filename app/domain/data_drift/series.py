@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 
 from app.domain.data_drift.windows import can_be_shown
-from app.domain.errors import TooLarge
+from app.domain.errors import MISFITS, TooLarge
 from app.domain.own_runs import OwnRun
 
 PREFIX = "control_tower."
@@ -34,7 +34,7 @@ FIRST_WINDOWS = 10
 MOST_BATCHES = 5000
 """How many batches a series takes."""
 _MOST_INFLATED = 64 << 20
-_MISFITS = (KeyError, TypeError, ValueError, AttributeError, IndexError, zlib.error)
+_MISFITS = (*MISFITS, zlib.error)
 
 
 def data_drift_experiment(monitoring_experiment: str) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from app.domain.errors import MISFITS
 from app.domain.monitoring.alarms import alarm_info
 from app.domain.monitoring.verdicts import INSUFFICIENT, MetricVerdict, VersionVerdict
 from app.domain.registry.models import Registration
@@ -89,5 +90,5 @@ def checks_from(value: Any, source: str) -> dict[str, Check]:
         if value["source"] != source:
             return {}
         return {row["monitor_run_id"]: Check(**row) for row in value["checks"]}
-    except (KeyError, TypeError, ValueError):
+    except MISFITS:
         return {}

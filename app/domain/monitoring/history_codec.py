@@ -5,6 +5,7 @@ from typing import Any
 
 import orjson
 
+from app.domain.errors import MISFITS
 from app.domain.monitoring.monitor_history import (
     EMPTY_SEGMENT,
     SEGMENTS,
@@ -17,8 +18,6 @@ from app.domain.monitoring.monitor_history import (
 from app.domain.segments import segments_from
 
 INDEX = "history"
-# What decoding may raise if somebody else wrote the file.
-_MISFITS = (KeyError, TypeError, ValueError, AttributeError, OverflowError, IndexError)
 
 
 def part_keys() -> list[str]:
@@ -67,7 +66,7 @@ def history_from(
         )
         read_at = index["read_at"]
         return MonitorHistory(None if read_at is None else int(read_at), int(index["revision"]), segments)
-    except _MISFITS:
+    except MISFITS:
         return None
 
 

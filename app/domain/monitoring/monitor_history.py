@@ -14,11 +14,10 @@ from app.domain.monitoring.acts import Act, act_row
 from app.domain.monitoring.corrections import Withdrawal
 from app.domain.monitoring.monitor_runs import MonitorState, Pause, Verdict
 from app.domain.registry.models import Registration
-from app.domain.times import rfc3339
+from app.domain.times import LAST_MS, rfc3339
 
 SEGMENTS = 256
 # The last millisecond that RFC 3339 can write: an event always has a time.
-_LAST_MS = 253_402_300_799_999
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,4 +307,4 @@ def _digest(runs: Mapping[str, RunHistory]) -> str:
 
 def _time(ms: int) -> int:
     # Somebody may have written any number into a tag.
-    return min(max(ms, 0), _LAST_MS)
+    return min(max(ms, 0), LAST_MS)

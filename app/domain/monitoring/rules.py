@@ -29,9 +29,7 @@ from app.domain.monitoring.reasons import (
 from app.domain.monitoring.verdicts import DEGRADED, DRIFTING, SILENCE, Alarm
 from app.domain.monitoring.weighing import Weighed
 from app.domain.registry.models import MetricPoint
-from app.domain.times import day_in_words, rfc3339
-
-_HOUR_MS = 3_600_000
+from app.domain.times import HOUR_MS, day_in_words, rfc3339
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +92,7 @@ class Rule:
 def silence(metric: str, newest: int, settings: CheckSettings, now: int) -> Alarm | None:
     """The alarm if no point came for longer than the settings allow, else None; times in milliseconds."""
     hours = settings.silence_hours
-    if hours is None or now - newest <= hours * _HOUR_MS:
+    if hours is None or now - newest <= hours * HOUR_MS:
         return None
     allowed = f"{hours:g} {'hour' if hours == 1 else 'hours'}"
     sentence = f": no new point since {rfc3339(newest)}, for longer than {allowed}"

@@ -8,6 +8,8 @@ from app.domain.registry_history.change import ALIAS, STAGE, TOWER, Change, alia
 from app.domain.registry_history.lineage import Lineage
 
 PRODUCTION = "Production"
+CHANGED_OUTSIDE = "changed_outside_the_tower"
+"""The name of the finding, and of the event that receivers of alerts get."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from typing import Any
 
-from app.domain.promotion.guard import OutsideMove
+from app.domain.promotion.guard import CHANGED_OUTSIDE, OutsideMove
 from app.domain.promotion.promotions import Promotion
 from app.domain.times import rfc3339
 
-WAITING_EVENT, OUTSIDE_EVENT = "promotion_waiting", "changed_outside_the_tower"
+WAITING_EVENT = "promotion_waiting"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,4 +59,4 @@ def outside_notice(move: OutsideMove, run_id: str, owner: str | None, url: str |
         "owner": owner,
         "url": url,
     }
-    return Notice(run_id, move.key, OUTSIDE_EVENT, f"{move.model}: changed outside the tower", move.detail, body)
+    return Notice(run_id, move.key, CHANGED_OUTSIDE, f"{move.model}: changed outside the tower", move.detail, body)

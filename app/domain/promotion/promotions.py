@@ -27,6 +27,9 @@ SERVICE = "control-tower"
 """Who took a step that nobody asked for."""
 
 LONGEST_REASON = 1000
+MOST_METRICS = 50
+"""How many metrics a proposal may name, and how many rows of a comparison are kept as evidence."""
+
 _ALIAS = re.compile(r"[\w-]+\Z")
 _VERSION_ALIAS = re.compile(r"[vV]\d+\Z")
 

@@ -10,11 +10,11 @@ from app.domain.registry.stages import StageRules, aliases_by_version
 from app.domain.registry_history.change import of_alias, of_version
 from app.domain.registry_history.lineage import Lineage
 from app.domain.registry_history.moves import Move, place_states
+from app.domain.times import HOUR_MS
 
 DRIFTING = "drifting"
 IN_PLACE, EFFECTIVELY = "place", "effective_stage"
 COMPARED_WITH = (IN_PLACE, EFFECTIVELY)
-_HOUR_MS = 3_600_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +173,7 @@ def objection(promotion: Promotion, place: Place, verdict: str | None, now: int,
     found = gone(proposal, place) or moved_meanwhile(proposal, place)
     if found is not None:
         return found
-    if now - proposal.at > evidence_hours * _HOUR_MS:
+    if now - proposal.at > evidence_hours * HOUR_MS:
         return (
             f"The evidence is older than {evidence_hours:g} hours (PROMOTION_EVIDENCE_HOURS). "
             "Withdraw the proposal and propose it again."

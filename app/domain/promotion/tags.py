@@ -7,7 +7,8 @@ from typing import Any
 
 import orjson
 
-from app.domain.own_runs import OwnRun
+from app.domain.errors import MISFITS
+from app.domain.own_runs import LONGEST_TAG, OwnRun
 from app.domain.promotion.promotions import ALIAS, STAGE, STEPS, Held, Promotion, Proposal, Step
 
 PREFIX = "control_tower."
@@ -17,9 +18,6 @@ GUARD = PREFIX + "guard"
 _PROPOSAL, _EVIDENCE, _STEP, _NOTIFIED = (
     PREFIX + "promotion", PREFIX + "evidence.", PREFIX + "step.", PREFIX + "notified.",
 )  # fmt: skip
-# MLflow silently cuts a longer tag of a run at 8000 characters.
-_LONGEST = 7500
-_MISFITS = (KeyError, TypeError, ValueError, AttributeError, OverflowError, IndexError)
 
 
 def promotions_experiment(monitoring_experiment: str) -> str:
@@ -35,7 +33,7 @@ def model_key(name: str) -> str:
 def proposal_tags(proposal: Proposal, evidence: Mapping[str, Any]) -> dict[str, str]:
     """A proposal and its evidence. The evidence is cut into as many tags as it needs."""
     text = orjson.dumps(evidence).decode()
-    parts = [text[start : start + _LONGEST] for start in range(0, len(text), _LONGEST)]
+    parts = [text[start : start + LONGEST_TAG] for start in range(0, len(text), LONGEST_TAG)]
     return {
         MODEL: model_key(proposal.model),
         _PROPOSAL: orjson.dumps(asdict(proposal)).decode(),
@@ -67,7 +65,7 @@ def promotion_from(run: OwnRun) -> Promotion | None:
         evidence = orjson.loads("".join(_parts(run.tags)))
         steps = [_step(text) for key, text in run.tags.items() if key.startswith(_STEP)]
         promotion = Promotion(run.run_id, _proposal(row), evidence, tuple(sorted(steps, key=_place)), run.is_open)
-    except _MISFITS:
+    except MISFITS:
         return None
     return promotion if isinstance(evidence, dict) else None
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 
+from app.domain.errors import MISFITS
 from app.domain.registry.fleet import SEGMENTS, Edition, Fleet, Segment, segment
 from app.domain.registry.models import (
     Acknowledgement,
@@ -24,9 +25,6 @@ Read = Callable[[str], Any]
 
 INDEX = "fleet"
 _EXPERIMENTS = "fleet-experiments"
-
-# What decoding may raise if somebody else wrote the file.
-_MISFITS = (KeyError, TypeError, ValueError, AttributeError)
 
 
 def part_keys() -> list[str]:
@@ -104,7 +102,7 @@ def fleet_from(index: Any, read: Read, known: Fleet | None, source: Source) -> F
             ticket=int(index["ticket"]),
             edition=Edition(str(index["series"]), int(index["number"])),
         )
-    except _MISFITS:
+    except MISFITS:
         return None
 
 
@@ -114,7 +112,7 @@ def edition_from(index: Any, source: str | None = None) -> Edition | None:
         if source is not None and index["source"] != source:
             return None
         return Edition(str(index["series"]), int(index["number"]))
-    except _MISFITS:
+    except MISFITS:
         return None
 
 
@@ -129,7 +127,7 @@ def registrations_from(value: Any, source: str) -> tuple[list[Registration], boo
         if value["source"] != source:
             return None
         return [_registration_from(row) for row in value["registrations"]], bool(value["stale"])
-    except (KeyError, TypeError, ValueError):
+    except MISFITS:
         return None
 
 

@@ -12,6 +12,7 @@ from heapq import heappop, heappush
 from typing import Any
 from urllib.parse import urlsplit
 
+from app.domain.bodies import MOST_BODY_BYTES
 from app.domain.errors import InvalidInput, Unauthorized
 
 # The events of MLflow's registry. Deleting or renaming models and versions has no event.
@@ -28,7 +29,6 @@ WEBHOOK_NAME = "control-tower"
 RECEIVER_PATH = "/webhooks/mlflow"
 # How far the time of a delivery may be from ours, in milliseconds. MLflow's last retry follows within a minute.
 MOST_AGE = 300_000
-MOST_BODY_BYTES = 1 << 20
 _MOST_NAME = 1000
 # The length of MLflow's column for the URL.
 _MOST_URL = 500

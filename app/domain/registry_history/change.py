@@ -7,11 +7,12 @@ from typing import Any
 import orjson
 
 from app.domain.times import rfc3339
+from app.domain.updates import PUSH, SWEEP
 
 STAGE, ALIAS, CREATED, DELETED, RENAMED, RECREATED = "stage", "alias", "created", "deleted", "renamed", "recreated"
 KINDS = (STAGE, ALIAS, CREATED, DELETED, RENAMED, RECREATED)
 
-TOWER, PUSH, POLL, SWEEP = "tower", "push", "poll", "sweep"
+TOWER, POLL = "tower", "poll"
 THROUGH = (TOWER, PUSH, POLL, SWEEP)
 
 MODEL = "model"

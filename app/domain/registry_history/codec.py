@@ -3,14 +3,13 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from app.domain.errors import MISFITS
 from app.domain.registry_history.lineage import Lineage, lineage_from, lineage_value
 from app.domain.registry_history.looking import Looked
 from app.domain.registry_history.record import EMPTY_SEGMENT, SEGMENTS, RecordSegment, RegistryRecord
 from app.domain.segments import segments_from
 
 INDEX = "registry-history"
-# What decoding may raise if somebody else wrote the file.
-_MISFITS = (KeyError, TypeError, ValueError, AttributeError, OverflowError, IndexError)
 
 
 def part_keys() -> list[str]:
@@ -68,7 +67,7 @@ def record_from(
             tuple((int(start), int(end)) for start, end in index["gaps"]),
             segments,
         )
-    except _MISFITS:
+    except MISFITS:
         return None
 
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import orjson
 
-from app.domain.own_runs import OwnRun
+from app.domain.errors import MISFITS
+from app.domain.own_runs import LONGEST_TAG, OwnRun
 from app.domain.registry_history.change import TOWER, Change, change_from, row_of
 from app.domain.registry_history.lineage import FirstLook, first_look_from, first_look_row
 from app.domain.registry_history.looking import Gap, Looked
@@ -16,14 +17,10 @@ PREFIX = "control_tower."
 _CHANGE, _FIRST, _GAP = PREFIX + "change.", PREFIX + "first.", PREFIX + "gap."
 _LOOKED, _BEGUN = PREFIX + "looked", PREFIX + "begun"
 
-# MLflow silently cuts a longer tag of a run at 8000 characters.
-_LONGEST = 7500
 # The most that one request carries, all or none: tags, and characters in them.
 MOST_TAGS, _MOST_CHARACTERS = 100, 400_000
 MOST_IN_A_RUN = 1000
 """How many tags a run holds; reading a run with many more takes disproportionately long."""
-
-_MISFITS = (KeyError, TypeError, ValueError, AttributeError, OverflowError, IndexError)
 
 
 def history_experiment(monitoring_experiment: str) -> str:
@@ -54,7 +51,7 @@ def read_tags(runs: Iterable[OwnRun]) -> tuple[Additions, int]:
                 looked = Looked(int(aliases), int(stages)).joined(looked)
             elif key == _BEGUN:
                 begun.append(int(text))
-        except _MISFITS:
+        except MISFITS:
             bad += 1
     return Additions(tuple(first), tuple(changes), tuple(gaps), looked, max(begun, default=None)), bad
 
@@ -93,7 +90,7 @@ def _packed(looks: Sequence[FirstLook]) -> Iterable[tuple[str, tuple[FirstLook, 
     size = 0
     for look in (part for whole in looks for part in _parts(whole)):
         row = orjson.dumps(first_look_row(look)).decode()
-        if held and (size + len(row) > _LONGEST or (held[0].began, held[0].ended) != (look.began, look.ended)):
+        if held and (size + len(row) > LONGEST_TAG or (held[0].began, held[0].ended) != (look.began, look.ended)):
             yield _text(held, rows), tuple(held)
             held, rows, size = [], [], 0
         held.append(look)
@@ -109,7 +106,7 @@ def _text(held: Sequence[FirstLook], rows: Sequence[str]) -> str:
 
 def _parts(look: FirstLook) -> Iterable[FirstLook]:
     """A first look, or parts of it that fit a tag each."""
-    if len(orjson.dumps(first_look_row(look)).decode()) <= _LONGEST:
+    if len(orjson.dumps(first_look_row(look)).decode()) <= LONGEST_TAG:
         yield look
         return
     versions, aliases = len(look.versions), len(look.aliases)

@@ -10,6 +10,7 @@ from multiprocessing.connection import Client, Connection
 from typing import Any, TypeVar, cast
 
 from app.domain.errors import MlflowTooSlow, MlflowUnavailable
+from app.domain.messages import STOPPING
 from app.services.agent.calls import BadCall, Method, methods_of
 
 T = TypeVar("T")
@@ -100,7 +101,7 @@ class AgentLink:
     def _wait(self, connection: Connection, deadline: float | None) -> None:
         while not connection.poll(_POLL_SECONDS):
             if self._stopping:
-                raise MlflowTooSlow("The service is stopping.")
+                raise MlflowTooSlow(STOPPING)
             if deadline is not None and time.monotonic() > deadline + _GRACE_SECONDS:
                 raise MlflowTooSlow("MLflow took longer than the time allowed. Try again later.")
 

@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 # How many changes are kept for a receiver that takes none. The older ones are still owed in MLflow.
 MOST_OWED = 1000
-_MOST_REMEMBERED = 10_000
+_MOST_CHANGES = 10_000
 
 
 class Receiver(Protocol):
@@ -195,8 +195,8 @@ class Outbox:
                 self._owed.pop(change.key, None)
                 self._arrived[change.key] = change
                 self._unconfirmed[change.key] = change
-            _cut(self._arrived, _MOST_REMEMBERED)
-            _cut(self._unconfirmed, _MOST_REMEMBERED)
+            _cut(self._arrived, _MOST_CHANGES)
+            _cut(self._unconfirmed, _MOST_CHANGES)
 
     def _confirm(self) -> None:
         with self._changed:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.domain.ports import Clock
-from app.domain.times import age_ms, rfc3339
+from app.domain.times import HOUR_MS, age_ms, rfc3339
 from app.domain.updates import REGISTRATIONS, SWEEP, UPDATES
 from app.services.answers.catalogue import Catalogue
 from app.services.mirror.health import Health
@@ -13,8 +13,6 @@ from app.services.mirror.journal import Journal
 from app.services.mirror.model_tracker import ModelTracker
 from app.services.mirror.server_record import ServerRecord
 from app.services.mirror.snapshots import Snapshots
-
-_HOUR_MS = 3_600_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +96,7 @@ class CacheReport:
             "enabled": self._options.persistent,
             "cache_directory": self._options.directory,
             "cache_file_exists": facts is not None,
-            "cache_file_age_hours": round(age / _HOUR_MS, 2) if age is not None else None,
+            "cache_file_age_hours": round(age / HOUR_MS, 2) if age is not None else None,
             "cache_file_size_bytes": facts[0] if facts else None,
             "max_age_hours": self._options.max_age_hours,
         }

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Generic, Protocol, TypeVar
 
 from app.domain.errors import MlflowUnavailable, TowerError
+from app.domain.messages import READING_LOST
 from app.domain.ports import Gateway, HistorySource
 from app.services.answers.generations import Pages
 from app.services.host.kept_in_parts import KeptInParts
@@ -57,7 +58,7 @@ class IndexedCopy(Generic[R, I]):
         if not self._store.is_shared():
             known = self._held(known)
         if known is None:
-            raise MlflowUnavailable("What was read from MLflow was lost. Try again.")
+            raise MlflowUnavailable(READING_LOST)
         return known
 
     def indexed(self, record: R) -> tuple[I, Pages]:

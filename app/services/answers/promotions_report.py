@@ -13,11 +13,9 @@ from app.domain.promotion.renames import Renames
 from app.domain.promotion.tags import promotion_from
 from app.domain.registry.query import ListQuery, page_of, pagination
 from app.domain.registry_history.record import RegistryRecord
-from app.domain.times import TOLERANCE_MS
+from app.domain.times import HOUR_MS, TOLERANCE_MS
 from app.services.answers.prepared import Answer, Prepared
 from app.services.mirror.model_tracker import ModelTracker
-
-_HOUR_MS = 3_600_000
 
 
 class PromotionsReport:
@@ -40,7 +38,7 @@ class PromotionsReport:
         self._record = record
         self._clock = clock
         self._most = most
-        self._expires_ms = int(expires_hours * _HOUR_MS)
+        self._expires_ms = int(expires_hours * HOUR_MS)
 
     def of_all(self, query: ListQuery, since: int | None) -> Answer:
         """What waits for an approval or is being carried out, of all models, newest first.

@@ -16,9 +16,6 @@ from app.services.answers.prepared import Answer
 from app.services.mirror.model_tracker import ModelTracker
 from app.services.monitoring.watch_list import WatchList
 
-# How long a read waits for MLflow to say whether there is a rule that the list lacks.
-_LOOK_UP_SECONDS = 2.0
-
 
 class RulesReport:
     """Answers from the rules, the registrations and the fleet that the workers share."""
@@ -39,7 +36,7 @@ class RulesReport:
 
     def listed(self, query: ListQuery) -> Answer:
         """A page of the rules, by name."""
-        self._watches.ensure_read(self._source, _LOOK_UP_SECONDS)
+        self._watches.ensure_read(self._source)
         return self._page(("rules", query), query, lambda now: now.rules, _info)
 
     def versions(self, name: str, query: ListQuery, excluded: bool | None) -> Answer:
@@ -55,7 +52,7 @@ class RulesReport:
         return self._page(("rule", name, excluded, query), query, rows, lambda _, row: row)
 
     def _found(self, name: str) -> MonitoringRule:
-        rule = self._watches.find_rule_anywhere(name, self._source, _LOOK_UP_SECONDS)
+        rule = self._watches.find_rule_anywhere(name, self._source)
         if rule is None:
             raise NotFound(NO_RULE)
         return rule

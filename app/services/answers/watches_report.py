@@ -2,6 +2,7 @@
 
 import orjson
 
+from app.domain.messages import about_to_be_monitored
 from app.domain.monitoring.watches import Watch, nothing_there, target
 from app.domain.ports import WatchWrites
 from app.domain.registry.query import ListQuery, page_of, pagination
@@ -10,9 +11,6 @@ from app.services.answers.generations import CheckedGeneration, Generation, Gene
 from app.services.answers.prepared import Answer
 from app.services.mirror.model_tracker import ModelTracker
 from app.services.monitoring.watch_list import WatchList
-
-# How long a read waits for MLflow where the watches were never read.
-_LOOK_UP_SECONDS = 2.0
 
 
 class WatchesReport:
@@ -29,7 +27,7 @@ class WatchesReport:
 
     def listed(self, query: ListQuery, model: str | None) -> Answer:
         """A page of the watches, of all registered models or of one: by model, then kind, then alias or stage."""
-        self._watches.ensure_read(self._source, _LOOK_UP_SECONDS)
+        self._watches.ensure_read(self._source)
         now = self._generations.checked()
 
         def make(of: Generation) -> Made:
@@ -46,5 +44,5 @@ def _info(now: CheckedGeneration, watch: Watch) -> Json:
     if version is None:
         return watch_info(watch, None, None, None, nothing_there(watch, fleet))
     registration = now.of.registrations.get(version.key)
-    waiting = f"Version {version.row.version} is about to be monitored."
+    waiting = about_to_be_monitored(version.row.version)
     return watch_info(watch, version, registration, now.index.check(version), waiting)

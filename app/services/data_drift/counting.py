@@ -1,18 +1,17 @@
 """Has bodies counted in a process of their own, one at a time on a host. Workers import this, so it needs no numpy."""
 
 import logging
-import os
 import re
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import msgspec
 
 from app.domain.errors import Busy, InvalidInput, LockTimeout, TooLarge
+from app.domain.messages import OTHERS_ARE_COUNTED
 from app.domain.ports import Locks
+from app.services.data_drift.children import ROOT, command, environment
 from app.services.data_drift.order import Counted, Order, Outcome
 
 log = logging.getLogger(__name__)
@@ -22,14 +21,9 @@ SECONDS = 90.0
 # How long a body waits for others that are being counted.
 _WAIT_SECONDS = 20.0
 _LOCK = "counting"
-_ROOT = Path(__file__).resolve().parents[3]
-_COMMAND = (sys.executable, "-m", "app.counting")
-# It parses what others sent, so it does not get the environment, in which there may be secrets. One thread each: they
-# would take processor time from the workers. Arrow's own allocator would reserve memory that then counts as used.
-_ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "ARROW_DEFAULT_MEMORY_POOL": "system"}
+_COMMAND = command("app.counting")
 # How Python, C++ and the loader of libraries say that there was no memory.
 _NO_MEMORY = re.compile(rb"MemoryError|bad_alloc|[Cc]annot allocate memory|failed to map segment")
-_PASSED_ON = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "SYSTEMROOT")
 
 Count = Callable[[Order, bytes], Counted]
 """Counts a body. Raises InvalidInput, TooLarge and Busy."""
@@ -63,7 +57,7 @@ class Counting:
                 message = msgspec.json.encode(order) + b"\n" + body
                 outcome = self._outcome(message) or self._outcome(message)
         except LockTimeout:
-            raise LockTimeout("Other batches are being counted. Send this one again in some seconds.") from None
+            raise LockTimeout(OTHERS_ARE_COUNTED) from None
         if outcome is None:
             raise Busy("The process that counted the body ended before it was done. Send it again later.")
         if outcome.refused:
@@ -74,14 +68,13 @@ class Counting:
 
     def _outcome(self, message: bytes) -> Outcome | None:
         """What the process answers; None if it ended without an answer, which says nothing about the body."""
-        environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ} | _ENVIRONMENT
         try:
             process = subprocess.run(  # noqa: PLW1510 - an error has no answer, which is seen later
                 self._command,
                 input=message,
                 capture_output=True,
-                env=environment,
-                cwd=_ROOT,
+                env=environment(),
+                cwd=ROOT,
                 timeout=self._seconds,
             )
         except subprocess.TimeoutExpired:

@@ -3,14 +3,9 @@
 import zlib
 from collections.abc import Iterator
 
+from app.domain.bodies import GZIP, GZIP_WINDOW, PIECE, PLAIN
 from app.domain.errors import InvalidInput, TooLarge
-
-PIECE = 1 << 20
-PLAIN = ("", "identity")
-GZIP = ("gzip", "x-gzip")
-# zlib's `wbits` for gzip with its header and checksum.
-_WBITS = 31
-_DAMAGED = "The body is not what its Content-Encoding says: it is no gzip, is damaged, or is cut short."
+from app.domain.messages import BODY_DAMAGED, OTHER_CODING
 
 
 def pieces(body: bytes, coding: str, most: int) -> Iterator[bytes]:
@@ -19,7 +14,7 @@ def pieces(body: bytes, coding: str, most: int) -> Iterator[bytes]:
         yield from (body[start : start + PIECE] for start in range(0, len(body), PIECE))
         return
     if coding not in GZIP:
-        raise InvalidInput("The body's Content-Encoding is not taken: send it in gzip, or plain without that header.")
+        raise InvalidInput(OTHER_CODING)
     inflated = 0
     for piece in _inflated(body):
         inflated += len(piece)
@@ -41,7 +36,7 @@ def _too_large(most: int) -> str:
 
 def _inflated(body: bytes) -> Iterator[bytes]:
     """The members of a gzip file, of which there may be several."""
-    member, rest, start = zlib.decompressobj(_WBITS), b"", 0
+    member, rest, start = zlib.decompressobj(GZIP_WINDOW), b"", 0
     is_begun = False
     while rest or start < len(body):
         if not rest:
@@ -50,13 +45,13 @@ def _inflated(body: bytes) -> Iterator[bytes]:
         try:
             piece = member.decompress(rest, PIECE)
         except zlib.error:
-            raise InvalidInput(_DAMAGED) from None
+            raise InvalidInput(BODY_DAMAGED) from None
         is_begun = True
         rest = member.unconsumed_tail
         if member.eof:
             rest = member.unused_data
-            member, is_begun = zlib.decompressobj(_WBITS), False
+            member, is_begun = zlib.decompressobj(GZIP_WINDOW), False
         if piece:
             yield piece
     if is_begun or not body:
-        raise InvalidInput(_DAMAGED)
+        raise InvalidInput(BODY_DAMAGED)

@@ -13,10 +13,11 @@ from app.domain.data_drift.bins import NumericBins
 from app.domain.data_drift.layout import Layout
 from app.domain.data_drift.layout_json import layout_from, layout_value
 from app.domain.errors import InvalidInput
+from app.domain.messages import NO_ROWS
 from app.services.data_drift import inflating, json_rows
 from app.services.data_drift.columns import Chunk, Wanted
-from app.services.data_drift.order import CSV, JSON, NDJSON, Counted, Order
-from app.services.data_drift.profiling import IGNORE, Columns, layout_of
+from app.services.data_drift.order import CSV, IGNORE, JSON, NDJSON, Counted, Order
+from app.services.data_drift.profiling import Columns, layout_of
 from app.services.data_drift.tallying import counted
 
 _NO_LABELS = "No row has a prediction, a score and a label, so there is nothing to count."
@@ -136,7 +137,7 @@ def _check(batch: Batch, order: Order, makes_bins: bool) -> None:
         if not batch.labelled_rows:
             raise InvalidInput(_NO_LABELS)
     elif not batch.rows:
-        raise InvalidInput("There are no rows.")
+        raise InvalidInput(NO_ROWS)
     elif makes_bins and batch.rows < order.fewest_rows:
         raise InvalidInput(
             f"There is no reference yet, so these rows would set the bins: {batch.rows} of them are too few, "

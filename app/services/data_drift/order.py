@@ -5,6 +5,8 @@ from typing import Any
 
 import msgspec
 
+from app.domain.data_drift.bins import CATEGORICAL, NUMERIC
+
 JSON, NDJSON, CSV, PARQUET = (
     "application/json",
     "application/x-ndjson",
@@ -21,6 +23,10 @@ MEDIA_TYPES: Mapping[str, str] = {
     "application/parquet": PARQUET,
 }
 """What each Content-Type that is taken means."""
+
+IGNORE = "ignore"
+KINDS = (NUMERIC, CATEGORICAL, IGNORE)
+"""What may be said of a column."""
 
 
 class Order(msgspec.Struct, frozen=True):

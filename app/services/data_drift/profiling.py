@@ -9,12 +9,13 @@ import numpy as np
 from app.domain.data_drift.binning import FEWEST_OF_A_CATEGORY, categories, numeric_bins
 from app.domain.data_drift.bins import CATEGORICAL, NUMERIC, Bins
 from app.domain.data_drift.canonical import Time, Value, number_of, text_of, text_of_number
+from app.domain.data_drift.figures import BINARY
 from app.domain.data_drift.layout import MOST_CLASSES, MOST_SEGMENT_COLUMNS, MOST_SEGMENT_VALUES, Layout
 from app.domain.errors import InvalidInput, TooLarge
+from app.domain.messages import NO_ROWS
 from app.services.data_drift.columns import Chunk, Coded, ColumnValues, Floats, as_numbers, as_texts
+from app.services.data_drift.order import IGNORE, KINDS
 
-IGNORE = "ignore"
-KINDS = (NUMERIC, CATEGORICAL, IGNORE)
 MOST_VALUES = 20_000_000
 """Values of all rows from which a layout is made: they are in memory together."""
 MOST_DISTINCT = 200_000
@@ -22,7 +23,6 @@ MOST_DISTINCT = 200_000
 _FEW = 0.01
 # A prediction of so few whole numbers is one of classes.
 _FEW_CLASSES = 20
-BINARY = 2
 _SAID = "It was said that it is to be ignored."
 _TIMES = "It has times, which always move. Say that it is numeric or categorical if it shall be counted."
 
@@ -57,7 +57,7 @@ def layout_of(chunks: Iterable[Chunk], said: Columns) -> Layout:
                 f"A reference is made of at most {MOST_VALUES} values. Send fewer rows: 100,000 make good bins."
             )
     if not rows:
-        raise InvalidInput("There are no rows.")
+        raise InvalidInput(NO_ROWS)
     for what, name in [*_named(said), *((kind, name) for name, kind in said.kinds.items())]:
         if name not in names:
             raise InvalidInput(f"There is no column '{name}', which is named as {what}.")

@@ -10,6 +10,8 @@ T = TypeVar("T", bound=str | VersionKey)
 
 # Items that arrive within this time of the first are processed with it.
 _BURST_SECONDS = 0.05
+# The pauses before each try: what failed is tried again, since nobody asks for it a second time.
+TRIES_AFTER_SECONDS = (0, 2, 5)
 
 
 class Gatherer(Generic[T]):

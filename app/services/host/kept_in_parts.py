@@ -11,7 +11,8 @@ from app.domain.ports import Locks, SharedCache, WritableCache
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-_PATIENCE_SECONDS = 5.0
+# How long a process waits for another that changes the same shared value.
+PATIENCE_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +99,7 @@ class StoreInParts(KeptInParts[T]):
 
         Raises `LockTimeout` where others hold the lock for too long.
         """
-        with self._locks.hold(self._codec.index, _PATIENCE_SECONDS):
+        with self._locks.hold(self._codec.index, PATIENCE_SECONDS):
             known = self.newest() or self._codec.empty()
             made = make(known)
             if made is not known:

@@ -10,6 +10,8 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.base import BaseTrigger
 
 TICK_SECONDS = 5
+# After a failure a job leaves MLflow alone for so long.
+RETRY_SECONDS = 15.0
 
 Jobs = Mapping[Callable[[], None], float]
 

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from app.domain.errors import Busy
 from app.services.host.term import working_in
 from app.services.hosts.link import RedisLink
-from app.services.hosts.redis_locks import fenced_by
+from app.services.hosts.redis_locks import RELEASE, fenced_by
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +37,6 @@ local value = redis.call('INCR', KEYS[2]) .. ':' .. ARGV[1]
 redis.call('SET', KEYS[1], value, 'PX', ARGV[2])
 return {1, value}
 """
-_GIVE_UP = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
 
 
 class Leadership:
@@ -105,7 +104,7 @@ class Leadership:
             value, self._value, self._until = self._value, "", 0.0
         if value:
             try:
-                self._link.run(_GIVE_UP, [self._lease], value)
+                self._link.run(RELEASE, [self._lease], value)
             except Busy as error:
                 log.debug("The lease ends by itself: %s", error.detail)
 

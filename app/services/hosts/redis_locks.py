@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 from app.domain.errors import Busy, LockTimeout
+from app.domain.messages import BEING_CHANGED
 from app.services.hosts.link import RedisLink
 
 # The longest that a host that died can hold up others that wait for its lock.
@@ -27,7 +28,7 @@ _ACQUIRE = """
 if redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) then return 1 end
 return 0
 """
-_RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
+RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
 _RENEW = """
 local kept = {}
 for i, key in ipairs(KEYS) do
@@ -98,7 +99,7 @@ class RedisLocks:
         with self._changing:
             here = self._here[name]
         if not here.acquire(timeout=max(0.0, timeout)):
-            raise LockTimeout(_TAKEN)
+            raise LockTimeout(BEING_CHANGED)
         try:
             held = self._acquired(self._link.common("lock", self._scope, name), until)
             self._held.add(held)
@@ -130,16 +131,13 @@ class RedisLocks:
             if self._link.run(_ACQUIRE, [key], fence[1], int(LEASE_SECONDS * 1000)):
                 return RedisHeldLock(fence, began + LEASE_SECONDS)
             if time.monotonic() >= until:
-                raise LockTimeout(_TAKEN)
+                raise LockTimeout(BEING_CHANGED)
             # Waiting hosts try again at different moments.
             time.sleep(random.uniform(0.5, 1.5) * _POLL_SECONDS)  # noqa: S311 - nothing secret
 
     def _release(self, held: RedisHeldLock) -> None:
         try:
-            self._link.run(_RELEASE, [held.fence[0]], held.fence[1])
+            self._link.run(RELEASE, [held.fence[0]], held.fence[1])
         except Busy:
             # The key expires by itself.
             return
-
-
-_TAKEN = "Another request is changing the same thing. Try again."

@@ -10,10 +10,9 @@ from app.domain.registry.changes import is_torn, newer_than, renamed, unlike
 from app.domain.registry.fleet import Fleet
 from app.domain.registry.models import ModelReading
 from app.domain.registry_history.change import POLL
-from app.domain.registry_history.change import PUSH as PUSHED
 from app.domain.registry_history.looking import REGISTRY, VERSIONS
 from app.domain.updates import ALIASES, CHANGES, PUSH
-from app.services.host.gatherer import Gatherer
+from app.services.host.gatherer import TRIES_AFTER_SECONDS, Gatherer
 from app.services.mirror.journal import JournalWriter
 from app.services.mirror.snapshot_publisher import SnapshotPublisher
 from app.services.mirror.snapshots import SnapshotStore
@@ -25,8 +24,6 @@ T = TypeVar("T")
 _PAGES = (100, 1000)
 # A sweep is cheaper than looking up more models than this.
 _MOST_READ = 400
-# A failed reading is tried again after so many seconds, since MLflow does not repeat a delivery.
-_TRIES_AFTER_SECONDS = (0, 2, 5)
 
 
 class ChangeDetector:
@@ -39,7 +36,7 @@ class ChangeDetector:
         publisher: SnapshotPublisher,
         journal: JournalWriter,
         timeout: float,
-        tries_after: Sequence[float] = _TRIES_AFTER_SECONDS,
+        tries_after: Sequence[float] = TRIES_AFTER_SECONDS,
     ) -> None:
         self._gateway = gateway
         self._snapshots = snapshots
@@ -132,7 +129,7 @@ class ChangeDetector:
     def _read(self, names: list[str]) -> int:
         if len(names) > _MOST_READ:
             return self._swept(self._snapshots.newest())
-        return self._publisher.look_up_each(names, PUSHED)[1]
+        return self._publisher.look_up_each(names, PUSH)[1]
 
     def _unless_denied(self, read: Callable[[], T], nothing: T) -> T:
         """The result of `read`, or `nothing` where MLflow denies access to all of it, which must not fail a poll."""

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from app.domain.errors import MlflowDenied, MlflowMissing, MlflowRefused, MlflowTooSlow, TowerError
+from app.domain.messages import STILL_READING
 from app.domain.own_runs import OwnRun
 from app.domain.ports import Clock, Locks, WritingGateway
 from app.domain.registry_history.change import Value, of_alias, of_version
@@ -18,13 +19,13 @@ from app.domain.registry_history.moves import Move, is_behind, tower_changes
 from app.domain.registry_history.record import Additions, RegistryRecord
 from app.domain.registry_history.standing import is_other, standing_of
 from app.domain.registry_history.tags import MOST_IN_A_RUN, Batch, batches_of, read_tags
+from app.services.host.scheduler import RETRY_SECONDS
 from app.services.mirror.looks import Looks
 from app.services.mirror.registry_records import RegistryRecordStore
 from app.services.mirror.snapshots import SnapshotStore
 
 log = logging.getLogger(__name__)
 
-_RETRY_SECONDS = 15.0
 # Permissions change by hand.
 _DENIED_SECONDS = 600.0
 # How often MLflow is told up to when everything is recorded, where nothing changes.
@@ -88,7 +89,7 @@ class ChangeRecorder:
                 self.read_others()
             self.record()
         except TowerError as error:
-            pause = _DENIED_SECONDS if isinstance(error, MlflowDenied) else _RETRY_SECONDS
+            pause = _DENIED_SECONDS if isinstance(error, MlflowDenied) else RETRY_SECONDS
             self._again_at = time.monotonic() + pause
             log.warning("Changes of the registry are not recorded yet: %s", error.detail)
 
@@ -108,7 +109,7 @@ class ChangeRecorder:
         if self._is_read:
             return
         if not self._reading.acquire(timeout=self._gateway.patience):
-            raise MlflowTooSlow("The history is still being read from MLflow. Try again in some seconds.")
+            raise MlflowTooSlow(STILL_READING)
         try:
             if not self._is_read:
                 with self._gateway.within(self._timeout):

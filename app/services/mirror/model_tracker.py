@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from app.domain.errors import MlflowUnavailable, NotFound, TowerError
-from app.domain.messages import MODEL_NOT_FOUND
+from app.domain.messages import MODEL_NOT_FOUND, READING_LOST
 from app.domain.ports import Clock, SnapshotSource
 from app.domain.registry.fleet import Edition, Fleet
 from app.domain.registry.models import TrackedModel
@@ -96,7 +96,7 @@ class ModelTracker:
         """The fleet of an edition that the agent has published, or a newer fleet. Raises `MlflowUnavailable`."""
         fleet = self._caught_up(edition)
         if fleet is None:
-            raise MlflowUnavailable("What was read from MLflow was lost. Try again.")
+            raise MlflowUnavailable(READING_LOST)
         return fleet
 
     def catch_up(self) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 from app.domain.errors import TowerError
 from app.domain.ports import Clock, Gateway, MlflowFacts, Monotonic, SharedCache, WritableCache
 from app.domain.times import DAY_MS
+from app.services.host.scheduler import RETRY_SECONDS
 
 log = logging.getLogger(__name__)
 
@@ -14,7 +15,6 @@ _COUNT = "runs"
 _FEW = 2000
 # A request without a known count waits this long for one. Soon after a failure no request waits.
 _WAIT_SECONDS = 2.0
-_RETRY_SECONDS = 15.0
 
 
 class SharedCount:
@@ -67,7 +67,7 @@ class RunCount(SharedCount):
         return made
 
     def _has_just_failed(self) -> bool:
-        return self._failed_at is not None and self._monotonic() - self._failed_at < _RETRY_SECONDS
+        return self._failed_at is not None and self._monotonic() - self._failed_at < RETRY_SECONDS
 
 
 class RunCounter(SharedCount):
@@ -110,4 +110,4 @@ class RunCounter(SharedCount):
         self._writable.set(_COUNT, self._own)
 
     def _has_just_failed(self) -> bool:
-        return self._failed_at is not None and self._monotonic() - self._failed_at < _RETRY_SECONDS
+        return self._failed_at is not None and self._monotonic() - self._failed_at < RETRY_SECONDS

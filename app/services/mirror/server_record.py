@@ -6,13 +6,13 @@ from typing import Any
 from app.domain.errors import TowerError
 from app.domain.ports import Monotonic, OwnGateway, SharedCache, WritableCache
 from app.domain.registry.server import Server
+from app.services.host.scheduler import RETRY_SECONDS
 
 log = logging.getLogger(__name__)
 
 _KEY = "server"
 # Servers are upgraded, and workspaces are made, while the service runs.
 _EVERY_SECONDS = 1800.0
-_RETRY_SECONDS = 15.0
 _WAIT_SECONDS = 10.0
 
 
@@ -50,7 +50,7 @@ class ServerRecorder(ServerRecord):
         now = self._monotonic()
         if self._due is not None and now < self._due:
             return
-        self._due = now + _RETRY_SECONDS
+        self._due = now + RETRY_SECONDS
         try:
             with gateway.within(_WAIT_SECONDS):
                 server = gateway.server()

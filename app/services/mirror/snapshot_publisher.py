@@ -12,19 +12,18 @@ from app.domain.registry.fleet import Edition, Fleet, reading_of, swept, with_mo
 from app.domain.registry.models import Inventory, ModelReading
 from app.domain.registry.stages import StageRules
 from app.domain.registry_history.change import POLL
-from app.domain.registry_history.change import SWEEP as BY_SWEEP
 from app.domain.registry_history.looking import REGISTRY, Look
 from app.domain.times import age_ms
 from app.domain.updates import SWEEP
+from app.services.host.scheduler import RETRY_SECONDS
 from app.services.mirror.journal import JournalWriter
 from app.services.mirror.looks import Looks
 from app.services.mirror.snapshots import SnapshotStore
 
 log = logging.getLogger(__name__)
 
-# How long after a failed sweep the scheduler leaves MLflow alone, and how long requests that find no snapshot.
-_RETRY_SECONDS = 15.0
-_COLD_RETRY_SECONDS = 3.0
+# How long after a failed sweep requests that find no snapshot leave MLflow alone.
+_COLD_SECONDS = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +108,7 @@ class SnapshotPublisher:
 
     def sweep_first(self) -> Fleet:
         """Make the first snapshot, for a request that finds none. Raises `MlflowUnavailable`."""
-        if self._failure and self._monotonic() - self._failure.at < _COLD_RETRY_SECONDS:
+        if self._failure and self._monotonic() - self._failure.at < _COLD_SECONDS:
             raise MlflowUnavailable(self._failure.detail)
         asked = self._ticket()
         try:
@@ -212,7 +211,7 @@ class SnapshotPublisher:
         if not self._options.cached:
             return False
         now, fleet = self._monotonic(), self._snapshots.newest()
-        if self._failure and now - self._failure.at < min(_RETRY_SECONDS, self._options.interval):
+        if self._failure and now - self._failure.at < min(RETRY_SECONDS, self._options.interval):
             return False
         if fleet is None:
             return True
@@ -246,7 +245,7 @@ class SnapshotPublisher:
             log.warning("Refresh failed, the snapshot stays: %s", detail)
             raise
         self._failure = None
-        self.looks.add(Look(fleet, BY_SWEEP, ticket, began, self._clock(), REGISTRY, unread=unread))
+        self.looks.add(Look(fleet, SWEEP, ticket, began, self._clock(), REGISTRY, unread=unread))
         log.info("Refreshed %d model versions with %d MLflow requests", len(fleet.models), operation.requests)
         return fleet
 

@@ -22,7 +22,7 @@ from app.domain.errors import (
     MlflowUnavailable,
     TowerError,
 )
-from app.domain.messages import too_slow
+from app.domain.messages import STOPPING, too_slow
 from app.domain.ports import Telemetry
 from app.domain.redact import redact
 from app.services.host.term import check_term, is_term_limited
@@ -140,7 +140,7 @@ class Calls:
         """Let every waiting call fail, since the process is about to end."""
         self._stopping = True
         for pending in list(self._pending):
-            pending.error = MlflowTooSlow("The service is stopping.")
+            pending.error = MlflowTooSlow(STOPPING)
             pending.done.set()
 
     def _count(self, *, failed: bool) -> None:

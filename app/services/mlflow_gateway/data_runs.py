@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from app.domain.data_drift.series import KEY, PREFIX
 from app.domain.own_runs import OwnRun
 from app.domain.registry.names import LONGEST_NAME, registration_key
+from app.services.mlflow_gateway import rows
 from app.services.mlflow_gateway.own_experiment import OwnExperiment
 
 
@@ -16,7 +17,7 @@ class DataRuns(OwnExperiment):
         return self._read(f"tags.`{KEY}` = '{registration_key(name, version)}'")
 
     def all_open(self) -> Sequence[OwnRun]:
-        return self._read("attributes.status = 'RUNNING'")
+        return self._read(rows.IS_OPEN)
 
     def open(self, name: str, version: int, tags: Mapping[str, str], started: int) -> str:
         """Make a run, and return its id."""

@@ -2,7 +2,6 @@
 
 import itertools
 import logging
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -18,8 +17,6 @@ from app.services.mlflow_gateway import pages, rows
 from app.services.mlflow_gateway.own_experiment import ACTIVE, ALL, OwnExperiment
 
 log = logging.getLogger(__name__)
-
-_RUN_ID = re.compile(r"[0-9A-Za-z_-]{1,64}\Z", re.ASCII)
 
 
 class MonitorRuns(OwnExperiment):
@@ -37,7 +34,7 @@ class MonitorRuns(OwnExperiment):
         if experiment is None or experiment.lifecycle_stage != "active":
             # A search for active runs in a deleted experiment would find nothing and raise no error.
             return None
-        return self._search(experiment.experiment_id, "attributes.status = 'RUNNING'")
+        return self._search(experiment.experiment_id, rows.IS_OPEN)
 
     def ever(self, name: str | None, version: int | None) -> Sequence[MonitorState]:
         """Open and ended monitor runs: all, or those of a registered model or of a version."""
@@ -61,7 +58,7 @@ class MonitorRuns(OwnExperiment):
             return None
         if run_ids is None:
             return self._search(experiment.experiment_id, "", ALL)
-        wanted = sorted({run_id for run_id in run_ids if _RUN_ID.match(run_id)})
+        wanted = sorted({run_id for run_id in run_ids if rows.RUN_ID.match(run_id)})
         states: list[MonitorState] = []
         for start in range(0, len(wanted), pages.RUNS):
             listed = ",".join(f"'{run_id}'" for run_id in wanted[start : start + pages.RUNS])
@@ -75,9 +72,7 @@ class MonitorRuns(OwnExperiment):
         if experiment.lifecycle_stage != "active":
             self._calls.call(self._connection.client().restore_experiment, experiment.experiment_id)
         key = registration_key(name, version)
-        states = self._search(
-            experiment.experiment_id, f"attributes.status = 'RUNNING' and tags.`control_tower.key` = '{key}'"
-        )
+        states = self._search(experiment.experiment_id, f"{rows.IS_OPEN} and tags.`control_tower.key` = '{key}'")
         open_runs = [state.registration for state in states if state.registration.key == (name, version)]
         return sorted(open_runs, key=precedence)
 
@@ -96,7 +91,7 @@ class MonitorRuns(OwnExperiment):
         else:
             # MLflow's stores differ in how they quote such a name, so all open runs are read.
             condition = ""
-        states = self._search(experiment_id, f"attributes.status = 'RUNNING'{condition}")
+        states = self._search(experiment_id, rows.IS_OPEN + condition)
         open_runs = [state.registration for state in states]
         wanted = [run for run in open_runs if run.name == name and version in (None, run.version)]
         return sorted(wanted, key=precedence)
@@ -133,7 +128,7 @@ class MonitorRuns(OwnExperiment):
         experiment = self._readable_experiment()
         if experiment is None or experiment.lifecycle_stage != "active":
             return None
-        condition = f"attributes.status = 'RUNNING' and tags.`{rows.WATCH}` != ''"
+        condition = f"{rows.IS_OPEN} and tags.`{rows.WATCH}` != ''"
         found = list(filter(rows.is_watch, self._runs(experiment.experiment_id, condition)))
         watches, _ = rows.readable(rows.watch, itertools.filterfalse(rows.is_rule, found), "watch")
         rules, _ = rows.readable(rows.rule, filter(rows.is_rule, found), "monitoring rule")

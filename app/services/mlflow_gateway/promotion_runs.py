@@ -19,7 +19,7 @@ class PromotionRuns(OwnExperiment):
         experiment = self._experiment()
         if experiment is None:
             return []
-        conditions = ["attributes.status = 'RUNNING'"] if only_open else []
+        conditions = [rows.IS_OPEN] if only_open else []
         if since is not None:
             conditions.append(f"attributes.start_time >= {since}")
         if model is not None:

@@ -39,8 +39,6 @@ _TOKEN = "x" * 200
 MODELS_A_CALL = 200
 # How many names missing from a search are looked up one by one. If all of these are gone, so are the others.
 _ASKED_BY_THEMSELVES = 20
-# A version's run id is whatever a client wrote. Only ids of this form can be put into a filter.
-_RUN_ID = re.compile(r"[0-9A-Za-z_-]{1,64}\Z", re.ASCII)
 
 
 class Registry:
@@ -214,7 +212,7 @@ class Registry:
         self, versions: Sequence[ModelVersion], experiments: Sequence[str]
     ) -> tuple[list[ModelVersion], int]:
         """As `with_runs`, for versions read between two sweeps, whose runs may be in new experiments."""
-        ids = sorted({row.run_id for row in versions if row.run_id and _RUN_ID.match(row.run_id)})
+        ids = sorted({row.run_id for row in versions if row.run_id and rows.RUN_ID.match(row.run_id)})
         runs: dict[str, Run] = {}
         bad = 0
         if len(ids) > 1 and experiments:
@@ -239,7 +237,7 @@ class Registry:
 
     def runs(self, ids: Iterable[str], experiments: Sequence[str]) -> tuple[dict[str, Run], int]:
         """Runs by id, read with some thousands a call, and the number of bad rows."""
-        wanted = sorted({run_id for run_id in ids if _RUN_ID.match(run_id)})
+        wanted = sorted({run_id for run_id in ids if rows.RUN_ID.match(run_id)})
         runs: dict[str, Run] = {}
         bad = 0
         for condition in _listed("attributes.run_id", wanted, pages.RUNS):
@@ -250,7 +248,7 @@ class Registry:
 
     def dated_runs(self, ids: Iterable[str], experiments: Sequence[str]) -> dict[str, tuple[Run, LastLogged]]:
         """As `runs`, with time and value of the last point of each metric."""
-        wanted = sorted({run_id for run_id in ids if _RUN_ID.match(run_id)})
+        wanted = sorted({run_id for run_id in ids if rows.RUN_ID.match(run_id)})
         dated: dict[str, tuple[Run, LastLogged]] = {}
         for condition in _listed("attributes.run_id", wanted, pages.RUNS):
             dated.update((run.run_id, (run, last)) for run, last in self._search_dated(condition, experiments))

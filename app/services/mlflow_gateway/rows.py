@@ -2,6 +2,7 @@
 
 import logging
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import attrgetter
 from typing import Any, TypeVar
@@ -59,6 +60,9 @@ T = TypeVar("T")
 _INFINITE = 1.797e308
 # The largest integer that a column of MLflow's databases holds.
 _MOST = (1 << 63) - 1
+# A version's run id is whatever a client wrote. Only ids of this form can be put into a filter.
+RUN_ID = re.compile(r"[0-9A-Za-z_-]{1,64}\Z", re.ASCII)
+IS_OPEN = "attributes.status = 'RUNNING'"
 _TAG = "control_tower."
 # The keys that identify MLflow's entities.
 MODEL_KEY, VERSION_KEY, RUN_KEY = attrgetter("name"), attrgetter("name", "version"), attrgetter("info.run_id")

@@ -24,7 +24,7 @@ from app.domain.registry.fleet import Fleet
 from app.domain.registry.models import MetricPoint, ModelVersion, Registration, VersionKey
 from app.domain.updates import CHECKS
 from app.services.alerts import Announcer
-from app.services.host.gatherer import Gatherer
+from app.services.host.gatherer import TRIES_AFTER_SECONDS, Gatherer
 from app.services.mirror.journal import JournalWriter
 from app.services.mirror.model_tracker import ModelTracker
 from app.services.monitoring.checks import CheckStore
@@ -36,7 +36,6 @@ log = logging.getLogger(__name__)
 _LOCK = "checks"
 # The metric points of twice so many versions are in memory at once: some are judged, and the next are read meanwhile.
 _VERSIONS_AT_ONCE = 100
-_TRIES_AFTER_SECONDS = (0, 2, 5)
 
 
 @dataclass(slots=True)
@@ -111,7 +110,7 @@ class Checker:
         self._public_url = public_url
         self._filters = filters or {}
         self._data = data
-        self._observed = Gatherer[VersionKey]("observed", self._check_observed, _TRIES_AFTER_SECONDS)
+        self._observed = Gatherer[VersionKey]("observed", self._check_observed, TRIES_AFTER_SECONDS)
 
     def round(self) -> None:
         """The scheduler's tick: check every monitored version, unless another process is doing so."""

@@ -8,11 +8,11 @@ from app.domain.errors import LockTimeout
 from app.domain.monitoring.checks import Check, OpenRuns, checks_from, checks_value, last_check
 from app.domain.ports import Locks, SharedCache, WritableCache
 from app.domain.registry.models import Registration
+from app.services.host.kept_in_parts import PATIENCE_SECONDS
 
 log = logging.getLogger(__name__)
 
 _KEY = "checks"
-_PATIENCE_SECONDS = 5.0
 
 
 class Checks:
@@ -50,7 +50,7 @@ class CheckStore(Checks):
     def put(self, new: Iterable[Check], listed: OpenRuns | None = None) -> None:
         """Share new checks, each unless a newer check of its run is known. `listed` removes those of other runs."""
         try:
-            with self._locks.hold("checks-list", _PATIENCE_SECONDS):
+            with self._locks.hold("checks-list", PATIENCE_SECONDS):
                 self._put(new, listed)
         except LockTimeout:
             log.warning("The checks are shared with the next round: another process writes them and takes too long")

@@ -7,6 +7,7 @@ from typing import Any
 
 from app.domain.data_drift.batch import whole
 from app.domain.data_drift.batch_json import batch_from
+from app.domain.data_drift.bounds import FEWEST_FIRST_ROWS
 from app.domain.data_drift.histograms import histograms
 from app.domain.data_drift.layout_json import layout_from
 from app.domain.data_drift.series import (
@@ -42,10 +43,9 @@ OTHER_WINDOW = "This batch_id was sent before with another window"
 WITHDRAWN = "This batch_id was withdrawn. Send the rows with another batch_id."
 NO_BATCH = "There is no batch with this batch_id."
 NO_BINS = (
-    "There are no bins to count by yet. Send a reference first (PUT …/reference), or a first batch of at least 1000 "
-    "rows, which sets the bins."
+    "There are no bins to count by yet. Send a reference first (PUT …/reference), or a first batch of at least "
+    f"{FEWEST_FIRST_ROWS} rows, which sets the bins."
 )
-FEWEST_FIRST_ROWS = 1000
 
 
 class DataDesk:

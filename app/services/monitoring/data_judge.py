@@ -15,7 +15,7 @@ from app.domain.registry.models import VersionKey
 from app.domain.times import rfc3339
 from app.services.data_drift.judge_order import JudgeOrder, JudgeOutcome
 from app.services.data_drift.judges import Judge
-from app.services.host.gatherer import Gatherer
+from app.services.host.gatherer import TRIES_AFTER_SECONDS, Gatherer
 from app.services.monitoring.data_reports import DataReportStore
 from app.services.monitoring.registration_list import RegistrationStore
 
@@ -23,7 +23,6 @@ log = logging.getLogger(__name__)
 
 # Series that one process judges, and processes beside each other: what many versions counted is judged at a start.
 _AT_ONCE, _SIDE_BY_SIDE = 10, 2
-_TRIES_AFTER_SECONDS = (0, 2, 5)
 # Other towers write to the same MLflow.
 _READ_ALL_SECONDS = 900.0
 
@@ -52,7 +51,7 @@ class DataJudge:
         self._due_at = 0.0
         # The runs of series after whose last report something could not be written.
         self._unfinished: set[str] = set()
-        self._counted = Gatherer[VersionKey]("counted", self._judge_counted, _TRIES_AFTER_SECONDS)
+        self._counted = Gatherer[VersionKey]("counted", self._judge_counted, TRIES_AFTER_SECONDS)
 
     def start(self) -> None:
         self._counted.start()

@@ -10,11 +10,11 @@ from app.domain.errors import LockTimeout
 from app.domain.ports import Locks, SharedCache, WritableCache
 from app.domain.registry.models import Registration, VersionKey
 from app.domain.registry.names import registration_key
+from app.services.host.kept_in_parts import PATIENCE_SECONDS
 
 log = logging.getLogger(__name__)
 
 _INDEX = "data-drift"
-_PATIENCE_SECONDS = 5.0
 _NONE: Mapping[str, Any] = {}
 
 
@@ -93,7 +93,7 @@ class DataReportStore(DataReports):
         if summary is None and (name, version) not in self.summaries():
             return
         try:
-            with self._locks.hold("data-drift-list", _PATIENCE_SECONDS):
+            with self._locks.hold("data-drift-list", PATIENCE_SECONDS):
                 self._adopt()
                 versions = {**self._index, registration_key(name, version): summary}
                 if versions != self._index:

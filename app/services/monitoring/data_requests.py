@@ -7,24 +7,21 @@ from typing import Any
 
 import msgspec
 
-from app.domain.data_drift.bins import CATEGORICAL, NUMERIC
+from app.domain.data_drift.bounds import FEWEST_FIRST_ROWS, FEWEST_ROWS
 from app.domain.data_drift.layout import NO_ADDRESS
 from app.domain.data_drift.sentence import sentence
 from app.domain.data_drift.windows import window_of
 from app.domain.errors import Conflict, InvalidInput, NotFound
 from app.domain.messages import NO_REFERENCE, NOT_MONITORED, NOTHING_COUNTED
+from app.domain.monitoring.sent_once import LONGEST_ID
 from app.domain.ports import Clock, DataWrites
 from app.domain.registry.names import version_number
 from app.domain.times import DAY_MS, parse_rfc3339, rfc3339
 from app.services.data_drift.counting import Count
-from app.services.data_drift.order import Order
+from app.services.data_drift.order import KINDS, Order
 from app.services.monitoring.data_reports import DataReports
 from app.services.monitoring.registration_list import RegistrationList
 
-FEWEST_FIRST_ROWS = 1000
-FEWEST_ROWS = 30
-KINDS = (NUMERIC, CATEGORICAL, "ignore")
-_LONGEST_ID = 200
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _FIELDS = ("window_start", "window_end", "batch_id", "reference")
 LEARNT = (
@@ -211,9 +208,9 @@ def _refuse_others(fields: Mapping[str, Any]) -> None:
 
 def _batch_id(value: Any) -> str | None:
     if value is not None and (
-        not isinstance(value, str) or not 1 <= len(value) <= _LONGEST_ID or _CONTROL.search(value)
+        not isinstance(value, str) or not 1 <= len(value) <= LONGEST_ID or _CONTROL.search(value)
     ):
-        raise InvalidInput(f"batch_id: must be a text of 1 to {_LONGEST_ID} characters, none of which is a control.")
+        raise InvalidInput(f"batch_id: must be a text of 1 to {LONGEST_ID} characters, none of which is a control.")
     if value in NO_ADDRESS:
         raise InvalidInput(f"batch_id: '{value}' can be no part of an address, by which a batch is withdrawn.")
     return value

@@ -9,19 +9,20 @@ from dataclasses import replace
 from typing import Any
 
 from app.domain.errors import MlflowTooSlow, TowerError
+from app.domain.messages import STILL_READING
 from app.domain.monitoring.acts import Act
 from app.domain.monitoring.corrections import Withdrawal
 from app.domain.monitoring.monitor_history import MonitorHistory, completed, merged, run_history, state_of
 from app.domain.monitoring.monitor_runs import MonitorState, Pause, Verdict, began_text, verdicts_from, verdicts_text
 from app.domain.ports import Clock, Gateway
 from app.domain.registry.models import Registration
+from app.services.host.scheduler import RETRY_SECONDS
 from app.services.mirror.snapshots import Snapshots
 from app.services.monitoring.histories import HistoryStore
 
 log = logging.getLogger(__name__)
 
 _MISSING = "A change of a registration is missing from the history until the next reading"
-_RETRY_SECONDS = 15.0
 # The runs of one call to MLflow, whose result is kept even where the next call takes too long.
 _RUNS_AT_ONCE = 100
 
@@ -53,7 +54,7 @@ class Historian:
 
     def read(self) -> None:
         """Bring the history in line with MLflow. A failure is logged, and the reading is soon tried again."""
-        self._due_at = time.monotonic() + _RETRY_SECONDS
+        self._due_at = time.monotonic() + RETRY_SECONDS
         self._followed = self._last_sweep()
         try:
             with self._gateway.within(self._timeout):
@@ -70,7 +71,7 @@ class Historian:
     def first(self) -> None:
         """Make sure that there is a history, within the time of one call to MLflow. Raises `MlflowUnavailable`."""
         if not self._reading.acquire(timeout=self._gateway.patience):
-            raise MlflowTooSlow("The history is still being read from MLflow. Try again in some seconds.")
+            raise MlflowTooSlow(STILL_READING)
         try:
             if self._known().read_at is None:
                 with self._gateway.within(self._gateway.patience):

@@ -8,6 +8,7 @@ from contextvars import copy_context
 
 from app.domain.errors import TowerError
 from app.domain.registry.fleet import Refreshed
+from app.services.host.scheduler import RETRY_SECONDS
 from app.services.hosts.hosts import SWEEP
 from app.services.hosts.inbox import Inbox
 from app.services.mirror.change_detector import ChangeDetector
@@ -19,7 +20,6 @@ from app.services.monitoring.refresh_coordinator import RefreshCoordinator
 log = logging.getLogger(__name__)
 
 _READ, _CHECK = "read", "check"
-_RETRY_SECONDS = 15.0
 
 
 class LeaderTasks:
@@ -79,7 +79,7 @@ class LeaderTasks:
         _beside(lambda: self._sweep(number))
 
     def _sweep(self, number: bytes | None) -> None:
-        self._sweeps_again_at = time.monotonic() + _RETRY_SECONDS
+        self._sweeps_again_at = time.monotonic() + RETRY_SECONDS
         try:
             self._coordinator.refresh()
             self._historian.read()

@@ -16,12 +16,9 @@ from app.domain.ports import Gateway
 from app.domain.registry.fleet import Fleet
 from app.domain.registry.models import Registration, VersionKey
 from app.services.monitoring.monitor_run_writer import MonitorRunWriter
-from app.services.monitoring.registration_list import RegistrationStore
+from app.services.monitoring.registration_list import CHECKED_AT_ONCE, RegistrationStore
 
 log = logging.getLogger(__name__)
-
-# How many vanished versions are looked up in MLflow after a sweep.
-_CHECKED_AT_ONCE = 20
 
 
 class Reconciler:
@@ -53,7 +50,7 @@ class Reconciler:
         known = self._registrations.known().by_key
         current = Monitored(known).of(fleet)
         lost = [one for key, one in known.items() if key not in current and one.monitor_run_id not in self._looked_up]
-        return lost[:_CHECKED_AT_ONCE]
+        return lost[:CHECKED_AT_ONCE]
 
     def settle(self, lost: Iterable[Registration], fleet: Fleet) -> list[VersionKey]:
         """End the runs of versions that are gone, and have those of renamed models go on. Returns their new names.
@@ -80,8 +77,8 @@ class Reconciler:
     def _in_turn(self, vanished: Sequence[Registration]) -> Sequence[Registration]:
         """A few of them, and others the next time: versions that may not be read stay vanished for long."""
         start = self._turn % len(vanished) if vanished else 0
-        self._turn += _CHECKED_AT_ONCE
-        return [*vanished[start:], *vanished[:start]][:_CHECKED_AT_ONCE]
+        self._turn += CHECKED_AT_ONCE
+        return [*vanished[start:], *vanished[:start]][:CHECKED_AT_ONCE]
 
     def _each(self, registrations: Iterable[Registration], work: Callable[[Registration], object]) -> None:
         for registration in registrations:

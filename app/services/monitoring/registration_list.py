@@ -12,19 +12,20 @@ from app.domain.ports import Locks, Monotonic, OwnGateway, RegistrationSource, S
 from app.domain.registry.codec import registrations_from, registrations_value
 from app.domain.registry.models import Registration, VersionKey
 from app.domain.registry.names import version_number
+from app.services.host.scheduler import RETRY_SECONDS
 from app.services.mirror.model_tracker import ModelTracker
 
 log = logging.getLogger(__name__)
 
 _LIST = "monitored"
-# How many registrations missing from MLflow's list are looked up one by one; the others by the ids of their runs.
-_CHECKED_AT_ONCE = 20
-_RETRY_SECONDS = 15.0
+# So many of what is missing from MLflow's lists is looked up one by one: registrations (the others by the ids of
+# their runs), and versions after a sweep.
+CHECKED_AT_ONCE = 20
 # How long a read waits for MLflow to say whether there is a registration that the list lacks.
-_LOOK_UP_SECONDS = 2.0
+LOOK_UP_SECONDS = 2.0
 # MLflow is not asked again so soon for what it did not have.
-_ASKED_AGAIN_SECONDS = 2.0
-_MOST_REMEMBERED = 10_000
+ASKED_AGAIN_SECONDS = 2.0
+_MOST_LOOK_UPS = 10_000
 
 
 class RegistrationList:
@@ -126,7 +127,7 @@ class RegistrationList:
         if not self._cached or self._has_just_failed():
             return False
         try:
-            with self._source.within(_LOOK_UP_SECONDS):
+            with self._source.within(LOOK_UP_SECONDS):
                 found = self._source.look_up(name, version)
         except TowerError as error:
             self._failed_at = self._monotonic()
@@ -137,7 +138,7 @@ class RegistrationList:
         return found
 
     def _has_just_failed(self) -> bool:
-        return self._failed_at is not None and self._monotonic() - self._failed_at < _RETRY_SECONDS
+        return self._failed_at is not None and self._monotonic() - self._failed_at < RETRY_SECONDS
 
     def _latest(self) -> Monitored | None:
         mark = self._cache.mark(_LIST)
@@ -193,13 +194,13 @@ class RegistrationStore(RegistrationList):
         Raises `MlflowUnavailable`.
         """
         now, key = self._monotonic(), (name, version)
-        if now - self._asked_in_vain.get(key, -_ASKED_AGAIN_SECONDS) < _ASKED_AGAIN_SECONDS:
+        if now - self._asked_in_vain.get(key, -ASKED_AGAIN_SECONDS) < ASKED_AGAIN_SECONDS:
             return False
         added = self.find_in_mlflow(name, version)
         self._asked_in_vain.pop(key, None)
         if not added:
             self._asked_in_vain[key] = now
-            for oldest in list(self._asked_in_vain)[:-_MOST_REMEMBERED]:
+            for oldest in list(self._asked_in_vain)[:-_MOST_LOOK_UPS]:
                 self._asked_in_vain.pop(oldest, None)
         return bool(added)
 
@@ -280,7 +281,7 @@ class RegistrationStore(RegistrationList):
         known = self._latest()
         missing = [registration for key, registration in known.by_key.items() if key not in listed] if known else []
         kept: Registrations = {}
-        for registration in missing[:_CHECKED_AT_ONCE]:
+        for registration in missing[:CHECKED_AT_ONCE]:
             try:
                 open_runs = self._gateway.find_registrations(*registration.key)
             except TowerError as error:
@@ -288,7 +289,7 @@ class RegistrationStore(RegistrationList):
                 open_runs = [registration]
             if open_runs:
                 kept[registration.key] = open_runs[0]
-        return kept | self._open_among(missing[_CHECKED_AT_ONCE:])
+        return kept | self._open_among(missing[CHECKED_AT_ONCE:])
 
     def _open_among(self, registrations: Sequence[Registration]) -> Registrations:
         """Those whose monitor runs are still open, read by their ids; all if they cannot be read."""

@@ -17,9 +17,7 @@ from app.domain.registry.models import Registration
 from app.domain.registry.names import version_number
 from app.services.monitoring.registration_list import RegistrationList
 from app.services.monitoring.watch_list import WatchList
-
-# The agent lets as many writes to MLflow go at once.
-_AT_ONCE = 4
+from app.services.monitoring.write_turns import MOST_AT_ONCE
 
 
 class RegistrationRequests:
@@ -59,7 +57,7 @@ class RegistrationRequests:
             for place in places:
                 answers[place] = self._written(parts[place])
 
-        with ThreadPoolExecutor(_AT_ONCE, "observe") as pool:
+        with ThreadPoolExecutor(MOST_AT_ONCE, "observe") as pool:
             # The threads log with the id of the request.
             jobs = [pool.submit(copy_context().run, write, places) for places in by_version.values()]
             for job in jobs:

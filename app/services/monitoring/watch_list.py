@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from app.domain.errors import TowerError
+from app.domain.errors import MISFITS, TowerError
 from app.domain.monitoring.monitoring_rules import Exclusion, Matcher, MonitoringRule, first_rules
 from app.domain.monitoring.watches import Watch, WatchKey, first_watches
 from app.domain.ports import OwnGateway, SharedCache, WatchWrites, WritableCache
 from app.domain.registry.names import version_number
+from app.services.monitoring.registration_list import LOOK_UP_SECONDS
 
 log = logging.getLogger(__name__)
 
@@ -47,11 +48,11 @@ class WatchList:
         """A watch as the list has it."""
         return next((watch for watch in self.known().watches if watch.key == key), None)
 
-    def find_anywhere(self, key: WatchKey, source: WatchWrites, seconds: float) -> Watch | None:
-        """A watch. Where the list lacks it, `source` reads the list again, within so many seconds."""
+    def find_anywhere(self, key: WatchKey, source: WatchWrites) -> Watch | None:
+        """A watch. Where the list lacks it, `source` reads the list again."""
         found = self.find(key)
         if found is None or not self._cached:
-            self._look_up(source, seconds)
+            self._look_up(source)
             found = self.find(key)
         return found
 
@@ -59,18 +60,18 @@ class WatchList:
         """A rule as the list has it."""
         return next((rule for rule in self.known().rules if rule.name == name), None)
 
-    def find_rule_anywhere(self, name: str, source: WatchWrites, seconds: float) -> MonitoringRule | None:
-        """A rule. Where the list lacks it, `source` reads the list again, within so many seconds."""
+    def find_rule_anywhere(self, name: str, source: WatchWrites) -> MonitoringRule | None:
+        """A rule. Where the list lacks it, `source` reads the list again."""
         found = self.find_rule(name)
         if found is None or not self._cached:
-            self._look_up(source, seconds)
+            self._look_up(source)
             found = self.find_rule(name)
         return found
 
-    def ensure_read(self, source: WatchWrites, seconds: float) -> None:
+    def ensure_read(self, source: WatchWrites) -> None:
         """Have `source` read the list where it was never read, and always where the cache is disabled."""
         if self._latest() is None or not self._cached:
-            self._look_up(source, seconds)
+            self._look_up(source)
 
     def excluding(self, name: str, version: str) -> list[str]:
         """The names of the rules from which a version is excluded."""
@@ -81,9 +82,9 @@ class WatchList:
         """Get the list from the agent where it could not be stored."""
         self._cache.catch_up()
 
-    def _look_up(self, source: WatchWrites, seconds: float) -> None:
+    def _look_up(self, source: WatchWrites) -> None:
         try:
-            with source.within(seconds):
+            with source.within(LOOK_UP_SECONDS):
                 source.look_up_watches()
         except TowerError as error:
             log.warning("Watches and rules are not read again: %s", error.detail)
@@ -169,7 +170,7 @@ def _list_from(value: Any, source: str) -> Covering | None:
         # An earlier release stored no rules.
         rules = [_rule_from(row) for row in value.get("rules", ())]
         return Covering([Watch(**row) for row in value["watches"]], rules)
-    except (KeyError, TypeError, ValueError):
+    except MISFITS:
         return None
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from app.domain.errors import NotFound
-from app.domain.messages import NOT_WATCHED
+from app.domain.messages import NOT_WATCHED, about_to_be_monitored
 from app.domain.monitoring.checks import last_check
 from app.domain.monitoring.corrections import Withdrawal
 from app.domain.monitoring.observations import Observation
@@ -17,9 +17,6 @@ from app.services.mirror.model_tracker import ModelTracker
 from app.services.monitoring.checks import Checks
 from app.services.monitoring.registration_list import RegistrationList
 from app.services.monitoring.watch_list import WatchList
-
-# How long a read waits for MLflow to say whether there is a watch that the list lacks.
-_LOOK_UP_SECONDS = 2.0
 
 
 class WatchRequests:
@@ -47,7 +44,7 @@ class WatchRequests:
 
     def of(self, kind: str, model: str, place: str) -> dict[str, Any]:
         """A watch, and the verdict on the version that it covers. Raises `NotFound`."""
-        watch = self._watches.find_anywhere((kind, model, place), self._writes, _LOOK_UP_SECONDS)
+        watch = self._watches.find_anywhere((kind, model, place), self._writes)
         if watch is None:
             raise NotFound(NOT_WATCHED)
         return self._info(watch)
@@ -84,5 +81,5 @@ class WatchRequests:
             return watch_info(watch, None, None, None, nothing_there(watch, fleet))
         registration = self._registrations.listed(*version.key)
         check = last_check(self._checks.all(), registration) if registration else None
-        waiting = f"Version {version.row.version} is about to be monitored."
+        waiting = about_to_be_monitored(version.row.version)
         return watch_info(watch, version, registration, check, waiting)

@@ -17,7 +17,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from app.domain.errors import Busy, Conflict, InvalidInput, MlflowUnavailable, NotFound, TowerError
-from app.domain.messages import ALREADY_WATCHED, MODEL_NOT_FOUND, NOT_WATCHED
+from app.domain.messages import ALREADY_WATCHED, MODEL_NOT_FOUND, NOT_WATCHED, unknown_baseline
 from app.domain.monitoring.check_settings import check_settings, merged
 from app.domain.monitoring.corrections import Withdrawal
 from app.domain.monitoring.monitor_runs import SELF
@@ -40,11 +40,12 @@ from app.domain.monitoring.watches import (
 from app.domain.ports import Clock, Locks, OwnGateway
 from app.domain.registry.fleet import Fleet
 from app.domain.registry.models import ModelVersion, Registration, VersionKey
+from app.services.host.scheduler import RETRY_SECONDS
 from app.services.mirror.model_tracker import ModelTracker
 from app.services.mirror.snapshot_publisher import SnapshotPublisher
 from app.services.monitoring.monitor_run_writer import MonitorRunWriter
 from app.services.monitoring.reconciler import Reconciler
-from app.services.monitoring.registration_list import RegistrationStore
+from app.services.monitoring.registration_list import ASKED_AGAIN_SECONDS, RegistrationStore
 from app.services.monitoring.watch_list import Covering, WatchStore
 from app.services.monitoring.write_turns import MOST_AT_ONCE
 
@@ -52,10 +53,6 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _LOCK = "watches"
-# After a failure the watches are left alone for so long, in seconds.
-_RETRY_SECONDS = 15.0
-# The watches are not read again so soon for a watch that MLflow did not have.
-_ASKED_AGAIN_SECONDS = 2.0
 # An observation follows an alias that moves so often.
 _TRIES = 5
 # How many models and steps are settled under the lock, so that clients who change a watch do not wait for long.
@@ -120,10 +117,10 @@ class Watcher:
                 self.read_again()
             self.follow()
         except TowerError as error:
-            self._again_at = time.monotonic() + _RETRY_SECONDS
+            self._again_at = time.monotonic() + RETRY_SECONDS
             log.warning("The watches could not be followed: %s", error.detail)
         except Exception:
-            self._again_at = time.monotonic() + _RETRY_SECONDS
+            self._again_at = time.monotonic() + RETRY_SECONDS
             log.exception("The watches could not be followed")
 
     def read_again(self) -> None:
@@ -279,7 +276,7 @@ class Watcher:
 
     def look_up_watches(self) -> bool:
         now = time.monotonic()
-        if self._read_at is not None and now - self._read_at < _ASKED_AGAIN_SECONDS:
+        if self._read_at is not None and now - self._read_at < ASKED_AGAIN_SECONDS:
             return False
         with self.changing():
             self._watches.read()
@@ -473,4 +470,4 @@ def _unsettled(fleet: Fleet, listed: Covering, records: Registrations) -> list[s
 def _refuse_unknown_baseline(fleet: Fleet, model: str, settings: Any) -> None:
     number = check_settings(settings).baseline.version
     if number is not None and fleet.find(model, number) is None:
-        raise InvalidInput(f"baseline.version: the registered model has no version {number}.")
+        raise InvalidInput(unknown_baseline(number))

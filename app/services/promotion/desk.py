@@ -28,6 +28,7 @@ from app.domain.promotion.standing import IN_PLACE, Place, compared_with, is_the
 from app.domain.promotion.tags import proposal_tags
 from app.domain.registry.names import LONGEST_NAME, version_number
 from app.domain.registry_history.moves import earlier_holders, place_states
+from app.domain.times import HOUR_MS
 from app.services.mirror.change_recorder import ChangeRecorder
 from app.services.promotion.executor import Executor
 from app.services.promotion.reader import Reader
@@ -37,7 +38,6 @@ log = logging.getLogger(__name__)
 
 # Models that share a lock wait for each other. A lock file for each model ever promoted would be litter.
 _STRIPES = 64
-_HOUR_MS = 3_600_000
 
 
 class PromotionDesk:
@@ -223,7 +223,7 @@ class PromotionDesk:
         for _, known in self._executor.promotions(proposal.model, only_open=True):
             if known.state != WAITING or not known.proposal.asks_the_same(proposal):
                 continue
-            is_fresh = proposal.at - known.proposal.at <= self._evidence_hours * _HOUR_MS
+            is_fresh = proposal.at - known.proposal.at <= self._evidence_hours * HOUR_MS
             if is_fresh and not moved_meanwhile(known.proposal, place) and not self._executor.moved_since(known):
                 return known
             self._executor.end(known, WITHDRAWN, proposal.by, "It was proposed again, with new evidence.")

@@ -35,7 +35,7 @@ from app.domain.promotion.standing import (
 )
 from app.domain.promotion.tags import promotion_from, step_tags
 from app.domain.registry_history.moves import Move, has_seen
-from app.domain.times import TOLERANCE_MS
+from app.domain.times import HOUR_MS, TOLERANCE_MS
 from app.services.mirror.change_recorder import ChangeRecorder
 from app.services.promotion.reader import Reader
 
@@ -43,7 +43,6 @@ log = logging.getLogger(__name__)
 
 # What was begun longer ago, and is not moved yet, is taken back: nobody expects it any more. In milliseconds.
 _LONGEST_MS = 600_000
-_HOUR_MS = 3_600_000
 
 
 def _nothing(_: str) -> None:
@@ -115,7 +114,7 @@ class Executor:
 
     def is_expired(self, promotion: Promotion) -> bool:
         """Whether a proposal has waited for too long."""
-        return self._clock() - promotion.proposal.at > self._expires_hours * _HOUR_MS
+        return self._clock() - promotion.proposal.at > self._expires_hours * HOUR_MS
 
     def add(
         self, promotion: Promotion, kind: str, by: str, note: str = "", facts: Mapping[str, Any] | None = None

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from app.domain.errors import TowerError
+from app.domain.errors import MISFITS, TowerError
 from app.domain.monitoring.alert_filters import AlertFilter
 from app.domain.monitoring.alerts import page_of
 from app.domain.own_runs import OwnRun
@@ -160,5 +160,5 @@ class Guard:
 def _read(value: Any, source: str) -> Sequence[OutsideMove]:
     try:
         return tuple(map(move_from, value["moves"])) if value["source"] == source else ()
-    except (KeyError, TypeError, ValueError):
+    except MISFITS:
         return ()

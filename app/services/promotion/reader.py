@@ -7,15 +7,12 @@ from app.domain.comparison.requirements import requirements
 from app.domain.findings import Finding
 from app.domain.monitoring.monitored import precedence
 from app.domain.ports import Gateway
-from app.domain.promotion.promotions import Proposal
+from app.domain.promotion.promotions import MOST_METRICS, Proposal
 from app.domain.promotion.standing import Place, compared_with, gate, place_of
 from app.domain.registry.models import ModelVersion
 from app.domain.registry.stages import StageRules
 from app.domain.times import rfc3339
 from app.services.monitoring.comparison import Comparison
-
-# The rows of a comparison that are kept as evidence.
-_MOST_METRICS = 50
 
 
 class Reader:
@@ -53,7 +50,7 @@ class Reader:
             baseline, candidate = str(other.version), str(row.version)
             comparison = self._comparison.of(proposal.model, baseline, candidate, required, proposal.metrics)
         why = gate(comparison, verdict, compared)
-        kept = comparison and {**comparison, "metrics": comparison["metrics"][:_MOST_METRICS]}
+        kept = comparison and {**comparison, "metrics": comparison["metrics"][:MOST_METRICS]}
         return {
             "taken_at": rfc3339(proposal.at),
             "passes": not why,

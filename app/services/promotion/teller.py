@@ -17,7 +17,7 @@ from app.services.alerts.outbox import Pace
 
 log = logging.getLogger(__name__)
 
-_MOST_REMEMBERED = 10_000
+_MOST_NOTICES = 10_000
 
 
 class NoticeReceiver(Protocol):
@@ -86,7 +86,7 @@ class Teller:
                 self._gateway.write_promotion_tags(
                     notice.run_id, notified_tags(f"{notice.key}.{receiver.id}", self._clock())
                 )
-            while len(self._sent) > _MOST_REMEMBERED:
+            while len(self._sent) > _MOST_NOTICES:
                 del self._sent[next(iter(self._sent))]
             self._failures[receiver.id] = 0
         except TowerError as error:
