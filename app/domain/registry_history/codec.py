@@ -75,7 +75,7 @@ def digests_in(index: Any, source: str) -> tuple[str, ...]:
     """The digests of the segments of the stored record; none if it is from another MLflow or unreadable."""
     try:
         return tuple(map(str, index["segments"])) if index["source"] == source else ()
-    except _MISFITS:
+    except MISFITS:
         return ()
 
 
