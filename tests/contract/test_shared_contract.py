@@ -278,6 +278,90 @@ def test_a_value_in_redis_that_was_tampered_with_is_a_miss(
     until(lambda: a.cache.follow() or a.cache.get("key") == "new", "the mended value")
 
 
+# By the last part of the key: what somebody writes there who should not.
+WRITTEN_OVER = [
+    ("epoch", {"a": "b"}), ("epoch", ["a"]), ("epoch", None),
+    ("changes", "garbage"), ("changes", "9223372036854775807"), ("changes", "-5"), ("changes", ["a"]), ("changes", None),
+    ("revisions", "garbage"), ("revisions", ["a"]), ("revisions", {"a": "b"}), ("revisions", None),
+    ("alive", "garbage"), ("alive", {"a": "b"}),
+    ("confirmed", "garbage"), ("confirmed", ["a"]),
+    ("leader", {"a": "b"}), ("leader", "garbage"), ("leader", "1:nobody:abc"),
+    ("terms", "garbage"), ("terms", "9223372036854775807"), ("terms", ["a"]),
+    ("tasks", "garbage"), ("tasks", ["a"]), ("task-count", "garbage"), ("task-count", {"a": "b"}),
+]  # fmt: skip
+
+
+def write_over(redis: Redis, key: str, value: object) -> None:
+    client = redis.client()
+    client.delete(key)
+    if isinstance(value, str):
+        client.set(key, value)
+    elif isinstance(value, dict):
+        client.hset(key, mapping=value)
+    elif isinstance(value, list):
+        client.rpush(key, *value)
+
+
+@pytest.mark.parametrize(("name", "value"), WRITTEN_OVER)
+def test_hosts_agree_again_by_themselves_whatever_somebody_wrote_over_their_keys(
+    hosts: Callable[[str], Host], redis: Redis, name: str, value: object
+) -> None:
+    a, b = hosts("a"), hosts("b")
+    a.cache.set_many({"key": 1, "other": 1})
+    b.beat()
+    write_over(redis, a.link.key(name), value)
+    done: list[tuple[str, str]] = []
+
+    def works() -> bool:
+        try:
+            for here in (a, b):
+                here.beat()
+                here.leadership.renew()
+            if a.leadership.leads() or b.leadership.leads():
+                a.cache.seed(["key", "other"])
+                b.inbox.add("kind", "what")
+                with (a if a.leadership.leads() else b).leadership.term():
+                    a.inbox.take(lambda kind, what: not done.append((kind, what)))
+            with b.locks.hold("name", 0):
+                b.cache.set("key", 2)
+            for here in (a, b, a, b):
+                here.beat()
+            return bool(done) and a.membership.settle(b.cache.changes_made())
+        except Busy:
+            return False
+
+    until(works, "hosts in step")
+    assert a.cache.get("key") == 2
+    new = hosts("new")
+    new.beat()
+    assert (new.cache.get("key"), new.cache.get("other")) == (2, 1)
+
+
+def test_hosts_that_were_alive_before_the_clock_of_redis_was_set_back_hold_up_nobody(
+    hosts: Callable[[str], Host], redis: Redis
+) -> None:
+    a = hosts("a")
+    seconds, _ = redis.client().time()
+    redis.client().zadd(a.link.key("alive"), {"gone": (seconds + 3600) * 1000})
+    a.beat()
+    assert a.membership.alive == 1
+    a.cache.set("key", 1)
+    a.beat()
+    assert a.membership.settle(a.cache.changes_made())
+
+
+@pytest.mark.parametrize("seconds", [None, 3600])
+def test_a_lock_that_no_host_took_is_free_after_the_time_of_a_lock(
+    hosts: Callable[[str], Host], redis: Redis, seconds: int | None
+) -> None:
+    a = hosts("a")
+    with a.locks.hold("name", 0) as held:
+        key = held.fence[0]
+    redis.client().set(key, "planted", ex=seconds)
+    with a.locks.hold("name", HANGS_AFTER_SECONDS) as held:
+        assert held.stands()
+
+
 def test_a_host_whose_disk_takes_nothing_does_not_say_that_it_has_the_change(
     hosts: Callable[[str], Host], monkeypatch: pytest.MonkeyPatch
 ) -> None:

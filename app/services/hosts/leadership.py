@@ -27,8 +27,9 @@ _RENEW_SECONDS = 1.0
 _TAKE = """
 local held = redis.call('GET', KEYS[1])
 if held and string.match(held, '^%d+:.+:%x+$') then
-    -- A lease without an end was not taken by a host.
-    if redis.call('PTTL', KEYS[1]) < 0 then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
+    -- A lease without an end, or with a later one, was not taken by a host.
+    local left = redis.call('PTTL', KEYS[1])
+    if left < 0 or left > tonumber(ARGV[2]) then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
     local mine = string.sub(held, -string.len(ARGV[1])) == ARGV[1]
     if mine then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
     return {mine and 1 or 0, held}

@@ -14,6 +14,7 @@ from redis.exceptions import (
     OutOfMemoryError,
     ReadOnlyError,
     RedisError,
+    ResponseError,
 )
 from redis.retry import Retry
 
@@ -40,8 +41,37 @@ _WORDS: tuple[tuple[type[RedisError], str], ...] = (
 )
 
 
+# What there is under each key of its own that the service reads again. `number` counts up.
+_KINDS = {
+    "epoch": "string", "changes": "number", "revisions": "hash", "alive": "zset", "confirmed": "hash",
+    "leader": "string", "terms": "number", "tasks": "hash", "task-count": "number",
+}  # fmt: skip
+# KEYS: those of `_KINDS`. ARGV: their kinds. Removes what is of another kind. The first three are of no use without
+# each other: without them every host shares again what it has.
+_MEND = """
+local lost = redis.call('EXISTS', KEYS[2]) ~= redis.call('EXISTS', KEYS[3])
+for i, key in ipairs(KEYS) do
+    local kind, wanted = redis.call('TYPE', key)['ok'], ARGV[i]
+    local fits = kind == 'none' or kind == (wanted == 'number' and 'string' or wanted)
+    if fits and wanted == 'number' and kind == 'string' then
+        local number = redis.call('GET', key)
+        fits = string.match(number, '^%d+$') and #number <= 15
+    end
+    if not fits then
+        redis.call('DEL', key)
+        lost = lost or i <= 3
+    end
+end
+if lost then redis.call('DEL', KEYS[1], KEYS[2], KEYS[3]) end
+return 0
+"""
+
+
 class RedisLink:
-    """Commands and scripts, under one prefix. After a failure all others fail at once until a beat succeeds again."""
+    """Commands and scripts, under one prefix. After a failure all others fail at once until a beat succeeds again.
+
+    What others wrote over the keys of this service is removed by the next beat.
+    """
 
     def __init__(self, url: str, prefix: str) -> None:
         self._client = redis.Redis.from_url(
@@ -55,6 +85,8 @@ class RedisLink:
         self._prefix = prefix
         self._scripts: dict[str, Any] = {}
         self._why: str | None = None
+        # Whether Redis refused a command that is right, unless somebody else wrote to the keys.
+        self._is_tampered = False
 
     @property
     def client(self) -> Any:
@@ -87,6 +119,9 @@ class RedisLink:
 
     def beat(self, script: str, keys: list[str], *args: Any) -> tuple[Any, float]:
         """Like `run`, but also tries while Redis is away. Returns the answer and the seconds it took."""
+        if self._is_tampered:
+            self._answer(lambda: self._script(_MEND)(keys=[*map(self.key, _KINDS)], args=[*_KINDS.values()]))
+            self._is_tampered = False
         began = time.monotonic()
         answer = self._answer(lambda: self._script(script)(keys=keys, args=args))
         if self._why is not None:
@@ -97,6 +132,7 @@ class RedisLink:
     def failed(self, error: RedisError) -> Busy:
         """Record that Redis is away, and return the error to raise."""
         why = in_our_words(error)
+        self._is_tampered |= type(error) is ResponseError
         if why != self._why:
             log.warning("Redis %s: what this host has goes on being served", why)
             self._why = why

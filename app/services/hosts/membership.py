@@ -18,20 +18,28 @@ _ALIVE_MS = 1500
 _FORGOTTEN_MS = 60_000
 _POLL_SECONDS = 0.005
 
-# KEYS: alive, confirmed, changes, epoch. ARGV: the host, the last change that it has, an epoch to begin where there is
-# none, after how many milliseconds a host is forgotten, and for how many a silent host counts as alive.
+# KEYS: alive, confirmed, changes, epoch, revisions. ARGV: the host, the last change that it has, an epoch to begin where
+# there is none, after how many milliseconds a host is forgotten, and for how many a silent host counts as alive.
 _BEAT = """
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local changes = redis.call('GET', KEYS[3]) or '0'
+if not string.match(changes, '^%d+$') or #changes > 15 or redis.call('EXISTS', KEYS[3]) ~= redis.call('EXISTS', KEYS[5])
+then return redis.error_reply('ERR the changes were written over') end
 redis.call('ZADD', KEYS[1], now, ARGV[1])
 redis.call('HSET', KEYS[2], ARGV[1], ARGV[2])
-for _, gone in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now - ARGV[4])) do
-    redis.call('ZREM', KEYS[1], gone)
-    redis.call('HDEL', KEYS[2], gone)
+local function forget(since, till)
+    for _, gone in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], since, till)) do
+        redis.call('ZREM', KEYS[1], gone)
+        redis.call('HDEL', KEYS[2], gone)
+    end
 end
+forget('-inf', now - ARGV[4])
+-- Written before the clock of Redis was set back.
+forget(now + ARGV[5], '+inf')
 redis.call('SET', KEYS[4], ARGV[3], 'NX')
 local alive = redis.call('ZCOUNT', KEYS[1], now - ARGV[5], '+inf')
-return {tonumber(redis.call('GET', KEYS[3]) or '0'), redis.call('GET', KEYS[4]), alive}
+return {tonumber(changes), redis.call('GET', KEYS[4]), alive}
 """
 # KEYS: alive, confirmed. ARGV: a change, and for how many milliseconds a silent host counts as alive.
 _LACKING = """
@@ -40,7 +48,8 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local lacking = 0
 local alive = redis.call('ZRANGEBYSCORE', KEYS[1], now - ARGV[2], '+inf')
 for _, host in ipairs(alive) do
-    if tonumber(redis.call('HGET', KEYS[2], host) or '-1') < tonumber(ARGV[1]) then lacking = lacking + 1 end
+    local confirmed = tonumber(redis.call('HGET', KEYS[2], host) or '-1') or -1
+    if confirmed < tonumber(ARGV[1]) then lacking = lacking + 1 end
 end
 return {lacking, #alive}
 """
@@ -54,7 +63,7 @@ class Membership:
         self._link = link
         self._id = f"{host}:{secrets.token_hex(4)}"
         self._beats, self._confirmed = link.key("alive"), link.key("confirmed")
-        self._changes, self._epoch = link.key("changes"), link.key("epoch")
+        self._changes, self._epoch, self._revisions = link.key("changes"), link.key("epoch"), link.key("revisions")
         # How many hosts are alive, as of the last beat.
         self.alive = 0
         self.round_trip = 0.0
@@ -64,7 +73,7 @@ class Membership:
 
         Raises `Busy`.
         """
-        keys = [self._beats, self._confirmed, self._changes, self._epoch]
+        keys = [self._beats, self._confirmed, self._changes, self._epoch, self._revisions]
         new_epoch = secrets.token_hex(8)
         answer, self.round_trip = self._link.beat(_BEAT, keys, self._id, confirmed, new_epoch, _FORGOTTEN_MS, _ALIVE_MS)
         self.alive = int(answer[2])

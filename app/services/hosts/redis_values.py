@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from cachelib import RedisCache
+from redis.exceptions import ResponseError
 
 from app.domain.errors import Busy
 from app.services.host.checked import digest_of, packed, unpacked
@@ -55,6 +56,10 @@ end
 redis.call('PUBLISH', channel, 'changed')
 return numbers
 """
+
+
+# KEYS: epoch, changes, revisions. ARGV: the epoch.
+_END = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1], KEYS[2], KEYS[3]) end return 0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +118,8 @@ class RedisValues:
             with self._link.client.pipeline(transaction=True) as pipe:
                 pipe.get(self._epoch).get(self._changes).hgetall(self._revisions)
                 epoch, changes, revisions = pipe.execute()
+                if changes is not None and not changes.isdigit():
+                    raise ResponseError("the number of changes was written over")
                 return epoch, changes, revisions
 
         epoch, changes, revisions = self._link.ask(read)
@@ -124,6 +131,10 @@ class RedisValues:
             if number.isdecimal():
                 by_key[key.decode(errors="replace")] = Revision(int(number), digest)
         return Contents(epoch.decode(errors="replace"), int(changes or 0), by_key)
+
+    def end(self, epoch: str) -> None:
+        """End an epoch whose revisions are not complete. With the next beat another one begins."""
+        self._link.run(_END, [self._epoch, self._changes, self._revisions], epoch)
 
     def read(self, wanted: Sequence[tuple[str, str]]) -> list[bytes | None]:
         """The values of (key, digest) pairs, as JSON; None for a value that is missing or does not match its digest."""

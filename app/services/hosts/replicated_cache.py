@@ -122,6 +122,10 @@ class ReplicatedCache:
                 is_other |= self._epoch is not None and contents.epoch != self._epoch
                 if contents.epoch != self._epoch:
                     self._begin(contents)
+                elif not self._taken.keys() <= contents.revisions.keys():
+                    # No host removes a revision, so somebody else did.
+                    self._values.end(contents.epoch)
+                    raise OtherEpoch("Redis has lost what it held a moment ago. Try again in some seconds.")
                 unread = self._unread
                 is_stored = True
                 if contents.changes != self._changes or unread:
