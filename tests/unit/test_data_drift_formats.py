@@ -277,6 +277,7 @@ def wide(many: int) -> str:
         (CSV, b"p,code\n1,2\n1,x,y\n", "read: row 3 has 3 values, and there are 2 columns.$"),
         (CSV, b"p,code\n1,\xff\n", "UTF8"),
         (CSV, b"p,code\n1," + b"x" * 10_000_000 + b"\n", "1 MiB"),
+        (CSV, b"p,code\n1," + b"x" * 200_000 + b"\n", "65536"),
         (CSV, wide(100_000).encode() + b"\n", "columns"),
         (PARQUET, b"PAR1 no", "damaged"),
         (PARQUET, b"no", "no Parquet"),
@@ -290,6 +291,56 @@ def wide(many: int) -> str:
 def test_what_cannot_be_counted_is_refused_with_the_reason(media_type: str, body: bytes, reason: str) -> None:
     with pytest.raises(InvalidInput, match=reason):
         counts(media_type, body)
+
+
+LONG = "x" * 10_000_000
+
+
+@pytest.mark.parametrize("labels_only", [False, True])
+@pytest.mark.parametrize("kinds", [None, {"note": "ignore"}])
+@pytest.mark.parametrize(
+    ("media_type", "body", "reason"),
+    [
+        (JSON, json.dumps({"rows": [{"p": 0.1, "note": LONG}]}).encode(), "'note' has a value of more than 1048576"),
+        (JSON, b'{"rows": [{"p": 0.1, "note": [1' + b",1" * 2_000_000 + b"]}]}", "'note' has a value of more than"),
+        (NDJSON, json.dumps({"p": 0.1, "note": LONG}).encode(), "4 MiB"),
+        (NDJSON, json.dumps({"p": 0.1, "note": LONG[: 2 << 20]}).encode(), "'note' has a value of more than"),
+        (CSV, f"p,note\n0.1,{LONG}\n".encode(), "1 MiB"),
+        (PARQUET, parquet({"p": [0.1] * 3, "note": ["", LONG, None]}), "'note' has a value of more than 1048576"),
+        (PARQUET, parquet({"p": [0.1] * 2, "note": [b"", LONG.encode()]}), "'note' has a value of more than 1048576"),
+        (PARQUET, parquet({"p": [0.1], "note": pa.array([LONG]).dictionary_encode()}), "'note' has a value of more"),
+    ],
+)
+def test_a_cell_of_ten_megabytes_is_refused_also_where_it_is_not_counted(
+    media_type: str, body: bytes, reason: str, kinds: dict[str, str] | None, labels_only: bool
+) -> None:
+    layout = None
+    if kinds is None:
+        rows = [{"p": n / 100, "note": "a", "said": "yes" if n % 2 else "no"} for n in range(100)]
+        order = Order(JSON, kinds={"note": "ignore"}, prediction="said", score="p", label="true")
+        layout = done(order, in_format(JSON, [row | {"true": row["said"]} for row in rows])).layout
+    with pytest.raises(InvalidInput, match=reason):
+        done(Order(media_type, layout=layout, kinds=kinds or {}, labels_only=labels_only), body)
+
+
+@pytest.mark.parametrize("media_type", [JSON, NDJSON, CSV, PARQUET])
+def test_a_long_text_that_is_not_counted_is_taken(media_type: str) -> None:
+    rows = [{"p": n / 10, "note": "é" * 200_000 if n == 3 else None} for n in range(10)]
+    counted = done(Order(media_type, kinds={"note": "ignore"}), in_format(media_type, rows, ["p", "note"]))
+    assert (counted.batch["rows"], list(counted.layout["columns"])) == (10, ["p"])
+
+
+@pytest.mark.parametrize("body", ["31,nurse,0.7\n32,cook,0.6\n", "-5,nurse\n3,cook\n", "31,4,yes\n32,,no\n,5,no\n"])
+def test_a_first_line_that_is_a_row_is_refused_and_what_it_has_is_not_told(body: str) -> None:
+    with pytest.raises(InvalidInput, match="first line looks like a row") as error:
+        done(Order(CSV), body.encode())
+    assert not any(value in str(error.value) for value in body.partition("\n")[0].split(","))
+
+
+@pytest.mark.parametrize("names", ["0,1,2", "2019,2020,who", "age,0.5,who", "1,b,c"])
+def test_names_that_are_numbers_are_names_where_they_count_up_or_others_are_texts(names: str) -> None:
+    counted = done(Order(CSV), f"{names}\n3,4,a\n5,,b\n".encode())
+    assert list(counted.layout["columns"]) == names.split(",")
 
 
 def test_what_inflates_too_far_is_refused() -> None:

@@ -23,6 +23,17 @@ def from_arrow(column: str, values: pa.Array) -> ColumnValues:
     raise InvalidInput(f"Column '{column}' has the type {str(kind)[:100]}: leave it out, or send single values.")
 
 
+def is_text(kind: pa.DataType) -> bool:
+    """Whether values of a type are texts, or bytes."""
+    return any(holds(kind.value_type if pa.types.is_dictionary(kind) else kind) for holds in _TEXTS)
+
+
+def longest_of(values: pa.Array) -> int:
+    """The length of the longest text, or of the most bytes."""
+    of_texts = pa.types.is_string(values.type) or pa.types.is_large_string(values.type)
+    return pc.max(pc.utf8_length(values) if of_texts else pc.binary_length(values)).as_py() or 0
+
+
 def _numbers(_: str, values: pa.Array) -> ColumnValues:
     if values.type == pa.float16():
         return Numbers(np.array([np.nan if one is None else float(one) for one in values.to_pylist()]))

@@ -1,7 +1,7 @@
 """A column's values in a chunk of rows, and the cell that each of them counts in."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +17,8 @@ Floats = NDArray[np.float64]
 Places = NDArray[np.intp]
 LONGEST_CELL = 65_536
 """Characters of a value. Longer ones are documents, not features."""
+LONGEST_UNREAD = 1 << 20
+"""Characters, or members, of a value in a column that is not counted. Those of CSV are bounded by the row."""
 MISSING = -2
 UNKNOWN = -1
 # What is remembered of a column's texts, so that each is looked up once and not once a chunk.
@@ -130,6 +132,19 @@ def _value(column: str, raw: object) -> Value:
         raise InvalidInput(
             f"Column '{column}' has a value of the type {error}: send numbers, texts, true, false or null."
         ) from None
+
+
+def check_unread(column: str, values: Iterable[Any]) -> None:
+    """Refuse a value that is too long for any column, of one that is not counted."""
+    if any(len(value) > LONGEST_UNREAD for value in values if isinstance(value, str | list | dict)):
+        raise unread_too_long(column)
+
+
+def unread_too_long(column: str) -> InvalidInput:
+    """What is wrong with a column that is not counted."""
+    return InvalidInput(
+        f"Column '{column}' has a value of more than {LONGEST_UNREAD} characters: leave the column out."
+    )
 
 
 def as_numbers(values: ColumnValues) -> Floats:

@@ -4,6 +4,7 @@ import csv
 import io
 import re
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -29,6 +30,10 @@ _COLUMN_OF_ERROR = re.compile(r"In CSV column #([0-9]+): .*CSV conversion error 
 # Texts like `007` read as numbers, and are none.
 _CODE = re.compile(rb"(?:^|[,\"\n\r])[ \t]*(?:[+-]?0[0-9]|\+)")
 _OVERLAP = 64
+NO_NAMES = (
+    "The first line looks like a row: it has numbers where the lines below have numbers. Send the columns' names in "
+    "the first line. If these are their names, send NDJSON or Parquet instead."
+)
 
 
 class _NotNumbers(Exception):
@@ -48,6 +53,8 @@ class Csv:
         head = self._head()
         self._names = _header(head)
         check_names(self._names)
+        if numeric is None:
+            self._refuse_row(head)
         self._numeric = self._like_numbers(head) if numeric is None else set(numeric)
         self._surprises = 0
 
@@ -70,6 +77,25 @@ class Csv:
                 break
         return head.removeprefix(b"\xef\xbb\xbf")
 
+    def _refuse_row(self, head: bytes) -> None:
+        """Refuse a first line that is a row: each column with numbers below has a number there too.
+
+        Numbers that count up are names, as pandas gives them to columns that have none.
+        """
+        sample = [row for row in _sample(head) if len(row) == len(self._names)]
+        numbers = []
+        for place, texts in enumerate(zip(*sample, strict=True)):
+            kinds = {type(value) for text in texts if (value := read_text(text)) is not None}
+            if kinds != {float}:
+                continue
+            name = read_text(self._names[place])
+            if not isinstance(name, float):
+                return
+            numbers.append(name - place)
+        counts_up = len(set(numbers)) == 1 and (len(numbers) > 1 or numbers[0] in (0, 1))
+        if numbers and not counts_up:
+            raise InvalidInput(NO_NAMES)
+
     def _like_numbers(self, head: bytes) -> set[str]:
         end = b""
         for piece in self._content():
@@ -77,7 +103,7 @@ class Csv:
                 return set()
             end = piece[-_OVERLAP:]
         numeric = set(self._names)
-        for row in islice(_rows(head), 1, _SAMPLE_ROWS):
+        for row in _sample(head):
             numeric -= {
                 name for name, text in zip(self._names, row, strict=False) if not _may_be_number(read_text(text))
             }
@@ -136,6 +162,12 @@ class _File(io.RawIOBase):
 
 def _rows(head: bytes) -> Iterator[list[str]]:
     return csv.reader(io.StringIO(head.decode(errors="replace"), newline=""))
+
+
+def _sample(head: bytes) -> Iterator[list[str]]:
+    """Some rows behind the first line, up to one that this parser does not take: Arrow says what is wrong."""
+    with suppress(csv.Error):
+        yield from islice(_rows(head), 1, _SAMPLE_ROWS)
 
 
 def _header(head: bytes) -> list[str]:

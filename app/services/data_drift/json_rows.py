@@ -9,7 +9,7 @@ import orjson
 
 from app.domain.data_drift.layout import LONGEST_NAME, MOST_COLUMNS, check_name
 from app.domain.errors import InvalidInput
-from app.services.data_drift.columns import Chunk, Wanted, from_objects
+from app.services.data_drift.columns import Chunk, Wanted, check_unread, from_objects
 
 ROWS = 2_000
 """Rows of a chunk of a document, which orjson parses as a whole."""
@@ -135,6 +135,8 @@ def _chunk(rows: list[Row], wanted: Wanted) -> Chunk:
         if wanted(name):
             values = list(map(itemgetter(name), rows)) if is_even else [row.get(name) for row in rows]
             columns[name] = from_objects(name, values)
+        else:
+            check_unread(name, (row.get(name) for row in rows))
     return Chunk(len(rows), columns, frozenset(names))
 
 
