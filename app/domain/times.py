@@ -1,7 +1,7 @@
 """Times: milliseconds since 1970 inside, RFC 3339 in UTC outside."""
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from app.domain.errors import InvalidInput
@@ -9,7 +9,7 @@ from app.domain.errors import InvalidInput
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_WRITTEN = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)\Z", re.ASCII)
+_WRITTEN = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:[0-5]\d)\Z", re.ASCII)
 _MONTHS = (
     "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
     "December",
@@ -18,8 +18,8 @@ _MONTHS = (
 TOLERANCE_MS = 300_000
 # The calendar repeats itself after 400 years.
 _CALENDAR_YEARS, _CALENDAR_MS = 400, 146_097 * DAY_MS
-# The last millisecond that RFC 3339 can write: year 9999.
-LAST_MS = 253_402_300_799_999
+# The first and the last millisecond that RFC 3339 can write: of the years 1 and 9999.
+_FIRST_MS, LAST_MS = -62_135_596_800_000, 253_402_300_799_999
 
 
 def rfc3339(ms: int | None) -> str | None:
@@ -33,6 +33,12 @@ def rfc3339(ms: int | None) -> str | None:
     text = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
     # strftime does not pad years below 1000, which cannot occur after 1970.
     return f"{text}.{rest:03d}Z" if rest else f"{text}Z"
+
+
+def written(ms: int) -> str:
+    """A time that `parse_rfc3339` read, in UTC. Unlike times of MLflow, it may lie before 1970."""
+    time = _EPOCH.replace(tzinfo=None) + timedelta(milliseconds=ms)
+    return f"{time.isoformat(timespec='milliseconds' if ms % 1000 else 'seconds')}Z"
 
 
 def day_start(ms: int) -> int:
@@ -50,7 +56,10 @@ def parse_rfc3339(text: Any, place: str) -> int:
         since = datetime.fromisoformat(written) - _EPOCH
     except (ValueError, OverflowError):
         raise InvalidInput(f"{place}: There is no such time.") from None
-    return since.days * DAY_MS + since.seconds * 1000 + since.microseconds // 1000
+    ms = since.days * DAY_MS + since.seconds * 1000 + since.microseconds // 1000
+    if not _FIRST_MS <= ms <= LAST_MS:
+        raise InvalidInput(f"{place}: In UTC this time is not in the years 1 to 9999.")
+    return ms
 
 
 def day_of(ms: int) -> str:

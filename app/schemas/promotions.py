@@ -22,6 +22,8 @@ from app.domain.registry.query import ListQuery
 from app.domain.times import parse_rfc3339
 from app.schemas.base import PageQuerySchema, doc, flag, moment, number, prose, text
 
+_VERSION = validate.Length(1, 20)
+
 
 class _PlaceSchema(Schema):
     alias = text("The alias; or else name a stage", "champion", validate=validate.Length(1, LONGEST_ALIAS))
@@ -33,7 +35,7 @@ class _PlaceSchema(Schema):
 class ProposalSchema(_PlaceSchema):
     """A proposal to move an alias or a stage to a version."""
 
-    version = text("The version to move it to", "4", required=True)
+    version = text("The version to move it to", "4", required=True, validate=_VERSION)
     reason = prose("Why", "Better on all regions", LONGEST_REASON, needed=True)
     margin = fields.Raw(
         metadata=doc(
@@ -93,9 +95,12 @@ class RollbackSchema(_PlaceSchema):
     """A way back to the version before."""
 
     from_ = fields.String(
-        data_key="from", required=True, metadata=doc("The version that is there now: if another is, nothing moves", "4")
+        data_key="from",
+        required=True,
+        validate=_VERSION,
+        metadata=doc("The version that is there now: if another is, nothing moves", "4"),
     )
-    to = text("An earlier version to go back to; by default the one before", "3")
+    to = text("An earlier version to go back to; by default the one before", "3", validate=_VERSION)
     reason = prose("Why", "Latency doubled", LONGEST_REASON, needed=False, load_default="")
 
     @post_load

@@ -269,6 +269,8 @@ def test_promotions_follow_their_model_when_it_is_renamed(team: Team) -> None:
         ({"version": "01"}, 404),
         ({"version": "9"}, 404),
         ({"version": 2}, 400),
+        ({"version": ""}, 400),
+        ({"version": "9" * 21}, 400),
         ({"alias": "v1"}, 400),
         ({"alias": "latest"}, 400),
         ({"alias": "a b"}, 400),
@@ -280,21 +282,58 @@ def test_promotions_follow_their_model_when_it_is_renamed(team: Team) -> None:
         ({"margin": -1}, 400),
         ({"margin": [1]}, 400),
         ({"margin": True}, 400),
+        ({"margin": ""}, 400),
+        ({"margin": "0,01"}, 400),
+        ({"margin": "nan"}, 400),
+        ({"margin": "1e400"}, 400),
+        ({"margin": ["0.01", "0.02"]}, 400),
+        ({"margin": {"accuracy": 0.01}}, 400),
         ({"metrics": ["a%"]}, 400),
         ({"override": "yes"}, 400),
         ({"dry": True}, 400),
     ],
 )
 def test_bad_proposals_are_refused(team: Team, body: Any, status: int) -> None:
-    assert team.propose(**body).status_code == status
+    refused = team.propose(**body)
+    assert (refused.status_code, team.service.json("/promotions")) == (status, [])
+    if status == 400 and "stage" not in body:
+        assert refused.json["detail"].startswith(next(iter(body)))  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    "text", ['"margin": 1' + "0" * 30, '"margin": 1e999', '"reason": "\\ud800"', '"version": "\ud800"']
+)
+def test_what_only_other_clients_write_in_json_is_refused_too(team: Team, text: str) -> None:
+    team.service.token = team.tokens["ada"]
+    body = f'{{"alias": "champion", "version": "2", "reason": "better", {text}}}'.encode("utf-8", "surrogatepass")
+    refused = team.service.call("POST", "/model/m/promotions", data=body, content_type="application/json")
+    assert refused.status_code == 400
+
+
+@pytest.mark.parametrize("margin", ["0.01", 0.01, ["accuracy=0.01"], ["0.01"], "accuracy=0.01", "1e-2"])
+def test_a_margin_is_a_number_or_text(team: Team, margin: Any) -> None:
+    team.world.add_version("m", {"accuracy": 0.895})
+    made = team.propose(version="3", margin=margin)
+    assert made.status_code == 201
+    (metric,) = made.json["evidence"]["comparison"]["metrics"]  # type: ignore[index]
+    assert metric["margin"] == 0.01
 
 
 @pytest.mark.parametrize(
     "body",
-    [{}, {"from": "1", "stage": "Production"}, {"from": "1", "alias": "champion", "stage": "Staging"}, {"from": 1}],
+    [
+        {},
+        {"from": "1", "stage": "Production"},
+        {"from": "1", "alias": "champion", "stage": "Staging"},
+        {"from": 1},
+        {"from": "", "alias": "champion"},
+        {"from": "1", "alias": "champion", "to": ""},
+        {"from": "1", "alias": "champion", "to": "9" * 21},
+    ],
 )
 def test_bad_rollbacks_are_refused(team: Team, body: Any) -> None:
-    assert team.ask("bob", "POST", "/model/m/rollback", body).status_code in (400, 409)
+    refused = team.ask("bob", "POST", "/model/m/rollback", body)
+    assert refused.status_code in ((409,) if "stage" in body and "alias" not in body else (400,))
     assert team.champion == 1
 
 

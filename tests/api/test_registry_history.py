@@ -300,6 +300,48 @@ def test_bad_questions_are_refused(history: History, path: str, status: int) -> 
     assert history.service.get(path).status_code == status
 
 
+@pytest.mark.parametrize(
+    ("asked", "at"),
+    [
+        ("0001-01-01T00:00:00Z", "0001-01-01T00:00:00Z"),
+        ("0001-01-01T00:00:00.5-23:59", "0001-01-01T23:59:00.500Z"),
+        ("1969-12-31 23:59:59.999999999-00:00", "1969-12-31T23:59:59.999Z"),
+        ("1970-01-01t00:00:00+14:00", "1969-12-31T10:00:00Z"),
+    ],
+)
+def test_of_any_time_before_the_first_look_it_is_said_that_it_is_before(history: History, asked: str, at: str) -> None:
+    state = history.state(quote(asked))
+    assert (state["at"], state["known"], state["why"]) == (at, False, "before_first_look")
+
+
+WITH_A_TIME = [
+    "/model/m/state?at=", "/fleet?at=", "/fleet/models?at=", "/history?since=", "/history?until=",
+    "/model/m/history?since=", "/promotions?since=",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "time",
+    [
+        "0001-01-01T00:00:00+23:59",
+        "9999-12-31T23:59:59-00:01",
+        "0000-01-01T00:00:00Z",
+        "2026-02-30T00:00:00Z",
+        "2026-11-20T24:00:00Z",
+        "2026-11-20T12:00:00+24:00",
+        "2026-11-20T12:00:00+14:60",
+        "2026-11-20T12:00:00",
+        "٢٠٢٦-11-20T12:00:00Z",
+        "",
+    ],
+)
+@pytest.mark.parametrize("path", WITH_A_TIME)
+def test_what_is_no_time_in_utc_is_refused(history: History, path: str, time: str) -> None:
+    refused = history.service.get(f"{path}{quote(time)}")
+    assert refused.status_code == 400
+    assert refused.json["detail"].startswith(path.split("?")[1].removesuffix("="))  # type: ignore[index]
+
+
 @pytest.mark.parametrize("filtered", ["finding=production_stale", "owner=ada", "owner=", "tag=a:b"])
 @pytest.mark.parametrize("path", ["/fleet", "/fleet/models"])
 def test_the_past_is_not_filtered_by_what_is_not_known_of_it(history: History, path: str, filtered: str) -> None:

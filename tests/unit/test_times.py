@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.times import DAY_MS, day_start, rfc3339
+from app.domain.times import DAY_MS, day_start, parse_rfc3339, rfc3339, written
 
 _LAST = 253_402_300_799_999
 
@@ -18,6 +18,11 @@ def test_a_time_is_written_in_utc_and_can_be_read_back_to_the_millisecond(ms: in
     assert text.endswith("Z")
     read = datetime.fromisoformat(text)
     assert (read - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1) == ms
+
+
+@given(st.integers(-62_135_596_800_000, _LAST))
+def test_any_time_that_a_client_may_write_can_be_written_back(ms: int) -> None:
+    assert parse_rfc3339(written(ms), "at") == ms
 
 
 @given(st.lists(st.integers(0, _LAST // 1000).map(lambda seconds: seconds * 1000), min_size=2))

@@ -11,7 +11,7 @@ from app.domain.registry_history.change import MODEL, RENAMED, Change, change_in
 from app.domain.registry_history.lineage import Lineage
 from app.domain.registry_history.record import RegistryRecord
 from app.domain.registry_history.standing import Standing
-from app.domain.times import rfc3339
+from app.domain.times import rfc3339, written
 
 BEFORE_FIRST_LOOK, NOT_LOOKED, AFTER_LAST_LOOK, BETWEEN_LOOKS = (
     "before_first_look", "not_looked", "after_last_look", "between_looks",
@@ -121,7 +121,7 @@ def past_info(
     return {
         "model_name": name,
         "name_then": past.name,
-        "at": rfc3339(at),
+        "at": written(at),
         "known": unknown is None,
         "why": unknown.why if unknown else None,
         "not_before": rfc3339(unknown.not_before) if unknown else None,
