@@ -22,7 +22,7 @@ _MINUTE_MS = 60_000
 class Move:
     """A version came to a place, an alias or a stage, so many days ago, which was seen `minutes` later.
 
-    If `actor` moved it, that was through the service. Which version was in the stage before is archived.
+    If `actor` moved it, that was through the service. Which version was in the stage before is archived if `archives`.
     """
 
     days: float
@@ -30,6 +30,7 @@ class Move:
     version: int
     actor: str | None = None
     minutes: int = 1
+    archives: bool = True
 
 
 def record_past(
@@ -84,6 +85,6 @@ def _changes(look: FirstLook, moves: Sequence[Move], now: int) -> list[Change]:
         for number, created, _ in look.versions:
             if number == move.version:
                 change(move, of_version(number), [created, move.place])
-            elif present[of_version(number)][1] == [created, move.place]:
+            elif move.archives and present[of_version(number)][1] == [created, move.place]:
                 change(move, of_version(number), [created, "Archived"])
     return changes

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -26,6 +27,8 @@ HOSTILE = [MARKUP, "\"'><b>x<b>${1}{{1}} back\\slash", "naïve 模型 🚀 a%2Fb
 PAST = {
     "wine": [Move(35, "champion", 1), Move(20, "champion", 2, minutes=600), Move(5, "champion", 3, "bob")],
     "beer": [Move(30, "challenger", 1)],
+    # All three are in Production since then.
+    "ale": [Move(days, "Production", number, archives=False) for days, number in ((38, 1), (20, 2), (5, 3))],
 }
 
 
@@ -36,6 +39,7 @@ class Registry:
     running: Tower
     world: RealWorld
     between: Proxy
+    folder: Path
 
     def ask(self, who: str, method: str, path: str, body: object = None) -> Any:
         call = {"GET": self.running.get, "POST": self.running.post, "DELETE": self.running.delete}[method]
@@ -64,6 +68,11 @@ class Registry:
         return str(self.world.client.get_model_version_by_alias(name, "champion").version)
 
 
+def promoting(folder: Path) -> dict[str, str]:
+    """The settings of a tower that promotes, with the keys in a folder."""
+    return {"ENABLE_PROMOTION": "true", "API_TOKENS_FILE": str(folder / "keys")}
+
+
 def of(name: str) -> str:
     return f"/model/{quote(name, safe='')}"
 
@@ -71,9 +80,8 @@ def of(name: str) -> str:
 @pytest.fixture(scope="module")
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
     folder = tmp_path_factory.mktemp("promotions")
-    keys = folder / "keys"
-    write_keys(keys, **ROLES)
-    settings = {"ENABLE_PROMOTION": "true", "API_TOKENS_FILE": str(keys)}
+    write_keys(folder / "keys", **ROLES)
+    settings = promoting(folder)
     settings |= {"ALIAS_POLL_SECONDS": "1", "CHANGE_POLL_SECONDS": "1"}
     with mlflow_server(folder / "mlflow") as url, closing(Proxy(url)) as between:
         world = RealWorld(url)
@@ -81,11 +89,14 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
             for accuracy in (0.9, 0.92, 0.95):
                 world.add_version(name, {"accuracy": accuracy})
             for move in moves:
-                world.set_alias(name, move.place, move.version)
+                if move.place == "Production":
+                    world.set_stage(name, move.version, move.place)
+                else:
+                    world.set_alias(name, move.place, move.version)
         record_past(url, 40, PAST, [(12, 10)])
         with tower(folder, between.url, workers=1, ready=False, **settings) as running:
             until(lambda: running.get("/readyz").status_code == 200)
-            made = Registry(running, world, between)
+            made = Registry(running, world, between, folder)
             made.ask("root", "POST", "/models/wine/3/monitor", {"model_type": "classifier"})
             rows = [{"metrics": {"accuracy": 0.94}, "timestamp": rfc3339(now_ms() - n * DAY_MS)} for n in range(15)]
             made.ask("root", "POST", "/models/wine/3/observations", {"observations": rows})
@@ -98,10 +109,9 @@ def enter(browser: Browser, registry: Registry) -> Iterator[Callable[..., Watch]
     """Opens windows of people who are signed in."""
     opened: list[BrowserContext] = []
 
-    def enter(who: str, **more: Any) -> Watch:
+    def enter(who: str, base: str = registry.running.url, **more: Any) -> Watch:
         context = browser.new_context(**{"viewport": WIDE, **more})
         context.set_default_timeout(HANGS_AFTER_MS)
-        base = registry.running.url
         context.add_cookies([{"name": "control_tower_key", "value": f"ct_{who}", "url": base}])
         opened.append(context)
         return Watch(context, base)
@@ -358,6 +368,72 @@ def test_who_had_an_alias_when_is_a_band_with_what_is_not_known_and_a_table(ente
     expect(rows.nth(0)).to_contain_text("by bob")
     accessible(page)
     assert watch.complaints == []
+
+
+def test_versions_that_are_in_a_stage_at_the_same_time_have_a_lane_each(enter: Callable[..., Watch]) -> None:
+    for size in (WIDE, NARROW):
+        watch = enter("joe", viewport=size)
+        page = watch.open("/ui/model/ale")
+        lanes = page.locator("#timeline .lane")
+        expect(lanes.locator("> span")).to_have_text(["Production", "", "", ""])
+        for number, version in enumerate(("v1", "v2", "v3")):
+            expect(lanes.nth(number).locator(".held text")).to_have_text([version])
+        starts = [box["x"] for number in range(3) if (box := lanes.nth(number).locator(".held").bounding_box())]
+        assert len(starts) == 3
+        assert starts == sorted(set(starts))
+        page.get_by_text("Stages and aliases as a table").click()
+        rows = page.locator("#timeline tbody tr")
+        expect(rows).to_have_count(3)
+        for row in range(3):
+            expect(rows.nth(row)).to_contain_text("Production")
+        assert not page.evaluate("() => document.documentElement.scrollWidth > innerWidth")
+        accessible(page)
+        assert watch.complaints == []
+
+
+def test_what_was_compared_is_named_where_the_place_itself_was_empty(
+    enter: Callable[..., Watch], registry: Registry
+) -> None:
+    name = registry.model("malt")
+    body = {"version": "2", "stage": "Production", "reason": "By stage from now on"}
+    proposed = registry.ask("ada", "POST", f"{of(name)}/promotions", body)
+    compared = "Comparison with version 1, which was effectively in Production"
+    watch = enter("bob")
+    page = watch.open("/ui/promotions")
+    card = waiting(page, name)
+    expect(card).to_contain_text("Now on no version.")
+    expect(card.locator("summary")).to_have_text([compared])
+    expect(card.get_by_role("row", name="accuracy")).to_contain_text("0.950")
+    accessible(page)
+    page = watch.open(f"/ui{of(name)}")
+    expect(page.locator("#promotions .card summary")).to_have_text([compared])
+    registry.ask("eve", "POST", f"{of(name)}/promotions/{proposed['id']}/approvals", {"note": "Seen"})
+    page = watch.open("/ui/promotions")
+    row = page.locator("#decided tbody tr").filter(has=page.get_by_role("link", name=name, exact=True))
+    row.get_by_label("Evidence and steps of version 2").click()
+    expect(row).to_contain_text(compared)
+    assert watch.complaints == []
+
+
+def test_where_nothing_was_ever_proposed_the_page_says_so_and_where_to_begin(
+    enter: Callable[..., Watch], registry: Registry, tmp_path: Path
+) -> None:
+    settings = {**promoting(registry.folder), "MONITORING_EXPERIMENT": "empty"}
+    with tower(tmp_path, registry.between.url, workers=1, ready=False, **settings) as running:
+        until(lambda: running.get("/readyz").status_code == 200)
+        for scheme in ("light", "dark"):
+            for size in ({"width": 1440, "height": 900}, NARROW):
+                watch = enter("bob", running.url, viewport=size, color_scheme=scheme)
+                page = watch.open("/ui/promotions")
+                waits, decided = page.locator("#waiting"), page.locator("#decided")
+                expect(waits).to_have_text(
+                    "Nothing waits for an approval. A version is proposed on the page of its model."
+                )
+                expect(decided).to_have_text("Nothing was decided in the last 30 days.")
+                assert page.locator("main table, main .card, main .error").count() == 0
+                assert not page.evaluate("() => document.documentElement.scrollWidth > innerWidth")
+                accessible(page)
+                assert watch.complaints == []
 
 
 def test_the_charts_mark_when_a_version_got_an_alias(enter: Callable[..., Watch]) -> None:
