@@ -20,7 +20,7 @@ _host = f"[{_settings.api_host}]" if ":" in _settings.api_host else _settings.ap
 bind = f"{_host}:{_settings.api_port}"
 workers = _settings.web_concurrency
 # gunicorn's gthread, in which slow clients hold no thread.
-worker_class = "app.worker.Worker"
+worker_class = "app.worker.TowerWorker"
 # More than the 64 concurrent calls to MLflow: if MLflow hangs on all of them, other threads can still answer.
 threads = 96
 # The master loads the application once, and the forked workers share its memory.

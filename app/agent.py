@@ -9,7 +9,7 @@ import threading
 import msgspec
 
 from app.logs import logging_config
-from app.services.agent import Handover, Server
+from app.services.agent import AgentServer, Handover
 from app.services.host.marks import Marks
 from app.services.host.temporary_directory import remove_leftovers
 from app.wiring.agent import build_agent
@@ -29,7 +29,7 @@ def main() -> None:
     logging.config.dictConfig(logging_config(settings.log_level, settings.log_format))
     marks = None if handover.marks is None else Marks(handover.marks)
     agent = build_agent(settings, real_world(settings, marks))
-    server = Server(handover.address, agent.world.gateway.within, agent.exposed())
+    server = AgentServer(handover.address, agent.world.gateway.within, agent.exposed())
 
     def leave_with_the_keeper() -> None:
         while os.read(sys.stdin.fileno(), 1 << 16):

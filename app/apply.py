@@ -28,7 +28,7 @@ class BadFile(click.ClickException):
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class RuleStep:
     """What has to be done about a rule: `method` and `path` of the request, its body, and what it does, in words."""
 
     method: str
@@ -160,11 +160,11 @@ def _only(value: Any, allowed: Sequence[str], place: str) -> Mapping[str, Any]:
     return value
 
 
-def _changes(wanted: Sequence[MonitoringRule], present: Mapping[str, Any], prune: bool) -> Iterator[Change]:
+def _changes(wanted: Sequence[MonitoringRule], present: Mapping[str, Any], prune: bool) -> Iterator[RuleStep]:
     """The changes in an order in which each is possible, and versions stay monitored that a new rule covers instead."""
     names = {rule.name for rule in wanted}
     gone = [
-        Change("DELETE", f"{_RULES}/{quote(name, safe='')}", None, f"removed {name}", f"would remove {name}")
+        RuleStep("DELETE", f"{_RULES}/{quote(name, safe='')}", None, f"removed {name}", f"would remove {name}")
         for name in (sorted(present.keys() - names) if prune else ())
     ]
     too_many = max(0, len(present.keys() | names) - MOST_RULES)
@@ -174,8 +174,8 @@ def _changes(wanted: Sequence[MonitoringRule], present: Mapping[str, Any], prune
         body = {"match": matcher_info(rule.match), "model_type": rule.model_type, "settings": dict(rule.settings)}
         known = present.get(rule.name)
         if known is None:
-            yield Change("PUT", path, body, f"made {rule.name}", f"would make {rule.name}")
+            yield RuleStep("PUT", path, body, f"made {rule.name}", f"would make {rule.name}")
         elif other := [part for part in _PARTS if known.get(part) != body[part]]:
             what = f"{rule.name}: {', '.join(other)}"
-            yield Change("PUT", path, body, f"changed {what}", f"would change {what}")
+            yield RuleStep("PUT", path, body, f"changed {what}", f"would change {what}")
     yield from gone[too_many:]

@@ -13,7 +13,7 @@ import msgspec
 
 from app.domain.errors import InvalidInput, TooLarge
 from app.services.data_drift.job import done
-from app.services.data_drift.order import Order, Outcome, Refused
+from app.services.data_drift.order import CountOutcome, Order, Refused
 
 MOST_MEMORY = 768 << 20
 _PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -37,16 +37,16 @@ def main(most_memory: int = MOST_MEMORY, most_seconds: int = MOST_SECONDS) -> No
     os._exit(0)
 
 
-def outcome(order: Order, body: bytes) -> Outcome:
+def outcome(order: Order, body: bytes) -> CountOutcome:
     """The counts of a body, or why there are none."""
     try:
-        return Outcome(counted=done(order, body))
+        return CountOutcome(counted=done(order, body))
     except InvalidInput as error:
-        return Outcome(refused=Refused(error.detail))
+        return CountOutcome(refused=Refused(error.detail))
     except TooLarge as error:
-        return Outcome(refused=Refused(error.detail, is_too_large=True))
+        return CountOutcome(refused=Refused(error.detail, is_too_large=True))
     except MemoryError:
-        return Outcome(
+        return CountOutcome(
             refused=Refused(
                 "Counting the body took more memory than it may. Send fewer rows at once.", is_too_large=True
             )

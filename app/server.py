@@ -7,7 +7,7 @@ from pathlib import Path
 from gunicorn.app.wsgiapp import WSGIApplication
 
 
-class Server(WSGIApplication):  # type: ignore[misc]  # gunicorn has no types
+class GunicornServer(WSGIApplication):  # type: ignore[misc]  # gunicorn has no types
     """gunicorn with its configuration file; with `--reload`, its one worker loads the code, not the master."""
 
     def load_config(self) -> None:
@@ -24,4 +24,4 @@ def serve(host: str, port: int, reload: bool) -> None:
     configuration = Path(__file__).parents[1] / "gunicorn.conf.py"
     sys.argv = ["gunicorn", "wsgi:app", "--config", str(configuration)]
     sys.argv += ["--reload"] if reload else []
-    Server("%(prog)s [OPTIONS] [APP_MODULE]").run()
+    GunicornServer("%(prog)s [OPTIONS] [APP_MODULE]").run()

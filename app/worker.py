@@ -96,7 +96,7 @@ class _Bounded(SocketUnreader):  # type: ignore[misc]  # gunicorn has no types
         return piece
 
 
-class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
+class TowerWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     """Connections wait in `waiting`, in the order they began to, for a complete request, each until its `timeout`."""
 
     # The time limit for a request, from its first byte to its last, and for a new connection to begin one.

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from app.domain.comparison.differences import difference
 from app.domain.monitoring.check_settings import CheckSettings
-from app.domain.monitoring.evidence import MONITOR_RUN, PRODUCTION, Series
+from app.domain.monitoring.evidence import MONITOR_RUN, PRODUCTION, MetricSeries
 from app.domain.monitoring.judging import judge_metric
 from app.domain.monitoring.verdicts import DRIFTING
 from app.domain.registry.models import MetricPoint
@@ -45,7 +45,7 @@ def found_after(points: list[MetricPoint], weighs: bool) -> int | None:
     if not weighs:
         points = [replace(point, n=None) for point in points]
     for count in range(_KNOWN + 2, len(points) + 1):
-        metric = Series("accuracy", PRODUCTION, tuple(points[:count]))
+        metric = MetricSeries("accuracy", PRODUCTION, tuple(points[:count]))
         if judge_metric(metric, CheckSettings(), points[count - 1].time).verdict == DRIFTING:
             return count - _KNOWN
     return None

@@ -24,7 +24,7 @@ Detail = tuple[str, int | None, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Registry:
+class Examined:
     """What findings are computed from: see `findings`."""
 
     fleet: Fleet
@@ -47,7 +47,7 @@ class Kind:
     """
 
     name: str
-    find: Callable[[Registry], Iterator[Detail]]
+    find: Callable[[Examined], Iterator[Detail]]
     action: str
     names_version: bool = True
     is_of_rule: bool = False
@@ -91,7 +91,7 @@ def findings(
     `stale_days` is how many days a version in Production may stay unchanged, 0 for ever; `now` in milliseconds.
     `unreferenced` are versions, each with the time at which it was created, whose data is counted without a reference.
     """
-    registry = Registry(fleet, registrations, monitoring_rules, rules, stale_days, now, watches, outside, unreferenced)
+    registry = Examined(fleet, registrations, monitoring_rules, rules, stale_days, now, watches, outside, unreferenced)
     rows = [_finding(fleet, kind, *detail) for kind in KINDS for detail in kind.find(registry)]
     return sorted(rows, key=lambda finding: (finding.name, finding.version or 0, finding.finding))
 
@@ -138,19 +138,19 @@ def _finding(fleet: Fleet, kind: Kind, name: str, version: int | None, detail: s
     return Finding(kind.name, name, version, detail, action, owner)
 
 
-def _without_monitor(registry: Registry) -> Iterator[Detail]:
+def _without_monitor(registry: Examined) -> Iterator[Detail]:
     for model in registry.fleet.by_stage[_PRODUCTION]:
         if model.key not in registry.registrations:
             yield *model.key, f"{_in_production(model)} not monitored."
 
 
-def _without_run(registry: Registry) -> Iterator[Detail]:
+def _without_run(registry: Examined) -> Iterator[Detail]:
     for model in registry.fleet.by_stage[_PRODUCTION]:
         if model.row.run_id is None:
             yield *model.key, f"{_in_production(model)} has no source run, so it is not known how it was trained."
 
 
-def _stale(registry: Registry) -> Iterator[Detail]:
+def _stale(registry: Examined) -> Iterator[Detail]:
     for model in registry.fleet.by_stage[_PRODUCTION] if registry.stale_days else ():
         changed = max(model.row.updated, model.row.created)
         unchanged = registry.now - changed
@@ -163,7 +163,7 @@ def _in_production(model: TrackedModel) -> str:
     return f"Version {model.row.version} is in Production and"
 
 
-def _several(registry: Registry) -> Iterator[Detail]:
+def _several(registry: Examined) -> Iterator[Detail]:
     by_name: dict[str, list[int]] = {}
     for model in registry.fleet.by_stage[_PRODUCTION]:
         by_name.setdefault(model.row.name, []).append(model.row.version)
@@ -174,7 +174,7 @@ def _several(registry: Registry) -> Iterator[Detail]:
             yield name, None, f"{len(versions)} versions are in Production: {listed}."
 
 
-def _conflict(registry: Registry) -> Iterator[Detail]:
+def _conflict(registry: Examined) -> Iterator[Detail]:
     for registered in registry.fleet.registered.values():
         for version in set(registered.aliases.values()):
             model = registry.fleet.find(registered.name, version)
@@ -194,7 +194,7 @@ def _stages(alias: str, rules: StageRules) -> tuple[str, ...]:
     return tuple(stage for stage, aliases in lists if alias.lower() in aliases)
 
 
-def _retired(registry: Registry) -> Iterator[Detail]:
+def _retired(registry: Examined) -> Iterator[Detail]:
     for key, registration in registry.registrations.items():
         model = registry.fleet.find(*key)
         # What is monitored since an alias or a stage is watched ends by itself. An alias says that somebody uses it.
@@ -213,19 +213,19 @@ def _newer_in_production(fleet: Fleet, key: VersionKey) -> int | None:
     return next((v.row.version for v in versions if v.stage == _PRODUCTION and v.row.version > key[1]), None)
 
 
-def _matches_nothing(registry: Registry) -> Iterator[Detail]:
+def _matches_nothing(registry: Examined) -> Iterator[Detail]:
     for rule in registry.monitoring_rules:
         if next(matched_by(rule, registry.fleet), None) is None:
             yield rule.name, None, f"The monitoring {rule.label} matches no version, so it has nothing monitored."
 
 
-def _covers_nothing(registry: Registry) -> Iterator[Detail]:
+def _covers_nothing(registry: Examined) -> Iterator[Detail]:
     for watch in registry.watches:
         if registry.fleet.model(watch.model)[0] is not None and target(watch, registry.fleet) is None:
             yield watch.model, None, f"The {watch.label} is watched. {nothing_there(watch, registry.fleet)}"
 
 
-def _outside(registry: Registry) -> Iterator[Detail]:
+def _outside(registry: Examined) -> Iterator[Detail]:
     for move in registry.outside:
         if registry.fleet.model(move.model)[0] is not None:
             number = move.new or move.old or 0
@@ -233,7 +233,7 @@ def _outside(registry: Registry) -> Iterator[Detail]:
             yield move.model, version, move.detail
 
 
-def _without_reference(registry: Registry) -> Iterator[Detail]:
+def _without_reference(registry: Examined) -> Iterator[Detail]:
     for key, created in registry.unreferenced:
         registration = registry.registrations.get(key)
         if registration is not None and registration.version_created == created:
@@ -241,7 +241,7 @@ def _without_reference(registry: Registry) -> Iterator[Detail]:
             yield *key, f"The data of version {key[1]} is counted without a reference, {learnt}."
 
 
-def _no_owner(registry: Registry) -> Iterator[Detail]:
+def _no_owner(registry: Examined) -> Iterator[Detail]:
     for registered in registry.fleet.registered.values():
         if owner_in(registered.tags) is None:
             yield registered.name, None, "The registered model has no tag owner, so nobody is known to be responsible."

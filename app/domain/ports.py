@@ -33,7 +33,7 @@ from app.domain.registry.models import (
     Subscription,
     VersionKey,
 )
-from app.domain.registry.server import Server
+from app.domain.registry.server import MlflowServer
 
 Clock = Callable[[], int]
 """The time in milliseconds since 1970: for people, for MLflow, and for the age of stored values."""
@@ -358,7 +358,7 @@ class OwnGateway(WritingGateway, Protocol):
         """Prepare what the first call needs, which may take a second."""
         ...
 
-    def server(self) -> Server:
+    def server(self) -> MlflowServer:
         """What the MLflow server is: its version and its workspaces."""
         ...
 
@@ -448,7 +448,7 @@ class StoredCache(WritableCache, Protocol):
         ...
 
 
-class Holder(Protocol):
+class ValueHolder(Protocol):
     """Holds, for all processes of a host, values that could not be stored. It is in this process or in the agent."""
 
     def within(self, seconds: float) -> AbstractContextManager[Any]:

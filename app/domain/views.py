@@ -9,7 +9,7 @@ from app.domain.monitoring.acts import acknowledgement_info, mutes_info
 from app.domain.monitoring.check_settings import Limits, settings_or_default
 from app.domain.monitoring.checks import Check, metric_figures
 from app.domain.monitoring.corrections import Withdrawal
-from app.domain.monitoring.evidence import Series
+from app.domain.monitoring.evidence import MetricSeries
 from app.domain.monitoring.key_metric import KeyMetric, key_metric
 from app.domain.monitoring.model_groups import ModelGroup
 from app.domain.monitoring.monitoring_rules import MonitoringRule, matcher_info
@@ -24,7 +24,7 @@ from app.domain.times import day_start, rfc3339
 
 Json = dict[str, Any]
 # The series of a version by metric, the verdict on it, and the registration whose settings were applied.
-Judged = tuple[Mapping[str, Series], VersionVerdict, Registration]
+Judged = tuple[Mapping[str, MetricSeries], VersionVerdict, Registration]
 
 
 def version_info(model: TrackedModel, registration: Registration | None) -> Json:
@@ -348,7 +348,7 @@ def _points(points: Sequence[MetricPoint], since: int, fired: Mapping[int, tuple
     return rows
 
 
-def _possible(series: Series) -> Json:
+def _possible(series: MetricSeries) -> Json:
     points = (*series.points, *series.reference)
     low, high = possible_range(series.metric, (point.value for point in points))
     return {"min": low, "max": high}

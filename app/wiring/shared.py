@@ -6,7 +6,6 @@ from app.domain.ports import (
     DataWrites,
     Gateway,
     HistorySource,
-    Holder,
     MlflowFacts,
     OtherHosts,
     PromotionWrites,
@@ -16,6 +15,7 @@ from app.domain.ports import (
     RegistryHistorySource,
     RuleWrites,
     SnapshotSource,
+    ValueHolder,
     WatchWrites,
 )
 from app.domain.registry.codec import Source
@@ -36,7 +36,7 @@ class AgentApi:
     registration_source: RegistrationSource
     mlflow_facts: MlflowFacts
     history_source: HistorySource
-    holder: Holder
+    holder: ValueHolder
     other_hosts: OtherHosts
     watch_writes: WatchWrites
     registry_history_source: RegistryHistorySource

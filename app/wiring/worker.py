@@ -11,7 +11,6 @@ from app.domain.ports import (
     DataWrites,
     Gateway,
     HistorySource,
-    Holder,
     MlflowFacts,
     OtherHosts,
     PromotionWrites,
@@ -21,6 +20,7 @@ from app.domain.ports import (
     RegistryHistorySource,
     RuleWrites,
     SnapshotSource,
+    ValueHolder,
     WatchWrites,
 )
 from app.domain.redact import without_userinfo
@@ -309,7 +309,7 @@ def remote_agent(link: AgentLink) -> AgentApi:
         remote(RegistrationSource, link),
         remote(MlflowFacts, link),
         remote(HistorySource, link),
-        remote(Holder, link),
+        remote(ValueHolder, link),
         remote(OtherHosts, link),
         remote(WatchWrites, link),
         remote(RegistryHistorySource, link),

@@ -9,7 +9,7 @@ import pytest
 from app.domain.errors import LockTimeout, MlflowRefused, MlflowUnavailable
 from app.domain.registry.codec import INDEX, part_keys
 from app.domain.registry.models import Inventory
-from app.domain.registry.server import Server
+from app.domain.registry.server import MlflowServer
 from app.services.host.file_cache import FileCache
 from tests.api.service import Service
 from tests.fakes.memory_mlflow import MemoryGateway, MemoryWorld
@@ -67,7 +67,7 @@ def test_every_figure_of_the_cache_is_true(fleet: Service, tmp_path: Path) -> No
 def test_what_the_server_lacks_and_which_workspaces_are_not_shown_can_be_read(
     start: Start, gateway: MemoryGateway
 ) -> None:
-    gateway.mlflow = Server("2.22.1", ("default", "fraud", "sales"))
+    gateway.mlflow = MlflowServer("2.22.1", ("default", "fraud", "sales"))
     service = start(mlflow_tracking_uri="http://mlflow:5000", mlflow_workspace="fraud")
     assert service.json("/cache/info")["mlflow_server"]["version"] is None
     service.agent.stores.server.update(gateway)

@@ -18,7 +18,7 @@ from app.domain.comparison.requirements import Requirements
 from app.domain.errors import MlflowAddressRefused, MlflowDenied, MlflowTooSlow, MlflowUnavailable
 from app.domain.registry.models import Registration
 from app.domain.registry.names import EVALUATES
-from app.domain.registry.server import Server
+from app.domain.registry.server import MlflowServer
 from app.domain.registry.stages import stage_rules
 from app.services.mlflow_gateway import metric_points
 from app.services.mlflow_gateway.calls import AT_ONCE
@@ -404,7 +404,7 @@ def test_an_old_server_is_read_whole_and_says_what_it_lacks(mlflow_url: str) -> 
             readings = reader.read_models(names, ["0"])
             assert [len(readings[name].versions or ()) for name in names] == [1, 1]
         assert old.count("registered-models/search") == 1 + (1 + 2) + 2
-        assert reader.server() == Server("2.20.4")
+        assert reader.server() == MlflowServer("2.20.4")
         assert reader.server().lacks() == ["logged models", "webhooks", "workspaces"]
 
 

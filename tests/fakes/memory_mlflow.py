@@ -67,7 +67,7 @@ from app.domain.registry.models import (
 )
 from app.domain.registry.names import EVALUATES, LONGEST_TAG, is_metric_name, registration_key
 from app.domain.registry.page_token import page_token_offset
-from app.domain.registry.server import Server
+from app.domain.registry.server import MlflowServer
 from app.domain.registry.webhook import EVENTS, WEBHOOK_NAME
 from app.domain.registry_history.tags import MOST_TAGS, history_experiment
 
@@ -283,7 +283,7 @@ class MemoryGateway:
         self.failure: MlflowUnavailable | None = None
         # As for a store that only MLflow's own client can ask.
         self.signs = False
-        self.mlflow = Server("3.17.2")
+        self.mlflow = MlflowServer("3.17.2")
         self.calls: list[str] = []
         self.unreadable = 0
         self.stopped = False
@@ -321,7 +321,7 @@ class MemoryGateway:
         self._called("ping")
         return sum(e.lifecycle_stage == "active" for e in self.world.experiments.values())
 
-    def server(self) -> Server:
+    def server(self) -> MlflowServer:
         if self.failure:
             raise self.failure
         return self.mlflow

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from app.domain.monitoring.check_settings import CheckSettings, check_settings
-from app.domain.monitoring.evidence import MONITOR_RUN, Series, points_by_metric, series_by_metric
+from app.domain.monitoring.evidence import MONITOR_RUN, MetricSeries, points_by_metric, series_by_metric
 from app.domain.monitoring.judging import judge_metric
 from app.domain.monitoring.verdicts import MetricVerdict
 from app.domain.registry.models import MetricPoint
@@ -23,11 +23,11 @@ def points(
     return [MetricPoint(run, metric, start + n * DAY_MS, value, source) for n, value in enumerate(values)]
 
 
-def by_metric(found: Iterable[MetricPoint], now: int = LATER) -> dict[str, Series]:
+def by_metric(found: Iterable[MetricPoint], now: int = LATER) -> dict[str, MetricSeries]:
     return series_by_metric(points_by_metric(found), now)
 
 
-def series(values: Iterable[float | None], metric: str = "accuracy") -> Series:
+def series(values: Iterable[float | None], metric: str = "accuracy") -> MetricSeries:
     return by_metric(points(values, metric))[metric]
 
 

@@ -17,7 +17,7 @@ from app.domain.errors import InvalidInput, LockTimeout, MlflowTooSlow, MlflowUn
 from app.domain.monitoring.monitor_runs import MonitorState
 from app.domain.ports import Gateway
 from app.domain.registry.models import MetricPoint, ModelReading, ModelVersion, Registration, VersionKey
-from app.services.agent import AgentLink, Server, client, remote
+from app.services.agent import AgentLink, AgentServer, client, remote
 from app.services.agent.calls import Request, answer, arguments_of, methods_of, read_request
 from tests.servers import HANGS_AFTER_SECONDS
 
@@ -90,7 +90,7 @@ def link(address: str) -> AgentLink:
 
 
 def serve(address: str, target: Target) -> None:
-    server = Server(address, no_bound, {Calls: target})
+    server = AgentServer(address, no_bound, {Calls: target})
     threading.Thread(target=server.serve, daemon=True).start()
 
 

@@ -14,7 +14,7 @@ from app.domain.comparison.comparison import MetricComparison, compare, non_infe
 from app.domain.comparison.requirements import Requirements, requirements
 from app.domain.errors import InvalidInput
 from app.domain.monitoring.directions import HIGHER, LOWER, direction_of
-from app.domain.monitoring.evidence import EVALUATION_RUN, SOURCE_RUN, Series
+from app.domain.monitoring.evidence import EVALUATION_RUN, SOURCE_RUN, MetricSeries
 from app.domain.registry.models import MetricPoint
 from app.domain.times import DAY_MS
 from tests.unit.series import by_metric
@@ -30,16 +30,19 @@ def points(values: Values, source: str, every: int = DAY_MS, start: int = 0) -> 
     ]
 
 
-def produced(values: Values, start: int = 0, every: int = DAY_MS) -> dict[str, Series]:
+def produced(values: Values, start: int = 0, every: int = DAY_MS) -> dict[str, MetricSeries]:
     return by_metric(points(values, EVALUATION_RUN, every, start))
 
 
-def trained(values: Values, start: int = 0, every: int = HOUR_MS) -> dict[str, Series]:
+def trained(values: Values, start: int = 0, every: int = HOUR_MS) -> dict[str, MetricSeries]:
     return by_metric(points(values, SOURCE_RUN, every, start))
 
 
 def row_of(
-    baseline: dict[str, Series], candidate: dict[str, Series], margin: float = 0.0, direction: str | None = HIGHER
+    baseline: dict[str, MetricSeries],
+    candidate: dict[str, MetricSeries],
+    margin: float = 0.0,
+    direction: str | None = HIGHER,
 ) -> MetricComparison:
     """The comparison of the one metric there is."""
     (row,) = compare(baseline, candidate, Requirements(margin), lambda _: direction)
@@ -230,7 +233,7 @@ def test_a_metric_that_is_asked_for_counts_whatever_there_is_of_it() -> None:
 
 
 def test_one_row_a_metric_by_name_each_in_its_own_direction() -> None:
-    def of(**values: float) -> dict[str, Series]:
+    def of(**values: float) -> dict[str, MetricSeries]:
         return by_metric(MetricPoint("r", name, 0, value) for name, value in values.items())
 
     rows = compare(
@@ -282,7 +285,7 @@ def test_a_candidate_has_to_keep_its_limits_however_bad_the_baseline_is() -> Non
     assert passes(compare(produced([0.1] * 7), produced([0.9] * 7), requirements((), ("m=0.9",), ()), lambda _: HIGHER))
 
 
-def of_each(**values: float) -> dict[str, Series]:
+def of_each(**values: float) -> dict[str, MetricSeries]:
     return by_metric(MetricPoint("r", name, 0, value) for name, value in values.items())
 
 
@@ -390,7 +393,7 @@ def test_a_wider_margin_never_turns_a_yes_into_a_no(
     assert wide.non_inferior or not narrow.non_inferior
 
 
-def cases(values: Values, counts: Sequence[int], start: int = 0, every: int = DAY_MS) -> dict[str, Series]:
+def cases(values: Values, counts: Sequence[int], start: int = 0, every: int = DAY_MS) -> dict[str, MetricSeries]:
     """The series of an accuracy with the number of cases behind each value."""
     return by_metric(
         MetricPoint("run", "accuracy", start * DAY_MS + number * every, value, EVALUATION_RUN, n=n)

@@ -12,7 +12,7 @@ import pytest
 from app.domain.errors import MlflowUnavailable
 from app.domain.registry.codec import INDEX, Source
 from app.domain.registry.models import Inventory
-from app.domain.registry.server import Server
+from app.domain.registry.server import MlflowServer
 from app.services.host.file_cache import FileCache
 from app.services.host.file_locks import FileLocks
 from app.services.host.holding_cache import HoldingCache, ReadingCache
@@ -326,4 +326,4 @@ def test_after_a_clear_no_worker_goes_back_behind_a_refresh_that_it_had_not_seen
 def test_a_record_of_the_server_in_another_shape_is_as_good_as_none(stored: dict[str, Any], tmp_path: Path) -> None:
     cache = FileCache(tmp_path)
     cache.set("server", {"source": "here", **stored})
-    assert ServerRecord(cache, "here").last() == Server(None)
+    assert ServerRecord(cache, "here").last() == MlflowServer(None)

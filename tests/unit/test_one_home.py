@@ -1,4 +1,4 @@
-"""Each fact has one home: what clients read, and what bounds and names they meet, stands in one module."""
+"""Each fact has one home: what the service says, its bounds, and the names of its classes stand in one module."""
 
 import ast
 from collections import defaultdict
@@ -55,3 +55,12 @@ def _is_large(node: ast.expr) -> bool:
     if isinstance(node, ast.BinOp):
         return all(isinstance(side, ast.Constant | ast.BinOp) for side in (node.left, node.right))
     return isinstance(node, ast.Constant) and isinstance(node.value, int | float) and node.value >= LARGE
+
+
+def test_no_two_classes_have_the_same_name() -> None:
+    homes: dict[object, set[str]] = defaultdict(set)
+    for name, tree in _modules():
+        for node in tree.body:
+            if isinstance(node, ast.ClassDef):
+                homes[node.name].add(name)
+    assert _in_several(homes) == {}

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from app.domain.comparison.differences import Difference, Values, difference, level
 from app.domain.comparison.requirements import Requirements
 from app.domain.monitoring.directions import HIGHER, LOWER
-from app.domain.monitoring.evidence import PRODUCTION, TRAINING, Series
+from app.domain.monitoring.evidence import PRODUCTION, TRAINING, MetricSeries
 from app.domain.monitoring.weighing import counts_of
 from app.domain.registry.models import MetricPoint
 
@@ -47,8 +47,8 @@ class MetricComparison:
 
 
 def compare(
-    baseline: Mapping[str, Series],
-    candidate: Mapping[str, Series],
+    baseline: Mapping[str, MetricSeries],
+    candidate: Mapping[str, MetricSeries],
     required: Requirements,
     direction_of: Callable[[str], str | None],
     wanted: Collection[str] = (),
@@ -93,7 +93,7 @@ def non_inferior(rows: Collection[MetricComparison], wanted: Collection[str] = (
 
 
 def _compared(
-    metric: str, direction: str | None, baseline: Series | None, candidate: Series | None, margin: float
+    metric: str, direction: str | None, baseline: MetricSeries | None, candidate: MetricSeries | None, margin: float
 ) -> MetricComparison:
     for population in (PRODUCTION, TRAINING):
         ours, theirs = _points(baseline, population), _points(candidate, population)
@@ -105,7 +105,7 @@ def _compared(
     return _not_comparable(metric, direction, None, _unlike(baseline, candidate))
 
 
-def _limited(row: MetricComparison, candidate: Series | None, required: Requirements) -> MetricComparison:
+def _limited(row: MetricComparison, candidate: MetricSeries | None, required: Requirements) -> MetricComparison:
     """A row with the limits of its metric, and whether the candidate's value is within them."""
     row = replace(row, margin=required.margin_of(row.metric))
     low, high = required.least.get(row.metric), required.most.get(row.metric)
@@ -130,7 +130,7 @@ def _is_within(value: float, low: float | None, high: float | None) -> bool:
     return (low is None or value >= low - noise) and (high is None or value <= high + noise)
 
 
-def _points(series: Series | None, population: str) -> Sequence[MetricPoint]:
+def _points(series: MetricSeries | None, population: str) -> Sequence[MetricPoint]:
     if series is None:
         return ()
     return series.points if series.population == population else series.reference
@@ -140,7 +140,7 @@ def _not_comparable(metric: str, direction: str | None, population: str | None, 
     return MetricComparison(metric, direction, population, None, 0, None, None, None, None, None, why)
 
 
-def _unlike(baseline: Series | None, candidate: Series | None) -> str:
+def _unlike(baseline: MetricSeries | None, candidate: MetricSeries | None) -> str:
     ours, theirs = (bool(series and (series.points or series.reference)) for series in (baseline, candidate))
     if baseline and candidate and ours and theirs:
         kinds = f"the baseline has points only from {baseline.population}, the candidate from {candidate.population}"

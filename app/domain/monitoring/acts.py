@@ -54,7 +54,7 @@ class WantedAct:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class ActedOn:
     """A registration as its monitor run has it, with its verdict, since when, and the last acts, the newest last."""
 
     registration: Registration
@@ -63,7 +63,7 @@ class Standing:
     acts: Sequence[Act] = ()
 
 
-def acted(standing: Standing, wanted: WantedAct, by: str, now: int) -> tuple[Act, Registration]:
+def acted(standing: ActedOn, wanted: WantedAct, by: str, now: int) -> tuple[Act, Registration]:
     """The act to write, and what the registration becomes by it.
 
     Raises `InvalidInput`, `Conflict` where there is nothing to acknowledge, and `NotFound` where there is nothing to

@@ -32,7 +32,7 @@ PointsByMetric = Mapping[str, Sequence[MetricPoint]]
 
 
 @dataclass(frozen=True, slots=True)
-class Series:
+class MetricSeries:
     """The points of one metric that are judged, by time, and the `reference` points that are shown beside them.
 
     `population` is `production` where the points were logged outside the source run, else `training`. `misplaced` are
@@ -56,7 +56,7 @@ def is_system_metric(metric: str) -> bool:
     return metric.startswith(_SYSTEM)
 
 
-def was_observed(series: Series) -> bool:
+def was_observed(series: MetricSeries) -> bool:
     """Whether any point was logged outside the source run."""
     return any(point.source != SOURCE_RUN for point in (*series.points[-1:], *series.reference))
 
@@ -76,7 +76,7 @@ def until(points: PointsByMetric, time: int) -> PointsByMetric:
     return {metric: points[metric][:count] for metric, count in counts.items() if count}
 
 
-def series_by_metric(points: PointsByMetric, now: int) -> dict[str, Series]:
+def series_by_metric(points: PointsByMetric, now: int) -> dict[str, MetricSeries]:
     """The series of each metric of one version, by the metric's name.
 
     Points in the future are left out: they would stay the last ones for long. Points of 1970 are left out beside later
@@ -85,7 +85,7 @@ def series_by_metric(points: PointsByMetric, now: int) -> dict[str, Series]:
     return {metric: _series(metric, group, now) for metric, group in points.items()}
 
 
-def _series(metric: str, distinct: Sequence[MetricPoint], now: int) -> Series:
+def _series(metric: str, distinct: Sequence[MetricPoint], now: int) -> MetricSeries:
     # In the order of their times: those of 1970 come first, and those in the future last.
     first_future = bisect_left(distinct, True, key=lambda point: is_future(point.time, now))
     past, future = distinct[:first_future], distinct[first_future:]
@@ -95,8 +95,8 @@ def _series(metric: str, distinct: Sequence[MetricPoint], now: int) -> Series:
     left_out = len(past) - len(training) - len(production)
     misplaced = tuple(_in_words(metric, future, early, left_out, now))
     if len(production) >= ENOUGH or (production and len(training) < HISTORY) or not training:
-        return Series(metric, PRODUCTION, production, training, misplaced)
-    return Series(metric, TRAINING, training, production, misplaced)
+        return MetricSeries(metric, PRODUCTION, production, training, misplaced)
+    return MetricSeries(metric, TRAINING, training, production, misplaced)
 
 
 def _dated(points: Sequence[MetricPoint]) -> tuple[MetricPoint, ...]:

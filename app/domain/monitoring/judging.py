@@ -8,8 +8,8 @@ from app.domain.monitoring.alarms import alarm_in_words, badness, reasons_of
 from app.domain.monitoring.baselines import LEAST_LATER, BaselineFigures, figures, first_points
 from app.domain.monitoring.check_settings import LEAST_BASELINE, Baseline, CheckSettings, settings_or_default
 from app.domain.monitoring.evidence import (
+    MetricSeries,
     PointsByMetric,
-    Series,
     is_system_metric,
     points_by_metric,
     series_by_metric,
@@ -25,7 +25,7 @@ from app.domain.monitoring.reasons import (
     without_number,
     without_rule,
 )
-from app.domain.monitoring.rules import RULES, Measured, Outcome, Rule, silence
+from app.domain.monitoring.rules import RULES, Measured, Rule, RuleOutcome, silence
 from app.domain.monitoring.verdicts import (
     DEGRADED,
     HEALTHY,
@@ -50,7 +50,7 @@ StandIn = tuple[int, Sequence[float]]
 
 
 def judge_version(
-    series: Mapping[str, Series],
+    series: Mapping[str, MetricSeries],
     references: Mapping[str, Sequence[float]],
     settings: CheckSettings,
     since: int,
@@ -106,7 +106,7 @@ def judge_registration(
     now: int,
     others: Mapping[VersionKey, Registration] | None = None,
     no_metric: str = NO_METRIC,
-) -> tuple[dict[str, Series], VersionVerdict]:
+) -> tuple[dict[str, MetricSeries], VersionVerdict]:
     """The series of a registered version by metric, and the verdict on the version.
 
     `evidence` holds the points of the version, and of the version that its settings name as the baseline. `others` are
@@ -130,7 +130,7 @@ def _judge(
     now: int,
     others: Mapping[VersionKey, Registration] | None = None,
     no_metric: str = NO_METRIC,
-) -> tuple[dict[str, Series], VersionVerdict]:
+) -> tuple[dict[str, MetricSeries], VersionVerdict]:
     settings = settings_or_default(registration.settings)
     series = series_by_metric(points[registration.key], now)
     references: dict[str, list[float]] = {}
@@ -147,7 +147,7 @@ def _judge(
 
 def _stand_ins(
     registration: Registration,
-    series: Mapping[str, Series],
+    series: Mapping[str, MetricSeries],
     points: Mapping[VersionKey, PointsByMetric],
     now: int,
 ) -> dict[str, StandIn]:
@@ -166,7 +166,7 @@ def _stand_ins(
 def decided_at(
     registration: Registration,
     evidence: Mapping[VersionKey, Iterable[MetricPoint]],
-    judged: tuple[Mapping[str, Series], VersionVerdict],
+    judged: tuple[Mapping[str, MetricSeries], VersionVerdict],
     others: Mapping[VersionKey, Registration] | None = None,
 ) -> int:
     """The time of the point that decided: from it on, the verdict is the present verdict. In milliseconds.
@@ -213,7 +213,7 @@ def earlier_runs(registrations: Iterable[Registration]) -> dict[VersionKey, str]
 
 
 def judge_metric(
-    series: Series,
+    series: MetricSeries,
     settings: CheckSettings,
     now: int,
     reference: Sequence[float] | None = None,
@@ -283,13 +283,13 @@ def _origin(baseline: Sequence[MetricPoint], choice: Baseline, now: int) -> str:
     return f"its first {len(baseline)} {'days' if is_daily else 'points'}"
 
 
-def _why_healthy(outcomes: Sequence[tuple[Rule, Outcome]]) -> str:
+def _why_healthy(outcomes: Sequence[tuple[Rule, RuleOutcome]]) -> str:
     """The reasons of the rules about values; those of the other rules only if none of these applies."""
     words = [outcome.healthy for rule, outcome in outcomes if outcome.healthy and rule.fires_at_points]
     return " and ".join(words or [outcome.healthy for _, outcome in outcomes if outcome.healthy])
 
 
-def _fired(outcomes: Iterable[tuple[Rule, Outcome]]) -> dict[int, tuple[str, ...]]:
+def _fired(outcomes: Iterable[tuple[Rule, RuleOutcome]]) -> dict[int, tuple[str, ...]]:
     fired: dict[int, tuple[str, ...]] = {}
     for rule, outcome in outcomes:
         for place in outcome.fired:
@@ -317,7 +317,7 @@ def _weighed(
     return shares, ([shares.values[place] for place in places], later)
 
 
-def _own_baseline(named: Series | None, judged: Series, settings: CheckSettings) -> list[float]:
+def _own_baseline(named: MetricSeries | None, judged: MetricSeries, settings: CheckSettings) -> list[float]:
     """The baseline values of another version's series of the same population, as its own settings choose them.
 
     Its later values may have drifted. If its settings name a third version, its first values are the baseline.

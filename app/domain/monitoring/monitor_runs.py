@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 import orjson
 
-from app.domain.monitoring.acts import Act, Standing
+from app.domain.monitoring.acts import Act, ActedOn
 from app.domain.monitoring.corrections import Withdrawal
 from app.domain.monitoring.verdicts import DEGRADED, DRIFTING, HEALTHY, INSUFFICIENT, VersionVerdict, severity
 from app.domain.registry.models import ModelVersion, Registration
@@ -88,8 +88,8 @@ class MonitorState:
         return self.verdicts[-1].at if self.verdicts else self.registration.registered_at
 
     @property
-    def standing(self) -> Standing:
-        return Standing(self.registration, self.verdict, self.since, self.acts)
+    def standing(self) -> ActedOn:
+        return ActedOn(self.registration, self.verdict, self.since, self.acts)
 
     def before(self, place: int) -> str:
         """The verdict before `verdicts[place]`."""

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from app.domain.monitoring.baselines import LEAST_LATER, BaselineFigures
 from app.domain.monitoring.check_settings import LEAST_BASELINE, CheckSettings, Limits
-from app.domain.monitoring.evidence import Series, is_system_metric
+from app.domain.monitoring.evidence import MetricSeries, is_system_metric
 
 NO_METRIC = "No metric has been logged for this version. Send observations, or tag a run that evaluates it."
 RUN_GONE = (
@@ -91,7 +91,7 @@ def borrowed_baseline(metric: str, version: int) -> str:
     return f"{metric}: compared with the baseline of version {version} until this version has its own"
 
 
-def without_number(series: Series) -> str:
+def without_number(series: MetricSeries) -> str:
     """Why a metric without a finite number, or a system metric, is not judged."""
     if not series.points:
         return f"{series.metric}: no point yet"

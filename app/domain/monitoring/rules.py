@@ -65,7 +65,7 @@ class Measured:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class RuleOutcome:
     """What a rule says about a metric to which it applies.
 
     `alarm` is None if all is well; `healthy` is then the reason. `fired` are the places of the points at which the rule
@@ -85,7 +85,7 @@ class Rule:
     """
 
     name: str
-    apply: Callable[[Measured], Outcome | None]
+    apply: Callable[[Measured], RuleOutcome | None]
     fires_at_points: bool = True
 
 
@@ -99,7 +99,7 @@ def silence(metric: str, newest: int, settings: CheckSettings, now: int) -> Alar
     return Alarm(SILENCE, DEGRADED, metric, newest, sentence=sentence)
 
 
-def _limit(of: Measured) -> Outcome | None:
+def _limit(of: Measured) -> RuleOutcome | None:
     """Fires at values outside the limits in the settings."""
     limits = of.settings.limits.get(of.metric)
     if limits is None:
@@ -113,10 +113,10 @@ def _limit(of: Measured) -> Outcome | None:
         excess=lambda place: _beyond(of.values[place], limits, of.baseline),
         began=lambda place: place,
     )  # fmt: skip
-    return Outcome(alarm, _places(sides, 0), f"within its limit {limits_in_words(limits)}")
+    return RuleOutcome(alarm, _places(sides, 0), f"within its limit {limits_in_words(limits)}")
 
 
-def _baseline(of: Measured) -> Outcome | None:
+def _baseline(of: Measured) -> RuleOutcome | None:
     """Fires at values that deviate from the baseline: to the worse side, or to either if the direction is not known."""
     base = of.baseline
     if base is None:
@@ -140,17 +140,17 @@ def _baseline(of: Measured) -> Outcome | None:
     # Beyond reach can only mean better here: on the worse side the rule would have fired.
     beyond = abs(of.comparable[-1] - base.mean) > max(base.reach, base.std)
     healthy = f"{'better than' if beyond else 'in line with'} {words}"
-    return Outcome(alarm, _places(sides, of.later), healthy)
+    return RuleOutcome(alarm, _places(sides, of.later), healthy)
 
 
-def _unit(of: Measured) -> Outcome | None:
+def _unit(of: Measured) -> RuleOutcome | None:
     """Fires at values so far on the better side that their unit may have changed."""
     base = of.baseline
     if base is None:
         return None
     fired = _places(far_better(of.values[of.later :], base, of.settings.direction_of(of.metric)), of.later)
     if not fired or fired[-1] < len(of.values) - of.settings.n:
-        return Outcome(None, fired)
+        return RuleOutcome(None, fired)
     at = fired[-1]
     value, time = of.values[at], of.points[at].time
     far = f"{short(value)} on {day_in_words(time, of.now)}, far better than {of.origin} ({figures_in_words(base)})"
@@ -162,14 +162,14 @@ def _unit(of: Measured) -> Outcome | None:
         "unit", DEGRADED, of.metric, of.points[lately[0]].time, value, time, side,
         out=len(lately), among=min(of.settings.n, len(of.values) - of.later), last=of.values[-1], sentence=sentence,
     )  # fmt: skip
-    return Outcome(alarm, fired)
+    return RuleOutcome(alarm, fired)
 
 
-def _silence(of: Measured) -> Outcome | None:
+def _silence(of: Measured) -> RuleOutcome | None:
     """Fires if no point came for longer than the settings allow."""
     if of.settings.silence_hours is None:
         return None
-    return Outcome(silence(of.metric, of.newest, of.settings, of.now), healthy="logged in time")
+    return RuleOutcome(silence(of.metric, of.newest, of.settings, of.now), healthy="logged in time")
 
 
 RULES = (

@@ -35,7 +35,7 @@ _VERSION_ALIAS = re.compile(r"[vV]\d+\Z")
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class ExactVersion:
     """A version by its number and its creation time (milliseconds): what is made again is another version."""
 
     version: int
@@ -57,8 +57,8 @@ class Proposal:
     model_created: int
     kind: str
     place: str
-    version: Held
-    before: tuple[Held, ...]
+    version: ExactVersion
+    before: tuple[ExactVersion, ...]
     by: str
     at: int
     reason: str
@@ -68,7 +68,7 @@ class Proposal:
     margins: tuple[str, ...] = ()
     metrics: tuple[str, ...] = ()
     head: str | None = None
-    effective: tuple[Held, ...] | None = None
+    effective: tuple[ExactVersion, ...] | None = None
 
     @property
     def alias_or_stage(self) -> tuple[str | None, str | None]:

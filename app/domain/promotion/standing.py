@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from app.domain.promotion.promotions import ALIAS, DONE, ROLLBACK, STAGE, STAGES, Held, Promotion, Proposal
+from app.domain.promotion.promotions import ALIAS, DONE, ROLLBACK, STAGE, STAGES, ExactVersion, Promotion, Proposal
 from app.domain.registry.models import ModelReading, ModelVersion
 from app.domain.registry.stages import StageRules, aliases_by_version
 from app.domain.registry_history.change import of_alias, of_version
@@ -29,17 +29,17 @@ class Place:
     kind: str
     name: str
     model_created: int | None
-    held: tuple[Held, ...]
+    held: tuple[ExactVersion, ...]
     versions: Mapping[int, ModelVersion]
     stage: str | None = None
-    effective: tuple[Held, ...] = ()
+    effective: tuple[ExactVersion, ...] = ()
 
-    def has(self, held: Held) -> bool:
+    def has(self, held: ExactVersion) -> bool:
         """Whether a version still exists, and is the same."""
         row = self.versions.get(held.version)
         return row is not None and _is_same(row.created, held.created)
 
-    def moves(self, version: Held) -> list[Move]:
+    def moves(self, version: ExactVersion) -> list[Move]:
         """What changes in the registry when a version is moved here, and the versions that were here leave."""
         if self.kind == ALIAS:
             return [(of_alias(self.name), self.held[0].version if self.held else None, version.version)]
@@ -65,17 +65,17 @@ def place_of(reading: ModelReading, kind: str, name: str, rules: StageRules) -> 
     else:
         numbers = sorted((row.version for row in rows.values() if row.stage == name), reverse=True)
     # MLflow keeps no alias of a version that it does not have, but the two are read one after the other.
-    held = tuple(Held(number, rows[number].created if number in rows else 0) for number in numbers)
+    held = tuple(ExactVersion(number, rows[number].created if number in rows else 0) for number in numbers)
     stage = name if kind == STAGE else rules.effective("None", [name])[0]
     if stage not in STAGES:
         return Place(kind, name, reading.model.created, held, rows)
     named = aliases_by_version(reading.model.aliases)
     there = [number for number, row in rows.items() if rules.effective(row.stage, named.get(number, ()))[0] == stage]
-    effective = tuple(Held(number, rows[number].created) for number in sorted(there, reverse=True))
+    effective = tuple(ExactVersion(number, rows[number].created) for number in sorted(there, reverse=True))
     return Place(kind, name, reading.model.created, held, rows, stage, effective)
 
 
-def compared_with(place: Place, version: Held) -> tuple[Held | None, str | None]:
+def compared_with(place: Place, version: ExactVersion) -> tuple[ExactVersion | None, str | None]:
     """The version that another one is compared with before it is moved here, and why: one of `COMPARED_WITH`.
 
     Where nothing else is in the place itself, it is the version that is there effectively.
@@ -87,7 +87,7 @@ def compared_with(place: Place, version: Held) -> tuple[Held | None, str | None]
     return None, None
 
 
-def is_there(place: Place, version: Held) -> bool:
+def is_there(place: Place, version: ExactVersion) -> bool:
     """Whether a version, and no other, is in a place."""
     return tuple(held.version for held in place.held) == (version.version,) and place.has(version)
 
@@ -117,11 +117,11 @@ def moved_meanwhile(proposal: Proposal, place: Place) -> str | None:
     return None
 
 
-def _are_the_same(place: Place, now: Sequence[Held], then: Sequence[Held]) -> bool:
+def _are_the_same(place: Place, now: Sequence[ExactVersion], then: Sequence[ExactVersion]) -> bool:
     return {held.version for held in now} == {held.version for held in then} and all(map(place.has, then))
 
 
-def _versions(held: Sequence[Held]) -> str:
+def _versions(held: Sequence[ExactVersion]) -> str:
     return " and ".join(f"version {one.version}" for one in held) or "no version"
 
 

@@ -9,7 +9,7 @@ import orjson
 
 from app.domain.errors import MISFITS
 from app.domain.own_runs import LONGEST_TAG, OwnRun
-from app.domain.promotion.promotions import ALIAS, STAGE, STEPS, Held, Promotion, Proposal, Step
+from app.domain.promotion.promotions import ALIAS, STAGE, STEPS, ExactVersion, Promotion, Proposal, Step
 
 PREFIX = "control_tower."
 MODEL = PREFIX + "promotion_model"
@@ -90,8 +90,8 @@ def _proposal(row: Mapping[str, Any]) -> Proposal:
     )  # fmt: skip
 
 
-def _held(row: Mapping[str, Any]) -> Held:
-    return Held(int(row["version"]), int(row["created"]))
+def _held(row: Mapping[str, Any]) -> ExactVersion:
+    return ExactVersion(int(row["version"]), int(row["created"]))
 
 
 def _step(text: str) -> Step:

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from app.domain.errors import MISFITS
-from app.domain.registry.fleet import SEGMENTS, Edition, Fleet, Segment, segment
+from app.domain.registry.fleet import SEGMENTS, Edition, Fleet, FleetSegment, segment
 from app.domain.registry.models import (
     Acknowledgement,
     Experiment,
@@ -146,7 +146,7 @@ def _segment_key(number: int) -> str:
     return f"fleet-{number}"
 
 
-def _segment_from(value: Any, source: Source) -> Segment:
+def _segment_from(value: Any, source: Source) -> FleetSegment:
     if value["source"] != source.name:
         raise ValueError("stored for another MLflow")
     models = [RegisteredModel(**row) for row in value["models"]]

@@ -51,7 +51,7 @@ class Refreshed:
 
 
 @dataclass(frozen=True, slots=True)
-class Segment:
+class FleetSegment:
     """Some of the registered models with all their versions, highest first.
 
     `digest` is that of MLflow's rows; two segments with the same digest are equal.
@@ -77,7 +77,7 @@ class Fleet:
     """
 
     as_of: int | None
-    segments: tuple[Segment, ...]
+    segments: tuple[FleetSegment, ...]
     experiments: tuple[Experiment, ...] = ()
     unreadable: int = 0
     touched: Mapping[str, int] = field(default_factory=dict)
@@ -125,7 +125,7 @@ class Fleet:
         """How many registered models changed."""
         changed = 0
         for number, held in enumerate(self.segments):
-            old = before.segments[number] if before else Segment("")
+            old = before.segments[number] if before else FleetSegment("")
             if old.digest != held.digest:
                 names = {*held.registered, *held.by_name, *old.registered, *old.by_name}
                 changed += sum(before is None or self.model(name) != before.model(name) for name in names)
@@ -146,7 +146,7 @@ class Fleet:
 
 def segment(
     digest: str, models: Iterable[RegisteredModel], versions: Iterable[ModelVersion], rules: StageRules
-) -> Segment:
+) -> FleetSegment:
     """A segment made of MLflow's rows, with aliases, effective stages and owners, and the versions sorted."""
     registered = {model.name: model for model in models}
     aliases = {name: aliases_by_version(model.aliases) for name, model in registered.items() if model.aliases}
@@ -157,7 +157,7 @@ def segment(
         grouped.setdefault(row.name, []).append(track(row, names, rules, owners.get(row.name)))
     for tracked in grouped.values():
         tracked.sort(key=lambda model: -model.row.version)
-    return Segment(digest, registered, {name: tuple(tracked) for name, tracked in grouped.items()})
+    return FleetSegment(digest, registered, {name: tuple(tracked) for name, tracked in grouped.items()})
 
 
 def digest_of(models: Iterable[RegisteredModel], versions: Iterable[ModelVersion]) -> str:

@@ -8,7 +8,7 @@ DEFAULT_WORKSPACE = "default"
 
 
 @dataclass(frozen=True, slots=True)
-class Server:
+class MlflowServer:
     """The MLflow server.
 
     `version` is None where the server does not say it. `workspaces` are those that the tower's user may see; there are

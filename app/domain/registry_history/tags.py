@@ -57,14 +57,14 @@ def read_tags(runs: Iterable[OwnRun]) -> tuple[Additions, int]:
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class TagBatch:
     """Tags to write in one request, and what they add to the record."""
 
     tags: Mapping[str, str]
     adds: Additions
 
 
-def batches_of(more: Additions) -> list[Batch]:
+def batches_of(more: Additions) -> list[TagBatch]:
     """The additions as tags, in few requests. What says that the first look is complete comes last."""
     parts: list[tuple[str, str, Additions]] = []
     for text, looks in _packed(more.first):
@@ -134,11 +134,11 @@ def _by_size(parts: Iterable[tuple[str, str, Additions]]) -> Iterable[list[tuple
         yield batch
 
 
-def _batch(parts: Sequence[tuple[str, str, Additions]]) -> Batch:
+def _batch(parts: Sequence[tuple[str, str, Additions]]) -> TagBatch:
     adds = [part[2] for part in parts]
     looked = next((one.looked for one in reversed(adds) if one.looked), None)
     begun = next((one.begun for one in reversed(adds) if one.begun is not None), None)
-    return Batch(
+    return TagBatch(
         {key: text for key, text, _ in parts},
         Additions(
             tuple(look for one in adds for look in one.first),

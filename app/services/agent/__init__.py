@@ -6,6 +6,6 @@ happens in a process that answers requests.
 
 from app.services.agent.client import AgentLink, remote
 from app.services.agent.keeper import Keeper, remove_abandoned_sockets
-from app.services.agent.server import Handover, Server
+from app.services.agent.server import AgentServer, Handover
 
-__all__ = ["AgentLink", "Handover", "Keeper", "Server", "remote", "remove_abandoned_sockets"]
+__all__ = ["AgentLink", "AgentServer", "Handover", "Keeper", "remote", "remove_abandoned_sockets"]

@@ -35,7 +35,7 @@ class Handover(msgspec.Struct, frozen=True):
     marks: int | None = None
 
 
-class Server:
+class AgentServer:
     """Calls methods of objects for other processes of this user.
 
     `exposed` maps an interface to the object that has its methods.

@@ -42,7 +42,7 @@ _Row = tuple[TrackedModel, Registration | None, bytes]
 Made = tuple[bytes, dict[str, int] | None]
 
 
-class Pages:
+class KeptAnswers:
     """The last answers to queries. An answer is made once, even if many threads ask for it at the same time."""
 
     def __init__(self) -> None:
@@ -86,7 +86,7 @@ class Generation:
         self.index = Index(fleet, self.registrations)
         self._find = find
         self._lists: dict[Any, Prepared] = {}
-        self._pages = Pages()
+        self._pages = KeptAnswers()
         self._covered: dict[str, tuple[MonitoringRule, Sequence[TrackedModel]]] = {}
         self._older = before._lists if before else {}
         self._rows: dict[VersionKey, _Row] = self._kept(before._rows) if before else {}
@@ -161,7 +161,7 @@ class CheckedGeneration:
         self.checks = checks
         self.data = data
         self.index = VerdictIndex(of.index, of.registrations, checks, lambda: of.kinds)
-        self.pages = Pages()
+        self.pages = KeptAnswers()
 
     def page(self, key: Any, make: Callable[[Generation], Made]) -> Prepared:
         """The body of the answer to a query, with the age of the fleet."""

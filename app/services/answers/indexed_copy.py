@@ -8,7 +8,7 @@ from typing import Generic, Protocol, TypeVar
 from app.domain.errors import MlflowUnavailable, TowerError
 from app.domain.messages import READING_LOST
 from app.domain.ports import Gateway, HistorySource
-from app.services.answers.generations import Pages
+from app.services.answers.generations import KeptAnswers
 from app.services.host.kept_in_parts import KeptInParts
 
 log = logging.getLogger(__name__)
@@ -45,7 +45,7 @@ class IndexedCopy(Generic[R, I]):
         self._source = source
         self._is_whole = is_whole
         self._index_of = index_of
-        self._current: tuple[R, I, Pages] | None = None
+        self._current: tuple[R, I, KeptAnswers] | None = None
         self._indexing = threading.Lock()
 
     def newest(self) -> R:
@@ -61,7 +61,7 @@ class IndexedCopy(Generic[R, I]):
             raise MlflowUnavailable(READING_LOST)
         return known
 
-    def indexed(self, record: R) -> tuple[I, Pages]:
+    def indexed(self, record: R) -> tuple[I, KeptAnswers]:
         """The index of a record, and the pages that were made from it."""
         current = self._current
         if current is None or current[0] is not record:
@@ -69,7 +69,7 @@ class IndexedCopy(Generic[R, I]):
                 current = self._current
                 if current is None or current[0] is not record:
                     index = self._index_of(record, current[1] if current else None)
-                    current = self._current = record, index, Pages()
+                    current = self._current = record, index, KeptAnswers()
         return current[1], current[2]
 
     def catch_up(self) -> None:

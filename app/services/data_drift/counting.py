@@ -12,7 +12,7 @@ from app.domain.errors import Busy, InvalidInput, LockTimeout, TooLarge
 from app.domain.messages import OTHERS_ARE_COUNTED
 from app.domain.ports import Locks
 from app.services.data_drift.children import ROOT, command, environment
-from app.services.data_drift.order import Counted, Order, Outcome
+from app.services.data_drift.order import Counted, CountOutcome, Order
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +66,7 @@ class Counting:
             raise ValueError("the outcome is empty")
         return outcome.counted
 
-    def _outcome(self, message: bytes) -> Outcome | None:
+    def _outcome(self, message: bytes) -> CountOutcome | None:
         """What the process answers; None if it ended without an answer, which says nothing about the body."""
         try:
             process = subprocess.run(  # noqa: PLW1510 - an error has no answer, which is seen later
@@ -90,7 +90,7 @@ class Counting:
             # The last line names the error. The lines before it may quote what was sent.
             log.error("Counting a body failed (%d): %s", status, _kind_of(process.stderr))
         try:
-            return msgspec.json.decode(process.stdout, type=Outcome)
+            return msgspec.json.decode(process.stdout, type=CountOutcome)
         except msgspec.DecodeError:
             return None
 

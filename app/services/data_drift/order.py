@@ -70,7 +70,7 @@ class Refused(msgspec.Struct, frozen=True):
     is_too_large: bool = False
 
 
-class Outcome(msgspec.Struct, frozen=True):
+class CountOutcome(msgspec.Struct, frozen=True):
     """What the process answers: one of both."""
 
     counted: Counted | None = None

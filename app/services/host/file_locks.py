@@ -28,7 +28,7 @@ class FileLocks:
         self._scope = scope
 
     @contextmanager
-    def hold(self, name: str, timeout: float) -> Iterator["HeldLock"]:
+    def hold(self, name: str, timeout: float) -> Iterator["HeldFileLock"]:
         """Hold the lock, or raise `LockTimeout` after `timeout` seconds."""
         file = hashlib.sha256(f"{self._scope}\n{name}".encode()).hexdigest()[:24]
         held = self._acquired(self._directory / f"{file}.lock", time.monotonic() + timeout)
@@ -37,10 +37,10 @@ class FileLocks:
         finally:
             held.release()
 
-    def _acquired(self, file: Path, until: float) -> "HeldLock":
+    def _acquired(self, file: Path, until: float) -> "HeldFileLock":
         while True:
             self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-            held = HeldLock(file)
+            held = HeldFileLock(file)
             try:
                 held.acquire(max(0.0, until - time.monotonic()))
             except FileNotFoundError:
@@ -53,7 +53,7 @@ class FileLocks:
             held.release()
 
 
-class HeldLock:
+class HeldFileLock:
     """The lock of one holder. Each holder opens the file anew, so that flock excludes threads too."""
 
     def __init__(self, file: Path) -> None:

@@ -15,7 +15,7 @@ import orjson
 
 from app.domain.errors import TowerError
 from app.domain.held import Held, News, Token
-from app.domain.ports import Holder, StoredCache
+from app.domain.ports import StoredCache, ValueHolder
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +78,7 @@ class ReadingCache(HeldCache):
     `ensure` is called before each look: it sees to it that this host has what the other hosts have.
     """
 
-    def __init__(self, store: StoredCache, holder: Holder, ensure: Callable[[], None] | None = None) -> None:
+    def __init__(self, store: StoredCache, holder: ValueHolder, ensure: Callable[[], None] | None = None) -> None:
         super().__init__(store)
         self._holder = holder
         self._ensure = ensure
@@ -188,7 +188,7 @@ class HoldingCache(HeldCache):
 
     @contextmanager
     def within(self, _: float) -> Iterator[None]:
-        """The time bound of `Holder`. In this process a call takes no time."""
+        """The time bound of `ValueHolder`. In this process a call takes no time."""
         yield
 
     def _stored(self, key: str) -> bool:

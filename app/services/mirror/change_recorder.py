@@ -18,7 +18,7 @@ from app.domain.registry_history.looking import Looked
 from app.domain.registry_history.moves import Move, is_behind, tower_changes
 from app.domain.registry_history.record import Additions, RegistryRecord
 from app.domain.registry_history.standing import is_other, standing_of
-from app.domain.registry_history.tags import MOST_IN_A_RUN, Batch, batches_of, read_tags
+from app.domain.registry_history.tags import MOST_IN_A_RUN, TagBatch, batches_of, read_tags
 from app.services.host.scheduler import RETRY_SECONDS
 from app.services.mirror.looks import Looks
 from app.services.mirror.registry_records import RegistryRecordStore
@@ -273,7 +273,7 @@ class _Room:
         self._run_id = newest.run_id if newest else None
         self._count = len(newest.tags) if newest else 0
 
-    def put(self, batch: Batch) -> None:
+    def put(self, batch: TagBatch) -> None:
         if self._run_id is not None and self._count + len(batch.tags) <= MOST_IN_A_RUN:
             try:
                 self._gateway.write_registry_tags(self._run_id, batch.tags)

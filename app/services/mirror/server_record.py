@@ -5,7 +5,7 @@ from typing import Any
 
 from app.domain.errors import TowerError
 from app.domain.ports import Monotonic, OwnGateway, SharedCache, WritableCache
-from app.domain.registry.server import Server
+from app.domain.registry.server import MlflowServer
 from app.services.host.scheduler import RETRY_SECONDS
 
 log = logging.getLogger(__name__)
@@ -23,15 +23,15 @@ class ServerRecord:
         self._cache = cache
         self._source = source
 
-    def last(self) -> Server:
+    def last(self) -> MlflowServer:
         """The server as it was last known; without a version and workspaces before it was asked."""
         value = self._cache.get(_KEY)
         if not isinstance(value, dict) or value.get("source") != self._source:
-            return Server(None)
+            return MlflowServer(None)
         version, workspaces = value.get("version"), value.get("workspaces")
         # Another version of the service may have stored another shape.
         names = workspaces if isinstance(workspaces, list) else []
-        return Server(
+        return MlflowServer(
             version if isinstance(version, str) else None, tuple(name for name in names if isinstance(name, str))
         )
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 WORKSPACE_HEADER = "X-MLFLOW-WORKSPACE"
 
 
-class Connection:
+class MlflowConnection:
     """MLflow's address, credentials and workspace. Creates one client per process, when it is first needed."""
 
     def __init__(

@@ -5,20 +5,20 @@ import sqlite3
 import urllib.request
 from contextlib import closing
 
-from app.services.mlflow_gateway.client import Connection
+from app.services.mlflow_gateway.client import MlflowConnection
 
 _SEARCH = "/api/2.0/mlflow/experiments/search"
 _SQLITE = "sqlite:///"
 
 
-def gives_sign(connection: Connection, seconds: float) -> bool:
+def gives_sign(connection: MlflowConnection, seconds: float) -> bool:
     """Whether a server lists experiments, or an SQLite store has any. Where not, only MLflow's client can tell."""
     if connection.is_http:
         return _server_answers(connection, seconds)
     return connection.uri.startswith(_SQLITE) and _store_answers(connection.uri.removeprefix(_SQLITE))
 
 
-def _server_answers(connection: Connection, seconds: float) -> bool:
+def _server_answers(connection: MlflowConnection, seconds: float) -> bool:
     request = urllib.request.Request(  # noqa: S310 - http and https alone come here
         connection.uri.rstrip("/") + _SEARCH,
         json.dumps({"max_results": 1}).encode(),

@@ -43,11 +43,11 @@ from app.domain.registry.models import (
     VersionKey,
 )
 from app.domain.registry.page_token import page_token_offset
-from app.domain.registry.server import Server
+from app.domain.registry.server import MlflowServer
 from app.domain.registry_history.tags import history_experiment
 from app.services.mlflow_gateway import pages, rows
 from app.services.mlflow_gateway.calls import Budget, Calls
-from app.services.mlflow_gateway.client import Connection
+from app.services.mlflow_gateway.client import MlflowConnection
 from app.services.mlflow_gateway.data_runs import DataRuns
 from app.services.mlflow_gateway.first_sign import gives_sign
 from app.services.mlflow_gateway.history import History
@@ -68,7 +68,7 @@ _ACTIVE = 1  # mlflow.entities.ViewType.ACTIVE_ONLY
 class MlflowGateway:
     """The service's access to one MLflow. Threads may share it; after a fork a process gets its own client."""
 
-    def __init__(self, connection: Connection, calls: Calls, monitoring_experiment: str, clock: Clock) -> None:
+    def __init__(self, connection: MlflowConnection, calls: Calls, monitoring_experiment: str, clock: Clock) -> None:
         self._connection = connection
         self._calls = calls
         self._clock = clock
@@ -98,7 +98,7 @@ class MlflowGateway:
         telemetry: Telemetry | None = None,
     ) -> "MlflowGateway":
         """A gateway to the MLflow at `uri`; `timeout` (seconds) holds for each try of a request."""
-        connection = Connection(uri, username, password, token, timeout, retries, workspace)
+        connection = MlflowConnection(uri, username, password, token, timeout, retries, workspace)
         # Half a second more, for connecting and parsing.
         calls = Calls(timeout * (retries + 1) + 0.5, telemetry)
         return cls(connection, calls, monitoring_experiment, clock)
@@ -124,7 +124,7 @@ class MlflowGateway:
         except TowerError:
             return False
 
-    def server(self) -> Server:
+    def server(self) -> MlflowServer:
         return self._server.read()
 
     def read_inventory(self) -> Inventory:

@@ -16,7 +16,7 @@ from app.domain.errors import MlflowUnavailable, TowerError
 from app.services.mlflow_gateway import rows
 from app.services.mlflow_gateway.batches import batches, read_each, room_for
 from app.services.mlflow_gateway.calls import Calls
-from app.services.mlflow_gateway.client import Connection
+from app.services.mlflow_gateway.client import MlflowConnection
 from app.services.mlflow_gateway.pages import read_all
 
 # A point: time in milliseconds, step, value.
@@ -37,7 +37,7 @@ _POINTS_A_RUN = 2500
 class MetricPoints:
     """Reads the points of metrics, by run and metric."""
 
-    def __init__(self, connection: Connection, calls: Calls) -> None:
+    def __init__(self, connection: MlflowConnection, calls: Calls) -> None:
         self._connection = connection
         self._calls = calls
         self._only_api = False

@@ -9,7 +9,7 @@ from app.domain.own_runs import OwnRun
 from app.domain.registry.models import Experiment
 from app.services.mlflow_gateway import pages, rows
 from app.services.mlflow_gateway.calls import Calls
-from app.services.mlflow_gateway.client import Connection
+from app.services.mlflow_gateway.client import MlflowConnection
 
 # mlflow.entities.ViewType.ACTIVE_ONLY and ALL.
 ACTIVE, ALL = 1, 3
@@ -18,7 +18,7 @@ ACTIVE, ALL = 1, 3
 class OwnExperiment:
     """The runs of an experiment that only the tower writes to."""
 
-    def __init__(self, connection: Connection, calls: Calls, experiment: str) -> None:
+    def __init__(self, connection: MlflowConnection, calls: Calls, experiment: str) -> None:
         self._connection = connection
         self._calls = calls
         self._name = experiment

@@ -21,7 +21,7 @@ from app.domain.registry.names import EVALUATES
 from app.services.mlflow_gateway import pages, rows
 from app.services.mlflow_gateway.batches import batches, read_each, room_for
 from app.services.mlflow_gateway.calls import Calls
-from app.services.mlflow_gateway.client import Connection
+from app.services.mlflow_gateway.client import MlflowConnection
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -44,7 +44,7 @@ _ASKED_BY_THEMSELVES = 20
 class Registry:
     """The large reads. Most return the rows, and the number of rows that could not be converted."""
 
-    def __init__(self, connection: Connection, calls: Calls) -> None:
+    def __init__(self, connection: MlflowConnection, calls: Calls) -> None:
         self._connection = connection
         self._calls = calls
         # Servers before MLflow 3 refuse a list of names in a filter.

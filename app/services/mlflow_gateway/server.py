@@ -4,9 +4,9 @@ import re
 from typing import Any
 
 from app.domain.errors import TowerError
-from app.domain.registry.server import Server
+from app.domain.registry.server import MlflowServer
 from app.services.mlflow_gateway.calls import Calls
-from app.services.mlflow_gateway.client import Connection
+from app.services.mlflow_gateway.client import MlflowConnection
 
 # Something between here and MLflow may answer any path with a page of its own.
 _VERSION = re.compile(r"\d+\.\d+[0-9A-Za-z.+-]{0,40}")
@@ -16,11 +16,11 @@ _VERSION_PATH, _INFO_PATH = "/version", "/api/3.0/mlflow/server-info"
 class ServerFacts:
     """Reads what the server says of itself, in two requests, or three where it has workspaces."""
 
-    def __init__(self, connection: Connection, calls: Calls) -> None:
+    def __init__(self, connection: MlflowConnection, calls: Calls) -> None:
         self._connection = connection
         self._calls = calls
 
-    def read(self) -> Server:
+    def read(self) -> MlflowServer:
         """The server. Raises `MlflowUnavailable` where MLflow does not answer."""
         # The client first: it is imported under a lock, since two threads that import mlflow at once break it.
         self._connection.client()
@@ -28,9 +28,9 @@ class ServerFacts:
             # The client is the server, and none of its workspaces but the default one can be chosen.
             from mlflow.version import VERSION  # noqa: PLC0415
 
-            return Server(VERSION)
+            return MlflowServer(VERSION)
         version = self._calls.call(self._get, _VERSION_PATH).text.strip()
-        return Server(version if _VERSION.fullmatch(version) else None, self._workspaces())
+        return MlflowServer(version if _VERSION.fullmatch(version) else None, self._workspaces())
 
     def _workspaces(self) -> tuple[str, ...]:
         answer = self._calls.call(self._get, _INFO_PATH)

@@ -10,7 +10,7 @@ from app.domain.registry.models import Subscription
 from app.domain.registry.webhook import EVENTS, WEBHOOK_NAME
 from app.services.mlflow_gateway import pages, rows
 from app.services.mlflow_gateway.calls import NOT_THERE, UNEXPLAINED, Calls
-from app.services.mlflow_gateway.client import Connection
+from app.services.mlflow_gateway.client import MlflowConnection
 
 T = TypeVar("T")
 
@@ -35,7 +35,7 @@ _REFUSED = (
 class Webhooks:
     """The webhooks of an MLflow. The tower's own webhooks are recognized by their name."""
 
-    def __init__(self, connection: Connection, calls: Calls) -> None:
+    def __init__(self, connection: MlflowConnection, calls: Calls) -> None:
         self._connection = connection
         self._calls = calls
 

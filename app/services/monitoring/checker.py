@@ -39,13 +39,13 @@ _VERSIONS_AT_ONCE = 100
 
 
 @dataclass(slots=True)
-class Outcome:
+class RoundOutcome:
     """The outcome of checks: how many verdicts changed, and which versions could not be judged, with the reason."""
 
     changed: int = 0
     failed: dict[VersionKey, str] = field(default_factory=dict)
 
-    def add(self, other: "Outcome") -> None:
+    def add(self, other: "RoundOutcome") -> None:
         self.changed += other.changed
         self.failed |= other.failed
 
@@ -138,8 +138,8 @@ class Checker:
     def stop(self) -> None:
         self._observed.stop()
 
-    def _check_all(self) -> Outcome:
-        total = Outcome()
+    def _check_all(self) -> RoundOutcome:
+        total = RoundOutcome()
         # All are taken before the list is read: it may lack what is registered and checked from now on.
         ticket, written = self._ticket(self._gateway.patience), self._record.run_ids()
         began = self._registrations.revision()
@@ -205,13 +205,13 @@ class Checker:
         gone = self._gateway.gone_runs(silent) if silent else frozenset()
         return _Read(ticket, current, rows, others, evidence, unread, gone)
 
-    def _judge(self, read: _Read, listed: OpenRuns | None) -> Outcome:
+    def _judge(self, read: _Read, listed: OpenRuns | None) -> RoundOutcome:
         """Judge registrations, write the verdicts that changed, and share the checks.
 
         A version whose evidence could not be read, or whose verdict cannot be written, keeps its last verdict.
         """
         checks: list[Check] = []
-        outcome = Outcome()
+        outcome = RoundOutcome()
         for state in read.wanted:
             now, key = self._clock(), state.registration.key
             needed = (key, *baseline_keys(state.registration))

@@ -19,7 +19,7 @@ from app.domain.promotion.promotions import (
     TAKEN_BACK,
     WAITING,
     WITHDRAWN,
-    Held,
+    ExactVersion,
     Promotion,
     Proposal,
     Wanted,
@@ -184,11 +184,11 @@ class PromotionDesk:
         where = place.name if place.kind == ALIAS else None
         return (place.kind == ALIAS or place.name == PRODUCTION) and any(move.alias == where for move in moves)
 
-    def _version_before(self, name: str, place: Place, number: int, to: str | None) -> Held:
+    def _version_before(self, name: str, place: Place, number: int, to: str | None) -> ExactVersion:
         """The version that was there before, as the history of the registry has it. Raises `Conflict`."""
         lineage = self._recorder.lineage(name, place.model_created or 0)
         stage, alias = (None, place.name) if place.kind == ALIAS else (place.name, None)
-        earlier = [Held(*row) for row in earlier_holders(lineage, alias, stage, number)] if lineage else []
+        earlier = [ExactVersion(*row) for row in earlier_holders(lineage, alias, stage, number)] if lineage else []
         chosen = [held for held in earlier if to in (None, str(held.version))]
         if not chosen:
             target = f"the {place.kind} {place.name}"
@@ -253,14 +253,14 @@ class PromotionDesk:
         return self._locks.hold(f"promotion-{digest[0] % _STRIPES}", self._gateway.patience)
 
 
-def _version_in(place: Place, version: str) -> Held:
+def _version_in(place: Place, version: str) -> ExactVersion:
     number = version_number(version)
     row = place.versions.get(number) if number is not None else None
     if place.model_created is None:
         raise NotFound(MODEL_NOT_FOUND)
     if row is None:
         raise NotFound(f"The registered model has no version {version[:50]}.")
-    return Held(row.version, row.created)
+    return ExactVersion(row.version, row.created)
 
 
 def _carried_out(promotion: Promotion) -> Promotion:
