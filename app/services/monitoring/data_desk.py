@@ -32,7 +32,7 @@ from app.domain.ports import Clock, WritingGateway
 from app.domain.registry.models import Registration
 from app.domain.times import rfc3339
 from app.services.monitoring.data_judge import DataJudge
-from app.services.monitoring.monitor_run_writer import MonitorRunWriter
+from app.services.monitoring.open_runs import OpenRuns
 
 REPLACED = (
     "The counts are by another reference than the one that counts now. Get the bins again (GET …/reference), count by "
@@ -54,7 +54,7 @@ class DataDesk:
     def __init__(
         self,
         gateway: WritingGateway,
-        writer: MonitorRunWriter,
+        writer: OpenRuns,
         judge: DataJudge,
         clock: Clock,
         settle: Callable[[], None],

@@ -19,7 +19,7 @@ from app.domain.monitoring.sent_once import sent_once
 from app.domain.ports import Clock, WritingGateway
 from app.domain.registry.models import Registration
 from app.domain.times import parse_rfc3339, rfc3339
-from app.services.monitoring.monitor_run_writer import MonitorRunWriter
+from app.services.monitoring.observation_writer import ObservationWriter
 from app.services.monitoring.registration_list import RegistrationStore
 
 log = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ class DataObserver:
     def __init__(
         self,
         gateway: WritingGateway,
-        writer: MonitorRunWriter,
+        writer: ObservationWriter,
         registrations: RegistrationStore,
         clock: Clock,
         check_soon: Callable[[str, int], None],

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from app.domain.monitoring.alerts import is_held_back
 from app.domain.monitoring.monitor_runs import MonitorState
 from app.domain.monitoring.verdicts import VersionVerdict
-from app.services.monitoring.monitor_run_writer import MonitorRunWriter
 from app.services.monitoring.registration_list import RegistrationList
+from app.services.monitoring.verdict_writer import VerdictWriter
 
 log = logging.getLogger(__name__)
 
@@ -30,9 +30,7 @@ class Judged:
 class VerdictRecord:
     """The states of the monitor runs that this process judged, as it wrote them. Thread-safe."""
 
-    def __init__(
-        self, writer: MonitorRunWriter, registrations: RegistrationList, receiver_ids: Collection[str]
-    ) -> None:
+    def __init__(self, writer: VerdictWriter, registrations: RegistrationList, receiver_ids: Collection[str]) -> None:
         self._writer = writer
         self._registrations = registrations
         self._receiver_ids = receiver_ids
@@ -52,7 +50,7 @@ class VerdictRecord:
         """Write a verdict that changed.
 
         Returns the new state, or None where a later reading was judged already; and whether the verdict changed. Raises
-        the errors of `MonitorRunWriter.write_verdict`, and then the last verdict stands.
+        the errors of `VerdictWriter.write_verdict`, and then the last verdict stands.
         """
         run_id = judged.state.registration.monitor_run_id
         with self._recording:
