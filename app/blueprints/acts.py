@@ -12,7 +12,7 @@ from app.domain.times import parse_rfc3339
 from app.parsing import TowerBlueprint
 from app.replies import AGE_HEADERS, errors, live
 from app.schemas.acts import AcknowledgementSchema, CommentSchema, MuteSchema, UnmuteQuerySchema
-from app.schemas.monitoring import EventSchema
+from app.schemas.events import EventSchema
 from app.wiring.worker import tower
 
 blp = TowerBlueprint("acts", __name__, description="Acknowledge verdicts, mute alerts, comment")

@@ -16,26 +16,18 @@ from app.domain.views import withdrawal_info
 from app.errors import status_of
 from app.parsing import TowerBlueprint
 from app.replies import AGE_HEADERS, cached, errors, live
-from app.schemas.monitoring import (
+from app.schemas.events import EventSchema, HistoryQuerySchema
+from app.schemas.monitoring import MonitoredVersionSchema, MonitoringQuerySchema
+from app.schemas.observations import (
     AcceptedSchema,
-    EventSchema,
-    HistoryQuerySchema,
     ManyObservationsSchema,
-    MonitoredVersionSchema,
-    MonitoringQuerySchema,
     ObservationsSchema,
     OutcomesSchema,
-    PreviewSchema,
-    RegisteredSchema,
-    RegisterSchema,
-    RemovedSchema,
-    SeriesQuerySchema,
-    SeriesSchema,
-    SettingsSchema,
-    StatusSchema,
     WithdrawalQuerySchema,
     WithdrawnSchema,
 )
+from app.schemas.registrations import RegisteredSchema, RegisterSchema, RemovedSchema, SettingsSchema, StatusSchema
+from app.schemas.series import PreviewSchema, SeriesQuerySchema, SeriesSchema
 from app.services.answers.prepared import Answer
 from app.wiring.worker import tower
 

@@ -15,13 +15,8 @@ from app.domain.times import rfc3339
 from app.domain.views import withdrawal_info
 from app.parsing import TowerBlueprint
 from app.replies import AGE_HEADERS, cached, errors, live
-from app.schemas.monitoring import (
-    ObservationsSchema,
-    RegisterSchema,
-    SettingsSchema,
-    WithdrawalQuerySchema,
-    WithdrawnSchema,
-)
+from app.schemas.observations import ObservationsSchema, WithdrawalQuerySchema, WithdrawnSchema
+from app.schemas.registrations import RegisterSchema, SettingsSchema
 from app.schemas.watches import WatchAcceptedSchema, WatchesQuerySchema, WatchRemovedSchema, WatchSchema
 from app.services.answers.prepared import Answer
 from app.wiring.worker import tower

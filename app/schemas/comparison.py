@@ -7,7 +7,7 @@ from app.domain.monitoring.evidence import PRODUCTION, TRAINING
 from app.domain.registry.names import LONGEST_ALIAS
 from app.domain.registry.stages import STAGES
 from app.schemas.base import doc, flag, metric_choice, number, real, text
-from app.schemas.monitoring import direction_field
+from app.schemas.verdicts import direction_field
 
 _WHICH = {"required": "Needed: a version or an alias."}
 

@@ -13,7 +13,7 @@ from app.schemas.acts import acknowledged_field, mutes_field
 from app.schemas.base import doc, flag, moment, number, text
 from app.schemas.history import moment_asked_for, time_of
 from app.schemas.models import ListQuerySchema, ModelInfoSchema, query_parts
-from app.schemas.monitoring import KeyMetricSchema, began_field, reasons_field, verdict_field
+from app.schemas.verdicts import KeyMetricSchema, began_field, reasons_field, verdict_field
 
 _SORTS = (*SORTS, "verdict")
 

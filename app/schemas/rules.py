@@ -8,7 +8,7 @@ from app.domain.registry.names import LONGEST_NAME
 from app.domain.registry.query import ListQuery
 from app.domain.registry.stages import MODEL_TYPES, STAGES
 from app.schemas.base import PageQuerySchema, doc, flag, moment, number, text
-from app.schemas.monitoring import json_field, settings_field
+from app.schemas.registrations import json_field, settings_field
 
 _MATCH = {"stages": ["Production"], "tags": {"team": "genomics"}}
 _MATCH_DESCRIPTION = (

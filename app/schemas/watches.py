@@ -7,7 +7,9 @@ from marshmallow import Schema, fields, post_load, validate
 from app.domain.registry.query import ListQuery
 from app.domain.registry.stages import STAGES
 from app.schemas.base import PageQuerySchema, doc, moment, text
-from app.schemas.monitoring import MonitoredVersionSchema, reasons_field, settings_field, verdict_field
+from app.schemas.monitoring import MonitoredVersionSchema
+from app.schemas.registrations import settings_field
+from app.schemas.verdicts import reasons_field, verdict_field
 
 
 class WatchSchema(Schema):

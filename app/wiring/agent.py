@@ -114,6 +114,37 @@ class Services:
 
 
 @dataclass(frozen=True)
+class Mirror:
+    """What reads the registry: sweeps and look-ups, polls and deliveries, and the record of its changes."""
+
+    publisher: SnapshotPublisher
+    detector: ChangeDetector
+    recorder: ChangeRecorder
+
+
+@dataclass(frozen=True)
+class Monitoring:
+    """What judges the monitored versions, and what keeps the registrations in line with MLflow."""
+
+    reconciler: Reconciler
+    announcer: Announcer
+    checker: Checker
+    check_soon: Callable[[str, int], None]
+    watches: WatchStore
+    watcher: Watcher
+    rules: RuleDesk
+    desk: RegistrationDesk
+
+
+@dataclass(frozen=True)
+class Promotion:
+    """What moves versions, and what notices moves outside this service."""
+
+    desk: PromotionDesk
+    guard: Guard
+
+
+@dataclass(frozen=True)
 class Agent:
     """The objects of the process that talks to MLflow, with its start and its end.
 
@@ -237,60 +268,118 @@ class Agent:
 
 
 def build_agent(settings: Settings, world: World) -> Agent:
-    """Build the agent's objects and hand them to each other."""
-    clock, timeout = world.clock, settings.cache_timeout_seconds
-    cached = settings.enable_cache
+    """Build the agent's objects, room by room, and hand them to each other."""
     holding = HoldingCache(world.cache)
     many = _many_hosts(settings, world, holding)
     world = many.world if many else world
     hosts: Leading = many.hosts if many else Alone()
-    shared = _stores(settings, world, many.world.cache if many else holding, holding)
-    historian = Historian(world.gateway, shared.histories, shared.snapshots, clock, timeout)
-    gateway: OwnGateway = recording(world.gateway, historian) if cached else world.gateway
-    options = PublisherOptions(interval_of(settings), timeout, cached)
+    stores = _stores(settings, world, world.cache if many else holding, holding)
+    timeout = settings.cache_timeout_seconds
+    historian = Historian(world.gateway, stores.histories, stores.snapshots, world.clock, timeout)
+    gateway: OwnGateway = recording(world.gateway, historian) if settings.enable_cache else world.gateway
+    mirror = _mirror(settings, world, stores, gateway)
+    own = _services(settings, world, stores, gateway, mirror.publisher)
+    monitoring = _monitoring(settings, world, stores, gateway, own, mirror.publisher, hosts, many)
+    promotion = _promotion(settings, world, stores, gateway, own, mirror, monitoring.watches, hosts)
+    data = data_drift(world, gateway, own, stores.data_reports, monitoring.check_soon, hosts.settle)
+    detector = mirror.detector if settings.enable_cache else None
+    coordinator = RefreshCoordinator(
+        mirror.publisher,
+        detector,
+        monitoring.reconciler,
+        monitoring.watcher,
+        own.counter,
+        stores.journal,
+        world.clock,
+        timeout,
+    )
+    refresh_trigger: RefreshTrigger = coordinator
+    if many:
+        refresh_trigger = _led(many, stores, coordinator, detector, monitoring.checker, historian)
+    return Agent(
+        settings=settings,
+        world=world,
+        gateway=gateway,
+        historian=historian,
+        stores=stores,
+        services=own,
+        publisher=mirror.publisher,
+        detector=mirror.detector,
+        recorder=mirror.recorder,
+        reconciler=monitoring.reconciler,
+        watcher=monitoring.watcher,
+        rules=monitoring.rules,
+        promotions=promotion.desk,
+        guard=promotion.guard,
+        coordinator=coordinator,
+        checker=monitoring.checker,
+        announcer=monitoring.announcer,
+        hosts=hosts,
+        refresh_trigger=refresh_trigger,
+        desk=monitoring.desk,
+        data=data,
+        scheduler=Scheduler(),
+    )
+
+
+def _mirror(settings: Settings, world: World, stores: Stores, gateway: OwnGateway) -> Mirror:
+    """Build what reads the registry."""
+    clock, timeout = world.clock, settings.cache_timeout_seconds
     publisher = SnapshotPublisher(
         gateway,
-        shared.snapshots,
-        shared.journal,
+        stores.snapshots,
+        stores.journal,
         world.refresh_locks,
         rules_of(settings),
         clock,
         world.monotonic,
-        options,
+        PublisherOptions(interval_of(settings), timeout, settings.enable_cache),
     )
-    own = _services(settings, world, shared, gateway, publisher)
-    detector = ChangeDetector(gateway, shared.snapshots, publisher, shared.journal, timeout)
     recorder = ChangeRecorder(
         world.gateway,
-        shared.registry_records,
-        shared.snapshots,
+        stores.registry_records,
+        stores.snapshots,
         publisher.looks,
         world.monitoring_locks,
         clock,
         timeout,
         int((settings.alias_poll_seconds or interval_of(settings)) * 1000),
     )
+    return Mirror(publisher, ChangeDetector(gateway, stores.snapshots, publisher, stores.journal, timeout), recorder)
+
+
+def _monitoring(
+    settings: Settings,
+    world: World,
+    stores: Stores,
+    gateway: OwnGateway,
+    own: Services,
+    publisher: SnapshotPublisher,
+    hosts: Leading,
+    many: "ManyHosts | None",
+) -> Monitoring:
+    """Build what judges the monitored versions, and what keeps the registrations in line with MLflow."""
+    clock = world.clock
     reconciler = Reconciler(gateway, own.registrations, own.writer)
     announcer = Announcer(receivers(settings, clock), own.writer, may_send=hosts.may_lead)
-    record = VerdictRecord(own.writer, own.registrations, announcer.receiver_ids)
     checker = Checker(
         gateway,
         own.tracker,
-        shared.checks,
-        record,
+        stores.checks,
+        VerdictRecord(own.writer, own.registrations, announcer.receiver_ids),
         announcer,
         world.monitoring_locks,
-        shared.journal,
+        stores.journal,
         clock,
-        timeout,
-        shared.snapshots.ticket,
+        settings.cache_timeout_seconds,
+        stores.snapshots.ticket,
         own.registrations,
         settings.public_url,
         filters(settings),
-        shared.data_reports.summary,
+        stores.data_reports.summary,
     )
     check_soon = _check_soon(many, checker)
-    watches = WatchStore(gateway, shared.cache, source_of(settings), cached)
+    watches = WatchStore(gateway, stores.cache, source_of(settings), settings.enable_cache)
     watcher = Watcher(
         gateway,
         watches,
@@ -305,42 +394,36 @@ def build_agent(settings: Settings, world: World) -> Agent:
         reconciler,
     )
     rules = RuleDesk(watcher, watches, own.writer, own.tracker, clock, hosts.settle)
-    teller = Teller(receivers(settings, clock), gateway, clock, settings.public_url)
-    promotions = promotion_desk(
-        settings, world, gateway, own, publisher, recorder, watches, hosts.settle, teller, shared.data_reports
-    )
-    guard = guard_of(settings, gateway, shared.registry_records, shared.cache, teller, own.tracker, filters(settings))
-    coordinator = RefreshCoordinator(
-        publisher, detector if cached else None, reconciler, watcher, own.counter, shared.journal, clock, timeout
-    )
-    data = data_drift(world, gateway, own, shared.data_reports, check_soon, hosts.settle)
-    refresh_trigger: RefreshTrigger = coordinator
-    if many:
-        refresh_trigger = _led(many, shared, coordinator, detector if cached else None, checker, historian)
-    return Agent(
+    desk = RegistrationDesk(own.writer, rules, check_soon, hosts.settle)
+    return Monitoring(reconciler, announcer, checker, check_soon, watches, watcher, rules, desk)
+
+
+def _promotion(
+    settings: Settings,
+    world: World,
+    stores: Stores,
+    gateway: OwnGateway,
+    own: Services,
+    mirror: Mirror,
+    watches: WatchStore,
+    hosts: Leading,
+) -> Promotion:
+    """Build what moves versions, and what notices moves outside this service."""
+    teller = Teller(receivers(settings, world.clock), gateway, world.clock, settings.public_url)
+    desk = promotion_desk(
         settings,
         world,
         gateway,
-        historian,
-        shared,
         own,
-        publisher,
-        detector,
-        recorder,
-        reconciler,
-        watcher,
-        rules,
-        promotions,
-        guard,
-        coordinator,
-        checker,
-        announcer,
-        hosts,
-        refresh_trigger,
-        RegistrationDesk(own.writer, rules, check_soon, hosts.settle),
-        data,
-        Scheduler(),
+        mirror.publisher,
+        mirror.recorder,
+        watches,
+        hosts.settle,
+        teller,
+        stores.data_reports,
     )
+    guard = guard_of(settings, gateway, stores.registry_records, stores.cache, teller, own.tracker, filters(settings))
+    return Promotion(desk, guard)
 
 
 def _many_hosts(settings: Settings, world: World, holding: HoldingCache) -> "ManyHosts | None":

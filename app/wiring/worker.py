@@ -1,7 +1,6 @@
 """A worker's objects: they answer requests. A worker leaves MLflow to the agent."""
 
 import logging
-import subprocess
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -23,11 +22,9 @@ from app.domain.ports import (
     ValueHolder,
     WatchWrites,
 )
-from app.domain.redact import without_userinfo
 from app.domain.times import HOUR_MS
 from app.domain.updates import ALIASES, CHANGES, CHECKS, PUSH, SWEEP
 from app.services.agent import AgentLink, Keeper, remote
-from app.services.alerts import not_understood
 from app.services.answers.assets import Assets
 from app.services.answers.cache_report import CacheReport, ReportOptions
 from app.services.answers.catalogue import Catalogue, CatalogueOptions
@@ -41,7 +38,6 @@ from app.services.answers.registry_history_report import RegistryHistoryReport
 from app.services.answers.rules_report import RulesReport
 from app.services.answers.runs import Runs
 from app.services.answers.watches_report import WatchesReport
-from app.services.host.cache_holders import CacheHeldElsewhere, hold_cache_directory
 from app.services.host.holding_cache import ReadingCache
 from app.services.host.keys import KeyRing
 from app.services.host.other_hosts import Following, HostsRecord
@@ -55,7 +51,7 @@ from app.services.mirror.registry_records import RegistryRecords
 from app.services.mirror.run_counter import RunCount
 from app.services.mirror.server_record import ServerRecord
 from app.services.mirror.snapshots import Snapshots
-from app.services.mlflow_gateway.store import ensure_store, missing_driver
+from app.services.mlflow_gateway.store import ensure_store
 from app.services.monitoring.checks import Checks
 from app.services.monitoring.comparison import Comparison
 from app.services.monitoring.data_reports import DataReports
@@ -69,14 +65,37 @@ from app.services.monitoring.watch_list import WatchList
 from app.services.monitoring.watch_requests import WatchRequests
 from app.services.promotion.guard import OutsideMoves
 from app.services.promotion.requests import PromotionRequests
+from app.wiring.preparing import check_alert_urls, check_cache_directory, check_driver, check_hosts
+from app.wiring.public_config import public_config
 from app.wiring.shared import AgentApi, history_source_of, interval_of, rules_of, snapshot_source_of, tracker_options
 from app.wiring.world import Host, World, agent_locks, patience_of, source_of
-from config import API_VERSION, RELEASE, ROOT, BadSetting, Settings, as_json
+from config import ROOT, Settings, as_json
 
 if TYPE_CHECKING:
     from app.services.telemetry.exposition import Exposition
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Copies:
+    """This worker's copies of what the agent shares. `hosts` is None where there is one host."""
+
+    cache: ReadingCache
+    snapshots: Snapshots
+    tracker: ModelTracker
+    journal: Journal
+    runs: RunCount
+    server: ServerRecord
+    health: Health
+    registry_records: RegistryRecords
+    registrations: RegistrationList
+    watches: WatchList
+    checks: Checks
+    histories: Histories
+    data: DataReports
+    outside: OutsideMoves
+    hosts: HostsRecord | None
 
 
 @dataclass(frozen=True)
@@ -180,66 +199,84 @@ def build_worker(settings: Settings, world: World, agent: AgentApi | None = None
             raise ValueError("a worker needs an agent, or a host where one can be kept")
         link, keeper = AgentLink(patience_of(settings)), _keeper(settings, world.host)
         agent = remote_agent(link)
+    copies = _copies(settings, world, agent)
+    views = _tower(settings, world, agent, copies)
+    jobs: dict[Any, float] = {
+        copies.cache.look: 1,
+        world.instruments.look: 1,
+        keep_directories: 1,
+        copies.tracker.catch_up: TICK_SECONDS,
+        views.history.catch_up: TICK_SECONDS,
+        views.registry_history.catch_up: TICK_SECONDS,
+    }
+    if keeper is not None:
+        jobs[keeper.tick] = 1
+    if views.keys is not None:
+        jobs[views.keys.look] = 1
+    return Worker(settings, world, views, Scheduler(), jobs, link, keeper)
+
+
+def _copies(settings: Settings, world: World, agent: AgentApi) -> Copies:
+    """Build what reads the values that the agent shares. Each asks the agent for what it lacks."""
     source, rules, cached = source_of(settings), rules_of(settings), settings.enable_cache
     marks = world.host.marks if world.host else None
     following = Following(marks, agent.other_hosts, world.monotonic) if settings.redis_url and marks else None
     cache = ReadingCache(world.cache, agent.holder, following.ensure if following else None)
     snapshots = Snapshots(cache, snapshot_source_of(settings))
-    journal = Journal(cache, world.clock, settings.cache_timeout_seconds)
-    checks = Checks(cache, source)
-    # Instances with different cache directories keep separate histories.
-    histories = Histories(cache, source)
     tracker = ModelTracker(snapshots, agent.snapshot_source, rules, world.clock, tracker_options(settings))
-    registrations = RegistrationList(cache, agent.registration_source, world.monotonic, source, cached, tracker)
-    runs = RunCount(cache, agent.mlflow_facts, world.monotonic, source, cached)
-    watches = WatchList(cache, source, cached)
-    outside = OutsideMoves(cache, source, is_enabled=settings.enable_promotion)
-    data = DataReports(cache, history_source_of(settings))
-    data_requests = DataRequests(agent.data_writes, data, registrations, world.count, world.clock)
-    generations = Generations(tracker, registrations, watches, checks, rules, settings.stale_after_days, outside, data)
-    max_age = int(settings.cache_max_age_hours * HOUR_MS)
-    lists = CatalogueOptions(settings.max_models_returned, max_age)
-    catalogue = Catalogue(tracker, registrations, generations, runs, world.clock, lists)
-    history = HistoryReport(
-        agent.gateway,
-        tracker,
-        histories,
-        agent.history_source,
-        world.clock,
-        settings.max_models_returned,
-        max_age,
+    return Copies(
+        cache=cache,
+        snapshots=snapshots,
+        tracker=tracker,
+        journal=Journal(cache, world.clock, settings.cache_timeout_seconds),
+        runs=RunCount(cache, agent.mlflow_facts, world.monotonic, source, cached),
+        server=ServerRecord(cache, source),
+        health=Health(cache, agent.mlflow_facts, world.clock, world.monotonic, world.gateway.gives_sign, marks),
+        registry_records=RegistryRecords(cache, history_source_of(settings)),
+        registrations=RegistrationList(cache, agent.registration_source, world.monotonic, source, cached, tracker),
+        watches=WatchList(cache, source, cached),
+        checks=Checks(cache, source),
+        # Instances with different cache directories keep separate histories.
+        histories=Histories(cache, source),
+        data=DataReports(cache, history_source_of(settings)),
+        outside=OutsideMoves(cache, source, is_enabled=settings.enable_promotion),
+        hosts=HostsRecord(cache, marks, world.monotonic) if following and marks else None,
     )
+
+
+def _tower(settings: Settings, world: World, agent: AgentApi, copies: Copies) -> Tower:
+    """Build what views may call: the requests to the agent, and the answers from what it shares."""
+    clock, most, rules = world.clock, settings.max_models_returned, rules_of(settings)
+    tracker, registrations, watches, checks = copies.tracker, copies.registrations, copies.watches, copies.checks
+    max_age = int(settings.cache_max_age_hours * HOUR_MS)
+    generations = Generations(
+        tracker, registrations, watches, checks, rules, settings.stale_after_days, copies.outside, copies.data
+    )
+    options = CatalogueOptions(most, max_age)
+    catalogue = Catalogue(tracker, registrations, generations, copies.runs, clock, options)
+    history = HistoryReport(agent.gateway, tracker, copies.histories, agent.history_source, clock, most, max_age)
     registry_history = RegistryHistoryReport(
         agent.gateway,
         tracker,
-        RegistryRecords(cache, history_source_of(settings)),
+        copies.registry_records,
         agent.registry_history_source,
         history,
         registrations,
         rules,
-        world.clock,
-        settings.max_models_returned,
+        clock,
+        most,
         max_age,
     )
-    health = Health(cache, agent.mlflow_facts, world.clock, world.monotonic, world.gateway.gives_sign, marks)
-    hosts = HostsRecord(cache, marks, world.monotonic) if following and marks else None
+    data_requests = DataRequests(agent.data_writes, copies.data, registrations, world.count, clock)
     secret = settings.mlflow_webhook_secret
-    views = Tower(
+    return Tower(
         catalogue=catalogue,
         registrations=RegistrationRequests(agent.registration_writes, registrations, watches),
         watches=WatchRequests(agent.watch_writes, watches, registrations, tracker, checks),
         rules=RuleRequests(agent.rule_writes, watches),
-        rules_report=RulesReport(watches, agent.watch_writes, tracker, generations, settings.max_models_returned),
-        watches_report=WatchesReport(watches, agent.watch_writes, tracker, generations, settings.max_models_returned),
-        monitoring=MonitoringReport(
-            tracker,
-            registrations,
-            watches,
-            checks,
-            generations,
-            world.clock,
-            settings.max_models_returned,
-        ),
+        rules_report=RulesReport(watches, agent.watch_writes, tracker, generations, most),
+        watches_report=WatchesReport(watches, agent.watch_writes, tracker, generations, most),
+        monitoring=MonitoringReport(tracker, registrations, watches, checks, generations, clock, most),
         history=history,
         registry_history=registry_history,
         promotions=PromotionRequests(
@@ -248,55 +285,35 @@ def build_worker(settings: Settings, world: World, agent: AgentApi | None = None
             has_keys=settings.api_tokens_file is not None,
         ),
         promotions_report=PromotionsReport(
-            agent.gateway,
-            tracker,
-            registry_history.newest,
-            world.clock,
-            settings.max_models_returned,
-            settings.promotion_expires_hours,
+            agent.gateway, tracker, registry_history.newest, clock, most, settings.promotion_expires_hours
         ),
-        drift=Drift(agent.gateway, tracker, registrations, world.clock),
-        comparison=Comparison(agent.gateway, rules, world.clock),
+        drift=Drift(agent.gateway, tracker, registrations, clock),
+        comparison=Comparison(agent.gateway, rules, clock),
         runs=Runs(agent.gateway),
         mirror=tracker,
         refresh_trigger=agent.refresh_trigger,
-        deliveries=DeliveryDesk(secret.get_secret_value() if secret else None, agent.refresh_trigger, world.clock),
-        health_report=HealthReport(health, tracker, journal, registrations, catalogue, hosts),
+        deliveries=DeliveryDesk(secret.get_secret_value() if secret else None, agent.refresh_trigger, clock),
+        health_report=HealthReport(copies.health, tracker, copies.journal, registrations, catalogue, copies.hosts),
         cache_report=CacheReport(
-            snapshots,
-            journal,
+            copies.snapshots,
+            copies.journal,
             tracker,
             catalogue,
-            health,
-            ServerRecord(cache, source),
-            world.clock,
+            copies.health,
+            copies.server,
+            clock,
             _report_options(settings),
         ),
-        exposition=_exposition(
-            world, interval_of(settings), tracker, registrations, checks, journal, health, hosts, data
-        ),
+        exposition=_exposition(world, interval_of(settings), copies),
         keys=KeyRing(settings.api_tokens_file) if settings.api_tokens_file else None,
         assets=Assets(ROOT / "app" / "static"),
         config=public_config(settings),
         mlflow_ui_url=settings.mlflow_ui_url or "",
-        clock=world.clock,
+        clock=clock,
         data=data_requests,
-        data_report=DataReport(data_requests, data, world.clock),
+        data_report=DataReport(data_requests, copies.data, clock),
         max_batch_mb=settings.max_batch_mb,
     )
-    jobs: dict[Any, float] = {
-        cache.look: 1,
-        world.instruments.look: 1,
-        keep_directories: 1,
-        tracker.catch_up: TICK_SECONDS,
-        history.catch_up: TICK_SECONDS,
-        registry_history.catch_up: TICK_SECONDS,
-    }
-    if keeper is not None:
-        jobs[keeper.tick] = 1
-    if views.keys is not None:
-        jobs[views.keys.look] = 1
-    return Worker(settings, world, views, Scheduler(), jobs, link, keeper)
 
 
 def remote_agent(link: AgentLink) -> AgentApi:
@@ -319,74 +336,6 @@ def remote_agent(link: AgentLink) -> AgentApi:
     )
 
 
-def public_config(settings: Settings) -> dict[str, Any]:
-    """The body of `GET /config`: the configuration without credentials, as anybody may see it."""
-    uri = settings.tracking_uri
-    shown = without_userinfo(uri)
-    secrets = (settings.mlflow_tracking_password, settings.mlflow_tracking_token)
-    return {
-        "mlflow": {
-            "tracking_uri": shown,
-            "authentication": shown != uri or any(secrets),
-            "workspace": settings.mlflow_workspace,
-        },
-        "api": {"host": settings.api_host, "port": settings.api_port, "version": API_VERSION},
-        "release": RELEASE,
-        "features": {
-            "mock_data_enabled": settings.enable_mock_data,
-            "debug_endpoints_enabled": settings.enable_debug_endpoints,
-            "cache_enabled": settings.enable_cache,
-            "access_keys_enabled": settings.api_tokens_file is not None,
-        },
-        # The service does not start with an invalid value, so all are valid.
-        "validation": {"mlflow_configured": True, "api_port_valid": True, "log_level_valid": True},
-    }
-
-
-def check_driver(uri: str) -> None:
-    """See to it that the database of `MLFLOW_TRACKING_URI` can be opened. Raises `BadSetting`, without the address."""
-    try:
-        package = missing_driver(uri)
-    except ValueError as error:
-        raise BadSetting(f"MLFLOW_TRACKING_URI=(hidden): {error}") from None
-    if package is not None:
-        raise BadSetting(
-            f"MLFLOW_TRACKING_URI=(hidden): the database's driver is not installed. Install the package {package} "
-            "beside the service, or name the address of an MLflow server."
-        )
-
-
-def check_hosts(settings: Settings, host: Host | None) -> None:
-    """Check that this host can be one of several, where `REDIS_URL` says so. Raises `BadSetting`."""
-    if settings.redis_url is not None and (host is None or host.marks is None):
-        raise BadSetting("REDIS_URL: this system has no memory that processes can share. Use Linux for several hosts.")
-
-
-def check_cache_directory(host: Host | None) -> None:
-    """Check that no instance uses this cache directory with locks elsewhere. Raises `BadSetting`."""
-    if host is None:
-        return
-    try:
-        hold_cache_directory(host.cache)
-    except CacheHeldElsewhere:
-        raise BadSetting(
-            f"CACHE_DIRECTORY: an instance with another temporary directory, or of another user, uses {host.cache}. "
-            "Both would lose registrations. Give each a CACHE_DIRECTORY of its own, or both the same TMPDIR"
-        ) from None
-
-
-def check_alert_urls(settings: Settings) -> None:
-    """Check that Apprise can use each of `ALERT_URLS`. Raises `BadSetting`, whose text does not repeat them."""
-    if not settings.apprise_urls:
-        return
-    try:
-        bad = not_understood(settings.apprise_urls)
-    except (OSError, subprocess.SubprocessError):
-        raise BadSetting("ALERT_URLS=(hidden): Apprise, which is to use them, cannot be loaded") from None
-    if bad:
-        raise BadSetting(f"ALERT_URLS=(hidden): Apprise does not understand number {bad[0]} of them")
-
-
 def _report_options(settings: Settings) -> ReportOptions:
     cached = settings.enable_cache
     return ReportOptions(
@@ -404,24 +353,24 @@ def _report_options(settings: Settings) -> ReportOptions:
     )
 
 
-def _exposition(
-    world: World,
-    interval: float,
-    tracker: ModelTracker,
-    registrations: RegistrationList,
-    checks: Checks,
-    journal: Journal,
-    health: Health,
-    hosts: HostsRecord | None,
-    data: DataReports,
-) -> "Exposition":
+def _exposition(world: World, interval: float, copies: Copies) -> "Exposition":
     # prometheus_client reads the environment only when it is imported, so `count_together` must come first.
     from app.services.telemetry.exposition import Exposition  # noqa: PLC0415
     from app.services.telemetry.state import State  # noqa: PLC0415
 
     marks = world.host.marks if world.host else None
-    writes = marks.writes if marks else None
-    state = State(tracker, registrations, checks, journal, health, world.clock, interval, hosts, writes, data.summary)
+    state = State(
+        copies.tracker,
+        copies.registrations,
+        copies.checks,
+        copies.journal,
+        copies.health,
+        world.clock,
+        interval,
+        copies.hosts,
+        marks.writes if marks else None,
+        copies.data.summary,
+    )
     return Exposition(world.instruments, state)
 
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from app.wiring.worker import check_alert_urls, check_driver, public_config
+from app.wiring.preparing import check_alert_urls, check_driver
+from app.wiring.public_config import public_config
 from config import EMBEDDED_STORE, BadSetting, Settings, as_json, from_json, load_settings, secret_settings
 
 
