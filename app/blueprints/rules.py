@@ -31,7 +31,7 @@ _EXAMPLE = {"match": {"stages": ["Production"]}, "settings": {"silence_hours": 4
 @cached(blp, "/monitoring/rules", RuleSchema(many=True), RulesQuerySchema)
 def rules(query: ListQuery) -> Answer:
     """Every monitoring rule, by name."""
-    return tower().rules_report.listed(query)
+    return tower().coverage.rules(query)
 
 
 @blp.route("/monitoring/rules", methods=["POST"])
@@ -42,7 +42,7 @@ def rules(query: ListQuery) -> Answer:
 def make(body: dict[str, Any]) -> Response:
     """Monitor every version that matches, also those that match later."""
     made = tower().rules.make_rule(body["name"], *_described(body))
-    return live(tower().rules_report.of(made.name), 201)
+    return live(tower().coverage.rule(made.name), 201)
 
 
 @blp.route(_PATH)
@@ -51,7 +51,7 @@ def make(body: dict[str, Any]) -> Response:
 @blp.response(200, RuleSchema, headers=AGE_HEADERS)
 def rule(rule_name: str) -> Response:
     """A monitoring rule, with how many versions it covers and excludes."""
-    return live(tower().rules_report.of(rule_name))
+    return live(tower().coverage.rule(rule_name))
 
 
 @blp.route(_PATH, methods=["PUT"])
@@ -62,7 +62,7 @@ def rule(rule_name: str) -> Response:
 def put(body: dict[str, Any], rule_name: str) -> Response:
     """Make a monitoring rule, or replace one as a whole. Versions that are excluded stay so."""
     tower().rules.put_rule(rule_name, *_described(body))
-    return live(tower().rules_report.of(rule_name))
+    return live(tower().coverage.rule(rule_name))
 
 
 @blp.route(_PATH, methods=["DELETE"])
@@ -80,7 +80,7 @@ def remove(rule_name: str) -> Response:
 def versions(query: dict[str, Any], rule_name: str) -> Answer:
     """The versions that a monitoring rule covers, and those that are excluded from it."""
     excluded = query.pop("excluded", None)
-    return tower().rules_report.versions(rule_name, ListQuery(**query), excluded)
+    return tower().coverage.rule_versions(rule_name, ListQuery(**query), excluded)
 
 
 def _described(body: dict[str, Any]) -> tuple[Any, Any, Any, str]:

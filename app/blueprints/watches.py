@@ -29,7 +29,7 @@ _EXAMPLE = {"model_type": "classifier", "settings": {"silence_hours": 48}}
 @cached(blp, "/monitoring/watches", WatchSchema(many=True), WatchesQuerySchema)
 def watches(query: dict[str, Any]) -> Answer:
     """Every watch with the version that it covers, also those that cover none, by registered model."""
-    return tower().watches_report.listed(**query)
+    return tower().coverage.watches(**query)
 
 
 def _declare(kind: str, segment: str, named: str, place_of: Callable[[str], str]) -> None:

@@ -28,6 +28,7 @@ from app.services.agent import AgentLink, Keeper, remote
 from app.services.answers.assets import Assets
 from app.services.answers.cache_report import CacheReport, ReportOptions
 from app.services.answers.catalogue import Catalogue, CatalogueOptions
+from app.services.answers.coverage_report import CoverageReport
 from app.services.answers.data_report import DataReport
 from app.services.answers.generations import Generations
 from app.services.answers.health_report import HealthReport
@@ -35,9 +36,7 @@ from app.services.answers.history_report import HistoryReport
 from app.services.answers.monitoring_report import MonitoringReport
 from app.services.answers.promotions_report import PromotionsReport
 from app.services.answers.registry_history_report import RegistryHistoryReport
-from app.services.answers.rules_report import RulesReport
 from app.services.answers.runs import Runs
-from app.services.answers.watches_report import WatchesReport
 from app.services.host.holding_cache import ReadingCache
 from app.services.host.keys import KeyRing
 from app.services.host.other_hosts import Following, HostsRecord
@@ -106,8 +105,7 @@ class Tower:
     registrations: RegistrationRequests
     watches: WatchRequests
     rules: RuleRequests
-    rules_report: RulesReport
-    watches_report: WatchesReport
+    coverage: CoverageReport
     monitoring: MonitoringReport
     history: HistoryReport
     registry_history: RegistryHistoryReport
@@ -274,8 +272,7 @@ def _tower(settings: Settings, world: World, agent: AgentApi, copies: Copies) ->
         registrations=RegistrationRequests(agent.registration_writes, registrations, watches),
         watches=WatchRequests(agent.watch_writes, watches, registrations, tracker, checks),
         rules=RuleRequests(agent.rule_writes, watches),
-        rules_report=RulesReport(watches, agent.watch_writes, tracker, generations, most),
-        watches_report=WatchesReport(watches, agent.watch_writes, tracker, generations, most),
+        coverage=CoverageReport(watches, agent.watch_writes, tracker, generations, most),
         monitoring=MonitoringReport(tracker, registrations, watches, checks, generations, clock, most),
         history=history,
         registry_history=registry_history,

@@ -22,9 +22,9 @@ AGENT = """
 import os, sys, threading
 from contextlib import nullcontext
 import msgspec
-from app.services.agent import Handover, Server
+from app.services.agent import AgentServer, Handover
 address = msgspec.json.decode(sys.stdin.buffer.readline(), type=Handover).address
-server = Server(address, lambda seconds: nullcontext(), {})
+server = AgentServer(address, lambda seconds: nullcontext(), {})
 threading.Thread(target=server.serve, daemon=True).start()
 sys.stdin.buffer.read()
 server.wait_for_the_last(0)

@@ -111,7 +111,7 @@ def _change(state: MonitorState, place: int, before: str) -> VerdictChange:
     )  # fmt: skip
 
 
-def page_of(public_url: str | None, name: str) -> str | None:
+def page_url(public_url: str | None, name: str) -> str | None:
     """The address of a registered model's page; None if the service's own address is not known."""
     return f"{public_url}/ui/model/{quote(name, safe='', errors='replace')}" if public_url else None
 

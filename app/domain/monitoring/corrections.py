@@ -19,6 +19,9 @@ from app.domain.monitoring.sent_once import SentOnce
 from app.domain.registry.models import MetricPoint
 from app.domain.times import is_future, parse_rfc3339
 
+PointKey = tuple[str, int]
+"""A point of a monitor run: its metric and its time in milliseconds."""
+
 
 @dataclass(frozen=True, slots=True)
 class Withdrawal:
@@ -91,7 +94,7 @@ class Numbering:
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self._written: set[tuple[str, int]] = set()
+        self._written: set[PointKey] = set()
         self.highest = ledger.highest
 
     def next_order(self, values: Sequence[Observation]) -> int:
@@ -117,7 +120,7 @@ class Numbering:
 
 def numbered(values: Iterable[Observation], order: int) -> list[Observation]:
     """Observations that are written together, from an order on: of the same metric and time the later counts."""
-    seen: Counter[tuple[str, int]] = Counter()
+    seen: Counter[PointKey] = Counter()
     rows = []
     for row in values:
         key = (row.metric, row.time)

@@ -21,7 +21,7 @@ from app.domain.registry.stages import STAGES
 from app.domain.times import age_ms, rfc3339
 from app.domain.views import experiment_info, group_info, model_info, version_info
 from app.services.answers.generations import CheckedGeneration, Generation, Generations, Made
-from app.services.answers.prepared import Answer, Prepared
+from app.services.answers.prepared import Answer, Prepared, page_body
 from app.services.mirror.model_tracker import ModelTracker
 from app.services.mirror.run_counter import RunCount
 from app.services.monitoring.registration_list import RegistrationList
@@ -103,9 +103,7 @@ class Catalogue:
         stale = self._registrations_are_stale()
 
         def make(now: Generation) -> Made:
-            findings = matching(now.findings, query)
-            page = page_of(query, len(findings), self._options.most)
-            return orjson.dumps([finding_info(finding) for finding in findings[page.rows]]), pagination(page)
+            return page_body(query, matching(now.findings, query), self._options.most, finding_info)
 
         now = self._generations.current()
         answer = self._answer(now, now.page(("findings", query), make))

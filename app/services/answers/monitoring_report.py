@@ -3,15 +3,13 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import orjson
-
 from app.domain.errors import NotFound
 from app.domain.messages import not_monitored
 from app.domain.ports import Clock
-from app.domain.registry.query import FleetQuery, page_of, pagination
+from app.domain.registry.query import FleetQuery
 from app.domain.views import registration_info
 from app.services.answers.generations import Generations
-from app.services.answers.prepared import Answer, Prepared
+from app.services.answers.prepared import Answer, Prepared, page_body
 from app.services.mirror.model_tracker import ModelTracker
 from app.services.monitoring.checks import Checks
 from app.services.monitoring.registration_list import RegistrationList
@@ -52,7 +50,7 @@ class MonitoringReport:
     def listed(self, query: FleetQuery) -> Answer:
         """A page of the registrations that match a query. The sample fleet has none."""
         if self._mirror.shows_mock():
-            return Answer(self._prepared([], query), mock=True)
+            return Answer(self._prepared([], query, dict), mock=True)
         # This asks MLflow where no registrations are known.
         stale = self._register.monitored().stale
         now = self._generations.checked()
@@ -62,7 +60,6 @@ class MonitoringReport:
 
         return Answer(now.pages.get(("monitoring", query), make), stale)
 
-    def _prepared(self, rows: Sequence[Any], query: FleetQuery, info: Callable[[Any], Any] | None = None) -> Prepared:
-        page = page_of(query, len(rows), self._most)
-        shown = [info(row) if info else row for row in rows[page.rows]]
-        return Prepared(orjson.dumps(shown), self._clock(), pagination(page))
+    def _prepared(self, rows: Sequence[Any], query: FleetQuery, info: Callable[[Any], Any]) -> Prepared:
+        body, pagination = page_body(query, rows, self._most, info)
+        return Prepared(body, self._clock(), pagination)

@@ -3,11 +3,16 @@
 import gzip
 import hashlib
 import threading
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, TypeVar
 
+import orjson
 import zstandard
 
 from app.domain.exact import exact
+from app.domain.registry.query import ListQuery, page_of, pagination
+
+T = TypeVar("T")
 
 # In order of preference for a client that accepts both alike.
 CODINGS = ("zstd", "gzip")
@@ -51,6 +56,12 @@ class Prepared:
         """Take over the compressed bodies of an older snapshot if its plain body is the same."""
         if older.digest == self.digest:
             self._coded = older._coded
+
+
+def page_body(query: ListQuery, rows: Sequence[T], most: int, info: Callable[[T], Any]) -> tuple[bytes, dict[str, int]]:
+    """The body of a page of these rows, of `most` at most, and its pagination. `info` makes JSON of a row."""
+    page = page_of(query, len(rows), most)
+    return orjson.dumps([info(row) for row in rows[page.rows]]), pagination(page)
 
 
 class Answer(NamedTuple):

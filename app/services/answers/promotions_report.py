@@ -3,18 +3,16 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import orjson
-
 from app.domain.errors import NotFound
 from app.domain.messages import MODEL_NOT_FOUND, NO_PROMOTION
 from app.domain.ports import Clock, Gateway
 from app.domain.promotion.promotions import MOVING, WAITING, Promotion, newest_first, promotion_info
 from app.domain.promotion.renames import Renames
 from app.domain.promotion.tags import promotion_from
-from app.domain.registry.query import ListQuery, page_of, pagination
+from app.domain.registry.query import ListQuery
 from app.domain.registry_history.record import RegistryRecord
 from app.domain.times import HOUR_MS, TOLERANCE_MS
-from app.services.answers.prepared import Answer, Prepared
+from app.services.answers.prepared import Answer, Prepared, page_body
 from app.services.mirror.model_tracker import ModelTracker
 
 
@@ -98,6 +96,5 @@ class PromotionsReport:
         return Renames(self._record().lineages())
 
     def _page(self, query: ListQuery, rows: Sequence[Promotion]) -> Answer:
-        page = page_of(query, len(rows), self._most)
-        body = orjson.dumps([self.info(row) for row in rows[page.rows]])
-        return Answer(Prepared(body, self._clock(), pagination(page)), mock=self._mirror.shows_mock())
+        body, pagination = page_body(query, rows, self._most, self.info)
+        return Answer(Prepared(body, self._clock(), pagination), mock=self._mirror.shows_mock())

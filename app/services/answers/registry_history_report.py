@@ -70,7 +70,7 @@ class RegistryHistoryReport:
         self._most = most
         self._max_age = max_age
         # The last fleet of the past that was asked for: its pages follow each other.
-        self._past: tuple[Any, CheckedGeneration, frozenset[tuple[str, int]]] | None = None
+        self._past: tuple[Any, CheckedGeneration, frozenset[VersionKey]] | None = None
         # The holders that were asked for last: an open page asks for them again and again, and they seldom change.
         self._held: tuple[str, Sequence[Lineage], Sequence[Holder]] | None = None
 
@@ -223,7 +223,7 @@ class RegistryHistoryReport:
 
         return self._answer(pages.get((kind, query), make), index.record)
 
-    def _fleet_at(self, record: RegistryRecord, at: int) -> tuple[CheckedGeneration, frozenset[tuple[str, int]]]:
+    def _fleet_at(self, record: RegistryRecord, at: int) -> tuple[CheckedGeneration, frozenset[VersionKey]]:
         present, history = self._mirror.fleet(), self._monitoring.newest()
         basis = (record, present, history, at)
         kept = self._past
@@ -299,7 +299,7 @@ def _as_of(record: RegistryRecord) -> int | None:
 
 def _monitored_at(
     history: MonitorHistory, at: int, present: Monitored, find: Any
-) -> tuple[dict[tuple[str, int], Registration], dict[str, Check]]:
+) -> tuple[dict[VersionKey, Registration], dict[str, Check]]:
     """The registrations that were open at a time, and the verdicts that they had."""
     open_then: list[Registration] = []
     checks: dict[str, Check] = {}

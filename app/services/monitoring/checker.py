@@ -12,7 +12,7 @@ from typing import Any
 from app.domain.data_drift.verdict import with_data
 from app.domain.errors import LockTimeout, MlflowMissing, MlflowRefused, MlflowUnavailable, TowerError
 from app.domain.monitoring.alert_filters import AlertFilter
-from app.domain.monitoring.alerts import owed_changes, page_of
+from app.domain.monitoring.alerts import owed_changes, page_url
 from app.domain.monitoring.check_settings import settings_or_default
 from app.domain.monitoring.checks import Check, OpenRuns, check_of
 from app.domain.monitoring.judging import baseline_keys, decided_at, earlier_runs, judge_registration
@@ -251,7 +251,7 @@ class Checker:
                 fleet, name = self._mirror.fleet(), state.registration.name
                 model, registered = fleet.find(*state.registration.key), fleet.model(name)[0]
                 tags = [*(registered.tags.items() if registered else ()), *(model.row.tags.items() if model else ())]
-                owner, url = model.owner if model else None, page_of(self._public_url, name)
+                owner, url = model.owner if model else None, page_url(self._public_url, name)
                 changes = [replace(change, owner=owner, url=url) for change in owed]
                 wanted = self._filters.get(receiver_id, AlertFilter())
                 self._announcer.owe(receiver_id, [change for change in changes if wanted.lets_pass(change, tags)])

@@ -7,7 +7,7 @@ from typing import Any
 
 from app.domain.errors import MISFITS, TowerError
 from app.domain.monitoring.alert_filters import AlertFilter
-from app.domain.monitoring.alerts import page_of
+from app.domain.monitoring.alerts import page_url
 from app.domain.own_runs import OwnRun
 from app.domain.ports import SharedCache, WritableCache, WritingGateway
 from app.domain.promotion.guard import OutsideMove, move_from, move_value, outside_moves
@@ -129,7 +129,7 @@ class Guard:
         if run is not None:
             concerned = {move.key: self._owner_and_tags(move) for move in moves}
             notices = [
-                outside_notice(move, run.run_id, concerned[move.key][0], page_of(self._public_url, move.model))
+                outside_notice(move, run.run_id, concerned[move.key][0], page_url(self._public_url, move.model))
                 for move in moves
             ]
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from app.domain.errors import TowerError
-from app.domain.monitoring.alerts import page_of
+from app.domain.monitoring.alerts import page_url
 from app.domain.own_runs import OwnRun
 from app.domain.ports import WritingGateway
 from app.domain.promotion.notices import Notice, waiting_notice
@@ -72,7 +72,7 @@ class Teller:
     def tell_waiting(self, waiting: Sequence[tuple[OwnRun, Promotion]]) -> None:
         """Tell of proposals that wait, with their runs as MLflow has them."""
         runs = {run.run_id: run for run, _ in waiting}
-        notices = [waiting_notice(one, page_of(self._public_url, one.proposal.model)) for _, one in waiting]
+        notices = [waiting_notice(one, page_url(self._public_url, one.proposal.model)) for _, one in waiting]
         self.tell(notices, lambda notice, receiver: is_notified(runs[notice.run_id], f"{notice.key}.{receiver}"))
 
     def _send(self, receiver: NoticeReceiver, owed: Sequence[Notice]) -> None:
