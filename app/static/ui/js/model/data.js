@@ -18,6 +18,7 @@ export function dataOf(model) {
   const place = document.getElementById("data");
   let shown = { rows: ROWS, figures: FIGURES };
   let version = "";
+  const focused = bindStrip(place, (cell) => setAddress({ data: version, ...cell }));
 
   const draw = part(place, async (signal) => {
     const { body: counted } = await get(path.of(model.name, "data-drift"), signal);
@@ -40,14 +41,13 @@ export function dataOf(model) {
       counted.length > 1 && versionChips(counted, version),
       h("p", { class: `standing ${kindOf(chosen)}` }, `v${version}: `, inWords(body.sentence)),
       [body.note, body.problem, ...columnNotes(body)].filter(Boolean).map((words) => note(words)),
-      strip(body, shown.rows, more("rows", 4 * ROWS)),
+      strip(body, shown.rows, more("rows", 4 * ROWS), focused()),
       h("div", { id: "column", "data-key": "column" }, detail),
       figures(body, shown.figures, more("figures", Infinity)));
     drawFigures(place, body);
     scrollToNewest(place.querySelector(".strip-region"));
   }, { seconds: SECONDS, of: () => query({ data: addressValues().data, days: addressValues().days }) });
 
-  bindStrip(place, (cell) => setAddress({ data: version, ...cell }));
   onAddress(draw);
 }
 

@@ -77,9 +77,9 @@ export function drawFigures(section, { windows }) {
   const [from, to] = [Math.min(...times), Math.max(...times)];
   const view = { span: zoomed() ?? (from < to ? [from, to] : [from - 1, to + 1]), zoom, say: announce };
   for (const figure of Object.keys(FIGURES)) {
-    const found = section.querySelector(`[data-metric="${place(figure)}"]`);
+    const chart = section.querySelector(`[data-metric="${place(figure)}"]`);
     const lines = linesOf(figure, windows);
-    if (found && isDrawable(lines)) drawChart(found, lines, view);
+    if (chart && isDrawable(lines)) drawChart(chart, lines, view);
   }
 }
 

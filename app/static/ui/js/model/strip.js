@@ -56,22 +56,21 @@ function rankOf(cells) {
   return [RANKS.indexOf(newest.verdict), -out, -strength];
 }
 
-// Which cell is reached by the Tab key, and what is chosen.
-let focusable = null;
-
+// What is chosen.
 const chosenKey = () => {
   const { column, segment, value } = addressValues();
   return column ? keyOf({ name: column, segment: segment ? { column: segment, value: value ?? "" } : null }) : null;
 };
 
-// `most` is how many columns are shown, and `showMore` shows more of them.
-export function strip({ windows: all }, most, showMore) {
+// `most` is how many columns are shown, and `showMore` shows more of them. `focused` is the cell that had the focus
+// last.
+export function strip({ windows: all }, most, showMore, focused) {
   const windows = all.slice(-MOST_WINDOWS);
   const rows = rowsOf(windows);
   if (!windows.length) return note("No window was counted in this period.");
   if (!rows.length) return note(`${many(windows.length, "window")} counted, and none is judged yet.`);
   const shown = rows.slice(0, most);
-  const reached = reachedCell(shown, windows);
+  const reached = reachedCell(shown, windows, focused);
   return [
     h("div", {
       class: "scroll strip-region", "data-key": "strip", tabindex: "0", role: "region",
@@ -88,11 +87,12 @@ export function strip({ windows: all }, most, showMore) {
   ];
 }
 
-function reachedCell(rows, windows) {
+// The cell that the Tab key reaches.
+function reachedCell(rows, windows, focused) {
   const isThere = ({ key, start }) =>
     rows.some((row) => row.key === key && row.cells[windows.findIndex((window) => window.start === start)]);
   const chosen = { key: chosenKey(), start: addressValues().window };
-  const wanted = [focusable, chosen].find((cell) => cell && isThere(cell));
+  const wanted = [focused, chosen].find((cell) => cell && isThere(cell));
   return wanted ?? { key: rows[0].key, start: windows[rows[0].cells.findLastIndex(Boolean)].start };
 }
 
@@ -135,7 +135,9 @@ function stripRow(row, windows, reached) {
 }
 
 // Clicks and keys of the cells, for as long as the page is there. `choose` gets the values of the address of a cell.
+// Returns a function that returns the cell that had the focus last, null if none had it.
 export function bindStrip(place, choose) {
+  let focused = null;
   const cellOf = (target) => target.closest?.(".strip button");
   place.addEventListener("click", ({ target }) => {
     const cell = cellOf(target);
@@ -147,7 +149,7 @@ export function bindStrip(place, choose) {
   place.addEventListener("focusin", ({ target }) => {
     const cell = cellOf(target);
     if (!cell) return;
-    focusable = { key: cell.closest("tr").dataset.key, start: cell.dataset.start };
+    focused = { key: cell.closest("tr").dataset.key, start: cell.dataset.start };
     for (const other of place.querySelectorAll(".strip button[tabindex='0']")) other.tabIndex = -1;
     cell.tabIndex = 0;
   });
@@ -158,6 +160,7 @@ export function bindStrip(place, choose) {
     event.preventDefault();
     next.focus();
   });
+  return () => focused;
 }
 
 function neighbour(cell, key) {
