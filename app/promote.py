@@ -93,13 +93,13 @@ def _place(alias: str | None, stage: str | None) -> dict[str, str]:
 def _again(service: RunningService, path: str, before: dict[str, Any]) -> dict[str, Any]:
     """The promotion as it is now, or as it was, where the service does not answer for a while."""
     try:
-        found: dict[str, Any] = service.ask("GET", path).json()
+        answer: dict[str, Any] = service.ask("GET", path).json()
     except Unanswered as error:
         if error.status in (*_WRONG, 403):
             raise
         click.echo(printable(error.message), err=True)
         return before
-    return found
+    return answer
 
 
 def _told(promotion: dict[str, Any]) -> int:

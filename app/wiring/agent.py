@@ -114,7 +114,7 @@ class Services:
 
 
 @dataclass(frozen=True)
-class Mirror:
+class MirrorObjects:
     """What reads the registry: sweeps and look-ups, polls and deliveries, and the record of its changes."""
 
     publisher: SnapshotPublisher
@@ -123,7 +123,7 @@ class Mirror:
 
 
 @dataclass(frozen=True)
-class Monitoring:
+class MonitoringObjects:
     """What judges the monitored versions, and what keeps the registrations in line with MLflow."""
 
     reconciler: Reconciler
@@ -137,7 +137,7 @@ class Monitoring:
 
 
 @dataclass(frozen=True)
-class Promotion:
+class PromotionObjects:
     """What moves versions, and what notices moves outside this service."""
 
     desk: PromotionDesk
@@ -322,7 +322,7 @@ def build_agent(settings: Settings, world: World) -> Agent:
     )
 
 
-def _mirror(settings: Settings, world: World, stores: Stores, gateway: OwnGateway) -> Mirror:
+def _mirror(settings: Settings, world: World, stores: Stores, gateway: OwnGateway) -> MirrorObjects:
     """Build what reads the registry."""
     clock, timeout = world.clock, settings.cache_timeout_seconds
     publisher = SnapshotPublisher(
@@ -345,7 +345,9 @@ def _mirror(settings: Settings, world: World, stores: Stores, gateway: OwnGatewa
         timeout,
         int((settings.alias_poll_seconds or interval_of(settings)) * 1000),
     )
-    return Mirror(publisher, ChangeDetector(gateway, stores.snapshots, publisher, stores.journal, timeout), recorder)
+    return MirrorObjects(
+        publisher, ChangeDetector(gateway, stores.snapshots, publisher, stores.journal, timeout), recorder
+    )
 
 
 def _monitoring(
@@ -357,7 +359,7 @@ def _monitoring(
     publisher: SnapshotPublisher,
     hosts: Leading,
     many: "ManyHosts | None",
-) -> Monitoring:
+) -> MonitoringObjects:
     """Build what judges the monitored versions, and what keeps the registrations in line with MLflow."""
     clock = world.clock
     reconciler = Reconciler(gateway, own.registrations, own.writer)
@@ -395,7 +397,7 @@ def _monitoring(
     )
     rules = RuleDesk(watcher, watches, own.writer, own.tracker, clock, hosts.settle)
     desk = RegistrationDesk(own.writer, rules, check_soon, hosts.settle)
-    return Monitoring(reconciler, announcer, checker, check_soon, watches, watcher, rules, desk)
+    return MonitoringObjects(reconciler, announcer, checker, check_soon, watches, watcher, rules, desk)
 
 
 def _promotion(
@@ -404,10 +406,10 @@ def _promotion(
     stores: Stores,
     gateway: OwnGateway,
     own: Services,
-    mirror: Mirror,
+    mirror: MirrorObjects,
     watches: WatchStore,
     hosts: Leading,
-) -> Promotion:
+) -> PromotionObjects:
     """Build what moves versions, and what notices moves outside this service."""
     teller = Teller(receivers(settings, world.clock), gateway, world.clock, settings.public_url)
     desk = promotion_desk(
@@ -423,7 +425,7 @@ def _promotion(
         stores.data_reports,
     )
     guard = guard_of(settings, gateway, stores.registry_records, stores.cache, teller, own.tracker, filters(settings))
-    return Promotion(desk, guard)
+    return PromotionObjects(desk, guard)
 
 
 def _many_hosts(settings: Settings, world: World, holding: HoldingCache) -> "ManyHosts | None":

@@ -124,11 +124,11 @@ def _paired(a: _Sample, b: _Sample) -> Difference:
     if a.counts and b.counts:
         spreads = _variance_of_a_case(a), _variance_of_a_case(b)
         variances = [spreads[0] / mine + spreads[1] / other for mine, other in zip(a.counts, b.counts, strict=True)]
-    found = _weighed(differences, variances)
-    error = quantile(_CONFIDENCE, n - 1) * found.error
-    mean_a, mean_b = (_weighed_mean(sample.values, found.weights) for sample in (a, b))
-    basis = f"means of {n} shared days{_WEIGHED if found.weights else ''}"
-    return Difference(PAIRED, n, mean_a, mean_b, found.mean, error, _largest([*a.values, *b.values]), basis)
+    weighed = _weighed(differences, variances)
+    error = quantile(_CONFIDENCE, n - 1) * weighed.error
+    mean_a, mean_b = (_weighed_mean(sample.values, weighed.weights) for sample in (a, b))
+    basis = f"means of {n} shared days{_WEIGHED if weighed.weights else ''}"
+    return Difference(PAIRED, n, mean_a, mean_b, weighed.mean, error, _largest([*a.values, *b.values]), basis)
 
 
 def _two_samples(a: _Sample, b: _Sample) -> Difference:

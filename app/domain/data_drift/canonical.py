@@ -57,8 +57,8 @@ def read_text(text: str) -> Value:
         return Code(text) if _CODE.fullmatch(text) else float(text)
     if text.lower() in ("true", "false"):
         return text.lower() == "true"
-    found = _TIME.fullmatch(text)
-    return _time(found, text) if found else text
+    match = _TIME.fullmatch(text)
+    return _time(match, text) if match else text
 
 
 def read(value: object) -> Value:
@@ -113,8 +113,8 @@ def _number(value: float | Decimal) -> Value:
     return None if math.isnan(number) else number
 
 
-def _time(found: re.Match[str], text: str) -> Value:
-    day, clock, zone = found.groups()
+def _time(match: re.Match[str], text: str) -> Value:
+    day, clock, zone = match.groups()
     try:
         moment = datetime.fromisoformat(f"{day}T{clock or '00:00'}{zone or '+00:00'}".upper())
         return Time((moment - _EPOCH) // _MICROSECOND)

@@ -37,7 +37,7 @@ class Performance:
 def performances(base: Batch, windows: Sequence[Batch]) -> list[Performance]:
     """The performance of each window, oldest first."""
     calibration = calibrated(base.labelled) if base.labelled and base.labelled.rows else None
-    found: list[Performance] = []
+    results: list[Performance] = []
     labelled: list[Floats] = []
     estimates = [_Estimates(name, label) for name, label in _FIGURES.items()]
     for window in windows:
@@ -49,8 +49,8 @@ def performances(base: Batch, windows: Sequence[Batch]) -> list[Performance]:
             for of_figure in estimates:
                 of_figure.take(figures)
             fell = next((fall for of_figure in estimates if (fall := of_figure.fall())), None)
-        found.append(Performance(figures, reason, _realised(window), fell))
-    return found
+        results.append(Performance(figures, reason, _realised(window), fell))
+    return results
 
 
 def _estimate(

@@ -11,8 +11,8 @@ from app.domain.data_drift.layout import Layout
 def counts_of(batch: Batch, segment: Segment | None, name: str, layout: Layout) -> ColumnCounts:
     """The counts of a column, over all rows or over those of a segment; none where it was not counted."""
     rows = batch.counts if segment is None else batch.segments.get(segment)
-    found = rows.columns.get(name) if rows else None
-    return found if found else ColumnCounts((0,) * layout.columns[name].cells, missing=rows.rows if rows else 0)
+    counts = rows.columns.get(name) if rows else None
+    return counts if counts else ColumnCounts((0,) * layout.columns[name].cells, missing=rows.rows if rows else 0)
 
 
 def histograms(layout: Layout, base: Batch, window: Batch, name: str, segment: Segment | None) -> dict[str, Any]:

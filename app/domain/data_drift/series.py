@@ -201,13 +201,13 @@ def _batches(tags: Mapping[str, str]) -> tuple[dict[str, StoredBatch], int]:
             parts[name][part] = text
     batches: dict[str, StoredBatch] = {}
     damaged = 0
-    for name, found in parts.items():
-        if _HEAD not in found:
+    for name, texts in parts.items():
+        if _HEAD not in texts:
             # Its last tag was never written.
             continue
         try:
-            head = orjson.loads(found.pop(_HEAD))
-            body = _joined(found, "", int(head["parts"]))
+            head = orjson.loads(texts.pop(_HEAD))
+            body = _joined(texts, "", int(head["parts"]))
             batch = StoredBatch(
                 str(head["id"]),
                 int(head["start"]),

@@ -26,18 +26,18 @@ def with_data(verdict: VersionVerdict, summary: Summary | None, settings: DataSe
 
 def data_alarms(summary: Summary, settings: DataSettings, now: int) -> list[Alarm]:
     """The alarms of inputs and predictions that moved, and of an estimate that fell; without those that are off."""
-    found = []
+    alarms = []
     for rule, effect, moved, words in (
         (INPUTS, settings.inputs, summary["moved_inputs"], inputs_in_words(summary, now)),
         (PREDICTIONS, settings.predictions, summary["moved_outputs"], outputs_in_words(summary, now)),
     ):
         if moved and effect != OFF:
-            found.append(_alarm(rule, effect, began(moved), words))
+            alarms.append(_alarm(rule, effect, began(moved), words))
     fall = summary["estimated_fall"]
     if fall and settings.estimate != OFF:
         words = f"{fall_in_words(fall)}; {fall['assumption']}"
-        found.append(_alarm(ESTIMATE, settings.estimate, parse_rfc3339(summary["at"], "at"), words))
-    return found
+        alarms.append(_alarm(ESTIMATE, settings.estimate, parse_rfc3339(summary["at"], "at"), words))
+    return alarms
 
 
 def _alarm(rule: str, effect: str, since: int, words: str) -> Alarm:

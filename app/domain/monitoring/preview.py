@@ -44,7 +44,7 @@ def preview(
     `after` is the registration `before` with other settings; `evidence` and `others` as of `judge_registration`, for
     both of them. What was written late, corrected or withdrawn since then counts as it does now.
     """
-    points = {key: list(found) for key, found in evidence.items()}
+    points = {key: list(rows) for key, rows in evidence.items()}
     is_timed = any(settings_or_default(tried.settings).silence_hours is not None for tried in (before, after))
     days: list[PreviewDay] = []
     end, judged, last = now, 0, -1
@@ -61,5 +61,5 @@ def preview(
             verdicts = [judge_registration(tried, points, end, others)[1] for tried in (before, after)]
             days.append(PreviewDay(day, *verdicts))
         end, last = day - 1, count
-        points = {key: [point for point in found if point.time <= end] for key, found in points.items()}
+        points = {key: [point for point in rows if point.time <= end] for key, rows in points.items()}
     return days[::-1]

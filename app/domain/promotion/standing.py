@@ -170,9 +170,9 @@ def moved_since(proposal: Proposal, lineage: Lineage) -> str | None:
 def objection(promotion: Promotion, place: Place, verdict: str | None, now: int, evidence_hours: float) -> str | None:
     """Why a proposal may not be carried out now; None if it may. `verdict` is that of the version, `now` in ms."""
     proposal = promotion.proposal
-    found = gone(proposal, place) or moved_meanwhile(proposal, place)
-    if found is not None:
-        return found
+    against = gone(proposal, place) or moved_meanwhile(proposal, place)
+    if against is not None:
+        return against
     if now - proposal.at > evidence_hours * HOUR_MS:
         return (
             f"The evidence is older than {evidence_hours:g} hours (PROMOTION_EVIDENCE_HOURS). "

@@ -273,13 +273,13 @@ class Draft:
     def _begin(self, model: RegisteredModel, rows: Sequence[ModelVersion], look: Look) -> None:
         """Record a model that was not known: as the first look found it, or as a new model."""
         if self._begun is None:
-            found = first_look(model, rows, look.began, look.ended)
-            self._first.append(found)
-            standing = Standing(found.lineage, model.name, model.created, look.began)
-            standing.add(found)
-            self._standings[found.lineage] = standing
-            self._alive.setdefault(model.name, []).append(found.lineage)
-            self._found.add(found.lineage)
+            first = first_look(model, rows, look.began, look.ended)
+            self._first.append(first)
+            standing = Standing(first.lineage, model.name, model.created, look.began)
+            standing.add(first)
+            self._standings[first.lineage] = standing
+            self._alive.setdefault(model.name, []).append(first.lineage)
+            self._found.add(first.lineage)
             return
         key = lineage_id(model.name, model.created)
         standing = self._standings.setdefault(key, Standing(key, model.name, model.created, exists=False))

@@ -60,8 +60,8 @@ class ChangeIndex:
 
     def changes(self, events: Iterable[int]) -> list[Change]:
         """The changes themselves."""
-        found = (self._events.find(event) for event in events)
-        return [change_from(lineage.rows[number]) for lineage, number in found]
+        places = (self._events.find(event) for event in events)
+        return [change_from(lineage.rows[number]) for lineage, number in places]
 
     def _of(self, name: str) -> Sequence[int]:
         kept = self._of_model
@@ -83,10 +83,10 @@ class ChangeIndex:
             events = self._events.of(lambda lineage: lineage.id in named)
         if all(lineage is None or lineage.name == name for lineage in map(self.record.find, named)):
             return events
-        found = ((event, *self._events.find(event)) for event in events)
+        places = ((event, *self._events.find(event)) for event in events)
         return [
             event
-            for event, lineage, number in found
+            for event, lineage, number in places
             if lineage.name == name or _has(change_from(lineage.rows[number]), name)
         ]
 

@@ -87,7 +87,7 @@ def unknown_at(record: RegistryRecord, at: int, unsure: Iterable[Change]) -> Unk
 def lineage_at(record: RegistryRecord, name: str, at: int) -> tuple[Lineage, Past] | None:
     """The model that had a name at a time, or else that has it now or had it last; None if no model ever had it."""
     named = [(lineage, past_of(lineage, at)) for lineage in record.lineages() if name in lineage.names]
-    return max(named, key=lambda found: _worth(name, *found), default=None)
+    return max(named, key=lambda pair: _worth(name, *pair), default=None)
 
 
 def _worth(name: str, lineage: Lineage, past: Past) -> tuple[bool, bool, bool, bool, int]:

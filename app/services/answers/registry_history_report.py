@@ -101,11 +101,11 @@ class RegistryHistoryReport:
         index, pages = self._copy.indexed(self.newest())
 
         def make() -> Prepared:
-            found = lineage_at(index.record, name, at)
-            if found is None:
+            dated = lineage_at(index.record, name, at)
+            if dated is None:
                 self._check_begun(index.record)
                 raise NotFound(MODEL_NOT_FOUND)
-            past, record = found[1], index.record
+            past, record = dated[1], index.record
             unknown = unknown_at(record, at, past.unsure)
             return self._prepared(past_info(name, at, past, unknown, record, self._rules), record, None)
 

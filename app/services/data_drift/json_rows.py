@@ -21,14 +21,14 @@ Row = dict[str, Any]
 
 def document(body: bytes) -> Row:
     """The JSON object of a body. InvalidInput for anything else, and for a row that has a column twice."""
-    found = _parsed(body, "The body")
-    if not isinstance(found, dict):
+    parsed = _parsed(body, "The body")
+    if not isinstance(parsed, dict):
         raise InvalidInput("The body must be a JSON object with 'rows', a list of objects.")
-    rows = found.get("rows")
+    rows = parsed.get("rows")
     if isinstance(rows, list) and rows:
         _check(rows, 1)
-        _refuse_twice([body], sum(map(len, rows)) + len(found))
-    return found
+        _refuse_twice([body], sum(map(len, rows)) + len(parsed))
+    return parsed
 
 
 def chunks_of(rows: object, wanted: Wanted) -> Iterator[Chunk]:

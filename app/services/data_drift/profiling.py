@@ -48,8 +48,8 @@ def layout_of(chunks: Iterable[Chunk], said: Columns) -> Layout:
     for chunk in chunks:
         names |= chunk.names
         rows += chunk.rows
-        for name, found in chunk.columns.items():
-            columns.setdefault(name, _Column()).add(found)
+        for name, column in chunk.columns.items():
+            columns.setdefault(name, _Column()).add(column)
             values += chunk.rows
         scores.add(chunk)
         if values > MOST_VALUES:

@@ -154,7 +154,7 @@ class History:
 
 def _points_of(owner: _Owner, read: Mapping[str, Sequence[tuple[int, int, float | None]]]) -> list[MetricPoint]:
     run_id, source = owner.run.run_id, owner.source
-    found = []
+    evidence = []
     for metric, points in read.items():
         if is_own(metric):
             continue
@@ -162,8 +162,8 @@ def _points_of(owner: _Owner, read: Mapping[str, Sequence[tuple[int, int, float 
         for time, step, value in points:
             order = rows.own_step(step, time) if source == MONITOR_RUN else step
             n = cases.get((time, step)) if source == MONITOR_RUN else None
-            found.append(MetricPoint(run_id, metric, time, value, source, order, int(n) if n else None))
-    return found
+            evidence.append(MetricPoint(run_id, metric, time, value, source, order, int(n) if n else None))
+    return evidence
 
 
 def _is_read(metric: str, source: str, wanted: Collection[str]) -> bool:

@@ -129,9 +129,9 @@ class MonitorRuns(OwnExperiment):
         if experiment is None or experiment.lifecycle_stage != "active":
             return None
         condition = f"{rows.IS_OPEN} and tags.`{rows.WATCH}` != ''"
-        found = list(filter(rows.is_watch, self._runs(experiment.experiment_id, condition)))
-        watches, _ = rows.readable(rows.watch, itertools.filterfalse(rows.is_rule, found), "watch")
-        rules, _ = rows.readable(rows.rule, filter(rows.is_rule, found), "monitoring rule")
+        runs = list(filter(rows.is_watch, self._runs(experiment.experiment_id, condition)))
+        watches, _ = rows.readable(rows.watch, itertools.filterfalse(rows.is_rule, runs), "watch")
+        rules, _ = rows.readable(rows.rule, filter(rows.is_rule, runs), "monitoring rule")
         return sorted(watches, key=lambda watch: (watch.registered_at, watch.run_id)), rules
 
     def open_watch(self, wanted: Watch) -> Watch:

@@ -137,9 +137,9 @@ class Registry:
         except MlflowRefused:
             # An old registry may have a name that MLflow no longer accepts. Only a search finds it.
             return next((listed for listed in self._versions_of_model(name) if listed.version == version), None)
-        found = rows.only(rows.model_version, row, "model version")
+        known = rows.only(rows.model_version, row, "model version")
         # MySQL and MariaDB compare without case.
-        return found if found.name == name else None
+        return known if known.name == name else None
 
     def _versions_of_model(self, name: str) -> list[ModelVersion]:
         versions, _, failures = self.versions_of([name])

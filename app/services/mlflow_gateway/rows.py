@@ -466,7 +466,7 @@ def withdrawals(tags: Mapping[str, str]) -> list[Withdrawal]:
     read = (
         withdrawal_from(key.removeprefix(_WITHDRAWN), text) for key, text in tags.items() if key.startswith(_WITHDRAWN)
     )
-    return sorted((found for found in read if found), key=lambda found: found.order)
+    return sorted((kept for kept in read if kept), key=lambda kept: kept.order)
 
 
 def withdrawal_tags(withdrawal: Withdrawal) -> dict[str, str]:

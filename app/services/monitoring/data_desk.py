@@ -32,7 +32,7 @@ from app.domain.ports import Clock, WritingGateway
 from app.domain.registry.models import Registration
 from app.domain.times import rfc3339
 from app.services.monitoring.data_judge import DataJudge
-from app.services.monitoring.open_runs import OpenRuns
+from app.services.monitoring.writable_runs import WritableRuns
 
 REPLACED = (
     "The counts are by another reference than the one that counts now. Get the bins again (GET …/reference), count by "
@@ -54,7 +54,7 @@ class DataDesk:
     def __init__(
         self,
         gateway: WritingGateway,
-        writer: OpenRuns,
+        writer: WritableRuns,
         judge: DataJudge,
         clock: Clock,
         settle: Callable[[], None],
@@ -68,11 +68,11 @@ class DataDesk:
     def put_reference(self, name: str, version: str, layout: Any, counts: Any, by: str) -> dict[str, Any]:
         known, (packed, reference) = self._writer.find(name, version), (compressed(layout), compressed(counts))
         with self._writer.one_at_a_time(*known.key):
-            found = self._judge.series_of(*known.key)
-            current = found[0] if found else None
+            all_series = self._judge.series_of(*known.key)
+            current = all_series[0] if all_series else None
             if current is None or (current.layout, current.reference) != (packed, reference):
-                current = self._made(known, packed, reference, by, found)
-        self._shared(current, [series for series in found if series.run_id != current.run_id])
+                current = self._made(known, packed, reference, by, all_series)
+        self._shared(current, [series for series in all_series if series.run_id != current.run_id])
         return {"id": current.run_id, "rows": counts["rows"]}
 
     def add_batch(
@@ -89,19 +89,19 @@ class DataDesk:
         known, body = self._writer.find(name, version), compressed(counts)
         batch_id = batch_id or uuid.uuid4().hex
         with self._writer.one_at_a_time(*known.key):
-            found = self._judge.series_of(*known.key)
-            current = found[0] if found else None
+            all_series = self._judge.series_of(*known.key)
+            current = all_series[0] if all_series else None
             if current is None:
                 if series is not None or layout is None or counts["rows"] < FEWEST_FIRST_ROWS:
                     raise InvalidInput(NO_BINS)
-                current = self._made(known, compressed(layout), None, by, found)
+                current = self._made(known, compressed(layout), None, by, all_series)
             elif (layout is not None and current.layout != compressed(layout)) or series not in (None, current.run_id):
                 raise Conflict(REPLACED)
             now, before = self._clock(), current.batches.get(batch_id)
             start, end = window or (before.window if before else today(now))
             content = content_of(body, start, end)
             current = self._with(current, StoredBatch(batch_id, start, end, counts["rows"], now, content, body))
-        self._shared(current, found[1:])
+        self._shared(current, all_series[1:])
         return {
             "batch_id": batch_id,
             "series": current.run_id,
@@ -113,13 +113,13 @@ class DataDesk:
     def withdraw_batch(self, name: str, version: str, batch_id: str, by: str) -> int:
         known = self._writer.find(name, version)
         with self._writer.one_at_a_time(*known.key):
-            found = self._judge.series_of(*known.key)
-            batch = found[0].batches.get(batch_id) if found else None
+            all_series = self._judge.series_of(*known.key)
+            batch = all_series[0].batches.get(batch_id) if all_series else None
             if batch is None:
                 raise NotFound(NO_BATCH)
             if not batch.is_withdrawn:
                 with self._writer.turn():
-                    self._gateway.write_data(found[0].run_id, withdrawal_tags(batch_id, self._clock(), by), {})
+                    self._gateway.write_data(all_series[0].run_id, withdrawal_tags(batch_id, self._clock(), by), {})
         self._judge.judge_soon(*known.key)
         self._settle()
         return batch.rows
@@ -132,13 +132,13 @@ class DataDesk:
         self, name: str, version: str, column: str, segment: tuple[str, str] | None, start: int | None
     ) -> dict[str, Any]:
         known = self._writer.find(name, version)
-        found = self._judge.series_of(*known.key)
-        if not found:
+        all_series = self._judge.series_of(*known.key)
+        if not all_series:
             raise NotFound(NOTHING_COUNTED)
-        layout = layout_from(inflated(found[0].layout))
+        layout = layout_from(inflated(all_series[0].layout))
         if column not in layout.columns:
             raise NotFound(f"The reference has no column '{column[:200]}'.")
-        windows = windows_of(found[0].counted)
+        windows = windows_of(all_series[0].counted)
         with_rows = {window: batches for window, batches in windows.items() if any(batch.rows for batch in batches)}
         chosen = [window for window in with_rows if start in (None, window[0])]
         if not chosen:
@@ -147,8 +147,8 @@ class DataDesk:
         def counts_in(window: tuple[int, int]) -> Any:
             return whole(batch_from(inflated(batch.body), layout) for batch in with_rows[window])
 
-        if found[0].reference is not None:
-            base = batch_from(inflated(found[0].reference), layout)
+        if all_series[0].reference is not None:
+            base = batch_from(inflated(all_series[0].reference), layout)
         else:
             base = whole(map(counts_in, list(with_rows)[:FIRST_WINDOWS]))
         return {"window": chosen[-1], **histograms(layout, base, counts_in(chosen[-1]), column, segment)}

@@ -80,10 +80,10 @@ class DataJudge:
         """The series of a version that is monitored, the newest, which counts, first."""
         created = self._created(name, version)
         runs: Sequence[OwnRun] = self._gateway.data_series(name, version)
-        found = [series for run in runs if (series := series_from(run))]
+        all_series = [series for run in runs if (series := series_from(run))]
         return [
             series
-            for series in found
+            for series in all_series
             if (series.about.name, series.about.version, series.about.version_created) == (name, version, created)
         ]
 
@@ -92,13 +92,13 @@ class DataJudge:
 
         What was counted by an earlier `reference` is judged again and not shared.
         """
-        found = self.series_of(name, version)
-        if found and reference not in (None, found[0].run_id):
-            past = [series for series in found if series.run_id == reference]
+        all_series = self.series_of(name, version)
+        if all_series and reference not in (None, all_series[0].run_id):
+            past = [series for series in all_series if series.run_id == reference]
             return self._value(past[0], [], self._judge([self._order(past[0])])[0], {}) if past else None
-        if not found:
+        if not all_series:
             return None
-        self._judge_all(found[:1], found[1:])
+        self._judge_all(all_series[:1], all_series[1:])
         return self._reports.of(name, version)
 
     def share(self, series: Series, earlier: Sequence[Series] = (), outcome: JudgeOutcome | None = None) -> None:
@@ -146,8 +146,8 @@ class DataJudge:
             log.exception("What was counted of data could not be judged")
         return False
 
-    def _judge_all(self, found: Sequence[Series], earlier: Sequence[Series] = ()) -> None:
-        due = [series for series in found if self._is_due(series)]
+    def _judge_all(self, all_series: Sequence[Series], earlier: Sequence[Series] = ()) -> None:
+        due = [series for series in all_series if self._is_due(series)]
         parts = [due[start : start + _AT_ONCE] for start in range(0, len(due), _AT_ONCE)]
         orders = ([self._order(series) for series in some] for some in parts)
         with ThreadPoolExecutor(_SIDE_BY_SIDE, "judging") as pool:

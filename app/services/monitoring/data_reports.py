@@ -66,10 +66,10 @@ class DataReports:
         with self._adopting:
             if value := self._own(self._cache.get(_INDEX)):
                 self._index = value["versions"]
-                found = [summary for summary in self._index.values() if summary]
-                self._summaries = {(one["name"], one["version"]): one for one in found}
+                summaries = [summary for summary in self._index.values() if summary]
+                self._summaries = {(one["name"], one["version"]): one for one in summaries}
                 without = frozenset(
-                    ((one["name"], one["version"]), one["created"]) for one in found if not one["is_sent"]
+                    ((one["name"], one["version"]), one["created"]) for one in summaries if not one["is_sent"]
                 )
                 if without != self._unreferenced:
                     self._unreferenced = without

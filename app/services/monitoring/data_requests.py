@@ -155,16 +155,16 @@ class DataRequests:
         if (segment is None) != (query.get("value") is None):
             raise InvalidInput("segment: Give both, the column and its value.")
         since = query.get("window_start")
-        found = self._writes.histogram(
+        histogram = self._writes.histogram(
             name,
             version,
             column,
             (segment, query["value"]) if segment is not None else None,
             None if since is None else parse_rfc3339(since, "window_start"),
         )
-        is_enough = min(found["reference"]["rows"], found["counts"]["rows"]) >= FEWEST_ROWS
-        start, end = map(rfc3339, found["window"])
-        return {**found, "is_enough": is_enough, "window": {"start": start, "end": end}}
+        is_enough = min(histogram["reference"]["rows"], histogram["counts"]["rows"]) >= FEWEST_ROWS
+        start, end = map(rfc3339, histogram["window"])
+        return {**histogram, "is_enough": is_enough, "window": {"start": start, "end": end}}
 
     def _known(self, name: str, version: str, reference: str | None) -> dict[str, Any]:
         number = self.check(name, version)

@@ -24,15 +24,15 @@ from app.domain.ports import Clock, Locks, WritingGateway
 from app.domain.registry.models import Registration
 from app.domain.times import TOLERANCE_MS
 from app.services.host.groups import Groups, Member, Take
-from app.services.monitoring.open_runs import OpenRuns
 from app.services.monitoring.registration_list import RegistrationStore
+from app.services.monitoring.writable_runs import WritableRuns
 
 # What a client sends in one request, and what is kept of its id.
 Sending = tuple[Sequence[Observation], SentOnce | None]
 Sendings = list[Member[Sending, Registration]]
 
 
-class ObservationWriter(OpenRuns):
+class ObservationWriter(WritableRuns):
     """Writes observations, and withdraws them. Those of a version that wait for a turn are written together."""
 
     def __init__(

@@ -128,14 +128,14 @@ class RegistrationList:
             return False
         try:
             with self._source.within(LOOK_UP_SECONDS):
-                found = self._source.look_up(name, version)
+                is_there = self._source.look_up(name, version)
         except TowerError as error:
             self._failed_at = self._monotonic()
             log.warning("Whether %s is monitored elsewhere is not known: %s", name, error.detail)
             return False
-        if found:
+        if is_there:
             self.catch_up()
-        return found
+        return is_there
 
     def _has_just_failed(self) -> bool:
         return self._failed_at is not None and self._monotonic() - self._failed_at < RETRY_SECONDS

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from app.domain.errors import MlflowMissing, MlflowRefused, TowerError
 from app.domain.monitoring.alerts import VerdictChange, owed_changes
 from app.domain.monitoring.monitor_runs import Verdict
-from app.services.monitoring.open_runs import OpenRuns
+from app.services.monitoring.writable_runs import WritableRuns
 
 log = logging.getLogger(__name__)
 
 
-class VerdictWriter(OpenRuns):
+class VerdictWriter(WritableRuns):
     """Writes verdicts, and up to when each receiver of alerts was notified."""
 
     def write_verdict(self, run_id: str, verdicts: Sequence[Verdict], notified: Mapping[str, int]) -> None:

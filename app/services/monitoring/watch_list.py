@@ -50,11 +50,11 @@ class WatchList:
 
     def find_anywhere(self, key: WatchKey, source: WatchWrites) -> Watch | None:
         """A watch. Where the list lacks it, `source` reads the list again."""
-        found = self.find(key)
-        if found is None or not self._cached:
+        watch = self.find(key)
+        if watch is None or not self._cached:
             self._look_up(source)
-            found = self.find(key)
-        return found
+            watch = self.find(key)
+        return watch
 
     def find_rule(self, name: str) -> MonitoringRule | None:
         """A rule as the list has it."""
@@ -62,11 +62,11 @@ class WatchList:
 
     def find_rule_anywhere(self, name: str, source: WatchWrites) -> MonitoringRule | None:
         """A rule. Where the list lacks it, `source` reads the list again."""
-        found = self.find_rule(name)
-        if found is None or not self._cached:
+        rule = self.find_rule(name)
+        if rule is None or not self._cached:
             self._look_up(source)
-            found = self.find_rule(name)
-        return found
+            rule = self.find_rule(name)
+        return rule
 
     def ensure_read(self, source: WatchWrites) -> None:
         """Have `source` read the list where it was never read, and always where the cache is disabled."""

@@ -5,10 +5,10 @@ from dataclasses import replace
 from app.domain.monitoring.monitoring_rules import Exclusion, MonitoringRule
 from app.domain.monitoring.watches import Watch
 from app.domain.registry.models import VersionKey
-from app.services.monitoring.open_runs import OpenRuns
+from app.services.monitoring.writable_runs import WritableRuns
 
 
-class WatchWriter(OpenRuns):
+class WatchWriter(WritableRuns):
     """Makes, changes and ends watches and rules, and excludes versions from rules."""
 
     def open_watch(self, wanted: Watch) -> Watch:

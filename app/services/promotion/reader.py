@@ -34,8 +34,8 @@ class Reader:
     def verdict(self, row: ModelVersion) -> tuple[str | None, int | None]:
         """The verdict on a version and since when, as its monitor run has it; None if it is not monitored."""
         with self._gateway.within(self._gateway.patience):
-            found = sorted(self._gateway.look_up_registrations(row.name, row.version), key=precedence)
-            ours = next((one for one in found if one.is_of(row)), None)
+            registrations = sorted(self._gateway.look_up_registrations(row.name, row.version), key=precedence)
+            ours = next((one for one in registrations if one.is_of(row)), None)
             states = self._gateway.monitor_runs([ours.monitor_run_id]) if ours else None
         return (states[0].verdict, states[0].since) if states else (None, None)
 

@@ -16,7 +16,7 @@ from app.services.monitoring.write_turns import WriteTurns
 _STRIPES = 256
 
 
-class OpenRuns:
+class WritableRuns:
     """Finds the monitor run that is open for a version, and lets whoever writes to it do so one at a time.
 
     Only one process at a time changes the registrations of a version, under one of the locks `version-0` and so on.
