@@ -38,7 +38,7 @@ class Page:
     @property
     def commands(self) -> list[str]:
         """The lines of the shell blocks, continued ones as one, and the code spans."""
-        blocks = [body.replace("\\\n", " ") for kind, body in self.blocks if kind in ("sh", "yaml")]
+        blocks = [body.replace("\\\n", " ") for kind, body in self.blocks if kind in ("sh", "bash", "yaml")]
         return [*(line for block in blocks for line in block.splitlines()), *self.code_spans]
 
     @property

@@ -22,15 +22,20 @@ _AGAIN = (429, 500, 502, 503, 504)
 _CONFLICT = 409
 _MISSING = 404
 _LONGEST_PAUSE = 30.0
+_REGISTERED = "Model is already being monitored"
 
 
 class TowerError(Exception):
-    """A refusal: its HTTP `status`, None if there was no answer, and what is wrong."""
+    """A refusal: its HTTP `status`, None if there was no answer, and what is wrong.
 
-    def __init__(self, status: int | None, detail: str) -> None:
+    `was_again`: the request had been sent before, and failed.
+    """
+
+    def __init__(self, status: int | None, detail: str, *, was_again: bool = False) -> None:
         super().__init__(detail if status is None else f"{status}: {detail}")
         self.status = status
         self.detail = detail
+        self.was_again = was_again
 
 
 class ControlTower:
@@ -69,7 +74,14 @@ class ControlTower:
         'classifier'
         """
         body: Json = {"model_type": model_type} | ({"settings": dict(settings)} if settings else {})
-        return self._ask("POST", self._path(name, version, "monitor"), body)
+        path = self._path(name, version, "monitor")
+        try:
+            return self._ask("POST", path, body)
+        except TowerError as error:
+            if not (error.was_again and error.detail == _REGISTERED):
+                raise
+        # The first try registered it, and its answer was lost.
+        return self._ask("GET", path)
 
     def observe(
         self,
@@ -275,7 +287,7 @@ class ControlTower:
                 break
             if answer.ok:
                 return self._body(answer)
-            failure = TowerError(answer.status_code, _detail(answer))
+            failure = TowerError(answer.status_code, _detail(answer), was_again=attempt > 0)
             if answer.status_code not in _AGAIN:
                 break
         raise failure

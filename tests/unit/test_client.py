@@ -19,6 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.domain.errors import InvalidInput
+from app.domain.messages import ALREADY_MONITORED
 from app.services.data_drift.job import done
 from app.services.data_drift.order import JSON, Order
 
@@ -208,6 +209,18 @@ def test_after_a_new_reference_rows_are_counted_once_more(monkeypatch: pytest.Mo
     first, second = (body for method, _, body in service.asked if method == "POST")
     assert (first["batch_id"], second["reference"]) == (second["batch_id"], "r2")
     assert second["counts"]["columns"]["age"]["cells"] == [0, 1]
+
+
+def test_a_registration_whose_answer_was_lost_is_no_refusal_and_a_second_one_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    known = (400, {"detail": ALREADY_MONITORED})
+    service = Service(monkeypatch, requests.ConnectionError(), known, (200, {"model_type": "classifier"}), known)
+    tower = ControlTower("http://tower")
+    assert tower.register("m", 1)["model_type"] == "classifier"
+    assert [method for method, *_ in service.asked] == ["POST", "POST", "GET"]
+    with pytest.raises(TowerError, match=ALREADY_MONITORED):
+        tower.register("m", 1)
 
 
 def test_a_refusal_says_why(monkeypatch: pytest.MonkeyPatch) -> None:

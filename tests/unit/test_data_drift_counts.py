@@ -78,6 +78,14 @@ def test_a_frequent_value_has_a_cell_of_its_own() -> None:
     assert window.cells[zero - 1 : zero + 2] == (1, 2, 1)
 
 
+def test_the_cells_beside_a_frequent_value_are_named_by_it() -> None:
+    bins = numeric_bins(np.array([0.0] * 100 + [5.0] * 100))
+    assert [bins.label(cell, cell) for cell in range(bins.cells)] == ["below 0", "0", "0 to 5", "5", "above 5"]
+    assert [bins.label(0, 1), bins.label(3, 4), bins.label(1, 3)] == ["0 or less", "5 or more", "0 to 5"]
+    constant = numeric_bins(np.zeros(100))
+    assert [constant.label(cell, cell) for cell in range(3)] == ["below 0", "0", "above 0"]
+
+
 def test_integer_codes_have_cells_of_their_own() -> None:
     bins = numeric_bins(np.repeat(np.arange(10.0), 100))
     assert [n for n in counted(bins, np.arange(10.0)) if n] == [1] * 10

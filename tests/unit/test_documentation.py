@@ -103,9 +103,14 @@ def test_what_a_page_calls_can_be_called(page: Page, app: Flask) -> None:
 
 def _calls(page: Page) -> Iterator[tuple[str, str]]:
     """The requests that a page names, each with its method, or none where it names none."""
-    for address in re.findall(r"http://localhost:8000(/[^\s\"<>)`]*)", page.text):
+    for address in re.findall(r"(?<![A-Z]=)http://localhost:8000(/[^\s\"<>)`]*)", page.text):
         yield "", address
-    for line in page.commands:
+    variables: dict[str, str] = {}
+    for written in page.commands:
+        variables |= re.findall(r"^([A-Z]+)=(http\S+)$", written)
+        line = written
+        for name, value in variables.items():
+            line = line.replace(f"${name}", value)
         if found := re.search(r"^curl .*http://localhost:8000(/[^\s\"]*)", line):
             named = re.search(r"-X ([A-Z]+)", line)
             yield named[1] if named else "GET", found[1]

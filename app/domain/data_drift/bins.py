@@ -33,12 +33,20 @@ class NumericBins:
         if first == 0 and last == len(self.edges):
             return "any value"
         if first == 0:
-            return f"below {self.edges[last]:.4g}"
-        low = self.edges[first - 1]
+            value = self._frequent_before(last)
+            return f"below {self.edges[last]:.4g}" if value is None else f"{value:.4g} or less"
+        low, value = self.edges[first - 1], self._frequent_before(first - 1)
         if last == len(self.edges):
-            return f"{low:.4g} or more"
-        high = self.edges[last]
-        return f"{low:.6g}" if high == math.nextafter(low, math.inf) else f"{low:.4g} to {high:.4g}"
+            return f"{low:.4g} or more" if value is None else f"above {value:.4g}"
+        high, top = self.edges[last], self._frequent_before(last)
+        if high == math.nextafter(low, math.inf):
+            return f"{low:.6g}"
+        return f"{low if value is None else value:.4g} to {high if top is None else top:.4g}"
+
+    def _frequent_before(self, place: int) -> float | None:
+        """The frequent value whose cell ends at an edge: the edge is the next float, which nobody would know."""
+        before = self.edges[place - 1] if place else None
+        return before if before is not None and self.edges[place] == math.nextafter(before, math.inf) else None
 
 
 @dataclass(frozen=True, slots=True)
