@@ -231,15 +231,14 @@ class SlowLine:
 
     def __init__(self, port: int) -> None:
         self.delay = 0.0
-        self._to = (HOST, port)
         line = self
 
         class Handler(socketserver.BaseRequestHandler):
             def handle(self) -> None:
-                with suppress(OSError), socket.create_connection(line._to) as there:
-                    back = threading.Thread(target=line._carry, args=(there, self.request), daemon=True)
+                with suppress(OSError), socket.create_connection((HOST, port)) as there:
+                    back = threading.Thread(target=line.carry, args=(there, self.request), daemon=True)
                     back.start()
-                    line._carry(self.request, there, is_slow=True)
+                    line.carry(self.request, there, is_slow=True)
 
         self._server = socketserver.ThreadingTCPServer((HOST, 0), Handler)
         self._server.daemon_threads = True
@@ -250,7 +249,7 @@ class SlowLine:
         self._server.shutdown()
         self._server.server_close()
 
-    def _carry(self, one: socket.socket, other: socket.socket, is_slow: bool = False) -> None:
+    def carry(self, one: socket.socket, other: socket.socket, is_slow: bool = False) -> None:
         with suppress(OSError):
             while content := one.recv(1 << 16):
                 if is_slow:

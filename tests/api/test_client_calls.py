@@ -4,6 +4,7 @@ import doctest
 import json
 import random
 import sys
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -27,9 +28,9 @@ def host(service: Service, monkeypatch: pytest.MonkeyPatch) -> Service:
     def ask(_: Any, method: str, url: str, **options: Any) -> requests.Response:
         query = {name: value for name, value in (options["params"] or {}).items() if value is not None}
         path = f"{url.removeprefix('http://localhost:8000')}?{urlencode(query, doseq=True)}"
-        found = service.call(method, path, data=options["data"], headers=options["headers"] or {})
+        sent = service.call(method, path, data=options["data"], headers=options["headers"] or {})
         answer = requests.Response()
-        answer.status_code, answer._content = found.status_code, found.data
+        answer.status_code, answer.raw = sent.status_code, BytesIO(sent.data)
         return answer
 
     monkeypatch.setattr(requests.Session, "request", ask)

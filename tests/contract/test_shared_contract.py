@@ -281,7 +281,8 @@ def test_a_value_in_redis_that_was_tampered_with_is_a_miss(
 # By the last part of the key: what somebody writes there who should not.
 WRITTEN_OVER = [
     ("epoch", {"a": "b"}), ("epoch", ["a"]), ("epoch", None),
-    ("changes", "garbage"), ("changes", "9223372036854775807"), ("changes", "-5"), ("changes", ["a"]), ("changes", None),
+    ("changes", "garbage"), ("changes", "9223372036854775807"), ("changes", "-5"), ("changes", ["a"]),
+    ("changes", None),
     ("revisions", "garbage"), ("revisions", ["a"]), ("revisions", {"a": "b"}), ("revisions", None),
     ("alive", "garbage"), ("alive", {"a": "b"}),
     ("confirmed", "garbage"), ("confirmed", ["a"]),

@@ -8,6 +8,7 @@ import sys
 import tomllib
 import traceback
 from datetime import datetime
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -177,8 +178,8 @@ class Service:
         if isinstance(next_one, Exception):
             raise next_one
         answer = requests.Response()
-        answer.status_code, found = next_one
-        answer._content = json.dumps(found).encode()
+        answer.status_code, body = next_one
+        answer.raw = BytesIO(json.dumps(body).encode())
         return answer
 
 

@@ -18,8 +18,8 @@ _ALIVE_MS = 1500
 _FORGOTTEN_MS = 60_000
 _POLL_SECONDS = 0.005
 
-# KEYS: alive, confirmed, changes, epoch, revisions. ARGV: the host, the last change that it has, an epoch to begin where
-# there is none, after how many milliseconds a host is forgotten, and for how many a silent host counts as alive.
+# KEYS: alive, confirmed, changes, epoch, revisions. ARGV: the host, the last change that it has, an epoch to begin
+# where there is none, after how many milliseconds a host is forgotten, and for how many a silent host counts as alive.
 _BEAT = """
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
