@@ -13,6 +13,7 @@ from app.domain.monitoring.verdicts import INSUFFICIENT, VERDICTS, severity
 from app.domain.registry.stages import MODEL_TYPES, STAGES, STAGES_IN_USE
 from app.replies import asset
 from app.schemas.experiments import LIFECYCLE_CHOICES
+from app.services.host.keys import with_weaker
 from app.wiring.worker import tower
 
 blp = Blueprint("ui", __name__)
@@ -92,6 +93,7 @@ def _page(name: str, title: str, status: int = 200, similar: Iterable[str] = (),
         title=title,
         page=name,
         role=role,
+        roles=" ".join(with_weaker(role)) if role else "",
         signed_in=keys is not None,
         who=who() or "",
         asset=_address,

@@ -27,6 +27,11 @@ class BadKeyFile(ValueError):
     """The key file cannot be used; the text says where and why."""
 
 
+def with_weaker(role: str) -> tuple[str, ...]:
+    """A role and all weaker roles."""
+    return ROLES[: ROLES.index(role) + 1]
+
+
 @dataclass(frozen=True, slots=True)
 class AccessKey:
     """An access key: the name of its owner, its role, and the SHA-256 of its token."""
@@ -38,7 +43,7 @@ class AccessKey:
     @property
     def roles(self) -> tuple[str, ...]:
         """The role and all weaker roles: `write` includes `read`."""
-        return ROLES[: ROLES.index(self.role) + 1]
+        return with_weaker(self.role)
 
 
 class KeyRing:

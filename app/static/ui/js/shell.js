@@ -5,13 +5,15 @@ import { ago, h, many, note, show } from "./dom.js";
 
 const banner = document.getElementById("banner");
 
-export const role = document.body.dataset.role;
-export const mayWrite = ["write", "approve", "admin"].includes(role);
+// What the visitor may do: the roles of the access key.
+const roles = document.body.dataset.roles.split(" ");
+export const mayWrite = roles.includes("write");
+export const mayAdminister = roles.includes("admin");
 
 // Whether versions can be proposed, and by whom.
 export const promotes = document.body.dataset.promotes === "true";
 export const mayPropose = promotes && mayWrite;
-export const mayApprove = promotes && ["approve", "admin"].includes(role);
+export const mayApprove = promotes && roles.includes("approve");
 export const who = document.body.dataset.who;
 
 // What the fields offer, by the name of the field: pairs of a value of the API and its words.

@@ -2,7 +2,7 @@
 
 import { get } from "./api.js";
 import { ago, h, none, pairs, show, table } from "./dom.js";
-import { always, part, role } from "./shell.js";
+import { always, mayAdminister, part } from "./shell.js";
 
 // The name of each kind of update, and what it finds.
 const KINDS = {
@@ -98,4 +98,4 @@ function drawSystem() {
 }
 
 // Other roles may not read these.
-if (role === "admin") drawSystem();
+if (mayAdminister) drawSystem();
