@@ -2,12 +2,13 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, TypedDict
 
 from app.domain.errors import MISFITS
 from app.domain.monitoring.alarms import alarm_info
 from app.domain.monitoring.verdicts import INSUFFICIENT, MetricVerdict, VersionVerdict
 from app.domain.registry.models import Registration
+from app.domain.shapes import TimeText, has_shape
 from app.domain.times import rfc3339
 
 NOT_YET = "Not checked yet. The first check takes some seconds."
@@ -79,6 +80,55 @@ def metric_figures(metric: MetricVerdict) -> dict[str, Any]:
     }
 
 
+_Verdict = Literal["drifting", "degraded", "insufficient_data", "healthy"]
+
+
+class _StoredBaseline(TypedDict):
+    mean: float | None
+    std: float | None
+    n: int
+
+
+class _StoredAlarm(TypedDict):
+    rule: str
+    verdict: _Verdict
+    value: float | None
+    at: TimeText | None
+    expected_min: float | None
+    expected_max: float | None
+    began_at: TimeText | None
+    fired: int
+    of: int
+    excess: float
+    accumulates: bool
+
+
+class _StoredFigures(TypedDict):
+    verdict: _Verdict
+    reasons: list[str]
+    population: str
+    baseline: _StoredBaseline | None
+    last: float | None
+    last_at: TimeText | None
+    points: int
+    recent: list[float | None]
+    began_at: TimeText | None
+    alarms: list[_StoredAlarm]
+
+
+class _StoredCheck(TypedDict):
+    """A `Check` as JSON."""
+
+    monitor_run_id: str
+    verdict: _Verdict
+    since: int
+    checked_at: int
+    reasons: list[str]
+    metrics: dict[str, _StoredFigures]
+    ticket: int
+    began: int | None
+
+
 def checks_value(checks: Mapping[str, Check], source: str) -> dict[str, Any]:
     """The checks in the form they are stored in. `source` names the MLflow that they are from."""
     return {"source": source, "checks": list(checks.values())}
@@ -89,6 +139,6 @@ def checks_from(value: Any, source: str) -> dict[str, Check]:
     try:
         if value["source"] != source:
             return {}
-        return {row["monitor_run_id"]: Check(**row) for row in value["checks"]}
+        return {row["monitor_run_id"]: Check(**row) for row in value["checks"] if has_shape(row, _StoredCheck)}
     except MISFITS:
         return {}

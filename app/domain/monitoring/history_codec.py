@@ -1,7 +1,7 @@
 """Encodes the history of the registrations as JSON for the shared cache, and decodes it."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypedDict
 
 import orjson
 
@@ -16,8 +16,15 @@ from app.domain.monitoring.monitor_history import (
     segment_with,
 )
 from app.domain.segments import segments_from
+from app.domain.shapes import check_shape
 
 INDEX = "history"
+
+
+class _Index(TypedDict):
+    read_at: int | None
+    revision: int
+    segments: list[str]
 
 
 def part_keys() -> list[str]:
@@ -58,6 +65,7 @@ def history_from(
     try:
         if index["source"] != source:
             return None
+        check_shape(index, _Index)
         segments = segments_from(
             index["segments"],
             known.segments if known else (EMPTY_SEGMENT,) * SEGMENTS,

@@ -19,6 +19,7 @@ from app.domain.registry.models import (
     Registration,
 )
 from app.domain.registry.stages import StageRules
+from app.domain.shapes import check_shape
 
 Read = Callable[[str], Any]
 """Returns what the shared cache holds under a key."""
@@ -126,6 +127,7 @@ def registrations_from(value: Any, source: str) -> tuple[list[Registration], boo
     try:
         if value["source"] != source:
             return None
+        check_shape(value["registrations"], list[Registration])
         return [_registration_from(row) for row in value["registrations"]], bool(value["stale"])
     except MISFITS:
         return None

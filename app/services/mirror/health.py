@@ -4,10 +4,11 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypedDict
 
 from app.domain.errors import Busy, LockTimeout, TowerError
 from app.domain.ports import Clock, Gateway, Locks, MlflowFacts, Monotonic, SharedCache, WritableCache
+from app.domain.shapes import has_shape
 from app.domain.times import age_ms
 from app.services.host.marks import Marks
 
@@ -20,6 +21,12 @@ _WAIT_SECONDS = 1.5
 _ASK_SECONDS = _WAIT_SECONDS - 0.1
 # For this time after its start a process asks MLflow itself, without MLflow's client: the agent may not run yet.
 _STARTING_SECONDS = 30.0
+
+
+class _Probe(TypedDict):
+    asked_at: int
+    experiments: int | None
+    connected: bool
 
 
 class SharedSign:
@@ -42,7 +49,7 @@ class SharedSign:
 
     def _last(self) -> dict[str, Any]:
         stored = self._cache.get(_PROBE)
-        return stored if isinstance(stored, dict) else {}
+        return stored if has_shape(stored, _Probe) else {}
 
     def _is_fresh(self, probe: dict[str, Any]) -> bool:
         now = self._monotonic()

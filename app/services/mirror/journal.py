@@ -5,14 +5,28 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypedDict
 
 from app.domain.errors import TowerError
 from app.domain.ports import Clock, SharedCache, Telemetry, WritableCache
+from app.domain.shapes import has_shape
 from app.domain.times import age_ms
 from app.domain.updates import SWEEP
 
 _TIMES = ("started_at", "finished_at", "succeeded_at", "failed_at")
+
+
+class _Entry(TypedDict, total=False):
+    started_at: int | None
+    finished_at: int | None
+    succeeded_at: int | None
+    failed_at: int | None
+    is_running: bool
+    duration_seconds: float
+    requests: int
+    changed: int
+    process: str
+    error: str | None
 
 
 class Journal:
@@ -26,7 +40,7 @@ class Journal:
     def last(self, kind: str) -> dict[str, Any]:
         """The last entry. Its times are in milliseconds; a time in the future, of a wrong clock, is None."""
         stored, now = self._cache.get(_key(kind)), self._clock()
-        entry: dict[str, Any] = stored if isinstance(stored, dict) else {}
+        entry: dict[str, Any] = stored if has_shape(stored, _Entry) else {}
         ahead = [name for name in _TIMES if entry.get(name) and age_ms(entry[name], now) is None]
         return {**entry, **dict.fromkeys(ahead)}
 

@@ -1,10 +1,11 @@
 """The number of runs in MLflow. No MLflow call counts them, so counting is separate and never delays the mirror."""
 
 import logging
-from typing import Any
+from typing import Any, TypedDict
 
 from app.domain.errors import TowerError
 from app.domain.ports import Clock, Gateway, MlflowFacts, Monotonic, SharedCache, WritableCache
+from app.domain.shapes import has_shape
 from app.domain.times import DAY_MS
 from app.services.host.scheduler import RETRY_SECONDS
 
@@ -15,6 +16,13 @@ _COUNT = "runs"
 _FEW = 2000
 # A request without a known count waits this long for one. Soon after a failure no request waits.
 _WAIT_SECONDS = 2.0
+
+
+class _Count(TypedDict):
+    source: str
+    count: int
+    counted_at: int
+    full_at: int
 
 
 class SharedCount:
@@ -35,7 +43,7 @@ class SharedCount:
         mark = self._cache.mark(_COUNT)
         if mark != self._mark:
             shared = self._cache.get(_COUNT)
-            if isinstance(shared, dict) and shared.get("source") == self._source:
+            if has_shape(shared, _Count) and shared["source"] == self._source:
                 self._own = shared
             self._mark = mark
         return self._own

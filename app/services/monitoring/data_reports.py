@@ -5,11 +5,13 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 
+from app.domain.data_drift.report_shapes import StoredReport, StoredSummary
 from app.domain.data_drift.sentence import Summary, summary_of
 from app.domain.errors import LockTimeout
 from app.domain.ports import Locks, SharedCache, WritableCache
 from app.domain.registry.models import Registration, VersionKey
 from app.domain.registry.names import registration_key
+from app.domain.shapes import has_shape
 from app.services.host.kept_in_parts import PATIENCE_SECONDS
 
 log = logging.getLogger(__name__)
@@ -32,7 +34,8 @@ class DataReports:
 
     def of(self, name: str, version: int) -> dict[str, Any] | None:
         """The reference, the layout and the report of a version; None if nothing is known."""
-        return self._own(self._cache.get(_key(name, version)))
+        value = self._own(self._cache.get(_key(name, version)))
+        return value if has_shape(value, StoredReport) else None
 
     def mark(self, name: str, version: int) -> object:
         """Changes whenever what is known of a version does."""
@@ -64,7 +67,8 @@ class DataReports:
         if mark == self._mark:
             return
         with self._adopting:
-            if value := self._own(self._cache.get(_INDEX)):
+            value = self._own(self._cache.get(_INDEX))
+            if value and has_shape(value.get("versions"), dict[str, StoredSummary | None]):
                 self._index = value["versions"]
                 summaries = [summary for summary in self._index.values() if summary]
                 self._summaries = {(one["name"], one["version"]): one for one in summaries}

@@ -11,6 +11,7 @@ from app.domain.monitoring.monitoring_rules import Exclusion, Matcher, Monitorin
 from app.domain.monitoring.watches import Watch, WatchKey, first_watches
 from app.domain.ports import OwnGateway, SharedCache, WatchWrites, WritableCache
 from app.domain.registry.names import version_number
+from app.domain.shapes import check_shape
 from app.services.monitoring.registration_list import LOOK_UP_SECONDS
 
 log = logging.getLogger(__name__)
@@ -168,6 +169,8 @@ def _list_from(value: Any, source: str) -> Covering | None:
         if value["source"] != source:
             return None
         # An earlier release stored no rules.
+        check_shape(value.get("rules", []), list[MonitoringRule])
+        check_shape(value["watches"], list[Watch])
         rules = [_rule_from(row) for row in value.get("rules", ())]
         return Covering([Watch(**row) for row in value["watches"]], rules)
     except MISFITS:
