@@ -43,7 +43,7 @@ class _Judged:
 
 
 def report(layout: Layout, reference: Batch | None, windows: Sequence[Window], rules: Rules) -> dict[str, Any]:
-    """What there is to say about a series whose windows are sorted by time.
+    """The report on a series whose windows are sorted by time.
 
     Without a reference the first ten windows are it, and are not judged themselves.
     """

@@ -1,4 +1,4 @@
-"""What is to be said of a version's data in one sentence, and what the verdict has of it. From a report's summary."""
+"""A version's data in one sentence, and what the verdict says of it, both made from the summary of its report."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

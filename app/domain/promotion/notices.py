@@ -1,4 +1,4 @@
-"""Notices: what people are told about promotions through the receivers of alerts."""
+"""Notices about promotions, which people get through the receivers of alerts."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +12,7 @@ WAITING_EVENT = "promotion_waiting"
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """A notice. `run_id` is the run in MLflow that says who was told, `key` what identifies it there.
+    """A notice. `run_id` is the run in MLflow that says who was notified, `key` what identifies it there.
 
     `body` is what a webhook gets beside `event`; `title` and `text` are for people.
     """

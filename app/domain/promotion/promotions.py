@@ -24,7 +24,7 @@ WAITING, MOVING, DONE = "waiting", "moving", "done"
 STATES = (WAITING, MOVING, DONE, REFUSED, WITHDRAWN, EXPIRED, TAKEN_BACK)
 
 SERVICE = "control-tower"
-"""Who took a step that nobody asked for."""
+"""Who took a step that this service took by itself."""
 
 LONGEST_REASON = 1000
 MOST_METRICS = 50
@@ -81,7 +81,7 @@ class Proposal:
         return f"the alias {self.place}" if self.kind == ALIAS else f"the stage {self.place}"
 
     def asks_the_same(self, other: "Proposal") -> bool:
-        """Whether the same person asked for the same before, of what is there."""
+        """Whether both ask for the same, made by the same person while the same versions were in the place."""
         return replace(self, at=0, head=None, effective=None) == replace(other, at=0, head=None, effective=None)
 
 

@@ -107,7 +107,7 @@ def gone(proposal: Proposal, place: Place) -> str | None:
 
 
 def moved_meanwhile(proposal: Proposal, place: Place) -> str | None:
-    """Who else is in the place by now; None if it is as the proposal saw it."""
+    """That another version is in the place by now, in words; None if the place is as the proposal saw it."""
     if not _are_the_same(place, place.held, proposal.before):
         now, then = _versions(place.held), _versions(proposal.before)
         return f"By now {now} has {proposal.target}; when this was proposed, {then} had it. Propose it again."
@@ -126,7 +126,7 @@ def _versions(held: Sequence[ExactVersion]) -> str:
 
 
 def rolled_back_since(promotion: Promotion, others: Iterable[Promotion]) -> str | None:
-    """That the place went back from the proposed version since the proposal; None if none of `others` did that."""
+    """That the proposed version was rolled back since the proposal, in words; None if none of `others` did that."""
     proposal = promotion.proposal
     for other in others:
         back = other.proposal
@@ -145,16 +145,16 @@ def rolled_back_since(promotion: Promotion, others: Iterable[Promotion]) -> str 
 
 
 def moved_since(proposal: Proposal, lineage: Lineage) -> str | None:
-    """Whether the place was moved since a proposal, though it is as it was then; None if no look has seen that.
+    """That the place was moved since a proposal and moved back, in words; None if no look has seen that.
 
-    What a look found only after the proposal had found it does not count.
+    A look may see a move later than the proposal did. Such a move does not count.
     """
     states = place_states(lineage, *proposal.alias_or_stage)
     keys = [state.key for state in states]
     start = keys.index(proposal.head) + 1 if proposal.head in keys else 1
     is_later = [state.not_after > proposal.at for state in states]
     if proposal.head not in keys:
-        # What came before the proposal cannot be told apart by its key, so only what surely came after it counts.
+        # No key shows what came before the proposal, so only what surely came after it counts.
         is_later = [state.not_before >= proposal.at for state in states]
     first = next((number for number in range(start, len(states)) if is_later[number]), len(states))
     before = frozenset(held.version for held in proposal.before)

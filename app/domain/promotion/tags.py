@@ -14,7 +14,7 @@ from app.domain.promotion.promotions import ALIAS, STAGE, STEPS, ExactVersion, P
 PREFIX = "control_tower."
 MODEL = PREFIX + "promotion_model"
 GUARD = PREFIX + "guard"
-"""The tag of the run that says since when is guarded what is moved outside this service."""
+"""The tag of the run that says since when moves outside this service are noticed."""
 _PROPOSAL, _EVIDENCE, _STEP, _NOTIFIED = (
     PREFIX + "promotion", PREFIX + "evidence.", PREFIX + "step.", PREFIX + "notified.",
 )  # fmt: skip

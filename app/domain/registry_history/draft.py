@@ -86,7 +86,7 @@ class Draft:
         """Take over what another draft has still to write, where other towers did not record the same subject.
 
         `others` are the lineages that they changed. A model that is new to that draft may be one of those, which had
-        another name before: the next look tells.
+        another name before: the next look shows it.
         """
         self._tickets = {key: before._tickets.get(key, before._ticket) for key in self._standings.keys() - others}
         self._recorded_until = 0
@@ -134,7 +134,7 @@ class Draft:
             self._gaps = [(start, end) for start, end in gaps if end - start > self._late_ms]
 
     def adopt(self, fleet: Fleet) -> None:
-        """Take a newer fleet, of which no look is known. The next look tells whether it is what MLflow has."""
+        """Take a newer fleet, of which no look is known. The next look shows whether it is what MLflow has."""
         if self._fleet is None or fleet.edition.replaces(self._fleet.edition):
             self._open |= _changed_names(fleet, self._fleet)
             self._fleet = fleet
@@ -349,7 +349,7 @@ class Draft:
             return self._confirmed.of_name(new[0])
         is_doubtful = new is None and subject == MODEL and any(key == standing.lineage for key, _ in self._unsettled)
         if is_birth or is_doubtful:
-            # With the model goes what another host recorded of it, which may have gone before.
+            # What another host recorded of the model is gone with it, or was gone before.
             return 0
         return self.confirmed(standing.lineage, subject)
 

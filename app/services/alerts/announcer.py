@@ -9,7 +9,7 @@ from app.services.alerts.outbox import Notifications, Outbox, Pace, Receiver
 class Announcer:
     """A thread for each receiver, so that a receiver that hangs or fails does not delay the others.
 
-    `notifications` is asked before each message, and told which changes arrived, again after a failure. A message is
+    `notifications` is asked before each message, and gets the changes that arrived, again after a failure. A message is
     tried until it arrives, or until `may_send` says that another host sends it. After a restart the caller must call
     `owe` again.
     """

@@ -27,6 +27,8 @@ _UNUSED_SECONDS = 600
 # What the script below says of a write that it refused.
 _OTHER_EPOCH, _FENCED = -1, -2
 
+LOST = "Redis has lost what it held a moment ago. Try again in some seconds."
+
 # KEYS: epoch, changes, revisions, then locks. ARGV: the epoch, how many locks, their tokens, the prefix of values, the
 # channel, "absent" if only keys without any change are set, then for each change its key, and its digest, which is
 # empty where the value is deleted. The number of a change that was not made is 0.
@@ -181,7 +183,7 @@ class RedisValues:
             "absent" if only_absent else "", *changes,
         )  # fmt: skip
         if answer[0] == _OTHER_EPOCH:
-            raise OtherEpoch("Redis has lost what it held a moment ago. Try again in some seconds.")
+            raise OtherEpoch(LOST)
         if answer[0] == _FENCED:
             raise Fenced("This host was held up, and another one does this now. Try again.")
         numbers = answer[1:]

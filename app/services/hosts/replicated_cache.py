@@ -16,7 +16,7 @@ from app.domain.held import Token
 from app.domain.ports import StoredCache
 from app.services.host.checked import digest_of
 from app.services.hosts.redis_locks import fences
-from app.services.hosts.redis_values import Contents, Fenced, OtherEpoch, RedisValues, Revision
+from app.services.hosts.redis_values import LOST, Contents, Fenced, OtherEpoch, RedisValues, Revision
 
 log = logging.getLogger(__name__)
 
@@ -125,7 +125,7 @@ class ReplicatedCache:
                 elif not self._taken.keys() <= contents.revisions.keys():
                     # No host removes a revision, so somebody else did.
                     self._values.end(contents.epoch)
-                    raise OtherEpoch("Redis has lost what it held a moment ago. Try again in some seconds.")
+                    raise OtherEpoch(LOST)
                 unread = self._unread
                 is_stored = True
                 if contents.changes != self._changes or unread:

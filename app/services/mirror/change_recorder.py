@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 # Permissions change by hand.
 _DENIED_SECONDS = 600.0
-# How often MLflow is told up to when everything is recorded, where nothing changes.
+# How often it is written to MLflow up to when everything is recorded, where nothing changes.
 _SIGN_MS = 300_000
 # The newest runs are read so often, and before each write: another tower may have written to them.
 _OTHERS_SECONDS = 60.0

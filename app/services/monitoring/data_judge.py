@@ -30,7 +30,7 @@ _READ_ALL_SECONDS = 900.0
 class DataJudge:
     """Has series judged in a process of its own.
 
-    `after` is called with each version whose report is new, and says whether all that follows from it was done.
+    `after` is called with each version whose report is new, and returns whether all that follows from it was done.
     """
 
     def __init__(
@@ -190,7 +190,7 @@ class DataJudge:
 
 
 def _summary(about: About, report: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """What lists, findings and verdicts have of a report."""
+    """The part of a report that lists, findings and verdicts show."""
     if report is None:
         return None
     return {

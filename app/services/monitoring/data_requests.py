@@ -109,7 +109,7 @@ class DataRequests:
         }
 
     def summaries(self, name: str) -> list[dict[str, Any]]:
-        """What there is to say of the data of each version of a model whose data is counted, the newest first."""
+        """The state of each version of a model whose data is counted, in a sentence; the newest version first."""
         now = self._clock()
         known = {
             key[1]: summary

@@ -153,7 +153,7 @@ class Watcher:
             raise MlflowUnavailable(f"{len(names)} registered models cannot be read.")
 
     def _follow_lost(self) -> None:
-        """End what is of versions that are gone since the last look, and have follow what is of renamed models."""
+        """End the records of versions that are gone since the last look. Renamed models keep records and exclusions."""
         fleet, listed, _ = self._state()
         if fleet.mock:
             return

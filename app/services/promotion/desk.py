@@ -148,7 +148,11 @@ class PromotionDesk:
         return promotion
 
     def tick(self) -> None:
-        """Finish or take back what was left, end what waited for too long, and tell of what waits. Logs failures."""
+        """The scheduler's tick: look after the promotions that are open. Failures are logged.
+
+        Those that a process left in the middle are finished or taken back, those that waited for too long end, and
+        receivers are notified of those that wait.
+        """
         try:
             still_open = self._executor.promotions(None, only_open=True)
         except TowerError as error:
@@ -175,7 +179,7 @@ class PromotionDesk:
             finished = self._executor.finish(promotion)
             if finished.state != before:
                 name = promotion.proposal.model[:300]
-                log.info("A promotion of %r that was left %s is %s", name, before, finished.state)
+                log.info("A promotion of %r was left %s, and is %s now", name, before, finished.state)
 
     def _was_moved_outside(self, name: str, place: Place) -> bool:
         """Whether what is in a protected place came there outside this service, so that it may be approved now."""

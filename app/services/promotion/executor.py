@@ -1,6 +1,7 @@
-"""The executor carries out promotions. Each step is written before what it announces, and each act may be repeated.
+"""The executor carries out promotions. It writes each step before it does what the step announces.
 
-So what a process leaves behind that ends in the middle can be finished or taken back from its record.
+Each act may be repeated. So if a process ends in the middle of a promotion, another process finishes the promotion, or
+takes it back, as its record says.
 """
 
 import logging
@@ -86,7 +87,7 @@ class Executor:
         return place, why or self.moved_since(promotion)
 
     def moved_since(self, promotion: Promotion) -> str | None:
-        """Why a proposal is out of date though its place is as it was then; None if nothing is known of a move."""
+        """Why a proposal is out of date if its place was moved and moved back; None if no such move is known."""
         proposal = promotion.proposal
         others = self.promotions(proposal.model, since=max(0, proposal.at - TOLERANCE_MS))
         lineage = self._recorder.lineage(proposal.model, proposal.model_created)

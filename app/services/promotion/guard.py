@@ -1,4 +1,4 @@
-"""The guard looks whether what is to be moved through this service was moved outside of it."""
+"""The guard notices when what is to be moved through this service alone is moved outside of it."""
 
 import logging
 import threading
@@ -93,18 +93,18 @@ class Guard:
             moves = self._moves(record.lineages(), self._run.started)
             fresh = {move.model for move in moves if move.key not in self._known}
             if fresh and fresh & self._moving(record):
-                # The look saw the move before the record says who made it.
+                # A look may see a move before the record says who made it.
                 return
             self._cache.set(_KEY, {"source": self._source, "moves": [move_value(move) for move in moves]})
             self._tell(moves)
         except TowerError as error:
-            log.warning("Moves outside this service cannot be told yet: %s", error.detail)
+            log.warning("Receivers are not notified of moves outside this service yet: %s", error.detail)
             return
         self._known = frozenset(move.key for move in moves)
         self._record = record
 
     def repeat(self) -> None:
-        """Tell again who was not told, since a receiver or MLflow failed, with a new look at MLflow."""
+        """Notify the receivers that were not, since they or MLflow failed, after a new look at MLflow."""
         if self._known:
             self._run = self._record = None
 
@@ -133,14 +133,14 @@ class Guard:
                 for move in moves
             ]
 
-            def is_told(notice: Notice, receiver: str) -> bool:
+            def is_sent(notice: Notice, receiver: str) -> bool:
                 wanted = self._filters.get(receiver, AlertFilter())
                 return is_notified(run, f"{notice.key}.{receiver}") or not wanted.concerns(*concerned[notice.key])
 
-            self._teller.tell(notices, is_told)
+            self._teller.tell(notices, is_sent)
 
     def _owner_and_tags(self, move: OutsideMove) -> tuple[str | None, list[tuple[str, str]]]:
-        """Of the version that came, or else of the one that left; those of the model count for both."""
+        """The owner and the tags by which receivers are chosen: of the version that came or left, and of its model."""
         fleet = self._mirror.fleet()
         registered, tracked = fleet.model(move.model)[0], fleet.find(move.model, move.new or move.old or 0)
         of_model = registered.tags if registered else {}
@@ -148,7 +148,7 @@ class Guard:
         return owner, [*of_model.items(), *(tracked.row.tags.items() if tracked else ())]
 
     def _guards_run(self) -> OwnRun:
-        """The run that says since when is guarded, and who was told of what. It is made where there is none."""
+        """The run that says since when moves are guarded, and who was notified of which. Made where there is none."""
         for run in reversed(self._gateway.promotion_runs(None, True)):
             if GUARD in run.tags:
                 return run

@@ -1,4 +1,4 @@
-"""What a worker's views ask of promotions. The agent does it, if it is on and people can be told apart."""
+"""What a worker's views ask of promotions. The agent does it, if promotion is on and people have access keys."""
 
 from app.domain.errors import Forbidden
 from app.domain.messages import PROMOTION_NEEDS_KEYS, PROMOTION_OFF

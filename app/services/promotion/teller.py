@@ -60,17 +60,17 @@ class Teller:
         # What this process has sent, since it may not be noted in MLflow yet.
         self._sent: dict[tuple[str, str, str], None] = {}
 
-    def tell(self, notices: Sequence[Notice], is_told: Callable[[Notice, str], bool]) -> None:
-        """Send what receivers were not told yet, and return at once. `is_told` says what MLflow has of that."""
+    def tell(self, notices: Sequence[Notice], is_sent: Callable[[Notice, str], bool]) -> None:
+        """Send each receiver the notices that it lacks, and return at once. `is_sent` says what MLflow has of that."""
         for receiver in self._receivers.values():
-            owed = [notice for notice in notices if not is_told(notice, receiver.id)]
+            owed = [notice for notice in notices if not is_sent(notice, receiver.id)]
             is_due = bool(owed) and time.monotonic() >= self._again_at[receiver.id]
             if is_due and self._busy[receiver.id].acquire(blocking=False):
                 name = f"notices-{receiver.id}"
                 threading.Thread(target=self._send, args=(receiver, owed), name=name, daemon=True).start()
 
     def tell_waiting(self, waiting: Sequence[tuple[OwnRun, Promotion]]) -> None:
-        """Tell of proposals that wait, with their runs as MLflow has them."""
+        """Notify receivers of proposals that wait, with their runs as MLflow has them."""
         runs = {run.run_id: run for run, _ in waiting}
         notices = [waiting_notice(one, page_url(self._public_url, one.proposal.model)) for _, one in waiting]
         self.tell(notices, lambda notice, receiver: is_notified(runs[notice.run_id], f"{notice.key}.{receiver}"))
@@ -82,7 +82,7 @@ class Teller:
                 if key not in self._sent:
                     receiver.tell(notice)
                     self._sent[key] = None
-                    log.info("Told %s of %s", receiver.name, notice.event)
+                    log.info("Notified %s of %s", receiver.name, notice.event)
                 self._gateway.write_promotion_tags(
                     notice.run_id, notified_tags(f"{notice.key}.{receiver.id}", self._clock())
                 )
@@ -100,4 +100,4 @@ class Teller:
         self._failures[receiver.id] += 1
         pause = self._pace.retry(self._failures[receiver.id])
         self._again_at[receiver.id] = time.monotonic() + pause
-        log.warning("Telling %s of promotions failed: %s; next try after %.0f s", receiver.name, why, pause)
+        log.warning("Notifying %s of promotions failed: %s; next try after %.0f s", receiver.name, why, pause)
