@@ -77,6 +77,9 @@ def test_the_page_says_what_moved_and_shows_it_in_a_strip_with_histograms_on_a_c
         page = watch.open(counted)
         data = page.locator("#data")
         expect(data.locator(".standing")).to_contain_text("v1: 2 of 2 inputs moved since")
+        for names in (data.locator(".standing code"), page.locator("#standing code"), page.locator("#versions code")):
+            expect(names.first).to_contain_text("age")
+        expect(page.locator("main")).not_to_contain_text("`")
         expect(data.locator(".strip tbody th").first).to_contain_text("✕ moved")
         chosen = cell(page, "age moved")
         expect(chosen).to_have_text("✕")

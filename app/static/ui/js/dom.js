@@ -126,6 +126,10 @@ export function table(caption, columns, rows) {
 // The name of a model or experiment. Its direction of writing does not spread to the text around it.
 export const named = (name, more = "") => h("span", { class: "name" }, h("bdi", {}, name), more);
 
+// A sentence of the service, which has names of columns between backticks.
+export const prose = (sentence) =>
+  sentence.split("`").map((words, index) => (index % 2 ? h("code", {}, h("bdi", {}, words)) : words));
+
 export function note(...children) {
   return h("p", { class: "note" }, children);
 }

@@ -1,6 +1,6 @@
 // Verdicts: always a sign, a word and a colour.
 
-import { ago, h, none, number, svg } from "./dom.js";
+import { ago, h, none, number, prose, svg } from "./dom.js";
 import { choices } from "./shell.js";
 
 // A verdict without a sign of its own has the sign for "not known".
@@ -70,8 +70,8 @@ const MOST_REASONS = { bad: 3, other: 1 };
 
 // The reasons of a verdict, the worst first. Further reasons can be opened.
 export function reasons(list, verdict) {
-  if (list.length < 2) return list[0] ?? none();
-  const rows = (some) => h("ul", { class: "reasons" }, some.map((reason) => h("li", {}, reason)));
+  if (list.length < 2) return list.length ? prose(list[0]) : none();
+  const rows = (some) => h("ul", { class: "reasons" }, some.map((reason) => h("li", {}, prose(reason))));
   const most = isBad(verdict) ? MOST_REASONS.bad : MOST_REASONS.other;
   if (list.length <= most) return rows(list);
   return [

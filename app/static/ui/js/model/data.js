@@ -1,7 +1,7 @@
 // What moved in the data of one version: a sentence, a strip of columns by windows, and the figures as estimated.
 
 import { get, path, query } from "../api.js";
-import { h, note, show } from "../dom.js";
+import { h, note, prose, show } from "../dom.js";
 import { addressValues, onAddress, part, setAddress } from "../shell.js";
 import { columnDetail } from "./column.js";
 import { drawFigures, figures } from "./estimates.js";
@@ -39,7 +39,7 @@ export function dataOf(model) {
     };
     show(place,
       counted.length > 1 && versionChips(counted, version),
-      h("p", { class: `standing ${kindOf(chosen)}` }, `v${version}: `, inWords(body.sentence)),
+      h("p", { class: `standing ${kindOf(chosen)}` }, `v${version}: `, prose(body.sentence)),
       [body.note, body.problem, ...columnNotes(body)].filter(Boolean).map((words) => note(words)),
       strip(body, shown.rows, more("rows", 4 * ROWS), focused()),
       h("div", { id: "column", "data-key": "column" }, detail),
@@ -68,10 +68,6 @@ function kindOf({ moved, estimate_fell: fell, is_learning: isLearning }) {
   if (moved || fell) return "degraded";
   return isLearning ? "insufficient_data" : "healthy";
 }
-
-// The service's sentences have names of columns between backticks.
-const inWords = (sentence) =>
-  sentence.split("`").map((words, index) => (index % 2 ? h("code", {}, h("bdi", {}, words)) : words));
 
 function versionChips(counted, version) {
   const chip = ({ model_version: other }) => h("button", {

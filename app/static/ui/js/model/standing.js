@@ -1,7 +1,7 @@
 // What is wrong with a model, since when and how bad, in one sentence at the head of its page.
 
 import { actsInWords } from "../acts.js";
-import { day, h, many, named, number, show } from "../dom.js";
+import { day, h, many, named, number, prose, show } from "../dom.js";
 import { VERDICTS, badge, isBad } from "../verdict.js";
 
 // A value hardly beyond what a baseline allows needs no measure.
@@ -58,14 +58,14 @@ function sentence({ row, registration }, count) {
       ? [subject, " is ", badge(verdict), ", and nothing is wrong."]
       : [badge(verdict), `: of ${many(count, "monitored version")} none is drifting or degraded.`];
   }
-  if (!isBad(verdict)) return [subject, ` cannot be judged yet. ${reasons[0] ?? ""}`];
+  if (!isBad(verdict)) return [subject, " cannot be judged yet. ", prose(reasons[0] ?? "")];
   return [subject, " has been ", badge(verdict), ` since ${day(registration.since)}: `, whatIsWrong(registration)];
 }
 
 // The worst alarm of the worst metric, with its value, what was expected, and how far out it is.
 function whatIsWrong({ metric, metrics, reasons, began_at: began }) {
   const alarm = metric && metrics[metric.name]?.alarms[0];
-  if (!alarm || alarm.value === null) return reasons[0];
+  if (!alarm || alarm.value === null) return prose(reasons[0]);
   const others = Object.values(metrics).filter(({ verdict }) => isBad(verdict)).length - 1;
   return [
     named(metric.name), ` was ${number(alarm.value)} on ${day(alarm.at)}`, outOf(alarm),
