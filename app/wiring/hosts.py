@@ -19,11 +19,13 @@ from app.services.hosts.membership import Membership
 from app.services.hosts.redis_locks import RedisLocks
 from app.services.hosts.redis_values import RedisValues
 from app.services.hosts.replicated_cache import ReplicatedCache
+from app.services.mirror import run_counter, server_record
+from app.services.monitoring import checks, registration_list, watch_list
 from app.wiring.world import World, source_of
 from config import Settings
 
 # The values that hosts share, beside snapshot and histories. The journal and the signs of life are soon replaced.
-_VALUES = ("monitored", "watches", "checks", "runs", "server")
+_VALUES = (registration_list.LIST, watch_list.LIST, checks.KEY, run_counter.COUNT, server_record.KEY)
 
 
 @dataclass(frozen=True)

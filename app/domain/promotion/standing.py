@@ -14,7 +14,6 @@ from app.domain.times import HOUR_MS
 
 DRIFTING = "drifting"
 IN_PLACE, EFFECTIVELY = "place", "effective_stage"
-COMPARED_WITH = (IN_PLACE, EFFECTIVELY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +75,7 @@ def place_of(reading: ModelReading, kind: str, name: str, rules: StageRules) -> 
 
 
 def compared_with(place: Place, version: ExactVersion) -> tuple[ExactVersion | None, str | None]:
-    """The version that another one is compared with before it is moved here, and why: one of `COMPARED_WITH`.
+    """The version that another one is compared with before it is moved here, and why: `IN_PLACE` or `EFFECTIVELY`.
 
     Where nothing else is in the place itself, it is the version that is there effectively.
     """

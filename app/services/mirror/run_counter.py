@@ -11,7 +11,7 @@ from app.services.host.scheduler import RETRY_SECONDS
 
 log = logging.getLogger(__name__)
 
-_COUNT = "runs"
+COUNT = "runs"
 # Up to this number a full count is a single page of MLflow, as cheap as a partial count.
 _FEW = 2000
 # A request without a known count waits this long for one. Soon after a failure no request waits.
@@ -40,9 +40,9 @@ class SharedCount:
         return (last["count"], last["counted_at"]) if last else None
 
     def _last(self) -> dict[str, Any] | None:
-        mark = self._cache.mark(_COUNT)
+        mark = self._cache.mark(COUNT)
         if mark != self._mark:
-            shared = self._cache.get(_COUNT)
+            shared = self._cache.get(COUNT)
             if has_shape(shared, _Count) and shared["source"] == self._source:
                 self._own = shared
             self._mark = mark
@@ -115,7 +115,7 @@ class RunCounter(SharedCount):
             return
         full_at = now if in_full else last["full_at"]
         self._own = {"count": count, "counted_at": now, "full_at": full_at, "source": self._source}
-        self._writable.set(_COUNT, self._own)
+        self._writable.set(COUNT, self._own)
 
     def _has_just_failed(self) -> bool:
         return self._failed_at is not None and self._monotonic() - self._failed_at < RETRY_SECONDS

@@ -10,7 +10,7 @@ from app.services.host.scheduler import RETRY_SECONDS
 
 log = logging.getLogger(__name__)
 
-_KEY = "server"
+KEY = "server"
 # Servers are upgraded, and workspaces are made, while the service runs.
 _EVERY_SECONDS = 1800.0
 _WAIT_SECONDS = 10.0
@@ -25,7 +25,7 @@ class ServerRecord:
 
     def last(self) -> MlflowServer:
         """The server as it was last known; without a version and workspaces before it was asked."""
-        value = self._cache.get(_KEY)
+        value = self._cache.get(KEY)
         if not isinstance(value, dict) or value.get("source") != self._source:
             return MlflowServer(None)
         version, workspaces = value.get("version"), value.get("workspaces")
@@ -63,6 +63,6 @@ class ServerRecorder(ServerRecord):
             "version": server.version,
             "workspaces": list(server.workspaces),
         }
-        if self._cache.get(_KEY) != value:
-            self._writable.set(_KEY, value)
+        if self._cache.get(KEY) != value:
+            self._writable.set(KEY, value)
             log.info("MLflow's version is %s", server.version or "unknown")

@@ -12,7 +12,7 @@ from app.services.host.kept_in_parts import PATIENCE_SECONDS
 
 log = logging.getLogger(__name__)
 
-_KEY = "checks"
+KEY = "checks"
 
 
 class Checks:
@@ -27,10 +27,10 @@ class Checks:
 
     def all(self) -> Mapping[str, Check]:
         """The checks by monitor run. The object stays the same until a check changes."""
-        mark = self._cache.mark(_KEY)
+        mark = self._cache.mark(KEY)
         if mark != self._mark:
             with self._adopting:
-                stored = checks_from(self._cache.get(_KEY), self._source)
+                stored = checks_from(self._cache.get(KEY), self._source)
                 self._known = stored or self._known
                 self._mark = mark
         return self._known
@@ -62,6 +62,6 @@ class CheckStore(Checks):
             if known is None or check.ticket >= known.ticket:
                 checks[check.monitor_run_id] = check
         with self._adopting:
-            if self._writable.set(_KEY, checks_value(checks, self._source)):
-                self._mark = self._cache.mark(_KEY)
+            if self._writable.set(KEY, checks_value(checks, self._source)):
+                self._mark = self._cache.mark(KEY)
             self._known = checks

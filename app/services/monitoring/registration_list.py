@@ -17,7 +17,7 @@ from app.services.mirror.model_tracker import ModelTracker
 
 log = logging.getLogger(__name__)
 
-_LIST = "monitored"
+LIST = "monitored"
 # So many of what is missing from MLflow's lists is looked up one by one: registrations (the others by the ids of
 # their runs), and versions after a sweep.
 CHECKED_AT_ONCE = 20
@@ -141,7 +141,7 @@ class RegistrationList:
         return self._failed_at is not None and self._monotonic() - self._failed_at < RETRY_SECONDS
 
     def _latest(self) -> Monitored | None:
-        mark = self._cache.mark(_LIST)
+        mark = self._cache.mark(LIST)
         if mark != self._mark:
             with self._adopting:
                 self._adopt(mark)
@@ -150,7 +150,7 @@ class RegistrationList:
     def _adopt(self, mark: object) -> None:
         if mark == self._mark:
             return
-        stored = registrations_from(self._cache.get(_LIST), self._mlflow)
+        stored = registrations_from(self._cache.get(LIST), self._mlflow)
         if stored is not None:
             listed, stale = stored
             self._known = Monitored({registration.key: registration for registration in listed}, stale)
@@ -307,7 +307,7 @@ class RegistrationStore(RegistrationList):
 
     @contextmanager
     def _changing(self) -> Iterator[None]:
-        with self._locks.hold(_LIST, self._gateway.patience), self._gateway.within(self._gateway.patience):
+        with self._locks.hold(LIST, self._gateway.patience), self._gateway.within(self._gateway.patience):
             yield
 
     def _change(self, key: VersionKey, change: Callable[[Registrations], None]) -> None:
@@ -336,7 +336,7 @@ class RegistrationStore(RegistrationList):
     def _for_change(self) -> Monitored:
         """The whole list to change: from the shared file, or from MLflow where that file is lost."""
         self.catch_up()
-        if self._cache.token(_LIST) is None or self._latest() is None:
+        if self._cache.token(LIST) is None or self._latest() is None:
             return self._read()
         return self._latest() or Monitored({})
 
@@ -349,7 +349,7 @@ class RegistrationStore(RegistrationList):
     def _share(self, monitored: Monitored) -> Monitored:
         value = registrations_value(list(monitored.by_key.values()), monitored.stale, self._mlflow)
         with self._adopting:
-            if self._writable.set(_LIST, value):
-                self._mark = self._cache.mark(_LIST)
+            if self._writable.set(LIST, value):
+                self._mark = self._cache.mark(LIST)
             self._known = monitored
             return monitored

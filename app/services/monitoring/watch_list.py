@@ -16,7 +16,7 @@ from app.services.monitoring.registration_list import LOOK_UP_SECONDS
 
 log = logging.getLogger(__name__)
 
-_LIST = "watches"
+LIST = "watches"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +93,10 @@ class WatchList:
         self.catch_up()
 
     def _latest(self) -> Covering | None:
-        mark = self._cache.mark(_LIST)
+        mark = self._cache.mark(LIST)
         if mark != self._mark:
             with self._adopting:
-                stored = _list_from(self._cache.get(_LIST), self._mlflow)
+                stored = _list_from(self._cache.get(LIST), self._mlflow)
                 self._known = self._known if stored is None else stored
                 self._mark = mark
         return self._known
@@ -158,8 +158,8 @@ class WatchStore(WatchList):
                 return
             listed = Covering(watches, rules)
         with self._adopting:
-            if self._writable.set(_LIST, {"source": self._mlflow, "watches": listed.watches, "rules": listed.rules}):
-                self._mark = self._cache.mark(_LIST)
+            if self._writable.set(LIST, {"source": self._mlflow, "watches": listed.watches, "rules": listed.rules}):
+                self._mark = self._cache.mark(LIST)
             self._known = listed
 
 
