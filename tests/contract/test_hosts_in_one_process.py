@@ -1,25 +1,34 @@
 """Two hosts that share a real Redis, with their agents in this process and an MLflow in memory."""
 
 import os
+import threading
 import time
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from app.domain.registry.fleet import Edition
+from app.services.data_drift.judge_job import judged
+from app.services.data_drift.judge_order import JudgeOrder, JudgeOutcome
 from app.services.host.file_cache import FileCache
 from app.services.host.marks import Marks
 from app.wiring.world import Host
+from tests.api.data import NAME, PATH, rows
 from tests.api.service import Service
 from tests.fakes.memory_mlflow import MemoryGateway
 from tests.fakes.memory_world import memory_world
-from tests.servers import Redis, until
+from tests.servers import HANGS_AFTER_SECONDS, Redis, until
+
+Judges = Callable[[list[JudgeOrder]], list[JudgeOutcome]]
 
 
-def service_of(directory: Path, gateway: MemoryGateway, redis: Redis, port: int) -> Service:
+def service_of(
+    directory: Path, gateway: MemoryGateway, redis: Redis, port: int, judge: Judges | None = None
+) -> Service:
     descriptor = os.memfd_create("marks")
     os.pwrite(descriptor, bytes(8192), 0)
     marks, cache = Marks(descriptor), directory / "cache"
@@ -28,6 +37,7 @@ def service_of(directory: Path, gateway: MemoryGateway, redis: Redis, port: int)
         cache=FileCache(cache, marks),
         host=Host(directory / "locks", directory / "sockets", cache, marks),
         monotonic=time.monotonic,
+        **({"judge": judge} if judge else {}),
     )
     made = Service(directory, gateway, world, redis_url=redis.url, redis_prefix=directory.parent.name, api_port=port)
     made.agent.hosts.start()
@@ -38,9 +48,16 @@ def service_of(directory: Path, gateway: MemoryGateway, redis: Redis, port: int)
 
 @pytest.fixture
 def both(tmp_path: Path, redis: Redis) -> Iterator[list[Service]]:
+    with hosts_of(tmp_path, redis) as made:
+        yield made
+
+
+@contextmanager
+def hosts_of(tmp_path: Path, redis: Redis, judge_of_first: Judges | None = None) -> Iterator[list[Service]]:
     gateway = MemoryGateway()
     gateway.world.add_version("m", {"accuracy": 0.5})
-    made = [service_of(tmp_path / name, gateway, redis, port) for name, port in (("a", 8001), ("b", 8002))]
+    of_each = (("a", 8001, judge_of_first), ("b", 8002, None))
+    made = [service_of(tmp_path / name, gateway, redis, port, judge) for name, port, judge in of_each]
     until(lambda: all(service.get("/readyz").status_code == 200 for service in made), "both hosts")
     yield made
     for service in made:
@@ -90,6 +107,36 @@ def test_hosts_that_watch_the_same_alias_at_once_have_one_watch_and_one_record_w
     assert both[0].delete(path).status_code == 200
     assert [host.get(path).status_code for host in both] == [404, 404]
     assert world.registrations == {}
+
+
+def test_of_two_hosts_that_judge_data_at_once_neither_shares_a_report_without_what_the_other_counted(
+    tmp_path: Path, redis: Redis
+) -> None:
+    entered, goes_on = threading.Event(), threading.Event()
+
+    def held_up(orders: list[JudgeOrder]) -> list[JudgeOutcome]:
+        entered.set()
+        goes_on.wait(HANGS_AFTER_SECONDS)
+        return [judged(order) for order in orders]
+
+    with ThreadPoolExecutor(2) as pool, hosts_of(tmp_path, redis, judge_of_first=held_up) as (one, two):
+        one.world.add_version(NAME)
+        one.refresh()
+        assert one.register(NAME).status_code == 201
+        sent = {"rows": rows(1000, 1), "prediction": "said", "score": "p"}
+        assert two.call("PUT", f"{PATH}/reference", json=sent).status_code == 200
+        assert two.post(f"{PATH}/batches", json={"rows": rows(400, 2), "batch_id": "1"}).status_code == 201
+        slow = pool.submit(one.agent.data.judge.judge_now, NAME, 1)
+        assert entered.wait(HANGS_AFTER_SECONDS)
+        assert two.post(f"{PATH}/batches", json={"rows": rows(400, 3), "batch_id": "2"}).status_code == 201
+        other = pool.submit(two.agent.data.judge.judge_now, NAME, 1)
+        # It waits for the first, or it would be done by then.
+        wait([other], timeout=2)
+        goes_on.set()
+        slow.result()
+        other.result()
+        for host in (one, two):
+            until(lambda host=host: host.json(f"{PATH}/data-drift")["judged_batches"] == 2, "both batches")
 
 
 def look(both: list[Service]) -> None:

@@ -92,14 +92,14 @@ class DataJudge:
 
         What was counted by an earlier `reference` is judged again and not shared.
         """
-        all_series = self.series_of(name, version)
-        if all_series and reference not in (None, all_series[0].run_id):
-            past = [series for series in all_series if series.run_id == reference]
-            return self._value(past[0], [], self._judge([self._order(past[0])])[0], {}) if past else None
-        if not all_series:
-            return None
-        self._judge_all(all_series[:1], all_series[1:])
-        return self._reports.of(name, version)
+        # Of two hosts that judge a version at once, the one that read earlier could share its report later.
+        with self._reports.one_at_a_time(name, version):
+            all_series = self.series_of(name, version)
+            if all_series and reference in (None, all_series[0].run_id):
+                self._judge_all(all_series[:1], all_series[1:])
+                return self._reports.of(name, version)
+        past = [series for series in all_series if series.run_id == reference]
+        return self._value(past[0], [], self._judge([self._order(past[0])])[0], {}) if past else None
 
     def share(self, series: Series, earlier: Sequence[Series] = (), outcome: JudgeOutcome | None = None) -> None:
         """Share a series, so that others count by its layout; with the last report where there is no new one."""

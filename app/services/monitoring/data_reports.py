@@ -3,6 +3,7 @@
 import logging
 import threading
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 
 from app.domain.data_drift.report_shapes import StoredReport, StoredSummary
@@ -17,6 +18,9 @@ from app.services.host.kept_in_parts import PATIENCE_SECONDS
 log = logging.getLogger(__name__)
 
 _INDEX = "data-drift"
+_JUDGE_PATIENCE_SECONDS = 20.0
+# Locks are files, so there are not as many as versions.
+_STRIPES = 64
 _NONE: Mapping[str, Any] = {}
 
 
@@ -90,6 +94,11 @@ class DataReportStore(DataReports):
         super().__init__(cache, source)
         self._writable = cache
         self._locks = locks
+
+    def one_at_a_time(self, name: str, version: int) -> AbstractContextManager[object]:
+        """Exclude others that judge a version. Raises `LockTimeout`."""
+        stripe = int(registration_key(name, version)[:8], 16) % _STRIPES
+        return self._locks.hold(f"judge-{stripe}", _JUDGE_PATIENCE_SECONDS)
 
     def put(self, name: str, version: int, value: Mapping[str, Any], summary: Mapping[str, Any] | None) -> None:
         """Share a report, and then its summary."""
