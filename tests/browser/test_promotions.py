@@ -398,10 +398,11 @@ def test_what_was_compared_is_named_where_the_place_itself_was_empty(
     body = {"version": "2", "stage": "Production", "reason": "By stage from now on"}
     proposed = registry.ask("ada", "POST", f"{of(name)}/promotions", body)
     compared = "Comparison with version 1, which was effectively in Production"
-    watch = enter("bob")
+    watch = enter("bob", viewport=NARROW)
     page = watch.open("/ui/promotions")
     card = waiting(page, name)
     expect(card).to_contain_text("Now on no version.")
+    assert not page.evaluate("() => document.documentElement.scrollWidth > innerWidth")
     expect(card.locator("summary")).to_have_text([compared])
     expect(card.get_by_role("row", name="accuracy")).to_contain_text("0.950")
     accessible(page)
@@ -410,17 +411,20 @@ def test_what_was_compared_is_named_where_the_place_itself_was_empty(
     registry.ask("eve", "POST", f"{of(name)}/promotions/{proposed['id']}/approvals", {"note": "Seen"})
     page = watch.open("/ui/promotions")
     row = page.locator("#decided tbody tr").filter(has=page.get_by_role("link", name=name, exact=True))
+    row.get_by_label(f"Details of {name} version 2").click()
     row.get_by_label("Evidence and steps of version 2").click()
     expect(row).to_contain_text(compared)
+    assert not page.evaluate("() => document.documentElement.scrollWidth > innerWidth")
     assert watch.complaints == []
 
 
-def test_where_nothing_was_ever_proposed_the_page_says_so_and_where_to_begin(
+def test_where_nothing_was_proposed_or_decided_the_page_says_so_and_where_to_begin(
     enter: Callable[..., Watch], registry: Registry, tmp_path: Path
 ) -> None:
     settings = {**promoting(registry.folder), "MONITORING_EXPERIMENT": "empty"}
     with tower(tmp_path, registry.between.url, workers=1, ready=False, **settings) as running:
         until(lambda: running.get("/readyz").status_code == 200)
+        nothing = "Nothing was decided in the last 30 days."
         for scheme in ("light", "dark"):
             for size in ({"width": 1440, "height": 900}, NARROW):
                 watch = enter("bob", running.url, viewport=size, color_scheme=scheme)
@@ -429,11 +433,16 @@ def test_where_nothing_was_ever_proposed_the_page_says_so_and_where_to_begin(
                 expect(waits).to_have_text(
                     "Nothing waits for an approval. A version is proposed on the page of its model."
                 )
-                expect(decided).to_have_text("Nothing was decided in the last 30 days.")
+                expect(decided).to_have_text(nothing)
                 assert page.locator("main table, main .card, main .error").count() == 0
                 assert not page.evaluate("() => document.documentElement.scrollWidth > innerWidth")
                 accessible(page)
                 assert watch.complaints == []
+        empty = Registry(running, registry.world, registry.between, registry.folder)
+        empty.propose(empty.model("rice flour"))
+        page = enter("bob", running.url).open("/ui/promotions")
+        expect(waiting(page, "rice flour")).to_have_count(1)
+        expect(page.locator("#decided")).to_have_text(nothing)
 
 
 def test_the_charts_mark_when_a_version_got_an_alias(enter: Callable[..., Watch]) -> None:

@@ -40,7 +40,7 @@ export const moreButton = (words, onclick) => h("button", { type: "button", clas
 
 // A list without rows: because of the page, because of the filters, or because there are none at all.
 function empty(answer, form, nothing) {
-  if (answer.pages?.total > 0) return [note("The list has no such page."), pager(answer)];
+  if (!answer.body.length && answer.pages?.total > 0) return [note("The list has no such page."), pager(answer)];
   const { page: _, sort: __, open: ___, at: ____, ...asked } = addressValues();
   const isFiltered = form && (answer.body.length > 0 || Object.keys(asked).length > 0);
   return note(isFiltered ? "Nothing matches the filters." : nothing(answer));
