@@ -237,6 +237,12 @@ class Moves(RuleBasedStateMachine):
     def teardown(self) -> None:
         for host in self.hosts:
             host.look()
+            # Nothing is left that a further look at everything does not settle.
+            since = self.world.tick()
+            host.look()
+            looked = host.record.looked
+            assert looked is not None
+            assert min(looked.aliases, looked.stages) > since
         fresh = self.new_host()
         fresh.recorder.first()
         record = fresh.record

@@ -266,6 +266,25 @@ def test_a_look_that_waits_while_the_tower_moves_something_is_not_lost(host: Hos
     ]
 
 
+def test_a_look_that_waits_while_another_tower_records_a_new_model_confirms_nothing_of_that_model(
+    host: Host, tmp_path: Path
+) -> None:
+    world, other = host.gateway.world, Host(tmp_path / "b", host.gateway)
+    other.look()
+    world.add_version("n")
+    other.look()
+    began = world.tick()
+    world.add_version("n")
+    ended = world.tick()
+    host.mirror.publisher.sweep()
+    host.look()
+    host.look()
+    change = next(change for change in host.changes("n") if change.subject == "version 2")
+    assert change.not_before < ended
+    assert change.not_after > began
+    assert len(host.changes("n")) == 3
+
+
 LOOKS: dict[str, Callable[[Host], object]] = {
     "read_inventory": lambda host: host.mirror.publisher.sweep(),
     "registered_models": lambda host: host.mirror.detector.look_at_aliases(),

@@ -107,6 +107,10 @@ class Draft:
         self._gaps = before._gaps
         self._unsettled |= before._unsettled
         for key in others:
+            if self._confirmed is not None and before.record.find(key) is None:
+                # The looks of the other draft were not compared with what is recorded of this model.
+                since = self._standings[key].known_since
+                self._confirmed.lineages[key] = Looked(since, since)
             known = before._standings.get(key)
             for subject, head in self._standings[key].heads.items():
                 if known is None or known.previous(subject) != head.key:
