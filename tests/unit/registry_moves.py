@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, rule
 
 from app.domain.errors import MlflowUnavailable
 from app.domain.registry.stages import STAGES_IN_USE, stage_rules
-from app.domain.registry_history.change import RENAMED
+from app.domain.registry_history.change import RENAMED, of_alias
 from app.domain.registry_history.holders import holders
 from app.domain.registry_history.index import ChangeIndex, ChangeQuery
 from app.domain.registry_history.past import lineage_at, past_of, unknown_at
@@ -135,6 +135,24 @@ class Moves(RuleBasedStateMachine):
             else:
                 self.world.set_alias(name, alias, value)
                 aliases[alias] = value
+
+    @rule(which=st.integers(0, 1), data=st.data(), alias=st.sampled_from(["a", "b"]))
+    def move_alias_through_tower(self, which: int, data: st.DataObject, alias: str) -> None:
+        """What a host moves itself, it records at once, unless a look has still to record what was there before."""
+        name = self.some_model(data)
+        if name is None or not self.shapes[name][0]:
+            return
+        versions, aliases = self.shapes[name]
+        before, value = aliases.get(alias), data.draw(st.sampled_from(sorted(versions)))
+        if value == before or not self.may(name, alias, before, value):
+            return
+        with self.moving():
+            self.world.set_alias(name, alias, value)
+            aliases[alias] = value
+        began, ended, _ = self.truth[-1]
+        created = self.world.models[name].created
+        move = (of_alias(alias), before, value)
+        self.hosts[which].recorder.record_moves(name, created, [move], "ann", began, ended)
 
     @rule(data=st.data(), stage=st.sampled_from(["None", "Staging", "Production"]))
     def move_stage(self, data: st.DataObject, stage: str) -> None:
