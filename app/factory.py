@@ -39,7 +39,7 @@ from app.prepared_lists import PreparedLists
 from app.promote import promote_command
 from app.services.host.marks import shared_marks
 from app.services.monitoring.comparison import Comparison
-from app.wiring.agent import receivers
+from app.wiring.alerts import receivers
 from app.wiring.shared import AgentApi, rules_of
 from app.wiring.worker import build_worker
 from app.wiring.world import World, real_world

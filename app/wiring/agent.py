@@ -7,10 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from app.domain.errors import Busy
-from app.domain.monitoring.alert_filters import AlertFilter, alert_filter
-from app.domain.monitoring.alerts import receiver_id
 from app.domain.ports import (
-    Clock,
     DataWrites,
     Gateway,
     HistorySource,
@@ -29,7 +26,7 @@ from app.domain.ports import (
     WritableCache,
 )
 from app.services.agent import remove_abandoned_sockets
-from app.services.alerts import Announcer, AppriseReceiver, Receiver, WebhookReceiver, kind_of
+from app.services.alerts import Announcer
 from app.services.host.holding_cache import HoldingCache
 from app.services.host.other_hosts import Alone, Leading
 from app.services.host.scheduler import TICK_SECONDS, Jobs, Scheduler
@@ -63,6 +60,7 @@ from app.services.monitoring.watcher import Watcher
 from app.services.promotion.desk import PromotionDesk
 from app.services.promotion.guard import Guard
 from app.services.promotion.teller import Teller
+from app.wiring.alerts import filters, receivers
 from app.wiring.data_drift import DataDrift, data_drift
 from app.wiring.promotion import guard_of, promotion_desk
 from app.wiring.shared import AgentApi, history_source_of, interval_of, rules_of, snapshot_source_of, tracker_options
@@ -515,24 +513,3 @@ def tidy(world: World) -> None:
     remove_leftovers()
     if world.host is not None:
         remove_abandoned_sockets(world.host.sockets, agent_locks(world.host))
-
-
-def filters(settings: Settings) -> dict[str, AlertFilter]:
-    """Which changes the receivers get that do not get all, by their ids."""
-    urls = {str(place): url for place, url in enumerate(settings.apprise_urls, 1)}
-    if settings.alert_webhook_url:
-        urls["webhook"] = settings.alert_webhook_url.get_secret_value()
-    return {receiver_id(urls[name]): alert_filter(wanted) for name, wanted in settings.filters.items()}
-
-
-def receivers(settings: Settings, clock: Clock) -> list[Receiver]:
-    """The receivers of alerts that the settings name."""
-    made: list[Receiver] = []
-    url, secret = settings.alert_webhook_url, settings.alert_webhook_secret
-    if url:
-        made.append(WebhookReceiver(url.get_secret_value(), secret.get_secret_value() if secret else None, clock))
-    kinds = [kind_of(apprise_url) for apprise_url in settings.apprise_urls]
-    for place, (kind, apprise_url) in enumerate(zip(kinds, settings.apprise_urls, strict=True), 1):
-        # Receivers of the same kind differ by their places in ALERT_URLS.
-        made.append(AppriseReceiver(apprise_url, kind if kinds.count(kind) == 1 else f"{kind} (number {place})"))
-    return made
