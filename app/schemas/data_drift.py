@@ -25,6 +25,7 @@ _REFERENCE = {
     "created_at": "2023-12-01T10:00:00Z",
     "created_by": "data_scientist_john",
     "origin": "sent",
+    "rows": 10000,
 }
 _SUMMARY: dict[str, Any] = {
     "window": "2023-12-08T00:00:00Z",
@@ -126,6 +127,12 @@ class ReferenceSchema(Schema):
     created_at = moment("When it was sent", required=True)
     created_by = text("Who sent it", "data_scientist_john", required=True)
     origin = text("`sent`, or `first_windows` if the first ten windows are it", "sent", required=True)
+    rows = number(
+        "How many rows it has; null until the first windows are judged, if these are it",
+        10000,
+        required=True,
+        allow_none=True,
+    )
     batches = number("How many batches were counted by it", 90, required=True)
     layout = _any("The columns with their bins", _LAYOUT, required=True)
     earlier = _any(
@@ -197,6 +204,12 @@ class DataDriftSchema(Schema):
         "The shares that matter: of values that are elsewhere, and by which the share of missing and of unknown values "
         "changed; null before",
         {"moved": 0.05, "missing": 0.01, "unknown": 0.01},
+        required=True,
+        allow_none=True,
+    )
+    assumption = text(
+        "What the estimated figures rest on; null where there are none",
+        "This assumes that inputs that look the same still have the same label as often as in the reference.",
         required=True,
         allow_none=True,
     )

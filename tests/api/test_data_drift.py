@@ -108,6 +108,54 @@ def test_every_time_in_an_answer_about_data_is_rfc_3339(host: Service) -> None:
     assert [re.findall(r"(?<![\d.])\d{12,13}(?![\d.])", answer) for answer in answers] == [[]] * 4
 
 
+def test_a_fallen_estimate_and_moved_predictions_make_of_the_verdict_what_the_settings_say(host: Service) -> None:
+    refer(host)
+    for number in range(15, -1, -1):
+        batch = rows(600, 100 + number)
+        if number < 3:
+            # The model is less sure, and its inputs are as they were.
+            batch = [row | {"p": round(0.3 + 0.4 * row["p"], 6)} for row in batch]
+        send(host, {"rows": batch, **day(number)})
+    found = judge(host)
+    assert found["summary"]["estimated_fall"]["figure"] == "accuracy"
+    assert found["assumption"] == found["summary"]["estimated_fall"]["assumption"]
+    assert "; estimated accuracy 0.7" in found["sentence"]
+    estimate, predictions = "data: estimated accuracy 0.7", "data: predictions moved since"
+    for settings, verdict, expected in (
+        ({}, "degraded", [predictions, estimate]),
+        ({"predictions": "off"}, "degraded", [estimate]),
+        ({"predictions": "off", "estimate": "drifting"}, "drifting", [estimate]),
+        ({"predictions": "drifting", "estimate": "off"}, "drifting", [predictions]),
+        ({"predictions": "off", "estimate": "off"}, "insufficient_data", []),
+    ):
+        body = {"settings": {"data_drift": settings | {"inputs": "off"}}}
+        assert host.patch(f"{PATH}/monitor", json={"settings": {"data_drift": None}}).status_code == 200
+        assert host.patch(f"{PATH}/monitor", json=body).status_code == 200
+        host.check()
+        now = host.json(f"{PATH}/monitor")
+        reasons = [reason for reason in now["reasons"] if reason.startswith("data: ")]
+        assert (now["verdict"], len(reasons)) == (verdict, len(expected)), (settings, now["reasons"])
+        assert all(any(reason.startswith(words) for reason in reasons) for words in expected), reasons
+        assert all(found["assumption"] in reason for reason in reasons if reason.startswith(estimate))
+        assert host.json("/monitoring/history")[0]["verdict"] == verdict
+
+
+def test_a_reference_of_counts_alone_is_what_data_is_compared_with(host: Service) -> None:
+    layout = {"columns": {"age": {"kind": "numeric", "role": "input", "edges": [30.0, 50.0]}}}
+    counts = {"rows": 5000, "columns": {"age": {"cells": [1000, 3000, 900], "missing": 100}}}
+    refused = host.call("PUT", f"{PATH}/reference", json={"counts": counts})
+    assert (refused.status_code, "no bins" in refused.json["detail"]) == (400, True), refused.json
+    made = host.call("PUT", f"{PATH}/reference", json={"layout": layout, "counts": counts})
+    assert (made.status_code, made.json["rows"]) == (200, 5000), made.json
+    known = host.json(f"{PATH}/reference")
+    assert (known["rows"], known["origin"], known["id"]) == (5000, "sent", made.json["id"])
+    assert known["layout"]["columns"]["age"]["edges"] == [30.0, 50.0]
+    send(host, {"rows": [{"age": age} for age in (20, 40, 40, 60)] * 10, **day(1)})
+    found = judge(host)
+    assert (found["reference"]["rows"], found["windows"][0]["rows"], found["assumption"]) == (5000, 40, None)
+    assert host.json(f"{PATH}/data-drift/age")["reference"]["cells"] == [1000, 3000, 900]
+
+
 def test_the_same_rows_in_every_form_give_the_same_counts(host: Service) -> None:
     layout = refer(host)["layout"]
     batch = rows(300, 7)
@@ -186,6 +234,7 @@ def test_without_a_reference_the_first_large_batch_sets_the_bins_and_every_answe
     found = judge(host)
     assert [window["is_reference"] for window in found["windows"]] == [True] * 10 + [False] * 3
     assert host.get(f"{PATH}/reference").json["origin"] == found["reference"]["origin"] == "first_windows"
+    assert host.get(f"{PATH}/reference").json["rows"] == 10_000
     assert host.json("/fleet")[0]["data"]["has_reference"] is False
 
 

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from app.domain.data_drift.batch import Batch, Errors
-from app.domain.data_drift.estimating import ASSUMPTION, Calibration, calibrated, contradicted, estimated
+from app.domain.data_drift.estimating import Calibration, calibrated, contradicted, estimated
 from app.domain.data_drift.figures import Figures, Floats, cells_of, realised
 from app.domain.data_drift.limits import FEWEST_WINDOWS, MOST_WINDOWS
+from app.domain.data_drift.sentence import ASSUMPTION
 from app.domain.students_t import quantile
 
 _NO_LABELS = "The reference has no labels with scores, so nothing can be estimated."

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from app.domain.data_drift.figures import BINARY, Figures, Floats, cells_of, figures
 from app.domain.data_drift.outcomes import Outcomes
 
-ASSUMPTION = "This assumes that inputs that look the same still have the same label as often as in the reference."
 FEWEST_LABELLED = 200
 _OF_A_GROUP = 30
 _OF_A_CELL = 5

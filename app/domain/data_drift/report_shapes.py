@@ -79,6 +79,7 @@ class _Window(TypedDict):
 
 
 class _Report(TypedDict):
+    reference_rows: int
     limits: dict[str, float]
     windows: list[_Window]
     summary: _Summary
@@ -89,6 +90,7 @@ class _Reference(TypedDict):
     created_at: TimeText
     created_by: str
     origin: str
+    rows: int | None
 
 
 class _Earlier(TypedDict):

@@ -8,6 +8,8 @@ from app.domain.registry.models import Registration, VersionKey
 from app.domain.times import day_in_words, parse_rfc3339
 
 Summary = Mapping[str, Any]
+ASSUMPTION = "This assumes that inputs that look the same still have the same label as often as in the reference."
+"""What an estimate rests on."""
 
 
 def summary_of(registration: Registration, summaries: Mapping[VersionKey, Summary]) -> Summary | None:

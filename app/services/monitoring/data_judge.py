@@ -112,13 +112,17 @@ class DataJudge:
     def _value(
         self, series: Series, earlier: Sequence[Series], outcome: JudgeOutcome | None, same: Mapping[str, Any]
     ) -> dict[str, Any]:
-        about = series.about
+        about, report = series.about, outcome.report if outcome else same.get("report")
+        reference_rows = report["reference_rows"] if report else None
+        if reference_rows is None and series.reference is not None:
+            reference_rows = inflated(series.reference)["rows"]
         return {
             "reference": {
                 "id": series.run_id,
                 "created_at": rfc3339(about.created_at),
                 "created_by": about.created_by,
                 "origin": "sent" if about.is_sent else "first_windows",
+                "rows": reference_rows,
             },
             "layout": inflated(series.layout),
             "earlier": [
@@ -129,7 +133,7 @@ class DataJudge:
             "batches": len(series.counted),
             "seal": self._seal(series) if outcome and outcome.report else same.get("seal"),
             "judged_batches": len(series.counted) if outcome and outcome.report else same.get("judged_batches", 0),
-            "report": outcome.report if outcome else same.get("report"),
+            "report": report,
             "problem": outcome.problem if outcome else same.get("problem"),
             "judged_at": rfc3339(self._clock()) if outcome else same.get("judged_at"),
         }

@@ -9,7 +9,7 @@ import msgspec
 
 from app.domain.data_drift.bounds import FEWEST_FIRST_ROWS, FEWEST_ROWS
 from app.domain.data_drift.layout import NO_ADDRESS
-from app.domain.data_drift.sentence import sentence
+from app.domain.data_drift.sentence import ASSUMPTION, sentence
 from app.domain.data_drift.windows import window_of
 from app.domain.errors import Conflict, InvalidInput, NotFound
 from app.domain.messages import NO_REFERENCE, NOT_MONITORED, NOTHING_COUNTED
@@ -144,6 +144,7 @@ class DataRequests:
             "judged_at": known["judged_at"],
             "problem": known["problem"],
             "limits": report.get("limits"),
+            "assumption": ASSUMPTION if any(window["estimated"] for window in windows) else None,
             "summary": report["summary"],
             "windows": windows,
         }
