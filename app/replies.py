@@ -210,7 +210,8 @@ def errors(blp: TowerBlueprint, *statuses: int, not_found: str | None = None) ->
     """Document an operation's errors, and the errors that every operation with a role has."""
 
     def document(view: F) -> F:
-        for status in sorted({*statuses, 401, 403, 500}):
+        # A host among several refuses all requests with a 503 until it has what the others have.
+        for status in sorted({*statuses, 401, 403, 500, 503}):
             description, example = _TEXT[status]
             if status == HTTPStatus.NOT_FOUND and not_found:
                 example = not_found

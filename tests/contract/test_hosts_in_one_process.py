@@ -1,5 +1,6 @@
 """Two hosts that share a real Redis, with their agents in this process and an MLflow in memory."""
 
+import logging
 import os
 import threading
 import time
@@ -7,6 +8,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import replace
+from http import HTTPStatus
 from pathlib import Path
 
 import pytest
@@ -27,7 +29,13 @@ Judges = Callable[[list[JudgeOrder]], list[JudgeOutcome]]
 
 
 def service_of(
-    directory: Path, gateway: MemoryGateway, redis: Redis, port: int, judge: Judges | None = None
+    directory: Path,
+    gateway: MemoryGateway,
+    redis: Redis,
+    port: int,
+    judge: Judges | None = None,
+    *,
+    starts: bool = True,
 ) -> Service:
     descriptor = os.memfd_create("marks")
     os.pwrite(descriptor, bytes(8192), 0)
@@ -40,9 +48,10 @@ def service_of(
         **({"judge": judge} if judge else {}),
     )
     made = Service(directory, gateway, world, redis_url=redis.url, redis_prefix=directory.parent.name, api_port=port)
-    made.agent.hosts.start()
-    made.agent.detector.start()
-    made.agent.checker.start()
+    if starts:
+        made.agent.hosts.start()
+        made.agent.detector.start()
+        made.agent.checker.start()
     return made
 
 
@@ -137,6 +146,17 @@ def test_of_two_hosts_that_judge_data_at_once_neither_shares_a_report_without_wh
         other.result()
         for host in (one, two):
             until(lambda host=host: host.json(f"{PATH}/data-drift")["judged_batches"] == 2, "both batches")
+
+
+def test_a_host_that_starts_among_others_logs_no_error_while_it_cannot_reach_them(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    never_started = Redis(tmp_path / "redis")
+    made = service_of(tmp_path / "a", MemoryGateway(), never_started, 8001, starts=False)
+    assert made.get("/models").status_code == HTTPStatus.SERVICE_UNAVAILABLE
+    for job in made.worker.jobs:
+        job()
+    assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
 
 
 def look(both: list[Service]) -> None:

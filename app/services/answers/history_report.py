@@ -54,8 +54,7 @@ class HistoryReport:
 
         A worker that starts reads the snapshot first, since it is not ready without that.
         """
-        if self._mirror.cached and self._mirror.peek() is not None:
-            self._copy.catch_up()
+        self._copy.catch_up(lambda: self._mirror.cached and self._mirror.peek() is not None)
 
     def newest(self) -> MonitorHistory:
         """All that is known, or, where the cache is disabled, all that MLflow has. Raises `MlflowUnavailable`."""

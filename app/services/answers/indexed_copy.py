@@ -72,9 +72,11 @@ class IndexedCopy(Generic[R, I]):
                     current = self._current = record, index, KeptAnswers()
         return current[1], current[2]
 
-    def catch_up(self) -> None:
-        """Index what is new before a request needs it."""
+    def catch_up(self, is_due: Callable[[], bool]) -> None:
+        """Index what is new before a request needs it. A host that starts among several refuses until it is in step."""
         try:
+            if not is_due():
+                return
             newest = self._held(self._store.newest())
             if newest is not None:
                 self.indexed(newest)

@@ -188,8 +188,7 @@ class RegistryHistoryReport:
 
         A worker that starts reads the snapshot first, since it is not ready without that.
         """
-        if self._mirror.cached and self._mirror.peek() is not None:
-            self._copy.catch_up()
+        self._copy.catch_up(lambda: self._mirror.cached and self._mirror.peek() is not None)
 
     def _is_known(self, name: str) -> bool:
         fleet = self._mirror.fleet()
