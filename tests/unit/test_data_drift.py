@@ -54,11 +54,11 @@ def alone(reference: ColumnCounts, windows: list[ColumnCounts]) -> list[Judgemen
     return judge([Column("x", "", False, reference, windows)], Rules())[0]
 
 
-@pytest.mark.parametrize(("noise", "most"), [(0, 0), (0.05, 1)])
-def test_two_hundred_columns_without_drift_are_left_alone_for_ninety_windows(noise: float, most: int) -> None:
+@pytest.mark.parametrize("noise", [0, 0.05])
+def test_two_hundred_columns_without_drift_are_left_alone_for_ninety_windows(noise: float) -> None:
     rng = np.random.default_rng(20231201)
     case = Case("30 to 100,000", noise, columns=200)
-    assert by_this_rule(columns_of(case, rng)).any(axis=0).sum() <= most
+    assert by_this_rule(columns_of(case, rng)).any(axis=0).sum() == 0
 
 
 def test_large_windows_without_drift_are_left_alone_although_days_differ_by_more_than_chance() -> None:
