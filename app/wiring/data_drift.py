@@ -2,17 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from app.domain.ports import OwnGateway
 from app.services.monitoring.data_desk import DataDesk
 from app.services.monitoring.data_judge import DataJudge
 from app.services.monitoring.data_observer import DataObserver
 from app.services.monitoring.data_reports import DataReportStore
+from app.wiring.stores import Services
 from app.wiring.world import World
-
-if TYPE_CHECKING:
-    from app.wiring.agent import Services
 
 
 @dataclass(frozen=True)
@@ -26,7 +23,7 @@ class DataDrift:
 def data_drift(
     world: World,
     gateway: OwnGateway,
-    own: "Services",
+    own: Services,
     reports: DataReportStore,
     check_soon: Callable[[str, int], None],
     settle: Callable[[], None],

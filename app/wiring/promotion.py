@@ -1,11 +1,12 @@
 """The agent's objects for promotions."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
 from app.domain.findings import Finding, findings
 from app.domain.monitoring.alert_filters import AlertFilter
 from app.domain.ports import OwnGateway, WritableCache
+from app.services.host.other_hosts import Leading
 from app.services.mirror.change_recorder import ChangeRecorder
 from app.services.mirror.model_tracker import ModelTracker
 from app.services.mirror.registry_records import RegistryRecordStore
@@ -18,12 +19,20 @@ from app.services.promotion.executor import Executor
 from app.services.promotion.guard import Guard
 from app.services.promotion.reader import Reader
 from app.services.promotion.teller import Teller
+from app.wiring.alerts import filters, receivers
+from app.wiring.mirror import MirrorObjects
 from app.wiring.shared import rules_of
+from app.wiring.stores import Services, Stores
 from app.wiring.world import World, source_of
 from config import Settings
 
-if TYPE_CHECKING:
-    from app.wiring.agent import Services
+
+@dataclass(frozen=True)
+class PromotionObjects:
+    """What moves versions, and what notices moves outside this service."""
+
+    desk: PromotionDesk
+    guard: Guard
 
 
 def protected_aliases(settings: Settings) -> frozenset[str]:
@@ -49,7 +58,7 @@ def promotion_desk(
     settings: Settings,
     world: World,
     gateway: OwnGateway,
-    own: "Services",
+    own: Services,
     publisher: SnapshotPublisher,
     recorder: ChangeRecorder,
     watches: WatchStore,
@@ -101,3 +110,31 @@ def promotion_desk(
         settings.promotion_evidence_hours,
         protected_aliases(settings),
     )
+
+
+def promotion_objects(
+    settings: Settings,
+    world: World,
+    stores: Stores,
+    gateway: OwnGateway,
+    own: Services,
+    mirror: MirrorObjects,
+    watches: WatchStore,
+    hosts: Leading,
+) -> PromotionObjects:
+    """Build what moves versions, and what notices moves outside this service."""
+    teller = Teller(receivers(settings, world.clock), gateway, world.clock, settings.public_url)
+    desk = promotion_desk(
+        settings,
+        world,
+        gateway,
+        own,
+        mirror.publisher,
+        mirror.recorder,
+        watches,
+        hosts.settle,
+        teller,
+        stores.data_reports,
+    )
+    guard = guard_of(settings, gateway, stores.registry_records, stores.cache, teller, own.tracker, filters(settings))
+    return PromotionObjects(desk, guard)
