@@ -114,7 +114,11 @@ def check(place: Place, name: str, champion: int, moves: list[tuple[str | None, 
     team, end = place.team, time.monotonic() + WITHIN_SECONDS
 
     def is_settled() -> bool:
-        return all(one["state"] in ENDED for one in team.promotions(name)) and team.moves(name) == moves
+        # What is still written of one promotion would be taken for a step of the next.
+        return team.moves(name) == moves and all(
+            one["state"] in ENDED and team.client.get_run(one["id"]).info.status == "FINISHED"
+            for one in team.promotions(name)
+        )
 
     until(is_settled, f"{moves}")
     assert time.monotonic() < end
