@@ -4,12 +4,16 @@ import shutil
 import uuid
 from contextlib import AbstractContextManager
 from pathlib import Path
+from urllib.parse import quote
 
+import pytest
 from mlflow import MlflowClient
 
+from app.domain.times import parse_rfc3339
 from app.services.host.keys import KeyRing
-from tests.registry_truth import ACTOR, BURST, Script
-from tests.servers import Tower, tower
+from app.services.mirror.change_recorder import CLOCKS_APART_MS
+from tests.registry_truth import ACTOR, BURST, Script, now
+from tests.servers import QUIET, Tower, tower, until
 
 BURSTS = 5
 FAST = {"ALIAS_POLL_SECONDS": "1", "CHANGE_POLL_SECONDS": "1"}
@@ -17,6 +21,32 @@ FAST = {"ALIAS_POLL_SECONDS": "1", "CHANGE_POLL_SECONDS": "1"}
 
 def test_the_history_is_what_happened_and_survives_the_loss_of_the_cache(tmp_path: Path, mlflow_url: str) -> None:
     compare_with_truth(tmp_path, mlflow_url, BURSTS)
+
+
+@pytest.mark.parametrize("loses_cache", [False, True])
+def test_what_changed_while_the_service_was_down_is_seen_by_its_first_look(
+    tmp_path: Path, mlflow_url: str, loses_cache: bool
+) -> None:
+    client, name = MlflowClient(mlflow_url, mlflow_url), f"unseen {uuid.uuid4().hex}"
+    client.create_registered_model(name)
+    client.create_model_version(name, "mem:/x")
+    settings = {**QUIET, "MONITORING_EXPERIMENT": uuid.uuid4().hex}
+    with tower(tmp_path, mlflow_url, 1, **settings) as running:
+        before = until(lambda: running.get("/history").headers.get("X-Data-As-Of"), "the first look")
+        cache = running.cache
+    client.set_registered_model_alias(name, "champion", "1")
+    if loses_cache:
+        shutil.rmtree(cache)
+        # Without it nothing proves that no other service recorded this, whose clock may be behind.
+        until(lambda: now() > parse_rfc3339(before, "before") + 2 * CLOCKS_APART_MS)
+    with tower(tmp_path, mlflow_url, 1, **settings) as running:
+        if not loses_cache:
+            assert running.post("/cache/refresh").status_code == 200
+        looked = now()
+        (row,) = until(lambda: running.get(f"/model/{quote(name)}/history").json(), "the change")
+    assert (row["kind"], row["to"], row["through"]) == ("alias", "1", "sweep")
+    assert before <= row["not_before"]
+    assert parse_rfc3339(row["not_after"], "not_after") <= looked
 
 
 def compare_with_truth(folder: Path, mlflow_url: str, bursts: int) -> str:
