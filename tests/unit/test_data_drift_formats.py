@@ -272,7 +272,9 @@ def wide(many: int) -> str:
         (NDJSON, b'{"code": "' + b"x" * 10_000_000, "4 MiB"),
         (CSV, b"", "no line"),
         (CSV, b"p,p\n1,2\n", "twice"),
-        (CSV, b",p\n1,2\n", "1 to 250 characters"),
+        (CSV, b",p\n1,2\n", "Column 1 has no name: names have 1 to 250 characters.*index=False"),
+        (CSV, "größe,p\n1,2\n".encode("latin-1"), "first line is no UTF-8"),
+        (CSV, "p,code\n1,2\n".encode("utf-16"), "first line is no UTF-8"),
         (CSV, b"p,..\n1,2\n", "no address"),
         (CSV, b"p,code\n1,2\n1,x,y\n", "read: row 3 has 3 values, and there are 2 columns.$"),
         (CSV, b"p,code\n1,\xff\n", "UTF8"),
@@ -335,6 +337,13 @@ def test_a_first_line_that_is_a_row_is_refused_and_what_it_has_is_not_told(body:
     with pytest.raises(InvalidInput, match="first line looks like a row") as error:
         done(Order(CSV), body.encode())
     assert not any(value in str(error.value) for value in body.partition("\n")[0].split(","))
+
+
+@pytest.mark.parametrize("separator", [";", "\t"])
+def test_a_reference_without_commas_is_refused_and_one_column_is_not(separator: str) -> None:
+    with pytest.raises(InvalidInput, match="commas between the columns"):
+        done(Order(CSV), f"age{separator}job\n31{separator}nurse\n".encode())
+    assert list(done(Order(CSV), b"age\n31\n32\n").layout["columns"]) == ["age"]
 
 
 @pytest.mark.parametrize("names", ["0,1,2", "2019,2020,who", "age,0.5,who", "1,b,c"])

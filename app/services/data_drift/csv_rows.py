@@ -30,6 +30,7 @@ _COLUMN_OF_ERROR = re.compile(r"In CSV column #([0-9]+): .*CSV conversion error 
 # Texts like `007` read as numbers, and are none.
 _CODE = re.compile(rb"(?:^|[,\"\n\r])[ \t]*(?:[+-]?0[0-9]|\+)")
 _OVERLAP = 64
+_NEEDS_NAME = "names have 1 to 250 characters. pandas writes such a column unless it is called with index=False."
 NO_NAMES = (
     "The first line looks like a row: it has numbers where the lines below have numbers. Send the columns' names in "
     "the first line. If these are their names, send NDJSON or Parquet instead."
@@ -52,8 +53,12 @@ class Csv:
         self._wanted = wanted
         head = self._head()
         self._names = _header(head)
+        if "" in self._names:
+            raise InvalidInput(f"Column {self._names.index('') + 1} has no name: {_NEEDS_NAME}")
         check_names(self._names)
         if numeric is None:
+            if len(self._names) == 1 and re.search(r"[;\t]", self._names[0]):
+                raise InvalidInput("The first line has no comma: send CSV with commas between the columns.")
             self._refuse_row(head)
         self._numeric = self._like_numbers(head) if numeric is None else set(numeric)
         self._surprises = 0
@@ -171,6 +176,10 @@ def _sample(head: bytes) -> Iterator[list[str]]:
 
 
 def _header(head: bytes) -> list[str]:
+    try:
+        head.partition(b"\n")[0].decode()
+    except UnicodeDecodeError:
+        raise InvalidInput("The first line is no UTF-8: save the file in UTF-8.") from None
     try:
         names = next((row for row in _rows(head) if row), None)
     except csv.Error as error:
