@@ -1,6 +1,7 @@
 """Promotions: moved once or not at all, and recorded, wherever the process ends and whatever else moves."""
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from unittest.mock import ANY
 
@@ -303,12 +304,23 @@ def test_back_to_the_version_before_and_further_back(host: Promoter) -> None:
         host.roll_back(1, to="4")
 
 
-def test_a_deleted_version_is_not_gone_back_to_and_the_next_one_is_named(host: Promoter) -> None:
+@pytest.mark.parametrize(("is_made_again", "became"), [(False, "was deleted"), (True, "was deleted and made again")])
+def test_a_deleted_version_is_not_gone_back_to_and_the_next_one_is_named(
+    host: Promoter, is_made_again: bool, became: str
+) -> None:
+    world = host.gateway.world
     for version in (2, 3):
         host.desk.approve("m", host.propose(version).run_id, "bob", "")
-    host.gateway.world.delete_version("m", 2)
-    with pytest.raises(Conflict, match=r"Version 2, .* was deleted\. .*\"to\": \"1\""):
+    row = world.versions["m", 2]
+    world.delete_version("m", 2)
+    if is_made_again:
+        # As in stores that give a number again.
+        world.versions["m", 2] = replace(row, created=world.tick())
+    with pytest.raises(Conflict, match=rf"Version 2, which was there before, {became}\. .*\"to\": \"1\""):
         host.roll_back(3)
+    with pytest.raises(Conflict, match=became):
+        host.roll_back(3, to="2")
+    assert moves(host) == 2
     assert host.roll_back(3, to="1").proposal.version.version == 1
 
 
