@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from app.domain.data_drift.binning import counted, numeric_bins
@@ -202,7 +202,16 @@ counts_of_any_kind = st.builds(
 )
 
 
-@given(counts_of_any_kind, st.lists(counts_of_any_kind, min_size=1, max_size=4), st.booleans())
+@given(
+    reference=counts_of_any_kind,
+    windows=st.lists(counts_of_any_kind, min_size=1, max_size=4),
+    is_categorical=st.booleans(),
+)
+@example(
+    reference=ColumnCounts((0, 0, 0), 9000),
+    windows=[ColumnCounts((30, 5000, 0)), ColumnCounts((0, 5000, 0))],
+    is_categorical=False,
+)
 def test_there_are_words_for_any_counts(
     reference: ColumnCounts, windows: list[ColumnCounts], is_categorical: bool
 ) -> None:

@@ -172,14 +172,13 @@ def _terms(everything: Floats, groups: Floats | int, inverse_shares: Floats) -> 
 
 
 def _moved(base: Floats, counts: Floats) -> Floats:
-    """Total variation without what is expected by chance, which adds up as squares do."""
-    both = base + counts
-    pooled = _shares(both)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        noise = np.sqrt(pooled * (1 - pooled) * (1 / base.sum(axis=1) + 1 / counts.sum(axis=1))[:, None])
+    """Total variation without what is expected by chance, which adds up as squares do; 0 where one side has no rows."""
+    n, m = base.sum(axis=1), counts.sum(axis=1)
+    pooled = _shares(base + counts)
+    noise = np.sqrt(pooled * (1 - pooled) * (1 / np.maximum(n, 1) + 1 / np.maximum(m, 1))[:, None])
     seen = np.abs(_shares(counts) - _shares(base)).sum(axis=1) / 2
-    by_chance = _BY_CHANCE * np.nan_to_num(noise).sum(axis=1) / 2
-    return np.asarray(np.sqrt(np.maximum(0, seen**2 - by_chance**2)))
+    by_chance = _BY_CHANCE * noise.sum(axis=1) / 2
+    return np.asarray(np.where((n > 0) & (m > 0), np.sqrt(np.maximum(0, seen**2 - by_chance**2)), 0))
 
 
 def _ratio(base: Floats, counts: Floats) -> Floats:
