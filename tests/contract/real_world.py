@@ -108,6 +108,10 @@ class RealWorld:
     def rename(self, name: str, new: str) -> None:
         self.client.rename_registered_model(name, new)
 
+    def created_at(self, name: str) -> int:
+        """When a registered model was made, in milliseconds."""
+        return int(self.client.get_registered_model(name).creation_timestamp)
+
     def tag_model(self, name: str, key: str, value: str) -> None:
         self.client.set_registered_model_tag(name, key, value)
 

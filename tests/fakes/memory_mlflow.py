@@ -221,6 +221,10 @@ class MemoryWorld:
     def describe_model(self, name: str, text: str) -> None:
         self.models[name] = replace(self.models[name], description=text, updated=self.tick())
 
+    def created_at(self, name: str) -> int:
+        """When a registered model was made, in milliseconds."""
+        return self.models[name].created
+
     def rename(self, name: str, new: str) -> None:
         now = self.tick()
         self.models[new] = replace(self.models.pop(name), name=new, updated=now)

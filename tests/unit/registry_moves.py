@@ -150,8 +150,7 @@ class Moves(RuleBasedStateMachine):
             self.world.set_alias(name, alias, value)
             aliases[alias] = value
         began, ended, _ = self.truth[-1]
-        created = self.world.models[name].created
-        move = (of_alias(alias), before, value)
+        created, move = self.world.created_at(name), (of_alias(alias), before, value)
         self.hosts[which].recorder.record_moves(name, created, [move], "ann", began, ended)
 
     @rule(data=st.data(), stage=st.sampled_from(["None", "Staging", "Production"]))
