@@ -6,7 +6,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import zip_longest
 from typing import Any
 
 from app.domain.data_drift.verdict import with_data
@@ -183,11 +182,11 @@ class Checker:
             def begin(batch: Sequence[MonitorState]) -> "Future[_Read]":
                 return reader.submit(copy_context().run, self._read, batch, states)
 
-            ahead = begin(batches[0]) if batches else None
-            for batch, following in zip_longest(batches, batches[1:]):
-                reading, ahead = ahead, begin(following) if following else None
-                if reading is not None:
-                    yield batch, reading
+            ahead: Future[_Read] | None = None
+            for batch, following in zip(batches, [*batches[1:], ()], strict=False):
+                reading = ahead or begin(batch)
+                ahead = begin(following) if following else None
+                yield batch, reading
 
     def _read(self, wanted: Sequence[MonitorState], states: Sequence[MonitorState]) -> _Read:
         """Read the evidence of the wanted registrations; `states` are all of them."""
