@@ -31,18 +31,18 @@ def at_once(*asked: Ask) -> list[int]:
 def two_approve(team: Team, name: str) -> None:
     """Two approvals at once move once."""
     promotion = team.propose(name)
-    told = at_once(*(lambda n=n, who=who: team.approve(promotion, who, n) for n, who in enumerate(("bob", "eve"))))
-    assert sorted(told) == [201, 409]
-    who = ("bob", "eve")[told.index(201)]
+    statuses = at_once(*(lambda n=n, who=who: team.approve(promotion, who, n) for n, who in enumerate(("bob", "eve"))))
+    assert sorted(statuses) == [201, 409]
+    who = ("bob", "eve")[statuses.index(201)]
     _check(team, name, [(None, "1", None), ("1", "2", who)], ["done"])
 
 
 def two_roll_back(team: Team, name: str) -> None:
     """Two rollbacks at once go back once."""
     assert team.approve(team.propose(name)).status_code == 201
-    told = at_once(*(lambda n=n, who=who: team.roll_back(name, 2, who, n) for n, who in enumerate(("bob", "eve"))))
-    assert sorted(told) == [201, 409]
-    who = ("bob", "eve")[told.index(201)]
+    statuses = at_once(*(lambda n=n, who=who: team.roll_back(name, 2, who, n) for n, who in enumerate(("bob", "eve"))))
+    assert sorted(statuses) == [201, 409]
+    who = ("bob", "eve")[statuses.index(201)]
     _check(team, name, [(None, "1", None), ("1", "2", "bob"), ("2", "1", who)], ["done", "done"])
 
 
@@ -58,9 +58,9 @@ def approval_against_withdrawal(team: Team, name: str) -> None:
 def two_versions_want_the_alias(team: Team, name: str) -> None:
     """Of two proposals that are approved at once, the second finds another version there."""
     promotions = [team.propose(name, version) for version in (2, 3)]
-    told = at_once(*(lambda n=n: team.approve(promotions[n], "bob", n) for n in range(2)))
-    assert sorted(told) == [201, 409]
-    version = str(2 + told.index(201))
+    statuses = at_once(*(lambda n=n: team.approve(promotions[n], "bob", n) for n in range(2)))
+    assert sorted(statuses) == [201, 409]
+    version = str(2 + statuses.index(201))
     _check(team, name, [(None, "1", None), ("1", version, "bob")], sorted(["done", "waiting"]))
 
 
