@@ -6,9 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
+from apscheduler.schedulers.background import BackgroundScheduler
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,7 +17,7 @@ from app.domain.errors import MlflowRefused, MlflowUnavailable
 from app.domain.registry.models import Inventory
 from app.domain.times import DAY_MS
 from app.services.host.file_cache import FileCache
-from app.services.host.scheduler import Every, Scheduler
+from app.services.host.scheduler import Scheduler
 from app.services.mirror.run_counter import RunCounter
 from app.wiring.agent import Agent, build_agent
 from tests.api.service import settings_of
@@ -154,18 +155,46 @@ def test_a_count_that_fails_is_not_asked_for_by_every_request(tmp_path: Path, ga
     assert gateway.calls == ["count_runs"]
 
 
-def test_rounds_of_hosts_that_start_together_are_spread_and_then_keep_their_interval() -> None:
-    start, second = datetime(2026, 1, 1, tzinfo=UTC), set()
-    for _ in range(20):
-        rounds = Every(60)
-        fired = [rounds.get_next_fire_time(None, start)]
-        for _ in range(3):
-            fired.append(rounds.get_next_fire_time(fired[-1], fired[-1]))
-        assert fired[0] == start
-        assert timedelta(seconds=30) <= fired[1] - fired[0] <= timedelta(seconds=60)
-        assert [later - earlier for earlier, later in pairwise(fired[1:])] == [timedelta(seconds=60)] * 2
-        second.add(fired[1])
-    assert len(second) == 20
+class Planned(BackgroundScheduler):  # type: ignore[misc]  # APScheduler has no types
+    """Plans its jobs, and runs none by itself."""
+
+    made: ClassVar[list["Planned"]] = []
+
+    def start(self) -> None:
+        super().start(paused=True)
+        self.made.append(self)
+
+    def first_times(self, job: Any, count: int) -> list[datetime]:
+        found = [job.next_run_time]
+        while len(found) < count:
+            found.append(job.trigger.get_next_fire_time(found[-1], found[-1]))
+        return found
+
+
+def test_rounds_of_checks_of_hosts_that_start_together_are_spread_and_then_keep_their_interval(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("app.services.host.scheduler.BackgroundScheduler", Planned)
+    monkeypatch.setattr(Planned, "made", [])
+    minute, first_gaps = timedelta(minutes=1), set()
+    for number in range(5):
+        gateway, asked = MemoryGateway(), list[None]()
+        gateway.monitor_states = lambda asked=asked: asked.append(None)  # type: ignore[method-assign,misc]
+        host = build_agent(settings_of(check_interval_minutes=1), memory_world(tmp_path / str(number), gateway))
+        host.start()
+        planned = Planned.made[-1]
+        checking = []
+        for job in planned.get_jobs():
+            asked.clear()
+            job.func()
+            checking += [job] if asked else []
+        host.stop()
+        (rounds,) = checking
+        first, *later = [b - a for a, b in pairwise(planned.first_times(rounds, 4))]
+        assert minute / 2 <= first <= minute
+        assert later == [minute] * 2
+        first_gaps.add(first)
+    assert len(first_gaps) == 5
 
 
 def test_the_scheduler_ticks_as_soon_as_it_is_started_and_ends_when_it_is_stopped() -> None:
