@@ -238,7 +238,7 @@ def test_errors_that_are_too_great_to_be_added_up_are_left_out() -> None:
 def test_what_a_json_body_says_of_columns_counts_and_the_rest_is_handed_on() -> None:
     body = json.dumps({"rows": ROWS, "prediction": "said", "kinds": {"id": "ignore"}, "batch_id": "7"}).encode()
     counted = done(Order(JSON), body)
-    assert (counted.layout["prediction"], counted.fields, counted.is_layout_new) == ("said", {"batch_id": "7"}, True)
+    assert (counted.layout["prediction"], counted.fields) == ("said", {"batch_id": "7"})
 
 
 def parquet(table: dict[str, Any]) -> bytes:

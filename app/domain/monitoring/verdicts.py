@@ -73,7 +73,7 @@ class MetricVerdict:
 
     @property
     def began(self) -> int | None:
-        """When the data changed that led to this verdict, in milliseconds; None if no rule fired at a point."""
+        """When the metrics changed that led to this verdict, in milliseconds; None if no rule fired at a point."""
         return _began(self.alarms, self.verdict)
 
 
@@ -88,11 +88,11 @@ class VersionVerdict:
 
     @property
     def began(self) -> int | None:
-        """When the data changed that led to this verdict, in milliseconds; None if no rule fired at a point."""
+        """When the metrics changed that led to this verdict, in milliseconds; None if no rule fired at a point."""
         return _began(self.alarms, self.verdict)
 
 
 def _began(alarms: Iterable[Alarm], verdict: str) -> int | None:
-    # Where no point came, no data has changed.
+    # Where no point came, no metric has changed.
     began = (alarm.began for alarm in alarms if alarm.verdict == verdict and alarm.rule != SILENCE)
     return min(began, default=None)

@@ -49,7 +49,7 @@ def done(order: Order, body: bytes) -> Counted:
     layout = _by(known or rows.layout(), order)
     batch = rows.counted(layout)
     _check(batch, order, known is None)
-    return Counted(batch_value(batch), layout_value(layout), known is None, fields)
+    return Counted(batch_value(batch), layout_value(layout), fields)
 
 
 class _Rows:
@@ -116,7 +116,7 @@ def _from_counts(document: dict[str, Any], known: Layout | None, labels_only: bo
         raise InvalidInput(_NO_LABELS)
     if batch.rows and batch.labelled_rows > batch.rows:
         raise InvalidInput(f"{batch.labelled_rows} rows have labels, and there are {batch.rows} rows.")
-    return Counted(batch_value(batch), layout_value(layout), known is None, fields)
+    return Counted(batch_value(batch), layout_value(layout), fields)
 
 
 def _by(layout: Layout, order: Order) -> Layout:

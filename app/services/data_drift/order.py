@@ -53,13 +53,11 @@ class Order(msgspec.Struct, frozen=True):
 class Counted(msgspec.Struct, frozen=True):
     """A body as counts: `batch` and the `layout` by which it was counted, in JSON.
 
-    `is_layout_new` if the layout came with the body, or was made of its rows. `fields` are the other members of a JSON
-    body, such as `batch_id`, unchecked.
+    `fields` are the other members of a JSON body, such as `batch_id`, unchecked.
     """
 
     batch: dict[str, Any]
     layout: dict[str, Any]
-    is_layout_new: bool
     fields: dict[str, Any] = {}
 
 
