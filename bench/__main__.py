@@ -37,7 +37,7 @@ GOALS: dict[str, Measure] = {
     "batches": batches.batches,
     "rules": lambda rounds: rules.rules(min(rounds, 3)),
     "history": lambda rounds: history.history(min(rounds, 3), 3_334),
-    "registry_history": lambda rounds: registry_history.registry_history(min(rounds, 3), 5_000),
+    "registry_history": lambda rounds: registry_history.registry_history(min(rounds, 5), 5_000),
     "hosts": lambda rounds: [
         *hosts.hosts(rounds),
         *hosts.new_host(min(rounds, 3), 16_667),

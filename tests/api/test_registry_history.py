@@ -48,7 +48,8 @@ def test_before_the_first_look_is_recorded_no_model_is_called_unknown(service: S
     service.world.add_version("m")
     service.refresh()
     early = service.get(f"/model/m/{question}")
-    assert (early.status_code, "has not been recorded yet" in early.text) == (500, True)
+    assert (early.status_code, "has not been recorded yet" in early.text) == (503, True)
+    assert int(early.headers["Retry-After"]) > 0
     assert service.json("/model/m/history") == []
     service.agent.recorder.record()
     assert service.get(f"/model/m/{question}").status_code == 200

@@ -1,13 +1,15 @@
 """The history of the registry: what is recorded is what happened, whoever looked, and whatever failed between."""
 
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
-from app.domain.errors import MlflowDenied, MlflowUnavailable
+from app.domain.errors import Busy, MlflowDenied, MlflowUnavailable
 from app.domain.registry.models import RegisteredModel
 from app.domain.registry_history.past import lineage_at, unknown_at
 from tests.fakes.memory_mlflow import MemoryGateway
@@ -372,3 +374,48 @@ def test_a_name_that_passed_to_a_new_model_is_lost_to_the_old_one(host: Host, tm
     unknown = unknown_at(other.record, gone, found[1].unsure)
     assert unknown is not None
     assert unknown.why == "between_looks"
+
+
+def test_a_start_without_a_cache_reads_the_record_when_the_first_snapshot_is_there(host: Host) -> None:
+    host.gateway.world.set_alias("m", "champion", 1)
+    host.look()
+    told = host.told()
+    host.lose_cache()
+    before = host.gateway.calls.count("registry_runs")
+    host.recorder.tick()
+    assert host.gateway.calls.count("registry_runs") == before
+    host.mirror.publisher.sweep()
+    host.recorder.tick()
+    assert host.told() == told
+
+
+def test_who_asks_while_the_record_is_read_is_told_so_and_what_others_move_meanwhile_stays_in_it(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gateway, world, (lineage,) = host.gateway, host.gateway.world, host.record.lineages()
+    shares_the_cache = Host(host.directory, gateway)
+    shares_the_cache.recorder.read_newest()
+    host.start()
+    is_reading, goes_on, runs = threading.Event(), threading.Event(), gateway.registry_runs
+
+    def slow(newest: int | None) -> Any:
+        found = runs(newest)
+        if newest is None:
+            is_reading.set()
+            assert goes_on.wait(60)
+        return found
+
+    monkeypatch.setattr(gateway, "registry_runs", slow)
+    with ThreadPoolExecutor(1) as pool:
+        reading = pool.submit(host.recorder.read_others)
+        assert is_reading.wait(60)
+        gateway.patience = 0.05
+        with pytest.raises(Busy):
+            host.recorder.read_newest()
+        gateway.patience = 60.0
+        moved = [("alias champion", None, 1)]
+        created = lineage.first[0].created
+        assert shares_the_cache.recorder.record_moves("m", created, moved, "ann", world.now, world.tick())
+        goes_on.set()
+        reading.result()
+    assert host.told() == [("alias", "alias champion", None, 1)]

@@ -384,3 +384,26 @@ def test_two_approvals_at_once_move_once(host: Promoter, tmp_path: Path) -> None
         if host.champion != 1:
             host.roll_back(host.champion or 0)
     assert len(host.tower_changes()) == moves(host)
+
+
+def test_a_host_that_lost_its_cache_decides_by_all_that_is_recorded(host: Promoter) -> None:
+    """Its first look has yet to come."""
+    world = host.gateway.world
+    waiting = host.propose(version=3)
+    for version in (2, 1):
+        world.set_alias("m", "champion", version)
+        host.look()
+    host.lose_cache()
+    with pytest.raises(Conflict, match="moved back"):
+        host.desk.approve("m", waiting.run_id, "bob", "")
+    world.set_alias("m", "champion", 2)
+    host.lose_cache()
+    assert host.roll_back(2).proposal.version.version == 1
+
+
+def test_a_host_knows_what_another_has_just_recorded(host: Promoter, tmp_path: Path) -> None:
+    other = Promoter(tmp_path / "other", host.gateway)
+    other.look()
+    for version in (2, 3):
+        other.desk.approve("m", other.propose(version).run_id, "bob", "")
+    assert host.roll_back(3).proposal.version.version == 2

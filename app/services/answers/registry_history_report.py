@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from app.domain.errors import InvalidInput, MlflowUnavailable, NotFound
+from app.domain.errors import Busy, InvalidInput, NotFound
 from app.domain.messages import MODEL_NOT_FOUND, NOTHING_RECORDED
 from app.domain.monitoring.checks import Check
 from app.domain.monitoring.model_groups import ModelGroup
@@ -132,7 +132,7 @@ class RegistryHistoryReport:
         """What a rollback of an alias or a stage would do, as the record has it.
 
         Of the versions of the past, only those are named that MLflow still has. Raises `InvalidInput` if not exactly
-        one of the two is named, `NotFound`, and `MlflowUnavailable`, as before the first look.
+        one of the two is named, `NotFound`, `MlflowUnavailable`, and `Busy` before the first look is recorded.
         """
         place_named(alias, stage)
         record = self.newest()
@@ -195,9 +195,9 @@ class RegistryHistoryReport:
         return fleet.model(name)[0] is not None or any(name in one.names for one in self.newest().lineages())
 
     def _check_begun(self, record: RegistryRecord) -> None:
-        """Raises `MlflowUnavailable` before the first look is recorded: a model that is not recorded may exist."""
+        """Raises `Busy` before the first look is recorded: a model that is not recorded may exist."""
         if record.begun is None and self._mirror.cached and not self._mirror.shows_mock():
-            raise MlflowUnavailable(NOTHING_RECORDED)
+            raise Busy(NOTHING_RECORDED)
 
     def _check(self, at: int) -> None:
         if is_future(at, self._clock()):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from app.domain.errors import MlflowDenied, MlflowMissing, MlflowRefused, MlflowTooSlow, TowerError
+from app.domain.errors import Busy, MlflowDenied, MlflowMissing, MlflowRefused, TowerError
 from app.domain.messages import STILL_READING
 from app.domain.own_runs import OwnRun
 from app.domain.ports import Clock, Locks, WritingGateway
@@ -19,6 +19,7 @@ from app.domain.registry_history.moves import Move, is_behind, tower_changes
 from app.domain.registry_history.record import Additions, RegistryRecord
 from app.domain.registry_history.standing import is_other, standing_of
 from app.domain.registry_history.tags import MOST_IN_A_RUN, TagBatch, batches_of, read_tags
+from app.services.host.kept_in_parts import PATIENCE_SECONDS
 from app.services.host.scheduler import RETRY_SECONDS
 from app.services.mirror.looks import Looks
 from app.services.mirror.registry_records import RegistryRecordStore
@@ -33,6 +34,8 @@ _SIGN_MS = 300_000
 # The newest runs are read so often, and before each write: another tower may have written to them.
 _OTHERS_SECONDS = 60.0
 _NEWEST_RUNS = 3
+# After so long others may have written more than the newest runs hold, so that all of it is read.
+_LONGEST_SECONDS = 600.0
 # The time between two looks counts as a gap if it is so many times as long as it should be.
 _LATE = 3
 CLOCKS_APART_MS = 5000
@@ -72,16 +75,20 @@ class ChangeRecorder:
         # Up to when everything was recorded when this process last wrote, or compared its looks.
         self._noted: Looked | None = None
         self._reading = threading.Lock()
-        self._is_read = False
+        # When all that MLflow has was last known, in seconds; None before it was read.
+        self._known_at: float | None = None
         self._again_at = self._others_at = 0.0
         self._draft: Draft | None = None
         # Up to when MLflow says that everything is recorded.
         self._said: Looked | None = None
 
     def tick(self) -> None:
-        """Record what the looks since the last tick found. A failure is logged, and a later tick tries again."""
+        """Record what the looks since the last tick found. A failure is logged, and a later tick tries again.
+
+        It begins after the first snapshot, for which the service waits, since both ask MLflow for much.
+        """
         now = time.monotonic()
-        if now < self._again_at:
+        if now < self._again_at or self._snapshots.newest() is None:
             return
         try:
             if now >= self._others_at:
@@ -95,30 +102,43 @@ class ChangeRecorder:
 
     def record(self) -> None:
         """Record what was found so far. Raises `MlflowUnavailable` and others; what is left is recorded later."""
-        self._read()
+        self._read(self._gateway.patience)
         self._write(self._catch_up())
 
     def first(self) -> None:
-        """Make sure that there is a record, within the time of one call to MLflow. Raises `MlflowUnavailable`."""
-        if self._known().looked is None and not self._is_read:
-            with self._gateway.within(self._gateway.patience):
-                self._read()
+        """Make sure that there is a record, within the time of one call to MLflow.
 
-    def _read(self) -> None:
-        """Read all of the record from MLflow, at the start."""
-        if self._is_read:
+        Raises `MlflowUnavailable`, and `Busy` while the record is being read.
+        """
+        if self._known().looked is None:
+            with self._gateway.within(self._gateway.patience):
+                self._read(min(PATIENCE_SECONDS, self._gateway.patience))
+
+    def _read(self, patience: float) -> None:
+        """Read all of the record from MLflow, at the start. Whoever else reads it is waited for, for some seconds."""
+        if self._known_at is not None:
             return
-        if not self._reading.acquire(timeout=self._gateway.patience):
-            raise MlflowTooSlow(STILL_READING)
+        if not self._reading.acquire(timeout=patience):
+            raise Busy(STILL_READING)
         try:
-            if not self._is_read:
+            if self._known_at is None:
                 with self._gateway.within(self._timeout):
-                    additions = _additions(self._gateway.registry_runs(None))
-                self._store.change(lambda known: _replaced(known, additions))
-                self._said = additions.looked
-                self._is_read = True
+                    self._read_all()
         finally:
             self._reading.release()
+
+    def _read_all(self) -> None:
+        runs = {run.run_id: run for run in self._gateway.registry_runs(None)}
+        with self._locks.hold("registry-changes", self._gateway.patience):
+            # What this service wrote meanwhile is in the newest runs.
+            began = time.monotonic()
+            additions = _additions((runs | {run.run_id: run for run in self._newest_runs()}).values())
+            self._store.change(lambda known: _replaced(known, additions))
+        self._said = additions.looked
+        self._known_at = began
+
+    def _newest_runs(self) -> Sequence[OwnRun]:
+        return self._gateway.registry_runs(_NEWEST_RUNS)
 
     def held(self, seal: str) -> dict[str, Any] | None:
         """The record of this process as JSON; None where it has this seal."""
@@ -126,10 +146,26 @@ class ChangeRecorder:
 
     def read_others(self) -> None:
         """Read what other towers recorded lately, so that the next look is compared with that. As `record`."""
-        self._read()
+        self._read(self._gateway.patience)
         with self._gateway.within(self._timeout):
-            self._merge(_additions(self._gateway.registry_runs(_NEWEST_RUNS)))
+            self._merge_newest()
         self._catch_up()
+
+    def read_newest(self) -> None:
+        """Make sure that all is known that anybody recorded so far. Any thread may call it. Raises as `first`."""
+        with self._gateway.within(self._gateway.patience):
+            if self._known_at is not None and time.monotonic() - self._known_at > _LONGEST_SECONDS:
+                # This process does not look at the registry by itself.
+                self._known_at = None
+            if self._known_at is None:
+                self._read(min(PATIENCE_SECONDS, self._gateway.patience))
+            else:
+                self._merge_newest()
+
+    def _merge_newest(self) -> None:
+        began = time.monotonic()
+        self._merge(_additions(self._newest_runs()))
+        self._known_at = began
 
     def record_moves(
         self, name: str, created: int, moves: Sequence[Move], actor: str, not_before: int, not_after: int
@@ -139,8 +175,9 @@ class ChangeRecorder:
         Any thread, of any host, may call it. Returns False if a look has still to record what was there before. Raises
         `MlflowUnavailable` and others.
         """
+        self._read(self._gateway.patience)
         with self._locks.hold("registry-changes", self._gateway.patience), self._gateway.within(self._timeout):
-            runs = self._gateway.registry_runs(_NEWEST_RUNS)
+            runs = self._newest_runs()
             self._merge(_additions(runs))
             lineage = self.lineage(name, created)
             if lineage is None:
@@ -237,7 +274,7 @@ class ChangeRecorder:
                 self._note(Additions(looked=more.looked))
             return
         with self._locks.hold("registry-changes", self._gateway.patience), self._gateway.within(self._timeout):
-            runs = self._gateway.registry_runs(_NEWEST_RUNS)
+            runs = self._newest_runs()
             read = _additions(runs)
             if self._merge(read):
                 # Another tower has recorded the same, or something else.

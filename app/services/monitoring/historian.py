@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from app.domain.errors import MlflowTooSlow, TowerError
+from app.domain.errors import Busy, MlflowTooSlow, TowerError
 from app.domain.messages import STILL_READING
 from app.domain.monitoring.acts import Act
 from app.domain.monitoring.corrections import Withdrawal
@@ -16,6 +16,7 @@ from app.domain.monitoring.monitor_history import MonitorHistory, completed, mer
 from app.domain.monitoring.monitor_runs import MonitorState, Pause, Verdict, began_text, verdicts_from, verdicts_text
 from app.domain.ports import Clock, Gateway
 from app.domain.registry.models import Registration
+from app.services.host.kept_in_parts import PATIENCE_SECONDS
 from app.services.host.scheduler import RETRY_SECONDS
 from app.services.mirror.snapshots import Snapshots
 from app.services.monitoring.histories import HistoryStore
@@ -69,9 +70,12 @@ class Historian:
             log.exception("The history of the registrations could not be read")
 
     def first(self) -> None:
-        """Make sure that there is a history, within the time of one call to MLflow. Raises `MlflowUnavailable`."""
-        if not self._reading.acquire(timeout=self._gateway.patience):
-            raise MlflowTooSlow(STILL_READING)
+        """Make sure that there is a history, within the time of one call to MLflow.
+
+        Raises `MlflowUnavailable`, and `Busy` while the history is being read.
+        """
+        if not self._reading.acquire(timeout=min(PATIENCE_SECONDS, self._gateway.patience)):
+            raise Busy(STILL_READING)
         try:
             if self._known().read_at is None:
                 with self._gateway.within(self._gateway.patience):

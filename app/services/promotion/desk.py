@@ -2,14 +2,14 @@
 
 import hashlib
 import logging
-from collections.abc import Callable, Collection
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from urllib.parse import quote
 
 from app.domain.errors import Conflict, Forbidden, NotFound, TowerError
 from app.domain.messages import MODEL_NOT_FOUND, NO_PROMOTION, renamed
-from app.domain.ports import Clock, HeldLock, Locks, WritingGateway
+from app.domain.ports import Clock, Locks, WritingGateway
 from app.domain.promotion.guard import PRODUCTION, outside_moves
 from app.domain.promotion.promotions import (
     ALIAS,
@@ -165,21 +165,26 @@ class PromotionDesk:
                 waiting.append((run, promotion))
                 continue
             try:
-                with self._lock(promotion.proposal.model):
-                    self._finish(promotion.run_id)
+                self._finish(promotion.run_id)
             except TowerError as error:
                 name = promotion.proposal.model[:300]
                 log.warning("A promotion of %r is neither finished nor taken back yet: %s", name, error.detail)
         self._teller.tell_waiting(waiting)
 
     def _finish(self, run_id: str) -> None:
-        promotion, _ = self._executor.promotion(run_id)
-        if promotion is not None and promotion.is_open:
-            before = promotion.state
-            finished = self._executor.finish(promotion)
-            if finished.state != before:
-                name = promotion.proposal.model[:300]
-                log.info("A promotion of %r was left %s, and is %s now", name, before, finished.state)
+        # The record says which name the model has by now.
+        self._recorder.read_newest()
+        found, _ = self._executor.promotion(run_id)
+        if found is None:
+            return
+        with self._lock(found.proposal.model):
+            promotion, _ = self._executor.promotion(run_id)
+            if promotion is not None and promotion.is_open:
+                before = promotion.state
+                finished = self._executor.finish(promotion)
+                if finished.state != before:
+                    name = promotion.proposal.model[:300]
+                    log.info("A promotion of %r was left %s, and is %s now", name, before, finished.state)
 
     def _was_moved_outside(self, name: str, place: Place) -> bool:
         """Whether what is in a protected place came there outside this service, so that it may be approved now."""
@@ -252,9 +257,13 @@ class PromotionDesk:
             raise Conflict(f"It waits no longer: it is {promotion.state.replace('_', ' ')}.")
         return promotion
 
-    def _lock(self, name: str) -> AbstractContextManager[HeldLock]:
+    @contextmanager
+    def _lock(self, name: str) -> Iterator[None]:
+        """Let nobody else decide about a model meanwhile, and know what anybody has recorded of it so far."""
         digest = hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=1).digest()
-        return self._locks.hold(f"promotion-{digest[0] % _STRIPES}", self._gateway.patience)
+        with self._locks.hold(f"promotion-{digest[0] % _STRIPES}", self._gateway.patience):
+            self._recorder.read_newest()
+            yield
 
 
 def _version_in(place: Place, version: str) -> ExactVersion:
