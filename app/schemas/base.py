@@ -62,6 +62,15 @@ def flag(description: str, example: bool, **options: Any) -> fields.Boolean:
     return fields.Boolean(metadata=doc(description, example), **options)
 
 
+class TrueOrFalse(fields.Boolean):
+    """True or false, and no number or text that may stand for it."""
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> bool:
+        if not isinstance(value, bool):
+            raise self.make_error("invalid", input=value)
+        return value
+
+
 def moment(description: str, example: str | None = "2023-12-01T10:00:00Z", **options: Any) -> fields.String:
     """A time as RFC 3339 in UTC."""
     return fields.String(metadata=doc(description, example, format="date-time"), **options)

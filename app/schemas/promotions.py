@@ -20,7 +20,7 @@ from app.domain.promotion.promotions import (
 from app.domain.registry.names import LONGEST_ALIAS, is_metric_name
 from app.domain.registry.query import ListQuery
 from app.domain.times import parse_rfc3339
-from app.schemas.base import PageQuerySchema, doc, flag, moment, number, prose, text
+from app.schemas.base import PageQuerySchema, TrueOrFalse, doc, flag, moment, number, prose, text
 
 _VERSION = validate.Length(1, 20)
 
@@ -50,9 +50,7 @@ class ProposalSchema(_PlaceSchema):
         load_default=(),
         metadata=doc("The metrics to compare; by default all", ["accuracy"]),
     )
-    override = fields.Boolean(
-        truthy={True},
-        falsy={False},
+    override = TrueOrFalse(
         load_default=False,
         metadata=doc("Pass over the gate, for the reason given; marked for good. Needs the role approve", False),
     )

@@ -126,6 +126,10 @@ def test_what_the_gate_does_not_let_pass_is_refused_unless_somebody_who_may_pass
         unknown.status_code,
         "(nope: Not comparable: neither version has a point of this metric)" in unknown.text,
     ) == (409, True), unknown.text
+    for _ in range(2):
+        team.world.add_version("bare")
+    team.world.set_alias("bare", "champion", 1)
+    assert "comparison with version 1 (neither has a metric)" in team.propose(name="bare").text
     over: Any = team.propose("bob", version="3", override=True).json
     assert (over["state"], over["override"], over["evidence"]["passes"]) == ("waiting", True, False)
     assert team.approve(over, "eve").status_code == 201
@@ -290,6 +294,7 @@ def test_promotions_follow_their_model_when_it_is_renamed(team: Team) -> None:
         ({"margin": {"accuracy": 0.01}}, 400),
         ({"metrics": ["a%"]}, 400),
         ({"override": "yes"}, 400),
+        ({"override": 1}, 400),
         ({"dry": True}, 400),
     ],
 )

@@ -43,7 +43,8 @@ def test_a_promotion_is_an_open_run_that_takes_steps_until_it_is_ended(case: Cas
     assert [*gateway.promotion_runs(None, False, newest)] == [run for run in everything if run.started >= newest]
     assert [*gateway.promotion_runs(None, False, newest + 1)] == []
     assert len(gateway.promotion_runs(None, False, 0)) == len(everything)
-    assert gateway.find_promotion_run("0" * 32) is None
+    for unknown in ("0" * 32, "\0", "é" * 500, "..", "' or '1'='1"):
+        assert gateway.find_promotion_run(unknown) is None
     case.world.delete_experiment(promotions_experiment(case.experiment))
     gateway.open_promotion_run({MODEL: model_key(names[0])}, "promote")
 

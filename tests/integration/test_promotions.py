@@ -85,7 +85,7 @@ def with_curl(team: Team, name: str, version: str, alias: str) -> "subprocess.Co
     for shown, meant in (
         ("http://localhost:8000", team.towers[0].url),
         ("wine-cultivar", quote(name, safe="")),
-        ('"version": "4"', f'"version": "{version}"'),
+        ('"version": "3"', f'"version": "{version}"'),
         ('"alias": "champion"', f'"alias": "{alias}"'),
         ("sleep 10", "sleep 0.1"),
     ):

@@ -193,7 +193,7 @@ def gate(comparison: Mapping[str, Any] | None, verdict: str | None, compared: st
         failing = [row["metric"] for row in rows if False in (row["non_inferior"], row["within_limits"])]
         # Where none is worse, it is not known of some: they are of other kinds, or nobody has them.
         unknown = [f"{row['metric']}: {row['reason']}" for row in rows if row["non_inferior"] is None]
-        listed = ", ".join(failing[:5]) or "; ".join(unknown[:5])
+        listed = ", ".join(failing[:5]) or "; ".join(unknown[:5]) or "neither has a metric"
         metrics = f" ({listed})" if listed else ""
         other = comparison["baseline"]
         there = f", which is effectively in {other['stage']}" if compared == EFFECTIVELY else ""

@@ -28,6 +28,8 @@ class PromotionRuns(OwnExperiment):
 
     def find(self, run_id: str) -> OwnRun | None:
         """A run of the promotions' experiment; None if there is none with this id."""
+        if not rows.RUN_ID.match(run_id):
+            return None
         experiment = self._experiment()
         try:
             row = self._calls.call(self._connection.client().get_run, run_id)
