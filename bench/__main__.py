@@ -40,7 +40,7 @@ GOALS: dict[str, Measure] = {
     "registry_history": lambda rounds: registry_history.registry_history(min(rounds, 5), 5_000),
     "hosts": lambda rounds: [
         *hosts.hosts(rounds),
-        *hosts.new_host(min(rounds, 3), 16_667),
+        *hosts.new_host(min(rounds, 5), 16_667),
         *writes.at_once(min(rounds, 5)),
     ],
     "cost": lambda rounds: freshness.cost(min(rounds, 3), _SIZES),

@@ -66,8 +66,8 @@ _WATCH_SECONDS = 60
 _PROMOTION_SECONDS = 15
 # How often moves outside this service are sent again to receivers that did not take them.
 _REPEAT_SECONDS = 15
-# Importing mlflow takes a core for a second or more. A host among several is to have what the others have before
-# that, if Redis answers within this time.
+# Importing mlflow takes a core for half a second or more. A host among several is to have what the others have, and to
+# serve it, before that, if Redis answers within this time.
 _WARM_AFTER_SECONDS = 5.0
 
 
@@ -75,7 +75,7 @@ _WARM_AFTER_SECONDS = 5.0
 class Agent:
     """The objects of the process that talks to MLflow, with its start and its end.
 
-    MLflow's client is made once this host has what the others have, or when it is first needed.
+    MLflow's client is made once this host has what the others have and serves it, or when it is first needed.
     """
 
     settings: Settings

@@ -22,7 +22,7 @@ class Leading(OtherHosts, Protocol):
     def start(self) -> None: ...
 
     def await_others(self, seconds: float) -> None:
-        """Wait until this host has what the others have, so long at most."""
+        """Wait until this host has what the others have, so long at most, and its workers could decode it."""
         ...
 
     def stop(self) -> None:
