@@ -17,7 +17,9 @@ from tests.servers import HOST, ROOT, answers, clean_environment, free_port, pro
 
 OWN = importlib.metadata.version("mlflow")
 _INSTALLED = ROOT / "var" / "kinds"
-# MLflow 2 needs an older setuptools than the newest, and does not name flask-wtf.
+# MLflow before 3.3 does not start with the newest SQLAlchemy, and MLflow 2 neither with the newest setuptools, nor
+# without flask-wtf, which it does not name.
+_OF_OLD_MLFLOW = ("sqlalchemy<2.1",)
 _OF_MLFLOW_2 = ("setuptools<81", "flask-wtf")
 _DRIVERS = ("psycopg[binary]", "pymysql", "cryptography")
 # Databases are started as this user where the tests run as root, which PostgreSQL refuses.
@@ -72,7 +74,7 @@ def installed(version: str) -> Path:
     folder = _INSTALLED / version
     if not (folder / "bin" / "mlflow").exists():
         uv = [str(Path(sys.executable).parent / "uv")]
-        extra = _OF_MLFLOW_2 if version.startswith("2.") else ()
+        extra = (*_OF_OLD_MLFLOW, *(_OF_MLFLOW_2 if version.startswith("2.") else ())) if version != OWN else ()
         subprocess.run([*uv, "venv", "--quiet", "--python", "3.11", str(folder)], check=True)
         wanted = [f"mlflow[auth]=={version}" if version == OWN else f"mlflow=={version}", *extra, *_DRIVERS]
         subprocess.run([*uv, "pip", "install", "--quiet", "--python", str(folder), *wanted], check=True)
@@ -96,9 +98,10 @@ def running(kind: Kind, folder: Path) -> Iterator[str]:
         env = without_coverage(clean_environment(MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false", **_auth(kind, folder)))
         env["PATH"] = f"{installed(kind.version)}{os.pathsep}{env['PATH']}"
         env.pop("PYTHONPATH")
-        stack.enter_context(process(command, folder / "mlflow.log", folder, env))
+        started = stack.enter_context(process(command, folder / "mlflow.log", folder, env))
         url = f"http://{HOST}:{port}{kind.prefix}"
-        until(lambda: answers(f"{url}/health"), f"MLflow {kind.name}")
+        until(lambda: answers(f"{url}/health") or started.poll() is not None, kind.name)
+        assert started.poll() is None, (folder / "mlflow.log").read_text()
         yield stack.enter_context(_behind_nginx(url, folder)) if kind.proxied else url
 
 
