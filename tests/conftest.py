@@ -13,6 +13,10 @@ from tests.servers import QUIET, Proxy, Redis, Tower, mlflow_server, redis_serve
 
 # mlflow reads it when it is imported.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+# OpenMP and OpenBLAS read these when they are loaded. Their threads wait for each other by spinning: with as many test
+# processes as cores, the training of a small model took ten times as long.
+for _threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(_threads, "1")
 
 _ORDER = ("unit", "api", "demo", "contract", "integration", "browser", "long")
 # Modules of tests/integration by the towers and servers that they share, those that take longest first.
