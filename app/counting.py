@@ -1,7 +1,7 @@
-"""`python -m app.counting`: counts one body and ends. A worker starts it, and kills it if it takes too long.
+"""`python -m app.counting DESCRIPTOR`: counts one body and ends. A worker starts it, and kills it if it takes too long.
 
 What others sent is parsed here, in a process that knows no secret, has little memory, and yields to all others. It
-reads an order in a line, then the body, and writes the outcome.
+reads an order on its standard input and the body from an open file, and writes the outcome.
 """
 
 import gc
@@ -23,11 +23,15 @@ _NICE = 5
 
 
 def main(most_memory: int = MOST_MEMORY, most_seconds: int = MOST_SECONDS) -> None:
-    """Count the body on the standard input, with so many bytes at most beside those of the libraries."""
+    """Count the body in the file that the argument names by its descriptor.
+
+    At most so many bytes of memory are taken beside those of the libraries.
+    """
     os.nice(_NICE)
     resource.setrlimit(resource.RLIMIT_CPU, (most_seconds, most_seconds))
-    order = msgspec.json.decode(sys.stdin.buffer.readline(), type=Order)
-    body = sys.stdin.buffer.read()
+    order = msgspec.json.decode(sys.stdin.buffer.read(), type=Order)
+    with open(int(sys.argv[1]), "rb", buffering=0) as file:
+        body = file.readall()
     # A document's rows are many objects, none of which refers to itself.
     gc.disable()
     _limit_memory(most_memory)

@@ -1,10 +1,12 @@
 """Bodies with rows: larger than others, of several formats, and read by their view instead of before it."""
 
+import os
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import BoundedSemaphore
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 from flask import current_app, request
 
@@ -27,11 +29,11 @@ _READ = "control_tower.rows_read"
 
 @dataclass(frozen=True, slots=True)
 class RowsBody:
-    """A body as it arrived: one of the formats of `order.py`, its Content-Encoding, and the bytes."""
+    """A body as it arrived: one of the formats of `order.py`, its Content-Encoding, and the bytes in a file."""
 
     media_type: str
     coding: str
-    content: bytes
+    file: BinaryIO
 
 
 def takes_rows(view: F) -> F:
@@ -70,7 +72,9 @@ def rows_body(most_megabytes: int) -> Iterator[RowsBody]:
         raise Busy(OTHERS_ARE_COUNTED)
     try:
         coding = request.environ.get("HTTP_CONTENT_ENCODING", "").strip().lower()
-        yield RowsBody(media_type, coding, _content(request.environ, most_megabytes))
+        with _file_without_name() as file:
+            _read_into(file, request.environ, most_megabytes)
+            yield RowsBody(media_type, coding, file)
     finally:
         _held.release()
 
@@ -84,26 +88,33 @@ def drain_rows() -> None:
             left -= len(piece)
 
 
-def _content(environ: "WSGIEnvironment", most_megabytes: int) -> bytes:
+def _file_without_name() -> BinaryIO:
+    """A file that ends with this process' and its children's use of it: in memory, where the system has such."""
+    if hasattr(os, "memfd_create"):
+        return open(os.memfd_create("control-tower-rows", os.MFD_CLOEXEC), "w+b")
+    return tempfile.TemporaryFile()
+
+
+def _read_into(file: BinaryIO, environ: "WSGIEnvironment", most_megabytes: int) -> None:
+    """Read the body piece by piece. As a whole it would hold back the other threads of this process."""
     most = most_megabytes << 20
     if not _has_body(environ):
         raise InvalidInput("The body is empty.")
     length = None if "HTTP_TRANSFER_ENCODING" in environ else request.content_length or 0
-    content = bytearray()
+    taken = 0
     if (length or 0) <= most:
         stream = _stream(environ)
-        while len(content) <= most and (
-            piece := stream.read(PIECE if length is None else min(PIECE, length - len(content)))
-        ):
-            content += piece
-    if (length or 0) > most or len(content) > most:
+        while taken <= most and (piece := stream.read(PIECE if length is None else min(PIECE, length - taken))):
+            file.write(piece)
+            taken += len(piece)
+    if (length or 0) > most or taken > most:
         raise TooLarge(
             f"The request body is too large: at most {most_megabytes} MiB. Send the rows in several requests."
         )
     environ[_READ] = True
-    if length is not None and len(content) < length:
+    if length is not None and taken < length:
         raise InvalidInput("The body is shorter than its Content-Length.")
-    return bytes(content)
+    file.seek(0)
 
 
 def _has_body(environ: "WSGIEnvironment") -> bool:

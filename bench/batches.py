@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -42,7 +43,7 @@ def batches(rounds: int) -> list[Line]:
     return [
         *_cost(rounds, bodies, layout),
         *_memory(bodies, layout),
-        *_felt(min(rounds, 3), _bodies(_ROWS_BESIDE)[PARQUET]),
+        *_felt(rounds, _bodies(_ROWS_BESIDE)[PARQUET]),
         *_read(min(rounds, 3)),
     ]
 
@@ -66,8 +67,8 @@ def _memory(bodies: Body, layout: dict[str, Any]) -> list[Line]:
     """A million rows."""
     lines = []
     for media_type, body in bodies.items():
-        message = msgspec.json.encode(Order(media_type, layout=layout)) + b"\n" + body
-        taken = [_peak_of_counting(message) for _ in range(_REQUESTS)]
+        order = msgspec.json.encode(Order(media_type, layout=layout))
+        taken = [_peak_of_counting(order, body) for _ in range(_REQUESTS)]
         goal = f"a million rows of 20 columns in {_NAMES[media_type]}, {_REQUESTS} requests: memory of the counting"
         lines.append(Line(goal, 512, taken, "MB", note=f"{len(body) >> 20} MiB a request"))
     return lines
@@ -87,15 +88,20 @@ def _felt(rounds: int, body: bytes) -> list[Line]:
         headers = {"Content-Type": PARQUET}
         reference = requests.put(f"{version}/reference", data=body, params=query, headers=headers, timeout=60)
         reference.raise_for_status()
+
+        def seconds() -> float:
+            """Of the tower and of MLflow, which both work for a batch."""
+            return world.processor_seconds(here.process.pid) + world.processor_seconds_in(folder / "mlflow")
+
         for _ in range(rounds):
-            before, began = world.processor_seconds(here.process.pid), time.perf_counter()
+            before, began = seconds(), time.perf_counter()
             with _sending(f"{version}/batches", body, headers) as sent:
                 while_batches = load.p99(load.delays(f"{here.url}/models", load.for_seconds(_SECONDS)))
             # The last batch ends after the last list, so only the sums may be compared, not the rates.
-            lasted, with_batches = time.perf_counter() - began, world.processor_seconds(here.process.pid) - before
-            before = world.processor_seconds(here.process.pid)
+            lasted, with_batches = time.perf_counter() - began, seconds() - before
+            before = seconds()
             load.delays(f"{here.url}/models", load.for_seconds(_SECONDS))
-            of_lists = world.processor_seconds(here.process.pid) - before
+            of_lists = seconds() - before
             share = min(1.0, max(0.0, (with_batches - of_lists) / lasted))
             with _burning(share):
                 beside = load.p99(load.delays(f"{here.url}/models", load.for_seconds(_SECONDS)))
@@ -208,16 +214,22 @@ def _processor_time(work: Callable[[], object]) -> float:
     return time.process_time() - began
 
 
-def _peak_of_counting(message: bytes) -> float:
+def _peak_of_counting(order: bytes, body: bytes) -> float:
     """Megabytes at the most, of a process that counts one body."""
     # A small process starts it, since a new process begins with the peak of the one that starts it.
     program = (
         "import resource, subprocess, sys\n"
-        "subprocess.run([sys.executable, '-m', 'app.counting'], check=True)\n"
+        "command = [sys.executable, '-m', 'app.counting', sys.argv[1]]\n"
+        "subprocess.run(command, check=True, pass_fds=[int(sys.argv[1])])\n"
         "sys.stderr.write(str(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss))"
     )
     environment = {**os.environ, "ARROW_DEFAULT_MEMORY_POOL": "system", "OPENBLAS_NUM_THREADS": "1"}
-    command = [sys.executable, "-c", program]
-    found = subprocess.run(command, input=message, capture_output=True, cwd=ROOT, env=environment, check=True)
+    with tempfile.TemporaryFile() as file:
+        file.write(body)
+        file.seek(0)
+        command, passed = [sys.executable, "-c", program, str(file.fileno())], [file.fileno()]
+        found = subprocess.run(
+            command, input=order, capture_output=True, pass_fds=passed, cwd=ROOT, env=environment, check=True
+        )
     assert b'"refused":null' in found.stdout, found.stdout[:300]
     return int(found.stderr) / 1024

@@ -5,7 +5,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -107,6 +107,17 @@ def processor_seconds(pid: int) -> float:
         # utime, stime, cutime, cstime: fields 14 to 17 of proc(5).
         ticks += sum(int(field) for field in fields[11:15])
     return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def processor_seconds_in(folder: Path) -> float:
+    """Processor time of the processes whose working directory this is, and of their children that have ended."""
+    seconds = 0.0
+    for path in Path("/proc").iterdir():
+        if path.name.isdigit():
+            with suppress(OSError):
+                if (path / "cwd").readlink() == folder:
+                    seconds += processor_seconds(int(path.name))
+    return seconds
 
 
 def _tree(pid: int) -> list[int]:

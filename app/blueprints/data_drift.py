@@ -46,7 +46,7 @@ def put_reference(query: dict[str, Any], model_name: str, model_version: str) ->
     by = default_registrant()
     with rows_body(tower().max_batch_mb) as body:
         order = order_of(body.media_type, body.coding, query)
-        return live(tower().data.put_reference(model_name, model_version, order, body.content, by))
+        return live(tower().data.put_reference(model_name, model_version, order, body.file, by))
 
 
 @cached(blp, f"{_VERSION}/reference", ReferenceSchema)
@@ -66,7 +66,7 @@ def add_batch(query: dict[str, Any], model_name: str, model_version: str) -> Res
     by = default_registrant()
     with rows_body(tower().max_batch_mb) as body:
         order = order_of(body.media_type, body.coding, query)
-        return live(tower().data.add(model_name, model_version, order, query, body.content, by), 201)
+        return live(tower().data.add(model_name, model_version, order, query, body.file, by), 201)
 
 
 @blp.route(f"{_VERSION}/labels", methods=["POST"])
@@ -80,7 +80,7 @@ def add_labels(query: dict[str, Any], model_name: str, model_version: str) -> Re
     by = default_registrant()
     with rows_body(tower().max_batch_mb) as body:
         order = order_of(body.media_type, body.coding, query, labels_only=True)
-        return live(tower().data.add(model_name, model_version, order, query, body.content, by), 201)
+        return live(tower().data.add(model_name, model_version, order, query, body.file, by), 201)
 
 
 @blp.route(f"{_VERSION}/batches/<text:batch_id>", methods=["DELETE"])

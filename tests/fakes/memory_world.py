@@ -48,7 +48,7 @@ def memory_world(directory: Path, gateway: MemoryGateway | None = None, clock: C
         instruments=instruments(),
         clock=clock,
         monotonic=clock.monotonic,
-        count=done,
+        count=lambda order, body: done(order, body.read()),
         judge=lambda orders: [judged(order) for order in orders],
     )
 

@@ -1,6 +1,8 @@
 """Bodies with rows: read by their view, up to a limit of their own, and discarded where the view refuses."""
 
 import io
+import tempfile
+import tracemalloc
 from contextlib import ExitStack
 
 import pytest
@@ -22,7 +24,7 @@ def client() -> FlaskClient:
     @takes_rows
     def rows() -> dict[str, object]:
         with rows_body(2) as body:
-            return {"media_type": body.media_type, "coding": body.coding, "bytes": len(body.content)}
+            return {"media_type": body.media_type, "coding": body.coding, "bytes": len(body.file.read())}
 
     @app.post("/refused")
     @takes_rows
@@ -50,6 +52,21 @@ def test_a_body_that_is_too_large_empty_or_of_another_kind_is_refused(client: Fl
     assert client.post("/rows", content_type="text/csv").json["detail"] == "The body is empty."
     other = client.post("/rows", data=b"x", content_type="image/png")
     assert (other.status_code, "Content-Type" in other.json["detail"]) == (400, True)
+
+
+def test_a_process_holds_pieces_of_a_body_and_never_the_whole(client: FlaskClient) -> None:
+    megabytes = 24
+    with tempfile.TemporaryFile() as sent:
+        sent.truncate(megabytes * MIB)
+        with client.application.test_request_context(
+            "/rows", method="POST", input_stream=sent, content_length=megabytes * MIB, content_type="text/csv"
+        ):
+            tracemalloc.start()
+            with rows_body(megabytes) as body:
+                peak = tracemalloc.get_traced_memory()[1]
+                tracemalloc.stop()
+                assert body.file.seek(0, io.SEEK_END) == megabytes * MIB
+    assert peak < 8 * MIB
 
 
 def test_what_a_view_refuses_is_read_to_its_end(client: FlaskClient) -> None:

@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 from collections.abc import Callable, Sequence
+from typing import BinaryIO
 
 import msgspec
 
@@ -25,8 +26,8 @@ _COMMAND = command("app.counting")
 # How Python, C++ and the loader of libraries say that there was no memory.
 _NO_MEMORY = re.compile(rb"MemoryError|bad_alloc|[Cc]annot allocate memory|failed to map segment")
 
-Count = Callable[[Order, bytes], Counted]
-"""Counts a body. Raises InvalidInput, TooLarge and Busy."""
+Count = Callable[[Order, BinaryIO], Counted]
+"""Counts a body, which is in a file. Raises InvalidInput, TooLarge and Busy."""
 
 
 class Counting:
@@ -47,15 +48,16 @@ class Counting:
         self._seconds = seconds
         self._wait = wait
 
-    def count(self, order: Order, body: bytes) -> Counted:
-        """The body as counts. Raises InvalidInput; TooLarge where less could be counted; Busy: send it again.
+    def count(self, order: Order, body: BinaryIO) -> Counted:
+        """The body as counts; its file has a descriptor.
 
-        A process that ends without an answer is started once more.
+        Raises InvalidInput; TooLarge where less could be counted; Busy: send it again. A process that ends without an
+        answer is started once more.
         """
         try:
             with self._locks.hold(_LOCK, self._wait):
-                message = msgspec.json.encode(order) + b"\n" + body
-                outcome = self._outcome(message) or self._outcome(message)
+                message = msgspec.json.encode(order)
+                outcome = self._outcome(message, body) or self._outcome(message, body)
         except LockTimeout:
             raise LockTimeout(OTHERS_ARE_COUNTED) from None
         if outcome is None:
@@ -66,12 +68,16 @@ class Counting:
             raise ValueError("the outcome is empty")
         return outcome.counted
 
-    def _outcome(self, message: bytes) -> CountOutcome | None:
+    def _outcome(self, message: bytes, body: BinaryIO) -> CountOutcome | None:
         """What the process answers; None if it ended without an answer, which says nothing about the body."""
+        # The process inherits the descriptor with its place. Through a pipe the body would cost this process time.
+        body.seek(0)
+        descriptor = body.fileno()
         try:
             process = subprocess.run(  # noqa: PLW1510 - an error has no answer, which is seen later
-                self._command,
+                [*self._command, str(descriptor)],
                 input=message,
+                pass_fds=[descriptor],
                 capture_output=True,
                 env=environment(),
                 cwd=ROOT,

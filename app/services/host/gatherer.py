@@ -1,6 +1,7 @@
 """The gatherer: items that arrive in bursts are processed together, on a separate thread."""
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
@@ -12,18 +13,24 @@ T = TypeVar("T", bound=str | VersionKey)
 _BURST_SECONDS = 0.05
 # The pauses before each try: what failed is tried again, since nobody asks for it a second time.
 TRIES_AFTER_SECONDS = (0, 2, 5)
+_LONGEST_REST_SECONDS = 10.0
 
 
 class Gatherer(Generic[T]):
     """Hands the distinct items of a burst, sorted, to `work`, which returns whether it succeeded.
 
-    `tries_after` are the pauses before each try, in seconds. After the last try the items are dropped.
+    `tries_after` are the pauses before each try, in seconds. After the last try the items are dropped. After its work
+    the thread rests for `rest` times as long as that took, at most ten seconds: so items that never cease to arrive do
+    not keep the host busy.
     """
 
-    def __init__(self, name: str, work: Callable[[list[T]], bool], tries_after: Sequence[float]) -> None:
+    def __init__(
+        self, name: str, work: Callable[[list[T]], bool], tries_after: Sequence[float], rest: float = 0
+    ) -> None:
         self._name = name
         self._work = work
         self._tries_after = tries_after
+        self._rest = rest
         self._arrived: set[T] = set()
         self._changed = threading.Condition()
         self._stopping = False
@@ -50,7 +57,11 @@ class Gatherer(Generic[T]):
                 if self._stopping:
                     return
                 items, self._arrived = sorted(self._arrived), set()
+            began = time.monotonic()
             self._try(items)
+            rest = min(self._rest * (time.monotonic() - began), _LONGEST_REST_SECONDS)
+            with self._changed:
+                self._changed.wait_for(lambda: self._stopping, rest)
 
     def _try(self, items: list[T]) -> None:
         for seconds in self._tries_after:

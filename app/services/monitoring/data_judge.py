@@ -23,6 +23,8 @@ log = logging.getLogger(__name__)
 
 # Series that one process judges, and processes beside each other: what many versions counted is judged at a start.
 _AT_ONCE, _SIDE_BY_SIDE = 10, 2
+# While batches of a version arrive one after another, it is judged for a fifth of the time.
+_REST = 4.0
 # Other towers write to the same MLflow.
 _READ_ALL_SECONDS = 900.0
 
@@ -51,7 +53,7 @@ class DataJudge:
         self._due_at = 0.0
         # The runs of series after whose last report something could not be written.
         self._unfinished: set[str] = set()
-        self._counted = Gatherer[VersionKey]("counted", self._judge_counted, TRIES_AFTER_SECONDS)
+        self._counted = Gatherer[VersionKey]("counted", self._judge_counted, TRIES_AFTER_SECONDS, _REST)
 
     def start(self) -> None:
         self._counted.start()

@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, BinaryIO
 
 import msgspec
 
@@ -47,7 +47,7 @@ class DataRequests:
         self._count = count
         self._clock = clock
 
-    def put_reference(self, name: str, version: str, order: Order, body: bytes, by: str) -> dict[str, Any]:
+    def put_reference(self, name: str, version: str, order: Order, body: BinaryIO, by: str) -> dict[str, Any]:
         """Have batches counted by a reference from now on. Raises what counting raises, and `NotFound`."""
         self.check(name, version)
         counted = self._count(order, body)
@@ -57,7 +57,7 @@ class DataRequests:
         return {**made, "layout": counted.layout, "unknown_columns": counted.batch.get("unknown_columns", [])}
 
     def add(
-        self, name: str, version: str, order: Order, query: Mapping[str, Any], body: bytes, by: str
+        self, name: str, version: str, order: Order, query: Mapping[str, Any], body: BinaryIO, by: str
     ) -> dict[str, Any]:
         """Count a batch, or labels that came later, in a window. Raises what counting raises, `NotFound`, `Conflict`.
 
