@@ -5,16 +5,22 @@ import gzip
 import io
 import json
 import re
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 
 from app.domain.times import DAY_MS, rfc3339
+from app.services.data_drift.judge_job import judged
+from app.services.data_drift.judge_order import JudgeOrder, JudgeOutcome
 from tests.api.data import NAME, PATH, TODAY, day, judge, rows, send
 from tests.api.service import Row, Service
 from tests.exposition import figure
 from tests.exposition import figures as scraped
+from tests.fakes.memory_mlflow import MemoryGateway
+from tests.fakes.memory_world import memory_world
 
 FOUND = "/models/findings?finding=data_without_reference"
 COLUMNS = {"prediction": "said", "score": "p", "label": "true", "segment": "country"}
@@ -380,6 +386,27 @@ def test_realised_figures_become_observations_once_mlflow_takes_writes_again(hos
     host.gateway.locked = False
     host.agent.data.judge.tick()
     assert len(observed(host)) == 1
+
+
+def test_a_batch_that_comes_while_older_counts_are_judged_stays_in_the_report(
+    tmp_path: Path, gateway: MemoryGateway
+) -> None:
+    coming = [{"rows": rows(200, 2), **day(0)}]
+
+    def judge_slowly(orders: Sequence[JudgeOrder]) -> list[JudgeOutcome]:
+        if coming and orders[0].windows:
+            send(host, coming.pop())
+            judge(host)
+        return [judged(order) for order in orders]
+
+    gateway.world.add_version(NAME)
+    host = Service(tmp_path, gateway, replace(memory_world(tmp_path, gateway), judge=judge_slowly))
+    host.register(NAME)
+    refer(host)
+    send(host, {"rows": rows(200, 1), **day(1)})
+    host.agent.data.judge.tick()
+    found = host.get(f"{PATH}/data-drift").json
+    assert (found["batches"], found["judged_batches"]) == (2, 2)
 
 
 def test_a_tower_that_starts_writes_no_realised_figure_again(

@@ -2,12 +2,12 @@
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from app.domain.data_drift.series import About, Series, inflated, series_from, windows_of
-from app.domain.errors import TowerError
+from app.domain.errors import LockTimeout, TowerError
 from app.domain.monitoring.check_settings import settings_or_default
 from app.domain.own_runs import OwnRun
 from app.domain.ports import Clock, OwnGateway
@@ -71,8 +71,10 @@ class DataJudge:
             return
         self._due_at = time.monotonic() + _READ_ALL_SECONDS
         try:
+            marks = {key: self._reports.mark(*key) for key in self._registrations.peek().by_key}
             runs = self._gateway.open_data_series()
-            self._judge_all([series for run in runs if (series := series_from(run))])
+            for series, outcome in self._judged([series for run in runs if (series := series_from(run))]):
+                self._take_unless_changed(series, outcome, marks)
         except TowerError as error:
             log.warning("What was counted of data could not be read: %s", error.detail)
         except Exception:
@@ -98,7 +100,8 @@ class DataJudge:
         with self._reports.one_at_a_time(name, version):
             all_series = self.series_of(name, version)
             if all_series and reference in (None, all_series[0].run_id):
-                self._judge_all(all_series[:1], all_series[1:])
+                for series, outcome in self._judged(all_series[:1]):
+                    self._take(series, all_series[1:], outcome)
                 return self._reports.of(name, version)
         past = [series for series in all_series if series.run_id == reference]
         return self._value(past[0], [], self._judge([self._order(past[0])])[0], {}) if past else None
@@ -152,20 +155,37 @@ class DataJudge:
             log.exception("What was counted of data could not be judged")
         return False
 
-    def _judge_all(self, all_series: Sequence[Series], earlier: Sequence[Series] = ()) -> None:
+    def _judged(self, all_series: Sequence[Series]) -> Iterator[tuple[Series, JudgeOutcome]]:
+        """Those of the series that are due, each with its outcome."""
         due = [series for series in all_series if self._is_due(series)]
         parts = [due[start : start + _AT_ONCE] for start in range(0, len(due), _AT_ONCE)]
         orders = ([self._order(series) for series in some] for some in parts)
         with ThreadPoolExecutor(_SIDE_BY_SIDE, "judging") as pool:
             for some, outcomes in zip(parts, pool.map(self._judge, orders), strict=True):
-                for series, outcome in zip(some, outcomes, strict=True):
-                    if outcome.problem:
-                        log.warning("%s v%d: %s", series.about.name, series.about.version, outcome.problem)
-                    self.share(series, earlier, outcome)
-                    if outcome.report and not self._after(series, outcome.report):
-                        self._unfinished.add(series.run_id)
-                    else:
-                        self._unfinished.discard(series.run_id)
+                yield from zip(some, outcomes, strict=True)
+
+    def _take_unless_changed(self, series: Series, outcome: JudgeOutcome, marks: Mapping[VersionKey, object]) -> None:
+        """Take an outcome, unless more was counted since `marks` were noted. What is known then may be newer."""
+        key = series.about.name, series.about.version
+        try:
+            with self._reports.one_at_a_time(*key):
+                if key in marks and self._reports.mark(*key) == marks[key]:
+                    self._take(series, (), outcome)
+                    return
+        except LockTimeout:
+            # Somebody else judges a version of this part of the locks.
+            pass
+        self.judge_soon(*key)
+
+    def _take(self, series: Series, earlier: Sequence[Series], outcome: JudgeOutcome) -> None:
+        """Share an outcome, and do what follows from it."""
+        if outcome.problem:
+            log.warning("%s v%d: %s", series.about.name, series.about.version, outcome.problem)
+        self.share(series, earlier, outcome)
+        if outcome.report and not self._after(series, outcome.report):
+            self._unfinished.add(series.run_id)
+        else:
+            self._unfinished.discard(series.run_id)
 
     def _is_due(self, series: Series) -> bool:
         about = series.about
