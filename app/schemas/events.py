@@ -42,7 +42,7 @@ class EventSchema(Schema):
         "The new verdict, or the one that was acknowledged; null for other events", required=True, allow_none=True
     )
     before = verdict_field("The verdict before; null for other events", "degraded", required=True, allow_none=True)
-    began_at = began_field("When the metrics changed that led to the verdict; null if not known, or no rule fired")
+    began_at = began_field("When the change began that led to the verdict; null if not known, or no rule fired")
     reasons = reasons_field("Why. The reasons of old changes of verdict are not kept")
     note = text(
         "What was written with an act, the text of a comment; null for other events",

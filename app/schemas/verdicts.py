@@ -28,7 +28,7 @@ REASONS = [
 ]
 
 
-def began_field(description: str = "When the metrics changed that led to the verdict; null if no rule fired") -> Any:
+def began_field(description: str = "When the change began that led to the verdict; null if no rule fired") -> Any:
     return moment(description, "2023-12-03T00:00:00Z", required=True, allow_none=True)
 
 
@@ -76,7 +76,7 @@ class AlarmSchema(Schema):
     )
     expected_min = real("The least that was expected; null if that side is open", 0.898, required=True, allow_none=True)
     expected_max = real("The most that was expected; null if that side is open", None, required=True, allow_none=True)
-    began_at = moment("When the metrics changed", "2023-12-03T00:00:00Z", required=True)
+    began_at = moment("When the change began", "2023-12-03T00:00:00Z", required=True)
     fired = number("At how many of the last points the rule fired", 4, required=True)
     of = number("How many points those are", 5, required=True)
     excess = real("How far out the value is, in multiples of what was allowed", 1.9, required=True)

@@ -5,7 +5,7 @@ import gzip
 import io
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote
@@ -19,8 +19,10 @@ from tests.api.data import NAME, PATH, TODAY, day, judge, rows, send
 from tests.api.service import Row, Service
 from tests.exposition import figure
 from tests.exposition import figures as scraped
-from tests.fakes.memory_mlflow import MemoryGateway
+from tests.fakes.memory_mlflow import MemoryGateway, MemoryWorld
 from tests.fakes.memory_world import memory_world
+from tests.receivers import receiving
+from tests.servers import HOST, until
 
 FOUND = "/models/findings?finding=data_without_reference"
 COLUMNS = {"prediction": "said", "score": "p", "label": "true", "segment": "country"}
@@ -144,6 +146,35 @@ def test_a_fallen_estimate_and_moved_predictions_make_of_the_verdict_what_the_se
         assert all(any(reason.startswith(words) for reason in reasons) for words in expected), reasons
         assert all(found["assumption"] in reason for reason in reasons if reason.startswith(estimate))
         assert host.json("/monitoring/history")[0]["verdict"] == verdict
+
+
+def test_people_are_told_in_words_and_once_that_inputs_moved_and_once_that_they_are_as_before(
+    start: Callable[..., Service], world: MemoryWorld
+) -> None:
+    with receiving() as receiver:
+        host = start(alert_urls=f"json://{HOST}:{receiver.port}")
+        world.add_version(NAME)
+        host.register(NAME, settings={"limits": {"accuracy": {"min": 0.5}}, "data_drift": {"estimate": "off"}})
+        refer(host)
+        host.observe(NAME, metrics={"accuracy": 0.9})
+        host.agent.announcer.start()
+        told = []
+        for days, shift in ((range(14, 4, -1), 0.0), ((4, 3), 1.0), ((2, 1), 0.0)):
+            for number in days:
+                send(host, {"rows": rows(400, 100 + number, shift), **day(number)})
+            judge(host)
+            host.check()
+            host.check()
+            told.append(host.verdict(NAME)["verdict"])
+            until(lambda: len(receiver.requests) >= len(told))
+        host.agent.announcer.stop()
+        texts = [json.loads(body)["message"] for _, _, body in receiver.requests]
+    assert told == ["healthy", "degraded", "healthy"]
+    assert len(texts) == 3
+    assert "- data: 1 of 2 inputs moved since 10 November" in texts[1]
+    assert "`age" in texts[1]
+    assert "is healthy, was degraded" in texts[2]
+    assert "moved" not in texts[2]
 
 
 def test_a_reference_of_counts_alone_is_what_data_is_compared_with(host: Service) -> None:

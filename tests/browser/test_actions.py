@@ -106,7 +106,7 @@ def test_a_version_is_acknowledged_muted_and_commented_on_and_all_of_it_is_shown
     page = watch.open("/ui/model/digits")
     expect(page.locator("#standing")).to_contain_text("Version 1 (Production, champion) has been ✕ drifting since")
     expect(page.locator("#standing")).to_contain_text("accuracy was 0.700 on")
-    expect(page.locator("#standing")).to_contain_text("; its metrics changed on ")
+    expect(page.locator("#standing")).to_contain_text("; the change began on ")
     page.get_by_role("button", name="Acknowledge version 1").click()
     page.get_by_label("Note (optional)").fill(MARKUP)
     accessible(page)

@@ -97,7 +97,7 @@ def test_what_drifts_comes_first_with_its_reason(look: Look) -> None:
     expect(card).to_contain_text("digits v1")
     expect(card).to_contain_text("✕ drifting")
     expect(card).to_contain_text("accuracy fell to 0.700 on")
-    expect(card).to_contain_text("; metrics changed ")
+    expect(card).to_contain_text("; the change began ")
     row = page.locator("#models tr", has_text="digits").filter(has_text="champion")
     expect(row).to_contain_text("−0.240 worse")
 

@@ -33,7 +33,7 @@ def test_the_text_says_what_it_was_since_when_and_why() -> None:
     changed = change(before="insufficient_data", reasons=reasons, began=START - HOUR)
     assert title_and_text([changed])[1].splitlines() == [
         "model-0 v3 is drifting, was insufficient data, since 2026-11-23T22:38:34Z"
-        "; its metrics changed at 2026-11-23T21:38:34Z",
+        "; the change began at 2026-11-23T21:38:34Z",
         "- reason 0", "- reason 1", "- reason 2", "- and 2 more reasons",
     ]  # fmt: skip
 

@@ -98,7 +98,7 @@ def _lines(state: _State) -> list[str]:
     reasons = [f"- {harmless(reason, _LONGEST_REASON)}" for reason in change.reasons[:_MOST_REASONS]]
     if len(change.reasons) > _MOST_REASONS:
         reasons.append(f"- and {len(change.reasons) - _MOST_REASONS} more reasons")
-    began = f"; its metrics changed at {rfc3339(change.began)}" if change.began is not None else ""
+    began = f"; the change began at {rfc3339(change.began)}" if change.began is not None else ""
     owner = f"; owner: {harmless(change.owner, _LONGEST_NAME)}" if change.owner else ""
     page = [change.url] if change.url else []
     return [f"{_sentence(state)}{was}, since {rfc3339(change.at)}{began}{owner}", *reasons, *page]

@@ -73,7 +73,7 @@ class MetricVerdict:
 
     @property
     def began(self) -> int | None:
-        """When the metrics changed that led to this verdict, in milliseconds; None if no rule fired at a point."""
+        """When the change began that led to this verdict, in milliseconds; None if no rule fired at a point."""
         return _began(self.alarms, self.verdict)
 
 
@@ -88,7 +88,7 @@ class VersionVerdict:
 
     @property
     def began(self) -> int | None:
-        """When the metrics changed that led to this verdict, in milliseconds; None if no rule fired at a point."""
+        """When the change began that led to this verdict, in milliseconds; None if no rule fired at a point."""
         return _began(self.alarms, self.verdict)
 
 

@@ -45,7 +45,7 @@ function listItem(event, link) {
     h("span", { class: "when" }, ago(event.at)),
     h("div", {},
       h("span", {}, link(event), " ", words,
-        event.began_at && h("span", { class: "quiet" }, "; metrics changed ", ago(event.began_at))),
+        event.began_at && h("span", { class: "quiet" }, "; the change began ", ago(event.began_at))),
       event.note ? h("div", { class: "written" }, event.note) : null,
       event.reasons.length ? h("div", { class: "quiet" }, reasons(event.reasons, event.verdict)) : null));
 }

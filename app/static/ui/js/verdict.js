@@ -61,9 +61,9 @@ export function spark(values, verdict) {
   svg("circle", { cx: x(last), cy: y(finite[last]), r: 2.5 }));
 }
 
-// When the verdict became what it is, and when the metrics changed that led to it.
+// When the verdict became what it is, and when the change began that led to it.
 export function since(row) {
-  return h("span", { class: "quiet" }, ago(row.since), row.began_at && ["; metrics changed ", ago(row.began_at)]);
+  return h("span", { class: "quiet" }, ago(row.since), row.began_at && ["; the change began ", ago(row.began_at)]);
 }
 
 const MOST_REASONS = { bad: 3, other: 1 };

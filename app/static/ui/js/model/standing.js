@@ -71,7 +71,7 @@ function whatIsWrong({ metric, metrics, reasons, began_at: began }) {
     named(metric.name), ` was ${number(alarm.value)} on ${day(alarm.at)}`, outOf(alarm),
     `; out at ${alarm.fired} of the last ${many(alarm.of, "point")}`,
     others > 0 && `, as ${others === 1 ? "is" : "are"} ${many(others, "other metric")}`,
-    began && `; its metrics changed on ${day(began)}`, ".",
+    began && `; the change began on ${day(began)}`, ".",
   ];
 }
 
