@@ -58,6 +58,8 @@ class ProposalSchema(_PlaceSchema):
     @post_load
     def _wanted(self, data: dict[str, Any], **_: Any) -> tuple[str, Wanted]:
         margins, metrics = _margins(data.get("margin", ())), tuple(data["metrics"])
+        if len(margins) > MOST_METRICS:
+            raise InvalidInput(f"margin: Longer than maximum length {MOST_METRICS}.")
         requirements(margins, (), ())
         for name in metrics:
             if not is_metric_name(name):

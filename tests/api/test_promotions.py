@@ -295,6 +295,7 @@ def test_promotions_follow_their_model_when_it_is_renamed(team: Team) -> None:
         ({"metrics": ["a%"]}, 400),
         ({"override": "yes"}, 400),
         ({"override": 1}, 400),
+        ({"margin": [f"m{number}=0" for number in range(51)]}, 400),
         ({"dry": True}, 400),
     ],
 )

@@ -407,3 +407,21 @@ def test_a_host_knows_what_another_has_just_recorded(host: Promoter, tmp_path: P
     for version in (2, 3):
         other.desk.approve("m", other.propose(version).run_id, "bob", "")
     assert host.roll_back(3).proposal.version.version == 2
+
+
+def test_a_promotion_is_kept_whole_however_much_it_says_and_moves(host: Promoter) -> None:
+    world = host.gateway.world
+    for number in range(4, 204):
+        world.add_version("m")
+        world.set_stage("m", number, "Production")
+    host.look()
+    metrics = tuple(f"{number:02d}".ljust(250, "m") for number in range(50))
+    margins = tuple(f"{metric}=0.1" for metric in metrics)
+    waiting = host.propose(kind=STAGE, place="Production", metrics=metrics, margins=margins)
+    host.desk.approve("m", waiting.run_id, "bob", "\n" * 1000)
+    (done,) = host.promotions
+    assert (done.state, done.is_open, len(done.proposal.before)) == (DONE, False, 201)
+    assert (done.proposal.metrics, done.proposal.margins) == (metrics, margins)
+    assert done.steps[0].note == "\n" * 1000
+    assert host.in_production == [2]
+    assert len(host.tower_changes()) == 202

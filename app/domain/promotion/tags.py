@@ -1,8 +1,10 @@
 """Promotions as tags of runs in MLflow: the proposal and its evidence when the run is made, and then a tag a step."""
 
 import hashlib
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
+from itertools import chain, count, takewhile
 from typing import Any
 
 import orjson
@@ -18,6 +20,8 @@ GUARD = PREFIX + "guard"
 _PROPOSAL, _EVIDENCE, _STEP, _NOTIFIED = (
     PREFIX + "promotion", PREFIX + "evidence.", PREFIX + "step.", PREFIX + "notified.",
 )  # fmt: skip
+# The first tag of a step; those that continue it end with a number.
+_IS_STEP = re.compile(rf"{re.escape(_STEP)}\d+\.\w+\.\w+\Z")
 
 
 def promotions_experiment(monitoring_experiment: str) -> str:
@@ -31,21 +35,22 @@ def model_key(name: str) -> str:
 
 
 def proposal_tags(proposal: Proposal, evidence: Mapping[str, Any]) -> dict[str, str]:
-    """A proposal and its evidence. The evidence is cut into as many tags as it needs."""
-    text = orjson.dumps(evidence).decode()
-    parts = [text[start : start + LONGEST_TAG] for start in range(0, len(text), LONGEST_TAG)]
+    """A proposal and its evidence, in as many tags as they need."""
     return {
         MODEL: model_key(proposal.model),
-        _PROPOSAL: orjson.dumps(asdict(proposal)).decode(),
-        **{f"{_EVIDENCE}{number}": part for number, part in enumerate(parts)},
+        **_cut(orjson.dumps(asdict(proposal)).decode(), _continued(_PROPOSAL)),
+        **_cut(orjson.dumps(evidence).decode(), _numbered(_EVIDENCE)),
     }
 
 
 def step_tags(step: Step) -> dict[str, str]:
-    """A step. Its key follows from its content, so that hosts which share no locks do not overwrite each other's."""
+    """A step, in as many tags as it needs.
+
+    Their key follows from its content, so that hosts which share no locks do not overwrite each other's.
+    """
     text = orjson.dumps([step.number, step.kind, step.at, step.by, step.note, step.facts]).decode()
     digest = hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
-    return {f"{_STEP}{step.number:03d}.{step.kind}.{digest}": text}
+    return _cut(text, _continued(f"{_STEP}{step.number:03d}.{step.kind}.{digest}"))
 
 
 def notified_tags(receiver_id: str, at: int) -> dict[str, str]:
@@ -61,20 +66,34 @@ def is_notified(run: OwnRun, receiver_id: str) -> bool:
 def promotion_from(run: OwnRun) -> Promotion | None:
     """The promotion that a run holds; None if the run holds none, or cannot be read."""
     try:
-        row = orjson.loads(run.tags[_PROPOSAL])
-        evidence = orjson.loads("".join(_parts(run.tags)))
-        steps = [_step(text) for key, text in run.tags.items() if key.startswith(_STEP)]
+        row = orjson.loads(_joined(run.tags, _continued(_PROPOSAL)))
+        evidence = orjson.loads(_joined(run.tags, _numbered(_EVIDENCE)))
+        steps = [_step(_joined(run.tags, _continued(key))) for key in run.tags if _IS_STEP.match(key)]
         promotion = Promotion(run.run_id, _proposal(row), evidence, tuple(sorted(steps, key=_place)), run.is_open)
     except MISFITS:
         return None
     return promotion if isinstance(evidence, dict) else None
 
 
-def _parts(tags: Mapping[str, str]) -> Iterable[str]:
-    number = 0
-    while (part := tags.get(f"{_EVIDENCE}{number}")) is not None:
-        yield part
-        number += 1
+def _numbered(key: str) -> Iterator[str]:
+    """The keys of the tags that hold a text: `key` with 0, 1 and so on."""
+    return (f"{key}{number}" for number in count())
+
+
+def _continued(key: str) -> Iterator[str]:
+    """The keys of the tags that hold a text: `key`, and where that does not take it, `key.1`, `key.2` and so on."""
+    return chain([key], (f"{key}.{number}" for number in count(1)))
+
+
+def _cut(text: str, keys: Iterator[str]) -> dict[str, str]:
+    """A text as tags, none of which is longer than MLflow takes."""
+    parts = [text[start : start + LONGEST_TAG] for start in range(0, len(text), LONGEST_TAG)]
+    return dict(zip(keys, parts, strict=False))
+
+
+def _joined(tags: Mapping[str, str], keys: Iterator[str]) -> str:
+    """The text that tags hold; empty if there is none."""
+    return "".join(takewhile(bool, (tags.get(key, "") for key in keys)))
 
 
 def _proposal(row: Mapping[str, Any]) -> Proposal:
