@@ -25,7 +25,8 @@ const overridden = ({ override }) =>
   override && h("span", { class: "word degraded" }, " ! passes over the gate");
 
 function title(promotion, showsModel) {
-  const words = [`version ${promotion.version} for `, h("bdi", {}, placeInWords(promotion))];
+  const words = [`${showsModel ? "version" : "Version"} ${promotion.version} for `,
+    h("bdi", {}, placeInWords(promotion))];
   return showsModel
     ? [h("a", { href: path.model(promotion.model_name) }, named(promotion.model_name)), " ", words]
     : words;
@@ -40,8 +41,8 @@ export function waitingList(promotions, done, showsModel) {
   },
   h("div", { class: "grow" },
     h("h3", {}, title(promotion, showsModel), overridden(promotion)),
-    h("p", { class: "fact" }, `Now on ${before(promotion)}. Proposed by `, by(promotion.proposed_by), " ",
-      ago(promotion.proposed_at), ": ", quoted(promotion.reason)),
+    h("p", { class: "fact" }, "Proposed by ", by(promotion.proposed_by), " ", ago(promotion.proposed_at),
+      `, in place of ${before(promotion)}: `, quoted(promotion.reason)),
     h("p", { class: "fact quiet" },
       promotion.state === "moving" ? "It is being carried out." : [
         `${promotion.approved_by.length} of ${many(promotion.approvals_needed, "approval")}`,
