@@ -7,8 +7,8 @@ from unittest.mock import ANY
 
 import pytest
 
-from app.domain.errors import Conflict, Forbidden, MlflowRefused, MlflowTooSlow
-from app.domain.promotion.promotions import ALIAS, DONE, EXPIRED, STAGE, TAKEN_BACK, WAITING, Promotion, Wanted
+from app.domain.errors import Conflict, Forbidden, MlflowRefused, MlflowTooSlow, MlflowUnavailable
+from app.domain.promotion.promotions import ALIAS, DONE, EXPIRED, MOVING, STAGE, TAKEN_BACK, WAITING, Promotion, Wanted
 from app.services.promotion.desk import PromotionDesk
 from tests.fakes.memory_mlflow import MemoryGateway
 from tests.unit.promoters import STEPS, Promoter
@@ -286,6 +286,20 @@ def test_what_mlflow_did_not_answer_is_finished_later_and_taken_back_after_ten_m
     host.gateway.world.now += 601_000
     host.desk.tick()
     assert (host.promotions[0].state, host.champion) == (TAKEN_BACK, 1)
+
+
+def test_what_only_seemed_to_be_moved_is_not_called_done(host: Promoter, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What stands between answers for MLflow."""
+    waiting = host.propose()
+    with monkeypatch.context() as between:
+        between.setattr(host.gateway, "set_alias", lambda *_: None)
+        with pytest.raises(MlflowUnavailable, match="does not show it"):
+            host.desk.approve("m", waiting.run_id, "bob", "")
+        host.desk.tick()
+        assert ([one.state for one in host.promotions], host.tower_changes()) == ([MOVING], [])
+    host.desk.tick()
+    assert (host.promotions[0].state, host.champion) == (DONE, 2)
+    assert host.tower_changes() == [("alias champion", 1, 2, "bob")]
 
 
 def test_back_to_the_version_before_and_further_back(host: Promoter) -> None:

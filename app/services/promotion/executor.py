@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from app.domain.errors import MlflowDenied, MlflowMissing, MlflowRefused, TowerError
+from app.domain.errors import MlflowDenied, MlflowMissing, MlflowRefused, MlflowUnavailable, TowerError
 from app.domain.own_runs import OwnRun
 from app.domain.ports import Clock, WritingGateway
 from app.domain.promotion.promotions import (
@@ -44,6 +44,7 @@ log = logging.getLogger(__name__)
 
 # What was begun longer ago, and is not moved yet, is taken back: nobody expects it any more. In milliseconds.
 _LONGEST_MS = 600_000
+_AGAIN = "It is tried again for ten minutes."
 
 
 def _nothing(_: str) -> None:
@@ -187,6 +188,10 @@ class Executor:
         except (MlflowRefused, MlflowMissing, MlflowDenied) as error:
             return self.end(promotion, TAKEN_BACK, SERVICE, f"MLflow did not move it: {error.detail}")
         self.between("written")
+        place = self._reader.place(proposal.model, proposal.kind, proposal.place)
+        if not is_there(place, proposal.version) and moved_meanwhile(proposal, place) is None:
+            # What answered may not have been MLflow. The next tick goes on.
+            raise MlflowUnavailable(f"MLflow took the move of {proposal.target}, and does not show it. {_AGAIN}")
         return self._moved(promotion)
 
     def _moved(self, promotion: Promotion, note: str = "") -> Promotion:
