@@ -21,7 +21,7 @@ from app.services.host.marks import Marks
 from app.wiring.world import Host
 from tests.api.data import NAME, PATH, rows
 from tests.api.service import Service
-from tests.fakes.memory_mlflow import MemoryGateway
+from tests.fakes.memory_mlflow import MemoryGateway, MemoryWorld
 from tests.fakes.memory_world import memory_world
 from tests.servers import HANGS_AFTER_SECONDS, Redis, until
 
@@ -202,3 +202,83 @@ def test_another_leads_where_the_leader_leaves_and_what_redis_lost_is_read_again
     until(lambda: (other.agent.publisher.edition() or before).series != before.series, "a new series")
     until(lambda: other.json("/health")["hosts"]["redis"] == "connected")
     assert other.is_monitored("m")
+
+
+HOURS = 3600.0
+
+
+@pytest.fixture
+def clocks(tmp_path: Path, redis: Redis) -> Iterator[list[Service]]:
+    """Three hosts of one MLflow, each with a clock of its own, the leader first."""
+    world = MemoryWorld()
+    for _ in range(2):
+        world.add_version("m", {"accuracy": 0.5})
+    made = [service_of(tmp_path / name, MemoryGateway(world), redis, 8001 + n) for n, name in enumerate("abc")]
+    until(lambda: sum(host.get("/readyz").status_code == 200 and leads(host) for host in made) == 1, "a leader")
+    yield sorted(made, key=leads, reverse=True)
+    for host in made:
+        leave(host)
+
+
+def leads(host: Service) -> bool:
+    return host.agent.hosts.may_lead()
+
+
+def leave(host: Service) -> None:
+    host.agent.hosts.stop()
+    host.agent.detector.stop()
+    host.agent.checker.stop()
+
+
+def read(host: Service) -> None:
+    """Read MLflow; a host that the machine holds up is told to try again."""
+    until(lambda: host.post("/cache/refresh").status_code == HTTPStatus.OK, "a refresh")
+
+
+def record(host: Service) -> None:
+    """Record what the leader saw change in the registry, as its scheduler would."""
+    with host.agent.hosts.leading():
+        host.agent.recorder.tick()
+
+
+@pytest.mark.parametrize(("turned", "ahead"), [("leader", 26 * HOURS), ("other", -26 * HOURS)])
+def test_the_clock_of_one_host_decides_neither_who_leads_nor_what_is_newest_nor_what_came_first(
+    clocks: list[Service], turned: str, ahead: float
+) -> None:
+    leader, other, third = clocks
+    world, wrong = leader.world, leader if turned == "leader" else other
+    read(leader)
+    record(leader)
+    wrong.clock.ahead = ahead
+    for count, host in enumerate(clocks, 3):
+        world.add_version("m", {"accuracy": 0.5})
+        read(host)
+        assert [len(each.keys("/models/all?name=m")) for each in clocks] == [count] * 3
+    assert [leads(host) for host in clocks] == [True, False, False]
+    for takes, ends in ((wrong, third), (third, wrong), (third, third)):
+        assert takes.register("m").status_code == 201
+        assert [host.register("m").status_code for host in clocks] == [400] * 3
+        assert ends.remove("m").status_code == 200
+        assert [host.is_monitored("m") for host in clocks] == [False] * 3
+    for host in clocks:
+        events = [event["event"] for event in host.json("/monitoring/history?name=m")]
+        assert events == ["removed", "registered"] * 3
+    for version in (1, 2, 1):
+        world.set_alias("m", "blue", version)
+        read(leader)
+        record(leader)
+    leave(leader)
+    until(lambda: leads(other) or leads(third), "another leader")
+    successor = other if leads(other) else third
+    world.set_alias("m", "blue", 2)
+
+    def moves() -> list[str]:
+        """To which versions the alias moved, the first move first."""
+        read(successor)
+        record(successor)
+        return [move["to"] for move in reversed(successor.json("/history?name=m&kind=alias"))]
+
+    until(lambda: len(moves()) == 4, "the move that another leader saw")
+    assert moves() == ["1", "2", "1", "2"]
+    for host in (other, third):
+        assert [held["version"] for held in host.json("/model/m/holders") if held["until"] is None] == ["2"]

@@ -618,11 +618,11 @@ class MemoryGateway:
         run_id = registration.monitor_run_id
         self.world.registrations[run_id] = replace(self._live(run_id), name=registration.name)
 
-    def end_monitor_run(self, run_id: str, by: str, reason: str) -> int:
+    def end_monitor_run(self, run_id: str, by: str, reason: str, after: int = 0) -> int:
         self._called("end_monitor_run")
         state = self._state(self._live(run_id))
         self.world.registrations.pop(run_id, None)
-        ended_at = self.world.tick()
+        ended_at = max(self.clock(), after + 1)
         self.world.past[run_id] = replace(state, ended_at=ended_at, ended_by=by, ended_reason=reason)
         self.world.ended[run_id] = (by, reason)
         return ended_at

@@ -196,8 +196,11 @@ class WritingGateway(Gateway, Protocol):
         """Note on a monitor run the new name of its registered model, which `registration` has."""
         ...
 
-    def end_monitor_run(self, run_id: str, by: str, reason: str) -> int:
-        """End a monitor run; returns the time of its end, in milliseconds."""
+    def end_monitor_run(self, run_id: str, by: str, reason: str, after: int = 0) -> int:
+        """End a monitor run; returns the time of its end, in milliseconds.
+
+        It is later than `after`, when the run began, perhaps by the clock of another host.
+        """
         ...
 
     def log_observations(self, run_id: str, observations: Sequence[Observation]) -> None:

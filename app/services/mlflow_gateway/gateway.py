@@ -352,8 +352,8 @@ class MlflowGateway:
     def rename_monitor_run(self, registration: Registration) -> None:
         self._monitor_runs.tag(registration.monitor_run_id, rows.name_tags(registration))
 
-    def end_monitor_run(self, run_id: str, by: str, reason: str) -> int:
-        ended_at = self._clock()
+    def end_monitor_run(self, run_id: str, by: str, reason: str, after: int = 0) -> int:
+        ended_at = max(self._clock(), after + 1)
         self._monitor_runs.end(run_id, by, reason, ended_at)
         return ended_at
 

@@ -78,7 +78,7 @@ class MonitorRunWriter(ObservationWriter, VerdictWriter, WatchWriter):
                 # The watch and the registration share the record.
                 return self._with_own(replace(watched, model_type=model_type), wanted_settings)
             wanted = Registration(
-                name, row.version, model_type, registered_by, self._clock(), "", row.created, wanted_settings
+                name, row.version, model_type, registered_by, self._begins_at(states), "", row.created, wanted_settings
             )
             return self._begun(wanted, row, states)
 
@@ -170,7 +170,7 @@ class MonitorRunWriter(ObservationWriter, VerdictWriter, WatchWriter):
             if current is None:
                 for outdated in open_runs:
                     self.end(outdated, _MADE_AGAIN)
-                now = self._clock()
+                now = self._begins_at(states)
                 blank = Registration(*key, coverage.model_type, coverage.registered_by, now, "", row.created)
                 wanted = covered(blank, coverage, None, self._predecessors(key, before))
                 return self._begun(wanted, row, states)
@@ -203,6 +203,10 @@ class MonitorRunWriter(ObservationWriter, VerdictWriter, WatchWriter):
     def _with_own(self, registration: Registration, own: Mapping[str, Any] | None) -> Registration:
         """Change the own settings of a version that is watched as well; None: it is not registered by itself."""
         return self._changed(with_own(registration, own))
+
+    def _begins_at(self, states: Iterable[MonitorState]) -> int:
+        """When a record of a version begins: after the end of all before it, whose hosts may have had other clocks."""
+        return max(self._clock(), *(state.ended_at + 1 for state in states if state.ended_at is not None), 0)
 
     def _begun(self, wanted: Registration, row: ModelVersion, states: Sequence[MonitorState]) -> Registration:
         """Open a monitor run, or open the version's last one again, so that its points and its verdicts count."""
@@ -271,7 +275,7 @@ class MonitorRunWriter(ObservationWriter, VerdictWriter, WatchWriter):
 
     def _end(self, registration: Registration, by: str, reason: str) -> None:
         with self._turns.turn():
-            self._gateway.end_monitor_run(registration.monitor_run_id, by, reason)
+            self._gateway.end_monitor_run(registration.monitor_run_id, by, reason, registration.since)
 
 
 def _open_runs(states: Iterable[MonitorState]) -> list[Registration]:

@@ -37,8 +37,8 @@ class _Recording:
         self._gateway.rename_monitor_run(registration)
         self._historian.renamed(registration)
 
-    def end_monitor_run(self, run_id: str, by: str, reason: str) -> int:
-        ended_at = self._gateway.end_monitor_run(run_id, by, reason)
+    def end_monitor_run(self, run_id: str, by: str, reason: str, after: int = 0) -> int:
+        ended_at = self._gateway.end_monitor_run(run_id, by, reason, after)
         self._historian.ended(run_id, ended_at, by, reason)
         return ended_at
 
