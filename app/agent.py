@@ -35,9 +35,10 @@ def main() -> None:
         while os.read(sys.stdin.fileno(), 1 << 16):
             pass
         # The master may remove the directory of the counts at any time, and nobody waits for a sweep any more.
-        agent.scheduler.stop()
+        agent.retire()
         # Other workers may still be finishing requests: their calls are answered.
         server.wait_for_the_last(_LEAVING_SECONDS)
+        agent.hosts.stop()
         # Whatever this process counted or stored after the master removed its directories made them again.
         remove_leftovers()
         # A normal exit would wait for threads that hang in MLflow.

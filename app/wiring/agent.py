@@ -183,6 +183,11 @@ class Agent:
         self.hosts.await_others(_WARM_AFTER_SECONDS)
         self.world.gateway.warm()
 
+    def retire(self) -> None:
+        """Begin to end: nothing is done on schedule any more, another host may lead, and workers are still answered."""
+        self.scheduler.stop()
+        self.hosts.resign()
+
     def stop(self) -> None:
         """Stop all threads, before the process ends."""
         self.hosts.stop()

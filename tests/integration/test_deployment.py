@@ -25,6 +25,7 @@ from tests.servers import (
     ROOT,
     Redis,
     Tower,
+    agents,
     answers,
     certify,
     clean_environment,
@@ -120,7 +121,7 @@ class Client:
                     self.seen[repr(error)] += 1
 
 
-def test_no_request_fails_while_one_of_three_hosts_stops(
+def test_no_request_fails_while_one_of_three_hosts_stops_and_the_next_can_lead_at_once(
     tmp_path: Path, seeded_url: str, nginx: str, redis: Redis
 ) -> None:
     settings = {
@@ -151,14 +152,31 @@ def test_no_request_fails_while_one_of_three_hosts_stops(
             return sum(client.seen.total() for client in clients)
 
         until(lambda: called() > CALLS and all(client.seen for client in clients), "load")
-        for stopping in towers[:2]:
+        for _ in range(2):
             before = called()
+            stopping = until(lambda: next((each for each in towers if leads(each)), None), "a leader")
+            (agent,) = agents(stopping)
+            towers.remove(stopping)
             stopping.process.terminate()
             assert stopping.process.wait(HANGS_AFTER_SECONDS) == 0
+            until(lambda agent=agent: not Path(f"/proc/{agent}").exists(), "the end of its agent")
+            named = f":{stopping.url.rpartition(':')[2]}:"
+            assert [key for key, value in held(redis).items() if named in value] == []
             until(lambda before=before: called() > before + CALLS, "load")
         for client in clients:
             client.stopping.set()
     assert {status for client in clients for status in client.seen} <= {"200", "201"}, [c.seen for c in clients]
+
+
+def leads(host: Tower) -> bool:
+    return bool(host.get("/health").json()["hosts"]["leads"])
+
+
+def held(redis: Redis) -> dict[str, str]:
+    """Who leads, and which hosts are alive, as Redis has it."""
+    client = redis.client()
+    found = {key: client.get(key) or "" for key in client.scan_iter("*:leader")}
+    return found | {key: " ".join(client.zrange(key, 0, -1)) for key in client.scan_iter("*:alive")}
 
 
 def unit() -> RawConfigParser:

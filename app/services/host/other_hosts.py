@@ -25,6 +25,10 @@ class Leading(OtherHosts, Protocol):
         """Wait until this host has what the others have, so long at most, and its workers could decode it."""
         ...
 
+    def resign(self) -> None:
+        """Let another host lead at once, if this one leads. This one stays in step until it stops."""
+        ...
+
     def stop(self) -> None:
         """Leave the other hosts, before the process ends."""
         ...
@@ -42,6 +46,9 @@ class Alone:
     """The link of a host that is alone: it leads, and has nobody to catch up with."""
 
     def start(self) -> None:
+        pass
+
+    def resign(self) -> None:
         pass
 
     def stop(self) -> None:

@@ -83,10 +83,14 @@ class Hosts:
         for work in (self._beat, self._listen, self._lead):
             threading.Thread(target=work, name=f"hosts{work.__name__}", daemon=True).start()
 
+    def resign(self) -> None:
+        """Let another host lead at once. This one stays in step until it stops."""
+        self._leadership.resign()
+
     def stop(self) -> None:
         """Called before the process ends: another host may lead at once, and no host waits for this one."""
         self._stopping.set()
-        self._leadership.resign()
+        self.resign()
         self._membership.leave()
 
     def await_others(self, seconds: float) -> None:
