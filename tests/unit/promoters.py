@@ -33,7 +33,7 @@ class Promoter(Host):
     def start(self) -> None:
         super().start()
         self.kill_at = None
-        gateway, clock = self.gateway, self.gateway.world.tick
+        gateway, clock = self.gateway, self.clock
         reader = Reader(gateway, Comparison(gateway, RULES, clock), RULES, lambda: ())
         executor = Executor(
             gateway, reader, self.recorder, self.mirror.publisher.look_up, clock, 24.0, 168.0, self._between

@@ -1,4 +1,7 @@
-"""Storms: random proposals, approvals, rollbacks and moves by others, in which the process is killed anywhere."""
+"""Storms: random proposals, approvals, rollbacks and moves by others, in which the process is killed anywhere.
+
+Somebody also turns the clock.
+"""
 
 import itertools
 from collections.abc import Callable
@@ -52,6 +55,10 @@ class Storm(RuleBasedStateMachine):
         if self.host.champion != version:
             self.host.gateway.world.set_alias("m", "champion", version)
             self.host.look()
+
+    @rule(minutes=sampled_from([-120, -1, 1, 120]))
+    def turn_clock(self, minutes: int) -> None:
+        self.host.behind_ms += minutes * 60_000
 
     @rule()
     def look(self) -> None:

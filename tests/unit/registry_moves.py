@@ -151,7 +151,7 @@ class Moves(RuleBasedStateMachine):
             aliases[alias] = value
         began, ended, _ = self.truth[-1]
         created, move = self.world.created_at(name), (of_alias(alias), before, value)
-        self.hosts[which].recorder.record_moves(name, created, [move], "ann", began, ended)
+        self.hosts[which].recorder.record_moves(name, created, [move], {}, "ann", began, ended)
 
     @rule(data=st.data(), stage=st.sampled_from(["None", "Staging", "Production"]))
     def move_stage(self, data: st.DataObject, stage: str) -> None:

@@ -257,7 +257,7 @@ def test_a_look_that_waits_while_the_tower_moves_something_is_not_lost(host: Hos
     host.mirror.publisher.sweep()
     world.set_alias("m", "champion", 1)
     moved = [("alias champion", None, 1)]
-    assert host.recorder.record_moves("m", lineage.first[0].created, moved, "ann", world.now, world.tick())
+    assert host.recorder.record_moves("m", lineage.first[0].created, moved, {}, "ann", world.now, world.tick())
     host.recorder.record()
     world.set_stage("m", 2, "Production")
     host.look()
@@ -415,7 +415,7 @@ def test_who_asks_while_the_record_is_read_is_told_so_and_what_others_move_meanw
         gateway.patience = 60.0
         moved = [("alias champion", None, 1)]
         created = lineage.first[0].created
-        assert shares_the_cache.recorder.record_moves("m", created, moved, "ann", world.now, world.tick())
+        assert shares_the_cache.recorder.record_moves("m", created, moved, {}, "ann", world.now, world.tick())
         goes_on.set()
         reading.result()
     assert host.told() == [("alias", "alias champion", None, 1)]

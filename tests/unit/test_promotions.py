@@ -9,6 +9,7 @@ import pytest
 
 from app.domain.errors import Conflict, Forbidden, MlflowRefused, MlflowTooSlow, MlflowUnavailable
 from app.domain.promotion.promotions import ALIAS, DONE, EXPIRED, MOVING, STAGE, TAKEN_BACK, WAITING, Promotion, Wanted
+from app.domain.times import HOUR_MS
 from app.services.promotion.desk import PromotionDesk
 from tests.fakes.memory_mlflow import MemoryGateway
 from tests.unit.promoters import STEPS, Promoter
@@ -194,6 +195,27 @@ def test_a_rollback_that_is_killed_is_finished_once(host: Promoter, step: str) -
     assert host.tower_changes()[-1] == ("alias champion", 2, 1, "bob")
 
 
+def test_a_clock_that_is_turned_back_hides_nothing_of_what_was_moved_and_who_moved_it(host: Promoter) -> None:
+    world = host.gateway.world
+    world.now += HOUR_MS
+    for version in (2, 1):
+        host.desk.approve("m", host.propose(version=version).run_id, "bob", "")
+    world.now -= 3 * HOUR_MS
+    other = host.propose(version=3)
+    world.now -= 3 * HOUR_MS
+    again = host.propose()
+    host.killed_at("begun", lambda: host.desk.approve("m", again.run_id, "eve", ""))
+    assert host.champion == 1
+    host.desk.tick()
+    assert host.champion == 2
+    host.roll_back(2)
+    with pytest.raises(Conflict, match="moved back"):
+        host.desk.approve("m", other.run_id, "eve", "")
+    moves = [(1, 2, "bob"), (2, 1, "bob"), (1, 2, "eve"), (2, 1, "bob")]
+    assert host.tower_changes() == [("alias champion", *move) for move in moves]
+    assert all(change.not_before <= change.not_after for change in host.changes())
+
+
 def test_what_was_begun_is_taken_back_if_somebody_else_moved_the_alias_meanwhile(host: Promoter) -> None:
     waiting = host.propose()
     host.killed_at("begun", lambda: host.desk.approve("m", waiting.run_id, "bob", ""))
@@ -261,7 +283,7 @@ def test_what_somebody_else_sets_in_the_same_moment_comes_before_or_after_as_it_
         host.desk.tick()
     else:
         # The service has its answer still.
-        host.recorder.record_moves("m", waiting.proposal.model_created, [("alias champion", 1, 2)], "bob",
+        host.recorder.record_moves("m", waiting.proposal.model_created, [("alias champion", 1, 2)], {}, "bob",
                                    waiting.proposal.at, host.gateway.world.tick())  # fmt: skip
     host.look()
     moved = [(c.old, c.new, c.actor) for c in host.changes() if c.subject == "alias champion"]

@@ -146,12 +146,13 @@ def rolled_back_since(promotion: Promotion, others: Iterable[Promotion]) -> str 
 def moved_since(proposal: Proposal, lineage: Lineage) -> str | None:
     """That the place was moved since a proposal and moved back, in words; None if no look has seen that.
 
-    A look may see a move later than the proposal did. Such a move does not count.
+    A look may see a move later than the proposal did. Such a move does not count, while one of this service is recorded
+    when it is made.
     """
     states = place_states(lineage, *proposal.alias_or_stage)
     keys = [state.key for state in states]
     start = keys.index(proposal.head) + 1 if proposal.head in keys else 1
-    is_later = [state.not_after > proposal.at for state in states]
+    is_later = [state.by_tower or state.not_after > proposal.at for state in states]
     if proposal.head not in keys:
         # No key shows what came before the proposal, so only what surely came after it counts.
         is_later = [state.not_before >= proposal.at for state in states]

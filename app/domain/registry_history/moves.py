@@ -1,6 +1,6 @@
 """Changes that the tower made itself: as they are recorded, with who did it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from app.domain.registry_history.change import TOWER, Change, Value, alias_of, version_of
@@ -14,6 +14,7 @@ Move = tuple[str, Value, Value]
 def tower_changes(
     lineage: Lineage,
     moves: Sequence[Move],
+    heads: Mapping[str, str],
     actor: str,
     not_before: int,
     not_after: int,
@@ -22,8 +23,8 @@ def tower_changes(
 ) -> list[Change]:
     """What to record of moves that the tower made between two times, in milliseconds.
 
-    `now` says what a subject is, and `confirmed` when a look began that saw what is recorded of it, 0 if that is not
-    known.
+    `heads` are the keys of the last changes of the subjects that were recorded before, as `heads_of`. `now` says what a
+    subject is, and `confirmed` when a look began that saw what is recorded of it, 0 if that is not known.
 
     A look that came first may have recorded a move already: then the same change is recorded with its actor. If the
     record is behind, as after a move by somebody else that no look has seen, that comes first. If a look saw only what
@@ -32,7 +33,7 @@ def tower_changes(
     standing = standing_of(lineage)
     made: list[Change] = []
     for subject, old, new in moves:
-        since = [one for one in lineage.changes if one.subject == subject and one.not_after >= not_before]
+        since = _since(lineage, subject, heads, not_before)
         if any(one.through == TOWER and one.new == new for one in since):
             continue
         seen = next((one for one in reversed(since) if (one.old, one.new) == (old, new)), None)
@@ -64,22 +65,44 @@ def is_behind(lineage: Lineage, moves: Sequence[Move]) -> bool:
     return any(_value(standing, subject) not in (old, new) for subject, old, new in moves)
 
 
-def has_seen(lineage: Lineage, moves: Sequence[Move], not_before: int) -> bool:
-    """Whether a look has seen one of these moves since a time, in milliseconds."""
-    return any(_is(change, *move, not_before) for change in lineage.changes for move in moves)
+def heads_of(lineage: Lineage, moves: Sequence[Move]) -> dict[str, str]:
+    """The keys of the last recorded changes of what is moved. What follows them came later, whatever clocks say."""
+    standing = standing_of(lineage)
+    return {subject: standing.previous(subject) for subject, _, _ in moves}
+
+
+def has_seen(lineage: Lineage, moves: Sequence[Move], heads: Mapping[str, str], not_before: int) -> bool:
+    """Whether a look has seen one of these moves since the changes `heads`, or else since a time (milliseconds)."""
+    return any(
+        (change.old, change.new) == (old, new)
+        for subject, old, new in moves
+        for change in _since(lineage, subject, heads, not_before)
+    )
+
+
+def _since(lineage: Lineage, subject: str, heads: Mapping[str, str], not_before: int) -> list[Change]:
+    """The changes of a subject after its head, or after a time where the head is not in the record."""
+    changes = [change for change in lineage.changes if change.subject == subject]
+    keys = [lineage.id, *(change.key for change in changes)]
+    head = heads.get(subject)
+    if head in keys:
+        return changes[keys.index(head) :]
+    return [change for change in changes if change.not_after >= not_before]
 
 
 @dataclass(frozen=True, slots=True)
 class PlaceState:
     """Which versions have an alias or a stage after the change with the key `key`, and when that happened.
 
-    Before the first change the key is that of the lineage, and the times (milliseconds) are 0.
+    `by_tower`: this service made the change. Before the first change the key is that of the lineage, and the times
+    (milliseconds) are 0.
     """
 
     key: str
     not_before: int
     not_after: int
     versions: frozenset[int]
+    by_tower: bool = False
 
 
 def place_states(lineage: Lineage, alias: str | None, stage: str | None) -> list[PlaceState]:
@@ -90,7 +113,7 @@ def place_states(lineage: Lineage, alias: str | None, stage: str | None) -> list
         standing.apply(change)
         held = _holding(standing, alias, stage)
         if held != states[-1].versions:
-            states.append(PlaceState(change.key, change.not_before, change.not_after, held))
+            states.append(PlaceState(change.key, change.not_before, change.not_after, held, change.through == TOWER))
     return states
 
 
@@ -157,10 +180,6 @@ def way_back(lineage: Lineage, alias: str | None, stage: str | None) -> tuple[in
 def _exists(standing: Standing, number: int, created: int) -> bool:
     """Whether a version is still there, and was not made again."""
     return number in standing.versions and not is_other(standing.versions[number][0], created)
-
-
-def _is(change: Change, subject: str, old: Value, new: Value, not_before: int) -> bool:
-    return (change.subject, change.old, change.new) == (subject, old, new) and change.not_after >= not_before
 
 
 def _narrowed(seen: Change, actor: str, not_before: int, not_after: int) -> Change:

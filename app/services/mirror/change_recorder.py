@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -168,12 +168,19 @@ class ChangeRecorder:
         self._known_at = began
 
     def record_moves(
-        self, name: str, created: int, moves: Sequence[Move], actor: str, not_before: int, not_after: int
+        self,
+        name: str,
+        created: int,
+        moves: Sequence[Move],
+        heads: Mapping[str, str],
+        actor: str,
+        not_before: int,
+        not_after: int,
     ) -> bool:
         """Record what this service moved between two times (milliseconds), and who had it done. May be repeated.
 
-        Any thread, of any host, may call it. Returns False if a look has still to record what was there before. Raises
-        `MlflowUnavailable` and others.
+        `heads` has the last change before, of each subject. Any thread, of any host, may call it. Returns False if a
+        look has still to record what was there before. Raises `MlflowUnavailable` and others.
         """
         self._read(self._gateway.patience)
         with self._locks.hold("registry-changes", self._gateway.patience), self._gateway.within(self._timeout):
@@ -188,7 +195,7 @@ class ChangeRecorder:
                 return False
             key = lineage.id
             changes = tower_changes(
-                lineage, moves, actor, not_before, not_after, self._value_of(name),
+                lineage, moves, heads, actor, not_before, not_after, self._value_of(name),
                 lambda subject: draft.confirmed(key, subject) if draft else 0,
             )  # fmt: skip
             room = _Room(self._gateway, runs)

@@ -35,7 +35,7 @@ from app.domain.promotion.standing import (
     rolled_back_since,
 )
 from app.domain.promotion.tags import promotion_from, step_tags
-from app.domain.registry_history.moves import Move, has_seen
+from app.domain.registry_history.moves import Move, has_seen, heads_of
 from app.domain.times import HOUR_MS, TOLERANCE_MS
 from app.services.mirror.change_recorder import ChangeRecorder
 from app.services.promotion.reader import Reader
@@ -143,7 +143,9 @@ class Executor:
             place, why = self.checked(promotion)
             if why is not None:
                 return self.end(promotion, TAKEN_BACK, SERVICE, why)
-        facts = {"moves": place.moves(promotion.proposal.version)}
+        moves = place.moves(promotion.proposal.version)
+        lineage = self._recorder.lineage(promotion.proposal.model, promotion.proposal.model_created)
+        facts = {"moves": moves, "heads": heads_of(lineage, moves) if lineage else {}}
         return self._move(self.add(promotion, BEGUN, promotion.actor, "", facts))
 
     def finish(self, promotion: Promotion) -> Promotion:
@@ -169,7 +171,7 @@ class Executor:
         begun = promotion.step(BEGUN)
         since = begun.at if begun else 0
         lineage = self._recorder.lineage(proposal.model, proposal.model_created)
-        if lineage is not None and has_seen(lineage, _moves(promotion), since):
+        if lineage is not None and has_seen(lineage, _moves(promotion), _heads(promotion), since):
             return self._moved(promotion, "It was moved, and somebody else has moved it on since.")
         why = gone(proposal, place) or moved_meanwhile(proposal, place)
         if why is None and self._clock() - since > _LONGEST_MS:
@@ -209,10 +211,14 @@ class Executor:
         """Put what was moved into the history of the registry, and end the run."""
         begun, moved = promotion.step(BEGUN), promotion.step(MOVED)
         if begun is not None and moved is not None and promotion.step(RECORDED) is None:
-            model = promotion.proposal
-            moves = _moves(promotion)
             known = self._recorder.record_moves(
-                model.model, model.model_created, moves, promotion.actor, begun.at, moved.at
+                promotion.proposal.model,
+                promotion.proposal.model_created,
+                _moves(promotion),
+                _heads(promotion),
+                promotion.actor,
+                begun.at,
+                moved.at,
             )
             if known:
                 promotion = self.add(promotion, RECORDED, SERVICE)
@@ -229,6 +235,13 @@ def _moves(promotion: Promotion) -> Sequence[Move]:
     begun = promotion.step(BEGUN)
     rows = begun.facts["moves"] if begun and begun.facts else ()
     return [(subject, old, new) for subject, old, new in rows]
+
+
+def _heads(promotion: Promotion) -> Mapping[str, str]:
+    """The last recorded changes of what was begun to be moved, as the step says."""
+    begun = promotion.step(BEGUN)
+    heads = begun.facts.get("heads") if begun and begun.facts else None
+    return heads if isinstance(heads, dict) else {}
 
 
 def _what(promotion: Promotion) -> tuple[str, int]:
