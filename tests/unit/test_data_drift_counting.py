@@ -55,6 +55,7 @@ def test_a_reason_to_refuse_comes_back(locks: FileLocks, rows: BinaryIO) -> None
         ("import os, signal; os.kill(os.getpid(), signal.SIGXCPU)", TooLarge, "too much time"),
         ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", TooLarge, "memory"),
         ("import os, sys; sys.stderr.write('std::bad_alloc'); sys.stderr.flush(); os.abort()", TooLarge, "memory"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", InvalidInput, "nested too deeply"),
         ("import os; os.abort()", Busy, "ended before it was done"),
         ("raise ValueError", Busy, "ended before it was done"),
     ],

@@ -352,6 +352,16 @@ def test_names_that_are_numbers_are_names_where_they_count_up_or_others_are_text
     assert list(counted.layout["columns"]) == names.split(",")
 
 
+def test_of_nested_columns_that_are_not_counted_nothing_is_read() -> None:
+    nested = pa.array([["x" * 2_000_000], []])
+    body = bytearray(parquet({"p": [0.1, 0.2], "note": nested}))
+    about = pq.ParquetFile(pa.BufferReader(bytes(body))).metadata.row_group(0).column(1)
+    # So damaged that to read it would fail.
+    start = about.dictionary_page_offset or about.data_page_offset
+    body[start : start + about.total_compressed_size] = bytes(about.total_compressed_size)
+    assert done(Order(PARQUET, kinds={"note": "ignore"}), bytes(body)).batch["rows"] == 2
+
+
 def test_what_inflates_too_far_is_refused() -> None:
     bomb = gzip.compress(b"\n" * (1 << 24))
     with pytest.raises(TooLarge, match="1 MiB"):

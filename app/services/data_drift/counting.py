@@ -25,6 +25,9 @@ _LOCK = "counting"
 _COMMAND = command("app.counting")
 # How Python, C++ and the loader of libraries say that there was no memory.
 _NO_MEMORY = re.compile(rb"MemoryError|bad_alloc|[Cc]annot allocate memory|failed to map segment")
+_CRASHES = (
+    "The body cannot be read: it made the process that reads it crash, twice. It is damaged, or nested too deeply."
+)
 
 Count = Callable[[Order, BinaryIO], Counted]
 """Counts a body, which is in a file. Raises InvalidInput, TooLarge and Busy."""
@@ -57,7 +60,7 @@ class Counting:
         try:
             with self._locks.hold(_LOCK, self._wait):
                 message = msgspec.json.encode(order)
-                outcome = self._outcome(message, body) or self._outcome(message, body)
+                outcome = self._outcome(message, body) or self._outcome(message, body, is_again=True)
         except LockTimeout:
             raise LockTimeout(OTHERS_ARE_COUNTED) from None
         if outcome is None:
@@ -68,7 +71,7 @@ class Counting:
             raise ValueError("the outcome is empty")
         return outcome.counted
 
-    def _outcome(self, message: bytes, body: BinaryIO) -> CountOutcome | None:
+    def _outcome(self, message: bytes, body: BinaryIO, is_again: bool = False) -> CountOutcome | None:
         """What the process answers; None if it ended without an answer, which says nothing about the body."""
         # The process inherits the descriptor with its place. Through a pipe the body would cost this process time.
         body.seek(0)
@@ -92,6 +95,8 @@ class Counting:
         status = process.returncode
         if status in (-signal.SIGXCPU, -signal.SIGKILL) or (status and _NO_MEMORY.search(process.stderr)):
             raise TooLarge("Counting the body took too much time or memory. Send fewer rows at once.")
+        if status == -signal.SIGSEGV and is_again:
+            raise InvalidInput(_CRASHES)
         if status:
             # The last line names the error. The lines before it may quote what was sent.
             log.error("Counting a body failed (%d): %s", status, _kind_of(process.stderr))
