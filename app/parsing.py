@@ -14,7 +14,7 @@ from webargs.flaskparser import FlaskParser
 
 from app.domain.bodies import GZIP, GZIP_WINDOW, MOST_BODY_BYTES, MOST_DRAINED_BYTES, PLAIN
 from app.domain.errors import InvalidInput
-from app.domain.messages import BODY_DAMAGED, BODY_TOO_LARGE, OTHER_CODING
+from app.domain.messages import BODY_CUT_SHORT, BODY_DAMAGED, BODY_TOO_LARGE, OTHER_CODING
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -147,7 +147,10 @@ def take_body() -> None:
     is_chunked = not length and "HTTP_TRANSFER_ENCODING" in environ
     coding = environ.get("HTTP_CONTENT_ENCODING", "").strip().lower()
     if coding not in PLAIN and length <= MOST_BODY_BYTES:
-        body = environ["wsgi.input"].read(MOST_BODY_BYTES + 1 if is_chunked else length)
+        try:
+            body = environ["wsgi.input"].read(MOST_BODY_BYTES + 1 if is_chunked else length)
+        except OSError:
+            raise InvalidInput(BODY_CUT_SHORT) from None
         length = len(body)
         if length <= MOST_BODY_BYTES:
             _put(environ, decoded(body, coding))

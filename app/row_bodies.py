@@ -3,7 +3,7 @@
 import os
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from threading import BoundedSemaphore
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
@@ -12,7 +12,7 @@ from flask import current_app, request
 
 from app.domain.bodies import MOST_DRAINED_BYTES, PIECE
 from app.domain.errors import Busy, InvalidInput, TooLarge
-from app.domain.messages import OTHERS_ARE_COUNTED
+from app.domain.messages import BODY_CUT_SHORT, OTHERS_ARE_COUNTED
 from app.services.data_drift.order import CSV, JSON, MEDIA_TYPES, NDJSON, PARQUET
 
 if TYPE_CHECKING:
@@ -84,8 +84,10 @@ def drain_rows() -> None:
     environ = request.environ
     if _has_body(environ) and _READ not in environ and is_read_by_its_view():
         left, stream = MOST_DRAINED_BYTES, _stream(environ)
-        while left > 0 and (piece := stream.read(min(left, PIECE))):
-            left -= len(piece)
+        # The answer is made already, and says what is wrong.
+        with suppress(OSError):
+            while left > 0 and (piece := stream.read(min(left, PIECE))):
+                left -= len(piece)
 
 
 def _file_without_name() -> BinaryIO:
@@ -104,7 +106,7 @@ def _read_into(file: BinaryIO, environ: "WSGIEnvironment", most_megabytes: int) 
     taken = 0
     if (length or 0) <= most:
         stream = _stream(environ)
-        while taken <= most and (piece := stream.read(PIECE if length is None else min(PIECE, length - taken))):
+        while taken <= most and (piece := _piece(stream, PIECE if length is None else min(PIECE, length - taken))):
             file.write(piece)
             taken += len(piece)
     if (length or 0) > most or taken > most:
@@ -115,6 +117,14 @@ def _read_into(file: BinaryIO, environ: "WSGIEnvironment", most_megabytes: int) 
     if length is not None and taken < length:
         raise InvalidInput("The body is shorter than its Content-Length.")
     file.seek(0)
+
+
+def _piece(stream: Any, most: int) -> bytes:
+    try:
+        piece: bytes = stream.read(most)
+    except OSError:
+        raise InvalidInput(BODY_CUT_SHORT) from None
+    return piece
 
 
 def _has_body(environ: "WSGIEnvironment") -> bool:

@@ -33,6 +33,7 @@ NO_REFERENCE = "There is no reference with this id. GET …/reference lists thos
 NO_ROWS = "There are no rows."
 OTHERS_ARE_COUNTED = "Other batches are being counted. Send this one again in some seconds."
 BODY_TOO_LARGE = "The request body is too large: at most 1 MiB."
+BODY_CUT_SHORT = "The body did not arrive as a whole: the connection broke or took too long, or a chunk is malformed."
 BODY_DAMAGED = "The body is not what its Content-Encoding says: it is no gzip, is damaged, or is cut short."
 OTHER_CODING = "The body's Content-Encoding is not taken: send it in gzip, or plain without that header."
 STILL_READING = "The history is still being read from MLflow. Try again in some seconds."

@@ -45,7 +45,7 @@ def counts_of(
         raise ValueError(f"the reference has '{label}' as an input, so it cannot be the label")
     if not many:
         raise ValueError("there are no rows")
-    if found and not labels_only and not found.keys() & bins.keys():
+    if not labels_only and not found.keys() & bins.keys():
         raise ValueError("the reference has none of these columns")
     label = known or label
     counts: dict[str, Any] = {"rows": 0}

@@ -214,6 +214,20 @@ def test_a_body_that_is_too_large_is_answered(shared_tower: Tower) -> None:
     assert (chunked.status_code, "too large" in chunked.json()["detail"]) == (400, True)
 
 
+@pytest.mark.parametrize(
+    "head",
+    [
+        "POST /models/nope/1/batches HTTP/1.1\r\nContent-Type: text/csv",
+        "POST /models/nope/1/monitor HTTP/1.1\r\nContent-Type: application/json",
+        "POST /models/nope/1/monitor HTTP/1.1\r\nContent-Type: application/json\r\nContent-Encoding: gzip",
+    ],
+)
+def test_a_body_with_a_malformed_chunk_is_a_400(shared_tower: Tower, head: str) -> None:
+    with socket.create_connection((HOST, int(shared_tower.url.rpartition(":")[2])), HANGS_AFTER_SECONDS) as client:
+        client.sendall(f"{head}\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n".encode())
+        assert client.recv(100).startswith(b"HTTP/1.1 400 ")
+
+
 @pytest.mark.parametrize("name", ["SCRIPT_NAME", "Script-Name", "PATH_INFO", "Path-Info", "REMOTE_USER"])
 @pytest.mark.parametrize("value", ["/livez", "/config", "//evil.example", "/"])
 def test_no_header_of_a_client_behind_a_local_proxy_moves_the_service(

@@ -283,6 +283,7 @@ def wide(many: int) -> str:
         (CSV, wide(100_000).encode() + b"\n", "columns"),
         (PARQUET, b"PAR1 no", "damaged"),
         (PARQUET, b"no", "no Parquet"),
+        (CSV, b'p\n1\n"2\n3\n', "not closed"),
         (PARQUET, parquet({"p": [[1]]}), "list"),
         (PARQUET, parquet({".": [1]}), "no address"),
         (PARQUET, parquet({f"c{n}": [1] for n in range(1001)}), "1001 columns"),
@@ -416,6 +417,9 @@ def test_rows_of_which_the_reference_has_no_column_are_refused_and_their_names_a
     with pytest.raises(InvalidInput, match="has none of these columns") as error:
         done(Order(media_type, layout=layout), in_format(media_type, [{"Alice": 31}, {"Alice": 32}]))
     assert "Alice" not in str(error.value)
+    if media_type in (JSON, NDJSON):
+        with pytest.raises(InvalidInput, match="has none of these columns"):
+            done(Order(media_type, layout=layout), in_format(media_type, [{}, {}]))
 
 
 @pytest.mark.parametrize("kind", ["numeric", "categorical", "ignore"])

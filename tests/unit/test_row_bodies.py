@@ -75,6 +75,17 @@ def test_what_a_view_refuses_is_read_to_its_end(client: FlaskClient) -> None:
     assert stream.tell() == MIB
 
 
+def test_a_body_that_breaks_off_is_refused_with_the_reason(client: FlaskClient) -> None:
+    class Broken(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            if self.tell():
+                raise ConnectionResetError
+            return super().read(MIB // 2)
+
+    answer = client.post("/rows", input_stream=Broken(b"x" * MIB), content_length=MIB, content_type="text/csv")
+    assert (answer.status_code, "as a whole" in answer.json["detail"]) == (400, True)
+
+
 def test_a_process_holds_few_bodies_at_once(client: FlaskClient) -> None:
     app = client.application
     with ExitStack() as held:

@@ -117,10 +117,13 @@ class Csv:
     def _chunks(self) -> Iterator[Chunk]:
         names = frozenset(self._names)
         included = [name for name in self._names if self._wanted(name)]
+        file = _File(self._content())
         try:
-            for batch in self._batches(included or self._names[:1]):
+            for batch in self._batches(file, included or self._names[:1]):
                 columns = {name: from_arrow(name, batch.column(name)) for name in included}
                 yield Chunk(batch.num_rows, columns, names)
+            if file.quotes % 2:
+                self._refuse_open_quote()
         except (pa.ArrowMemoryError, MemoryError):
             raise MemoryError from None
         except (pa.ArrowException, OSError, ValueError) as error:
@@ -129,11 +132,22 @@ class Csv:
                 raise _NotNumbers(self._names[int(match[1])]) from None
             raise InvalidInput(f"The body is no CSV that can be read: {_why(text)}.") from None
 
-    def _batches(self, included: list[str]) -> Iterable[pa.RecordBatch]:
+    def _refuse_open_quote(self) -> None:
+        """Refuse a content that ends within quotes: Arrow takes all that follows the open one as one value."""
+        lines = io.TextIOWrapper(io.BufferedReader(_File(self._content())), newline="", errors="replace")
+        csv.field_size_limit(2 * _BLOCK)
+        try:
+            for _ in csv.reader(lines, strict=True):
+                pass
+        except csv.Error as error:
+            # Of other quotes this parser is stricter than Arrow.
+            if "unexpected end" in str(error):
+                raise InvalidInput("A quotation mark in the CSV is not closed.") from None
+
+    def _batches(self, file: io.RawIOBase, included: list[str]) -> Iterable[pa.RecordBatch]:
         types = {name: pa.float64() if name in self._numeric else pa.string() for name in included}
-        file = io.BufferedReader(_File(self._content()), _BLOCK)
         reader: Iterable[pa.RecordBatch] = pcsv.open_csv(
-            file,
+            io.BufferedReader(file, _BLOCK),
             read_options=pcsv.ReadOptions(use_threads=False, block_size=_BLOCK),
             parse_options=pcsv.ParseOptions(newlines_in_values=True),
             convert_options=pcsv.ConvertOptions(
@@ -144,9 +158,10 @@ class Csv:
 
 
 class _File(io.RawIOBase):
-    """Pieces as a file that is read once."""
+    """Pieces as a file that is read once. `quotes` are the quotation marks read so far."""
 
     def __init__(self, pieces: Iterable[bytes]) -> None:
+        self.quotes = 0
         self._pieces = iter(pieces)
         self._rest = memoryview(b"")
 
@@ -158,6 +173,7 @@ class _File(io.RawIOBase):
             piece = next(self._pieces, None)
             if piece is None:
                 return 0
+            self.quotes += piece.count(b'"')
             self._rest = memoryview(piece)
         many = min(len(buffer), len(self._rest))
         buffer[:many] = self._rest[:many]

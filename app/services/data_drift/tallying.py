@@ -37,7 +37,7 @@ def counted(chunks: Iterable[Chunk], layout: Layout, *, labels_only: bool = Fals
         if errors:
             errors.add(chunk)
     counts = inputs.counts() if inputs else RowCounts(0, {})
-    if inputs and names and not names & layout.columns.keys():
+    if counts.rows and not names & layout.columns.keys():
         # The names may be values, if the first line of a file is a row.
         raise InvalidInput(NO_KNOWN_COLUMN)
     return Batch(
