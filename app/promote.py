@@ -1,6 +1,7 @@
 """The command `flask promote`: proposes a promotion to a running service, and waits for what becomes of it, for CI."""
 
 import time
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
 
@@ -65,11 +66,7 @@ def promote_command(port: int, key: SecretStr | None, pause: float = _PAUSE_SECO
             "metrics": list(metrics), "override": override,
         }  # fmt: skip
         end = time.monotonic() + wait
-        try:
-            promotion = service.ask("POST", path, body).json()
-        except Unanswered as error:
-            click.echo(f"Error: {printable(error.message)}", err=True)
-            click.get_current_context().exit(_CALLED_WRONGLY if error.status in _WRONG else _REFUSED)
+        promotion = _proposed(service, path, body, end, pause)
         click.echo(f"{promotion['id']}: {promotion['state']}")
         while promotion["state"] in (WAITING, MOVING) and time.monotonic() < end:
             time.sleep(min(pause, max(0.0, end - time.monotonic())))
@@ -88,6 +85,20 @@ def _place(alias: str | None, stage: str | None) -> dict[str, str]:
         return {"alias": check_alias(alias)}
     except InvalidInput as error:
         raise click.UsageError(f"--{error.detail}") from None
+
+
+def _proposed(service: RunningService, path: str, body: dict[str, Any], end: float, pause: float) -> dict[str, Any]:
+    """What was proposed. A service that is busy has done nothing, and is asked again until `end`, in seconds."""
+    while True:
+        try:
+            made: dict[str, Any] = service.ask("POST", path, body).json()
+        except Unanswered as error:
+            click.echo(f"Error: {printable(error.message)}", err=True)
+            if error.status != HTTPStatus.SERVICE_UNAVAILABLE or time.monotonic() >= end:
+                click.get_current_context().exit(_CALLED_WRONGLY if error.status in _WRONG else _REFUSED)
+            time.sleep(min(pause, max(0.0, end - time.monotonic())))
+        else:
+            return made
 
 
 def _again(service: RunningService, path: str, before: dict[str, Any]) -> dict[str, Any]:
@@ -111,7 +122,8 @@ def _told(promotion: dict[str, Any]) -> int:
         return 0
     if state in (WAITING, MOVING):
         needed = promotion["approvals_needed"] - len(promotion["approved_by"])
-        click.echo(f"waited in vain: {needed} more to approve", err=True)
+        left = f"{needed} more to approve" if state == WAITING else "it is being carried out"
+        click.echo(f"waited in vain: {left}", err=True)
         return _WAITED_IN_VAIN
     click.echo(printable(f"{state.replace('_', ' ')}: {promotion['why']}"), err=True)
     return _REFUSED

@@ -10,7 +10,9 @@ from click.testing import CliRunner, Result
 from pydantic import SecretStr
 from werkzeug.serving import make_server
 
+from app.domain.errors import Busy
 from app.promote import promote_command
+from app.services.promotion.desk import PromotionDesk
 from tests.api.service import Service
 from tests.api.test_promotions import Team
 
@@ -80,6 +82,21 @@ def test_a_refusal_is_told_with_its_reason(run: Run, team: Team) -> None:
 )
 def test_what_is_called_wrongly_exits_2(run: Run, words: list[str], more: dict[str, str]) -> None:
     assert run(*words, **more).exit_code == 2
+
+
+def test_a_service_that_is_busy_is_asked_again_while_there_is_time(
+    run: Run, team: Team, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    propose = PromotionDesk.propose
+
+    def busy(*_: object) -> None:
+        monkeypatch.setattr(PromotionDesk, "propose", propose)
+        raise Busy("Not yet.")
+
+    monkeypatch.setattr(PromotionDesk, "propose", busy)
+    assert (run("--alias", "champion").exit_code, waiting(team)) == (1, [])
+    monkeypatch.setattr(PromotionDesk, "propose", busy)
+    assert (run("--alias", "champion", "--wait", "0.5").exit_code, len(waiting(team))) == (3, 1)
 
 
 def test_a_service_that_does_not_answer_is_a_failure(run: Run) -> None:
