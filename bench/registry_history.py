@@ -19,6 +19,7 @@ from tests.servers import Tower, tower
 _OF_FIRST = 10_000
 _PAGES = 300
 _READ_WITHIN_SECONDS = 900
+_IDLE_SECONDS = 0.05
 
 
 def registry_history(rounds: int, models: int) -> list[Line]:
@@ -77,6 +78,8 @@ def _start(
 ) -> Start:
     """Start a service without a cache. When it is ready, `then` gets it, and when it began to start."""
     shutil.rmtree(folder, ignore_errors=True)
+    # MLflow may still work for the service before.
+    _until(_is_idle)
     # MLflow and the service are children of this process.
     began, used = time.monotonic(), world.processor_seconds(os.getpid())
     settings = {**world.QUIET, **world.PATIENT, "MONITORING_EXPERIMENT": experiment}
@@ -85,6 +88,13 @@ def _start(
         ready = Start(time.monotonic() - began, world.processor_seconds(os.getpid()) - used)
         then(here, began)
     return ready
+
+
+def _is_idle() -> bool:
+    """Whether this process and its children did next to nothing for a second."""
+    before = world.processor_seconds(os.getpid())
+    time.sleep(1)
+    return world.processor_seconds(os.getpid()) - before < _IDLE_SECONDS
 
 
 def _recorded(here: Tower, _: float) -> None:
