@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 from tests.servers import ROOT, clean_environment
 
@@ -36,3 +37,20 @@ def test_a_process_that_reads_a_server_has_no_library_for_data_or_language_model
 def test_a_process_that_reads_a_database_has_no_library_for_data_and_can_still_import_one(sqlite_uri: str) -> None:
     # MLflow's own store needs the rest.
     assert loaded(sqlite_uri) == {"fastapi", "mlflow.genai", "mlflow.gateway"}
+
+
+_MAKES_A_STORE = """
+import logging, logging.config, sys
+from app.logs import logging_config
+from app.services.mlflow_gateway.store import ensure_store
+logging.config.dictConfig(logging_config("INFO", "json"))
+ensure_store(sys.argv[1])
+logging.getLogger("mlflow.tracking").warning("Look at http://ada:secret@mlflow.example.com")
+"""
+
+
+def test_what_mlflow_logs_has_the_format_of_the_service_and_no_credentials(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", _MAKES_A_STORE, f"sqlite:///{tmp_path}/mlflow.db"]
+    shown = subprocess.run(command, cwd=ROOT, env=clean_environment(), capture_output=True, text=True, check=True)
+    lines = [json.loads(line)["message"] for line in shown.stderr.splitlines()]
+    assert lines[-1] == "Look at http://***@mlflow.example.com"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from app.domain.redact import without_userinfo
-from app.services.mlflow_gateway.importing import lean_import
+from app.services.mlflow_gateway.importing import lean_import, set_before_import
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -48,7 +48,6 @@ class MlflowConnection:
             "MLFLOW_HTTP_RESPECT_RETRY_AFTER_HEADER": "false",
             "MLFLOW_HTTP_POOL_MAXSIZE": "64",
             "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-            "MLFLOW_DISABLE_TELEMETRY": "true",
         }
         self._lock = threading.Lock()
         self._client: MlflowClient | None = None
@@ -74,6 +73,7 @@ class MlflowConnection:
         os.environ.update({key: value for key, value in self._credentials.items() if value})
         if self.workspace:
             os.environ["MLFLOW_WORKSPACE"] = self.workspace
+        set_before_import()
         with lean_import(for_server=self.is_http):
             from mlflow import MlflowClient  # noqa: PLC0415 - the import takes a second or more, and 50 MB
 

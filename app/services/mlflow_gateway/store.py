@@ -1,9 +1,10 @@
 """The embedded store: a single process makes its schema, before any process opens it."""
 
 import fcntl
-import os
 import tempfile
 from pathlib import Path
+
+from app.services.mlflow_gateway.importing import set_before_import
 
 _PREFIX = "sqlite:///"
 # Where a module is installed by another name.
@@ -49,7 +50,7 @@ def ensure_store(uri: str) -> None:
 
 
 def _make(path: Path) -> None:
-    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+    set_before_import()
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore  # noqa: PLC0415
 
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".new-store-") as folder:
