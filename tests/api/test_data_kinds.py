@@ -148,6 +148,10 @@ def test_a_segment_has_its_twenty_most_frequent_values_and_one_with_few_rows_is_
     assert len(columns) == 20
     assert (columns["s00"]["verdict"], columns["s19"]["verdict"]) == ("quiet", "too_few_rows")
     assert "16 rows" in columns["s19"]["words"]
+    histogram = f"{PATH}/data-drift/x?segment"
+    assert host.json(f"{histogram}=shop&value=s00")["counts"]["rows"] == 35
+    for other in ("shop&value=s24", "x&value=1"):
+        assert host.get(f"{histogram}={other}").status_code == 404
 
 
 def test_parquet_is_counted_in_the_window_of_today_unless_another_is_named(host: Service) -> None:

@@ -266,6 +266,7 @@ def wide(many: int) -> str:
         (JSON, b'{"rows": [{"code": "' + b"x" * 10_000_000 + b'"}]}', "65536"),
         (JSON, b'{"rows": [{"..": 1}]}', "no address"),
         (JSON, b'{"counts": {"rows": -1}}', "whole number"),
+        (JSON, b'{"counts": {"rows": 0}}', "no rows"),
         (NDJSON, b'{"p": 1}\n{"p": 1}, {"p": 2}\n', "Line 2"),
         (NDJSON, b'{"p": 1}\n{"p": 1, "p" :\t2}\n', "twice"),
         (NDJSON, b'{"p": 1}\n7\n', "Row 2"),

@@ -114,6 +114,8 @@ def _from_counts(document: dict[str, Any], known: Layout | None, labels_only: bo
     batch = batch_from(counts, layout)
     if labels_only and not batch.labelled_rows:
         raise InvalidInput(_NO_LABELS)
+    if not batch.rows and not batch.labelled_rows:
+        raise InvalidInput(NO_ROWS)
     if batch.rows and batch.labelled_rows > batch.rows:
         raise InvalidInput(f"{batch.labelled_rows} rows have labels, and there are {batch.rows} rows.")
     return Counted(batch_value(batch), layout_value(layout), fields)

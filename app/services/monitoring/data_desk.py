@@ -138,6 +138,8 @@ class DataDesk:
         layout = layout_from(inflated(all_series[0].layout))
         if column not in layout.columns:
             raise NotFound(f"The reference has no column '{column[:200]}'.")
+        if segment and segment[1] not in layout.segments.get(segment[0], ()):
+            raise NotFound(f"The reference has no segment of the rows whose '{segment[0][:200]}' is that value.")
         windows = windows_of(all_series[0].counted)
         with_rows = {window: batches for window, batches in windows.items() if any(batch.rows for batch in batches)}
         chosen = [window for window in with_rows if start in (None, window[0])]
