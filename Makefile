@@ -24,7 +24,7 @@ demo: .venv/.installed ## Build the demo registry, or score the days that are mi
 
 test: .venv/.installed-dev ## Run every test but the long ones
 	@-scripts/need.sh promtool prometheus
-	@-scripts/need.sh chromium
+	@-scripts/need.sh chromium-headless-shell
 	@-scripts/need.sh redis-server
 	@-scripts/need.sh mariadbd mariadb-server-core
 	@-scripts/need.sh my_print_defaults mariadb-client-core
@@ -47,12 +47,12 @@ kinds: .venv/.installed-dev ## Run the service on other versions, databases and 
 	$(BIN)/python -m pytest tests/kinds -v -rs $(ARGS)
 
 screenshots: .venv/.installed-dev ## Render every page of the demo fleet into docs/images
-	@scripts/need.sh chromium
+	@-scripts/need.sh chromium-headless-shell
 	$(BIN)/python -m tests.browser.screenshots
 
 bench: .venv/.installed-dev ## Measure what the documentation claims (half an hour; ARGS="rates --rounds 3" for less)
 	@scripts/need.sh wrk
-	@scripts/need.sh chromium
+	@-scripts/need.sh chromium-headless-shell
 	$(BIN)/python -m bench $(ARGS)
 
 lint: .venv/.installed-dev ## Check style, types and the walls between the layers
