@@ -18,7 +18,7 @@ NOT_YET = "Not checked yet. The first check takes some seconds."
 class Check:
     """The last check of one registration. `since` is when its verdict became what it is; times in milliseconds.
 
-    `began` is when the metrics changed that led to the verdict, None if no rule fired.
+    `began` is when the change began that led to the verdict, None if no rule fired.
     `ticket` is the number of the reading of its evidence: of two checks, the one with the higher ticket is newer.
     `metrics` are JSON-shaped, as `metric_figures` makes them.
     """

@@ -32,7 +32,7 @@ class Verdict:
 
     `evidence` is the time of the metric point that decided, or a little later where an earlier change to the same
     verdict has the same time. So every host that finds the change has the same `evidence`, and no other change to this
-    verdict has it. `began` is when the metrics changed. Both are None where an older version of the service wrote the
+    verdict has it. `began` is when the change began. Both are None where an older version of the service wrote the
     verdict, and `began` also where no rule fired. `causes` are the metrics that made the change, empty if that is not
     known, or no metric did.
     """
@@ -176,7 +176,7 @@ def evidence_text(verdicts: Sequence[Verdict]) -> str:
 
 
 def began_text(verdicts: Sequence[Verdict]) -> str:
-    """When the metrics changed before the last changes of verdict, as the text of a tag, like the evidence."""
+    """When the change began before the last changes of verdict, as the text of a tag, like the evidence."""
     rows = [[change.at, change.began] for change in verdicts[-_MOST_KEPT:] if change.began is not None]
     return orjson.dumps(rows).decode()
 
