@@ -1,6 +1,7 @@
 """Batches of data: what counting costs beside bare parsing, how much memory it takes, and what lists feel of it."""
 
 import io
+import math
 import os
 import re
 import subprocess
@@ -102,7 +103,7 @@ def _felt(rounds: int, body: bytes) -> list[Line]:
             before = seconds()
             load.delays(f"{here.url}/models", load.for_seconds(_SECONDS))
             of_lists = seconds() - before
-            share = min(1.0, max(0.0, (with_batches - of_lists) / lasted))
+            share = max(0.0, (with_batches - of_lists) / lasted)
             with _burning(share):
                 beside = load.p99(load.delays(f"{here.url}/models", load.for_seconds(_SECONDS)))
             ratios.append(while_batches / beside)
@@ -161,17 +162,19 @@ def _sending(url: str, body: bytes, headers: dict[str, str]) -> Iterator[list[in
 
 @contextmanager
 def _burning(share: float) -> Iterator[None]:
-    """A process that takes so much of a core."""
+    """A process that takes so much of a core; where that is more than one, as many processes as are needed."""
     program = (
         "import sys, time\nshare = float(sys.argv[1])\nwhile True:\n    end = time.perf_counter() + share / 10\n"
         "    while time.perf_counter() < end: pass\n    time.sleep((1 - share) / 10)"
     )
-    process = subprocess.Popen([sys.executable, "-c", program, str(share)])
+    many = max(1, math.ceil(share))
+    processes = [subprocess.Popen([sys.executable, "-c", program, str(share / many)]) for _ in range(many)]
     try:
         yield
     finally:
-        process.kill()
-        process.wait()
+        for process in processes:
+            process.kill()
+            process.wait()
 
 
 def _bodies(rows: int) -> Body:
