@@ -113,7 +113,8 @@ def _failed(message: str, code: int) -> int:
 
 def _asked(address: str, headers: dict[str, str]) -> dict[str, Any] | Failed:
     try:
-        with build_opener(_NoRedirects).open(Request(address, headers=headers), timeout=_SECONDS) as answer:  # noqa: S310
+        request = Request(address, headers=headers)  # noqa: S310 - the address is the caller's own
+        with build_opener(_NoRedirects).open(request, timeout=_SECONDS) as answer:
             result: dict[str, Any] = json.loads(answer.read(_MOST_BYTES))
             return result
     except HTTPError as error:

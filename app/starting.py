@@ -43,9 +43,9 @@ def process_ended(process: int) -> None:
     place = shared_place()
     if place is not None:
         # prometheus_client reads the directory when it is imported.
-        from prometheus_client.multiprocess import mark_process_dead  # noqa: PLC0415
+        from prometheus_client.multiprocess import mark_process_dead  # noqa: PLC0415 - see above
 
-        from app.services.telemetry.folding import fold  # noqa: PLC0415
+        from app.services.telemetry.folding import fold  # noqa: PLC0415 - see above
 
         mark_process_dead(process, str(place))  # type: ignore[no-untyped-call]  # of prometheus_client
         fold(place, counting_locks(place))
@@ -70,5 +70,6 @@ def prepare(app: Flask, addresses: list[str]) -> None:
 def announce(addresses: list[str]) -> None:
     """Log the addresses of the service."""
     for address in (tcp for tcp in addresses if not tcp.startswith("unix:")):
-        base = "http://" + address.replace("0.0.0.0", "localhost").replace("[::]", "localhost")  # noqa: S104
+        host = address.replace("0.0.0.0", "localhost")  # noqa: S104 - nothing is bound to it here
+        base = "http://" + host.replace("[::]", "localhost")
         log.info("Control tower: %s  API documentation: %s/docs", base, base)

@@ -259,7 +259,7 @@ def _many_hosts(settings: Settings, world: World, holding: HoldingCache) -> "Man
     if settings.redis_url is None:
         return None
     # A host that is alone does without redis-py.
-    from app.wiring.hosts import many_hosts  # noqa: PLC0415
+    from app.wiring.hosts import many_hosts  # noqa: PLC0415 - see above
 
     return many_hosts(settings, world, holding)
 
@@ -274,7 +274,7 @@ def _led(
 ) -> RefreshTrigger:
     """Hand the leader its work. Returns what passes the refreshes of a host on to the leader."""
     # It imports redis-py, which a host that is alone does without.
-    from app.services.monitoring.leader_tasks import HostsTriggers, LeaderTasks  # noqa: PLC0415
+    from app.services.monitoring.leader_tasks import HostsTriggers, LeaderTasks  # noqa: PLC0415 - see above
 
     many.hosts.lead_with(
         LeaderTasks(many.inbox, many.seed, shared.snapshots, coordinator, detector, checker, historian)

@@ -95,6 +95,6 @@ def _check_soon(many: "ManyHosts | None", checker: Checker) -> Callable[[str, in
     """What has a version checked within seconds: among several hosts by the leader."""
     if many is None:
         return checker.check_soon
-    from app.services.monitoring.leader_tasks import checks_by_leader  # noqa: PLC0415
+    from app.services.monitoring.leader_tasks import checks_by_leader  # noqa: PLC0415 - it imports redis-py
 
     return checks_by_leader(many.inbox)

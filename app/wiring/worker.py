@@ -352,8 +352,8 @@ def _report_options(settings: Settings) -> ReportOptions:
 
 def _exposition(world: World, interval: float, copies: Copies) -> "Exposition":
     # prometheus_client reads the environment only when it is imported, so `count_together` must come first.
-    from app.services.telemetry.exposition import Exposition  # noqa: PLC0415
-    from app.services.telemetry.state import State  # noqa: PLC0415
+    from app.services.telemetry.exposition import Exposition  # noqa: PLC0415 - see above
+    from app.services.telemetry.state import State  # noqa: PLC0415 - see above
 
     marks = world.host.marks if world.host else None
     state = State(

@@ -74,7 +74,8 @@ def real_world(settings: Settings, marks: Marks | None) -> World:
     try:
         locks = lock_directory()
         # The path of a socket has at most 107 bytes.
-        sockets = locks if len(os.fsencode(locks)) <= _LONGEST_DIRECTORY else lock_directory(Path("/tmp"))  # noqa: S108
+        is_short = len(os.fsencode(locks)) <= _LONGEST_DIRECTORY
+        sockets = locks if is_short else lock_directory(Path("/tmp"))  # noqa: S108 - it makes a directory of its own
     except OSError as error:
         raise SystemExit(f"There is no place for lock files: {error}. Set TMPDIR to a directory of your own.") from None
     counting = instruments()
@@ -115,7 +116,7 @@ def instruments() -> "Instruments":
             place = None
             del os.environ[VARIABLE]
     # prometheus_client reads the environment only when it is imported.
-    from app.services.telemetry.instruments import Instruments  # noqa: PLC0415
+    from app.services.telemetry.instruments import Instruments  # noqa: PLC0415 - see above
 
     return Instruments(place, counting_locks(place) if place else None)
 

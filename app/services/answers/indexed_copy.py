@@ -22,10 +22,10 @@ class Sealed(Protocol):
 
 
 R = TypeVar("R", bound=Sealed)
-I = TypeVar("I")  # noqa: E741
+IndexT = TypeVar("IndexT")
 
 
-class IndexedCopy(Generic[R, I]):
+class IndexedCopy(Generic[R, IndexT]):
     """Shared by the threads of a worker.
 
     `is_whole` says whether a record was read from MLflow yet. `index_of` makes the index of a record from that of the
@@ -38,14 +38,14 @@ class IndexedCopy(Generic[R, I]):
         store: KeptInParts[R],
         source: HistorySource,
         is_whole: Callable[[R], bool],
-        index_of: Callable[[R, I | None], I],
+        index_of: Callable[[R, IndexT | None], IndexT],
     ) -> None:
         self._gateway = gateway
         self._store = store
         self._source = source
         self._is_whole = is_whole
         self._index_of = index_of
-        self._current: tuple[R, I, KeptAnswers] | None = None
+        self._current: tuple[R, IndexT, KeptAnswers] | None = None
         self._indexing = threading.Lock()
 
     def newest(self) -> R:
@@ -61,7 +61,7 @@ class IndexedCopy(Generic[R, I]):
             raise MlflowUnavailable(READING_LOST)
         return known
 
-    def indexed(self, record: R) -> tuple[I, KeptAnswers]:
+    def indexed(self, record: R) -> tuple[IndexT, KeptAnswers]:
         """The index of a record, and the pages that were made from it."""
         current = self._current
         if current is None or current[0] is not record:

@@ -60,7 +60,7 @@ class Groups(Generic[T, R]):
             self._lead(key, mine, lead)
         if isinstance(mine.outcome, BaseException):
             raise mine.outcome
-        assert mine.outcome is not None, "the group's leader gave no outcome"  # noqa: S101
+        assert mine.outcome is not None, "the group's leader gave no outcome"  # noqa: S101 - for mypy
         return mine.outcome
 
     def _lead(self, key: Hashable, mine: Member[T, R], lead: Callable[[Take[T, R]], None]) -> None:

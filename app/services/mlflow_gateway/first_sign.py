@@ -24,7 +24,7 @@ def _server_answers(connection: MlflowConnection, seconds: float) -> bool:
         json.dumps({"max_results": 1}).encode(),
         {"Content-Type": "application/json", **connection.headers()},
     )
-    with urllib.request.urlopen(request, timeout=seconds) as answer:  # noqa: S310
+    with urllib.request.urlopen(request, timeout=seconds) as answer:  # noqa: S310 - as above
         return "experiments" in json.loads(answer.read(1 << 20))
 
 

@@ -104,7 +104,7 @@ class MetricPoints:
 
     def _read_http(self, run_ids: Sequence[str], metric: str) -> tuple[list[tuple[str, Point]], set[str]]:
         # MLflow's client has no method for these endpoints of its server.
-        from mlflow.utils.rest_utils import http_request, verify_rest_response  # noqa: PLC0415
+        from mlflow.utils.rest_utils import http_request, verify_rest_response  # noqa: PLC0415 - it loads mlflow
 
         def ask(path: str, name: str, most: int) -> Any:
             params = [(name, run_id) for run_id in run_ids]

@@ -31,7 +31,7 @@ class OwnExperiment:
     def log(self, run_id: str, points: Sequence[tuple[str, float, int, int]], tags: Mapping[str, str]) -> None:
         """Write metric values (name, value, time in milliseconds, order) and tags in one request, all or none."""
         client = self._connection.client()
-        from mlflow.entities import Metric, RunTag  # noqa: PLC0415
+        from mlflow.entities import Metric, RunTag  # noqa: PLC0415 - it loads mlflow
 
         metrics = [Metric(name, value, time, rows.step_of(time) + order) for name, value, time, order in points]
         self._calls.call(client.log_batch, run_id, metrics, tags=[RunTag(key, value) for key, value in tags.items()])

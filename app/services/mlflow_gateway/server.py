@@ -26,7 +26,7 @@ class ServerFacts:
         self._connection.client()
         if not self._connection.is_http:
             # The client is the server, and none of its workspaces but the default one can be chosen.
-            from mlflow.version import VERSION  # noqa: PLC0415
+            from mlflow.version import VERSION  # noqa: PLC0415 - it loads mlflow
 
             return MlflowServer(VERSION)
         version = self._calls.call(self._get, _VERSION_PATH).text.strip()
@@ -46,6 +46,6 @@ class ServerFacts:
 
     def _get(self, path: str) -> Any:
         # MLflow's client has no call for these endpoints of its server's.
-        from mlflow.utils.rest_utils import http_request  # noqa: PLC0415
+        from mlflow.utils.rest_utils import http_request  # noqa: PLC0415 - it loads mlflow
 
         return http_request(self._connection.store().get_host_creds(), path, "GET")  # type: ignore[no-untyped-call]  # of mlflow

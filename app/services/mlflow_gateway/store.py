@@ -19,8 +19,8 @@ def missing_driver(uri: str) -> str | None:
     if uri.startswith(("http://", "https://", "databricks", _PREFIX)):
         return None
     # A third of a second, which no other address costs.
-    from sqlalchemy.engine import make_url  # noqa: PLC0415
-    from sqlalchemy.exc import ArgumentError  # noqa: PLC0415
+    from sqlalchemy.engine import make_url  # noqa: PLC0415 - see above
+    from sqlalchemy.exc import ArgumentError  # noqa: PLC0415 - see above
 
     try:
         make_url(uri).get_dialect().import_dbapi()
@@ -51,7 +51,7 @@ def ensure_store(uri: str) -> None:
 
 def _make(path: Path) -> None:
     set_before_import()
-    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore  # noqa: PLC0415
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore  # noqa: PLC0415 - it loads mlflow
 
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".new-store-") as folder:
         new = Path(folder) / path.name

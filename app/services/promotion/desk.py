@@ -174,10 +174,10 @@ class PromotionDesk:
     def _finish(self, run_id: str) -> None:
         # The record says which name the model has by now.
         self._recorder.read_newest()
-        found, _ = self._executor.promotion(run_id)
-        if found is None:
+        waiting, _ = self._executor.promotion(run_id)
+        if waiting is None:
             return
-        with self._lock(found.proposal.model):
+        with self._lock(waiting.proposal.model):
             promotion, _ = self._executor.promotion(run_id)
             if promotion is not None and promotion.is_open:
                 before = promotion.state
