@@ -55,7 +55,7 @@ def push(rounds: int, models: int) -> list[Line]:
                 client.create_model_version("seed-00007", "mem:/x")
                 before = len(proxy.paths)
                 assert deliver(here, "seed-00007") == 202
-                found.append(until_shown(here, "seed-00007", lambda rows, n=number: len(rows) == n))  # type: ignore[misc]
+                found.append(until_shown(here, "seed-00007", lambda rows, n=number: len(rows) == n))
                 costs.append(float(len(proxy.paths) - before))
             before = len(proxy.paths)
             with ThreadPoolExecutor(16) as pool:

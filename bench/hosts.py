@@ -71,7 +71,8 @@ def _hosts(mlflow: str, redis: Redis | None, folder: Path, count: int, **setting
         for number in range(count):
             temporary = stack.enter_context(tempfile.TemporaryDirectory(prefix="h-", dir="/tmp"))
             own = {"TMPDIR": temporary, **({"REDIS_URL": redis.url} if redis else {}), **settings}
-            made.append(stack.enter_context(tower(folder / str(number), mlflow, **{"workers": 2, **own})))  # type: ignore[arg-type]
+            started = tower(folder / str(number), mlflow, workers=2, **own)
+            made.append(stack.enter_context(started))
         if redis:
             until(lambda: all(host.get("/health").json()["hosts"]["alive"] == count for host in made), "all hosts")
         yield made
@@ -114,7 +115,7 @@ def _spread(mlflow: str, redis: Redis, folder: Path) -> list[Line]:
             answer = first.register("seed-00001") if number % 2 == 0 else first.delete(path)
             assert answer.ok, answer.text
             for host in others:
-                until(lambda h=host, n=number: h.get(f"{path}/status").json()["is_monitored"] == (n % 2 == 0))  # type: ignore[misc]
+                until(lambda h=host, n=number: h.get(f"{path}/status").json()["is_monitored"] == (n % 2 == 0))
             seen.append(time.perf_counter() - began)
         for number in range(_CHANGES):
             client.set_registered_model_alias("seed-00002", "winner", 1 + number % 2)

@@ -4,10 +4,10 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from mlflow import MlflowClient
 
@@ -74,10 +74,10 @@ def bare_sweep(url: str) -> float:
     return time.perf_counter() - began
 
 
-def _pages(search: object, size: int, **arguments: object) -> Iterator[object]:
+def _pages(search: Callable[..., Any], size: int, **arguments: object) -> Iterator[Any]:
     token = None
     while True:
-        page = search(max_results=size, page_token=token, **arguments)  # type: ignore[operator]
+        page = search(max_results=size, page_token=token, **arguments)
         yield from page
         token = page.token
         if not token:
