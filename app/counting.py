@@ -11,7 +11,7 @@ import sys
 
 import msgspec
 
-from app.domain.errors import InvalidInput, TooLarge
+from app.domain.errors import Conflict, InvalidInput, TooLarge
 from app.services.data_drift.job import done
 from app.services.data_drift.order import CountOutcome, Order, Refused
 
@@ -49,6 +49,8 @@ def outcome(order: Order, body: bytes) -> CountOutcome:
         return CountOutcome(refused=Refused(error.detail))
     except TooLarge as error:
         return CountOutcome(refused=Refused(error.detail, is_too_large=True))
+    except Conflict as error:
+        return CountOutcome(refused=Refused(error.detail, is_conflict=True))
     except MemoryError:
         return CountOutcome(
             refused=Refused(

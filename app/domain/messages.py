@@ -29,6 +29,10 @@ PROMOTION_NEEDS_KEYS = "Without access keys nobody can be told apart, so nobody 
 NOTHING_COUNTED = (
     "Nothing was counted of this version's data yet. Send a reference (PUT …/reference), or batches (POST …/batches)."
 )
+REPLACED = (
+    "Another reference counts by now. Send rows once more. What you count yourself, count anew by the bins that "
+    "GET …/reference answers."
+)
 NO_REFERENCE = "There is no reference with this id. GET …/reference lists those of this version."
 NO_ROWS = "There are no rows."
 OTHERS_ARE_COUNTED = "Other batches are being counted. Send this one again in some seconds."

@@ -30,5 +30,5 @@ def data_drift(
 ) -> DataDrift:
     """Build what counts go through. Figures that labels yield become observations, which `check_soon` has judged."""
     observer = DataObserver(gateway, own.writer, own.registrations, world.clock, check_soon)
-    judge = DataJudge(gateway, reports, own.registrations, world.judge, world.clock, observer.take)
+    judge = DataJudge(gateway, reports, own.registrations, own.writer, world.judge, world.clock, observer.take)
     return DataDrift(DataDesk(gateway, own.writer, judge, world.clock, settle), judge)

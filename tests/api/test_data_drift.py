@@ -529,7 +529,7 @@ def test_another_reference_begins_a_new_series_and_the_old_one_stays_readable(ho
     earlier = host.get(f"{PATH}/data-drift?reference={old['id']}")
     assert [window["rows"] for window in earlier.json["windows"]] == [300]
     late = send(host, {"counts": {"rows": 3}, "reference": old["id"]})
-    assert (late.status_code, "another reference" in late.json["detail"]) == (409, True)
+    assert (late.status_code, "Another reference" in late.json["detail"]) == (409, True)
     unknown = host.get(f"{PATH}/data-drift?reference=unknown")
     assert (unknown.status_code, "no reference with this id" in unknown.json["detail"]) == (404, True)
 

@@ -4,6 +4,7 @@ import base64
 import itertools
 import json
 import re
+import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -112,6 +113,7 @@ class MemoryWorld:
         self.promotion_runs: dict[str, OwnRun] = {}
         self.data_runs: dict[str, OwnRun] = {}
         self.data_figures: dict[str, dict[str, tuple[float, int]]] = {}
+        self.writing = threading.Lock()
         self.webhooks: dict[str, Subscription] = {}
         self.secrets: dict[str, str] = {}
         self.ids = itertools.count(1)
@@ -755,20 +757,23 @@ class MemoryGateway:
             self.world.add_experiment(experiment)
         run_id = f"data-{len(self.world.data_runs)}"
         all_tags = {KEY: registration_key(name, version), **tags}
-        self.world.data_runs[run_id] = OwnRun(run_id, self.world.tick(), True, all_tags)
+        self.world.data_runs[run_id] = OwnRun(run_id, self.clock(), True, all_tags)
         return run_id
 
     def write_data(self, run_id: str, tags: Mapping[str, str], figures: Mapping[str, tuple[float, int]]) -> None:
         self._called("write_data")
-        run = self.world.data_runs[run_id]
         if len(tags) > MOST_TAGS or any(len(text) > LONGEST_TAG for text in tags.values()):
             raise MlflowRefused(_REFUSED)
-        self.world.data_runs[run_id] = replace(run, tags={**run.tags, **tags})
+        # One request is written as a whole, whoever else writes.
+        with self.world.writing:
+            run = self.world.data_runs[run_id]
+            self.world.data_runs[run_id] = replace(run, tags={**run.tags, **tags})
         self.world.data_figures.setdefault(run_id, {}).update(figures)
 
     def end_data_series(self, run_id: str) -> None:
         self._called("end_data_series")
-        self.world.data_runs[run_id] = replace(self.world.data_runs[run_id], is_open=False)
+        with self.world.writing:
+            self.world.data_runs[run_id] = replace(self.world.data_runs[run_id], is_open=False)
 
     def _data_runs(self) -> list[OwnRun]:
         return sorted(self.world.data_runs.values(), key=lambda run: (run.started, run.run_id), reverse=True)

@@ -8,7 +8,7 @@ from typing import Any, BinaryIO
 
 import pytest
 
-from app.domain.errors import Busy, InvalidInput, TooLarge
+from app.domain.errors import Busy, Conflict, InvalidInput, TooLarge
 from app.services.data_drift.counting import Counting
 from app.services.data_drift.order import JSON, Order
 from app.services.host.file_locks import FileLocks
@@ -46,6 +46,10 @@ def test_a_reason_to_refuse_comes_back(locks: FileLocks, rows: BinaryIO) -> None
     rows.truncate(0)
     with pytest.raises(InvalidInput, match="empty"):
         Counting(locks).count(Order(JSON), rows)
+    rows.write(b'{"counts": {"rows": 1}, "reference": "older"}')
+    layout = {"columns": {"x": {"kind": "numeric", "edges": []}}}
+    with pytest.raises(Conflict, match="Another reference"):
+        Counting(locks).count(Order(JSON, layout=layout, reference="newer"), rows)
 
 
 @pytest.mark.parametrize(

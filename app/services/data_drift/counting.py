@@ -9,11 +9,11 @@ from typing import BinaryIO
 
 import msgspec
 
-from app.domain.errors import Busy, InvalidInput, LockTimeout, TooLarge
+from app.domain.errors import Busy, Conflict, InvalidInput, LockTimeout, TooLarge, TowerError
 from app.domain.messages import OTHERS_ARE_COUNTED
 from app.domain.ports import Locks
 from app.services.data_drift.children import ROOT, command, environment
-from app.services.data_drift.order import Counted, CountOutcome, Order
+from app.services.data_drift.order import Counted, CountOutcome, Order, Refused
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ _CRASHES = (
 )
 
 Count = Callable[[Order, BinaryIO], Counted]
-"""Counts a body, which is in a file. Raises InvalidInput, TooLarge and Busy."""
+"""Counts a body, which is in a file. Raises InvalidInput, TooLarge, Conflict and Busy."""
 
 
 class Counting:
@@ -54,8 +54,8 @@ class Counting:
     def count(self, order: Order, body: BinaryIO) -> Counted:
         """The body as counts; its file has a descriptor.
 
-        Raises InvalidInput; TooLarge where less could be counted; Busy: send it again. A process that ends without an
-        answer is started once more.
+        Raises InvalidInput; TooLarge where less could be counted; Conflict where it names another reference; Busy: send
+        it again. A process that ends without an answer is started once more.
         """
         try:
             with self._locks.hold(_LOCK, self._wait):
@@ -66,7 +66,7 @@ class Counting:
         if outcome is None:
             raise Busy("The process that counted the body ended before it was done. Send it again later.")
         if outcome.refused:
-            raise (TooLarge if outcome.refused.is_too_large else InvalidInput)(outcome.refused.detail)
+            raise _error_of(outcome.refused)
         if outcome.counted is None:
             raise ValueError("the outcome is empty")
         return outcome.counted
@@ -104,6 +104,12 @@ class Counting:
             return msgspec.json.decode(process.stdout, type=CountOutcome)
         except msgspec.DecodeError:
             return None
+
+
+def _error_of(refused: Refused) -> TowerError:
+    if refused.is_conflict:
+        return Conflict(refused.detail)
+    return (TooLarge if refused.is_too_large else InvalidInput)(refused.detail)
 
 
 def _kind_of(trace: bytes) -> str:

@@ -12,8 +12,8 @@ from app.domain.data_drift.batch_json import batch_from, batch_value
 from app.domain.data_drift.bins import NumericBins
 from app.domain.data_drift.layout import Layout
 from app.domain.data_drift.layout_json import layout_from, layout_value
-from app.domain.errors import InvalidInput
-from app.domain.messages import NO_ROWS
+from app.domain.errors import Conflict, InvalidInput
+from app.domain.messages import NO_ROWS, REPLACED
 from app.services.data_drift import inflating, json_rows
 from app.services.data_drift.columns import Chunk, Wanted
 from app.services.data_drift.order import CSV, IGNORE, JSON, NDJSON, Counted, Order
@@ -34,13 +34,19 @@ _NO_BINS = (
 
 
 def done(order: Order, body: bytes) -> Counted:
-    """The body as counts. Raises InvalidInput; TooLarge where less could be counted; MemoryError."""
+    """The body as counts.
+
+    Raises InvalidInput; TooLarge where less could be counted; Conflict where it names another reference; MemoryError.
+    """
     known = layout_from(order.layout) if order.layout is not None else None
     fields: dict[str, Any] = {}
     if order.media_type == JSON:
         document = json_rows.document(inflating.whole(body, order.coding, min(_MOST_OF_JSON, order.most_bytes)))
         fields = {name: value for name, value in document.items() if name not in ("rows", "counts", "layout")}
         order = _with_fields(order, fields)
+        if order.reference is not None and fields.get("reference") not in (None, order.reference):
+            # By other bins these counts would seem to be wrong.
+            raise Conflict(REPLACED)
         if "counts" in document:
             return _from_counts(document, known, order.labels_only, fields)
         rows = _Rows(order, body, document.get("rows"))

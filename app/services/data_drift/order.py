@@ -33,13 +33,15 @@ class Order(msgspec.Struct, frozen=True):
     """How a body is to be counted.
 
     `media_type` is one of those that `MEDIA_TYPES` maps to, `coding` the Content-Encoding. `layout` is the reference's
-    in JSON; without one, a layout is made of the rows, of which there must be `fewest_rows`. What is said of columns
-    may be in a JSON body too. `labels_only`: the inputs of these rows came before. `most_bytes` holds after inflating.
+    in JSON, and `reference` its id; without one, a layout is made of the rows, of which there must be `fewest_rows`.
+    What is said of columns may be in a JSON body too. `labels_only`: the inputs of these rows came before. `most_bytes`
+    holds after inflating.
     """
 
     media_type: str
     coding: str = ""
     layout: dict[str, Any] | None = None
+    reference: str | None = None
     prediction: str | None = None
     score: str | None = None
     label: str | None = None
@@ -62,10 +64,11 @@ class Counted(msgspec.Struct, frozen=True):
 
 
 class Refused(msgspec.Struct, frozen=True):
-    """Why a body cannot be counted. `is_too_large` if less of it could be."""
+    """Why a body cannot be counted. `is_too_large` if less of it could be, `is_conflict` if by another reference."""
 
     detail: str
     is_too_large: bool = False
+    is_conflict: bool = False
 
 
 class CountOutcome(msgspec.Struct, frozen=True):

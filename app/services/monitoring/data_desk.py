@@ -27,17 +27,13 @@ from app.domain.data_drift.series import (
 )
 from app.domain.data_drift.windows import today
 from app.domain.errors import Conflict, InvalidInput, NotFound, TooLarge
-from app.domain.messages import NOTHING_COUNTED
+from app.domain.messages import NOTHING_COUNTED, REPLACED
 from app.domain.ports import Clock, WritingGateway
 from app.domain.registry.models import Registration
 from app.domain.times import rfc3339
 from app.services.monitoring.data_judge import DataJudge
 from app.services.monitoring.writable_runs import WritableRuns
 
-REPLACED = (
-    "The counts are by another reference than the one that counts now. Get the bins again (GET …/reference), count by "
-    "them, and send these counts."
-)
 OTHER_BATCH = "This batch_id was sent before with other rows. Send these with a batch_id of their own."
 OTHER_WINDOW = "This batch_id was sent before with another window"
 WITHDRAWN = "This batch_id was withdrawn. Send the rows with another batch_id."
@@ -72,7 +68,8 @@ class DataDesk:
             current = all_series[0] if all_series else None
             if current is None or (current.layout, current.reference) != (packed, reference):
                 current = self._made(known, packed, reference, by, all_series)
-        self._shared(current, [series for series in all_series if series.run_id != current.run_id])
+            self._judge.share(current, [series for series in all_series if series.run_id != current.run_id])
+        self._settled(current)
         return {"id": current.run_id, "rows": counts["rows"]}
 
     def add_batch(
@@ -96,12 +93,15 @@ class DataDesk:
                     raise InvalidInput(NO_BINS)
                 current = self._made(known, compressed(layout), None, by, all_series)
             elif (layout is not None and current.layout != compressed(layout)) or series not in (None, current.run_id):
+                # Another tower's reference: whoever asks for the bins again shall get these.
+                self._judge.share(current, all_series[1:])
                 raise Conflict(REPLACED)
             now, before = self._clock(), current.batches.get(batch_id)
             start, end = window or (before.window if before else today(now))
             content = content_of(body, start, end)
             current = self._with(current, StoredBatch(batch_id, start, end, counts["rows"], now, content, body))
-        self._shared(current, all_series[1:])
+            self._judge.share(current, all_series[1:])
+        self._settled(current)
         return {
             "batch_id": batch_id,
             "series": current.run_id,
@@ -159,7 +159,9 @@ class DataDesk:
         self, known: Registration, layout: bytes, reference: bytes | None, by: str, earlier: list[Series]
     ) -> Series:
         """Begin a series; those before it end."""
-        about = About(*known.key, known.version_created, self._clock(), by, reference is not None)
+        # The newest counts, also where the clock of the host that took an earlier one was ahead.
+        made_at = max([self._clock(), *(series.about.created_at + 1 for series in earlier)])
+        about = About(*known.key, known.version_created, made_at, by, reference is not None)
         requests = in_requests(series_tags(about, layout, reference))
         with self._writer.turn():
             run_id = self._gateway.make_data_series(*known.key, {})
@@ -189,7 +191,6 @@ class DataDesk:
                 self._gateway.write_data(series.run_id, tags, {})
         return replace(series, batches={**series.batches, batch.batch_id: batch})
 
-    def _shared(self, series: Series, earlier: list[Series]) -> None:
-        self._judge.share(series, earlier)
+    def _settled(self, series: Series) -> None:
         self._judge.judge_soon(series.about.name, series.about.version)
         self._settle()

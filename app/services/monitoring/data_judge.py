@@ -18,6 +18,7 @@ from app.services.data_drift.judges import Judge
 from app.services.host.gatherer import TRIES_AFTER_SECONDS, Gatherer
 from app.services.monitoring.data_reports import DataReportStore
 from app.services.monitoring.registration_list import RegistrationStore
+from app.services.monitoring.writable_runs import WritableRuns
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +41,7 @@ class DataJudge:
         gateway: OwnGateway,
         reports: DataReportStore,
         registrations: RegistrationStore,
+        writer: WritableRuns,
         judge: Judge,
         clock: Clock,
         after: Callable[[Series, dict[str, Any]], bool],
@@ -47,6 +49,7 @@ class DataJudge:
         self._gateway = gateway
         self._reports = reports
         self._registrations = registrations
+        self._writer = writer
         self._judge = judge
         self._clock = clock
         self._after = after
@@ -73,7 +76,10 @@ class DataJudge:
         try:
             marks = {key: self._reports.mark(*key) for key in self._registrations.peek().by_key}
             runs = self._gateway.open_data_series()
-            for series, outcome in self._judged([series for run in runs if (series := series_from(run))]):
+            found = sorted((series for run in runs if (series := series_from(run))), key=_age)
+            # A host that died may have left an earlier series of a version open: the newest counts.
+            newest = {(one.about.name, one.about.version, one.about.version_created): one for one in found}
+            for series, outcome in self._judged(list(newest.values())):
                 self._take_unless_changed(series, outcome, marks)
         except TowerError as error:
             log.warning("What was counted of data could not be read: %s", error.detail)
@@ -85,11 +91,12 @@ class DataJudge:
         created = self._created(name, version)
         runs: Sequence[OwnRun] = self._gateway.data_series(name, version)
         all_series = [series for run in runs if (series := series_from(run))]
-        return [
+        own = [
             series
             for series in all_series
             if (series.about.name, series.about.version, series.about.version_created) == (name, version, created)
         ]
+        return sorted(own, key=_age, reverse=True)
 
     def judge_now(self, name: str, version: int, reference: str | None = None) -> dict[str, Any] | None:
         """Judge a version, and return what is shared of it; None if nothing was counted.
@@ -98,20 +105,28 @@ class DataJudge:
         """
         # Of two hosts that judge a version at once, the one that read earlier could share its report later.
         with self._reports.one_at_a_time(name, version):
+            mark = self._reports.mark(name, version)
             all_series = self.series_of(name, version)
             if all_series and reference in (None, all_series[0].run_id):
                 for series, outcome in self._judged(all_series[:1]):
-                    self._take(series, all_series[1:], outcome)
-                return self._reports.of(name, version)
+                    self._take(series, all_series[1:], outcome, mark)
+                known = self._reports.of(name, version)
+                if known is None or reference in (None, known["reference"]["id"]):
+                    return known
         past = [series for series in all_series if series.run_id == reference]
         return self._value(past[0], [], self._judge([self._order(past[0])])[0], {}) if past else None
 
-    def share(self, series: Series, earlier: Sequence[Series] = (), outcome: JudgeOutcome | None = None) -> None:
-        """Share a series, so that others count by its layout; with the last report where there is no new one."""
-        about = series.about
-        known = self._reports.of(about.name, about.version) or {}
+    def share(self, series: Series, earlier: Sequence[Series]) -> None:
+        """Share a series, so that others count by its layout, with its last report.
+
+        It was read under the lock of the version, which is still held: so nothing older replaces something newer.
+        """
+        known = self._reports.of(series.about.name, series.about.version) or {}
         same = known if known.get("reference", {}).get("id") == series.run_id else {}
-        value = self._value(series, earlier, outcome, same)
+        self._put(series, self._value(series, earlier, None, same))
+
+    def _put(self, series: Series, value: Mapping[str, Any]) -> None:
+        about = series.about
         self._reports.put(about.name, about.version, value, _summary(about, value["report"]))
 
     def _value(
@@ -170,18 +185,31 @@ class DataJudge:
         try:
             with self._reports.one_at_a_time(*key):
                 if key in marks and self._reports.mark(*key) == marks[key]:
-                    self._take(series, (), outcome)
+                    self._take(series, (), outcome, marks[key])
                     return
         except LockTimeout:
             # Somebody else judges a version of this part of the locks.
             pass
         self.judge_soon(*key)
 
-    def _take(self, series: Series, earlier: Sequence[Series], outcome: JudgeOutcome) -> None:
-        """Share an outcome, and do what follows from it."""
+    def _take(self, series: Series, earlier: Sequence[Series], outcome: JudgeOutcome, mark: object) -> None:
+        """Share an outcome, and do what follows from it. `mark` was noted before the series was read."""
+        key = series.about.name, series.about.version
         if outcome.problem:
-            log.warning("%s v%d: %s", series.about.name, series.about.version, outcome.problem)
-        self.share(series, earlier, outcome)
+            log.warning("%s v%d: %s", *key, outcome.problem)
+        with self._writer.one_at_a_time(*key):
+            known = self._reports.of(*key) or {}
+            is_same = known.get("reference", {}).get("id") == series.run_id
+            is_changed = self._reports.mark(*key) != mark
+            if known and is_changed and not is_same:
+                # Another reference came while this one was judged.
+                self.judge_soon(*key)
+                return
+            value = self._value(series, earlier, outcome, known if is_same else {})
+            if is_same and is_changed:
+                # So did batches that are not judged yet.
+                value |= {name: known[name] for name in ("batches", "earlier")}
+            self._put(series, value)
         if outcome.report and not self._after(series, outcome.report):
             self._unfinished.add(series.run_id)
         else:
@@ -213,6 +241,10 @@ class DataJudge:
     def _created(self, name: str, version: int) -> int | None:
         registration = self._registrations.listed(name, version)
         return registration.version_created if registration else None
+
+
+def _age(series: Series) -> tuple[int, str]:
+    return series.about.created_at, series.run_id
 
 
 def _summary(about: About, report: Mapping[str, Any] | None) -> dict[str, Any] | None:

@@ -12,7 +12,7 @@ from app.domain.data_drift.layout import NO_ADDRESS
 from app.domain.data_drift.sentence import ASSUMPTION, sentence
 from app.domain.data_drift.windows import window_of
 from app.domain.errors import Conflict, InvalidInput, NotFound
-from app.domain.messages import NO_REFERENCE, NOT_MONITORED, NOTHING_COUNTED
+from app.domain.messages import NO_REFERENCE, NOT_MONITORED, NOTHING_COUNTED, REPLACED
 from app.domain.monitoring.sent_once import LONGEST_ID
 from app.domain.ports import Clock, DataWrites
 from app.domain.registry.names import version_number
@@ -67,15 +67,19 @@ class DataRequests:
         known = self._reports.of(name, number) or self._writes.report(name, version, None)
         if order.labels_only and known is None:
             raise NotFound(NOTHING_COUNTED)
-        layout = known["layout"] if known else None
-        order = msgspec.structs.replace(order, layout=layout, fewest_rows=FEWEST_FIRST_ROWS)
-        counted = self._count(order, body)
+        layout, series = (known["layout"], known["reference"]["id"]) if known else (None, None)
+        order = msgspec.structs.replace(order, layout=layout, reference=series, fewest_rows=FEWEST_FIRST_ROWS)
+        try:
+            _check_reference(query, series)
+            counted = self._count(order, body)
+        except Conflict:
+            # Another tower may have taken a reference that this one has not read yet.
+            self._writes.report(name, version, None)
+            raise
         _refuse_others(counted.fields)
         said = {**counted.fields, **query}
         window = window_of(said.get("window_start"), said.get("window_end"), self._clock())
-        series = known["reference"]["id"] if known else None
-        if said.get("reference") not in (None, series):
-            raise Conflict("These counts are by another reference than the one that counts now. Get the bins again.")
+        _check_reference(said, series)
         layout = None if known else counted.layout
         batch_id = _batch_id(said.get("batch_id"))
         made = self._writes.add_batch(name, version, series, layout, counted.batch, window, batch_id, by)
@@ -205,6 +209,11 @@ def order_of(media_type: str, coding: str, query: Mapping[str, Any], *, labels_o
 def _refuse_others(fields: Mapping[str, Any]) -> None:
     if others := [name for name in fields if name not in _FIELDS]:
         raise InvalidInput(f"{others[0][:60]}: Unknown field.")
+
+
+def _check_reference(said: Mapping[str, Any], series: str | None) -> None:
+    if said.get("reference") not in (None, series):
+        raise Conflict(REPLACED)
 
 
 def _batch_id(value: Any) -> str | None:
