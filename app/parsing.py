@@ -2,6 +2,7 @@
 
 import zlib
 from collections.abc import Callable
+from contextlib import suppress
 from functools import wraps
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ import orjson
 from flask import Request, request
 from flask_smorest import Blueprint
 from webargs.flaskparser import FlaskParser
+from werkzeug.exceptions import ClientDisconnected
 
 from app.domain.bodies import GZIP, GZIP_WINDOW, MOST_BODY_BYTES, MOST_DRAINED_BYTES, PLAIN
 from app.domain.errors import InvalidInput
@@ -146,21 +148,23 @@ def take_body() -> None:
     length = request.content_length or 0
     is_chunked = not length and "HTTP_TRANSFER_ENCODING" in environ
     coding = environ.get("HTTP_CONTENT_ENCODING", "").strip().lower()
-    if coding not in PLAIN and length <= MOST_BODY_BYTES:
-        try:
+    try:
+        if coding not in PLAIN and length <= MOST_BODY_BYTES:
             body = environ["wsgi.input"].read(MOST_BODY_BYTES + 1 if is_chunked else length)
-        except OSError:
-            raise InvalidInput(BODY_CUT_SHORT) from None
-        length = len(body)
-        if length <= MOST_BODY_BYTES:
-            _put(environ, decoded(body, coding))
-    elif is_chunked:
-        # A chunked body declares no length, and werkzeug silently cuts it at the limit.
-        length = len(request.get_data()) + 1
-    elif 0 < length <= MOST_BODY_BYTES:
-        request.get_data()
+            length = len(body)
+            if length <= MOST_BODY_BYTES:
+                _put(environ, decoded(body, coding))
+        elif is_chunked:
+            # A chunked body declares no length, and werkzeug silently cuts it at the limit.
+            length = len(request.get_data()) + 1
+        elif 0 < length <= MOST_BODY_BYTES:
+            request.get_data()
+    except (OSError, ClientDisconnected):
+        raise InvalidInput(BODY_CUT_SHORT) from None
     if length > MOST_BODY_BYTES:
-        _drain(environ["wsgi.input"], MOST_DRAINED_BYTES)
+        # The answer is known, whatever becomes of the rest.
+        with suppress(OSError):
+            _drain(environ["wsgi.input"], MOST_DRAINED_BYTES)
         raise InvalidInput(BODY_TOO_LARGE)
 
 

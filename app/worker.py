@@ -17,7 +17,7 @@ from typing import Any
 
 import orjson
 from gunicorn import util
-from gunicorn.http.errors import NoMoreData
+from gunicorn.http.errors import NoMoreData, ParseException
 from gunicorn.http.unreader import SocketUnreader
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
@@ -94,6 +94,36 @@ class _Bounded(SocketUnreader):  # type: ignore[misc]  # gunicorn has no types
         finally:
             self.sock.setblocking(True)
         return piece
+
+
+class _Body:
+    """The reader of a request's body. It notes where the end of the body was not found, and thus no next request."""
+
+    def __init__(self, reader: Any) -> None:
+        self._reader = reader
+        self._is_broken = False
+        self._taken = 0
+
+    def read(self, size: int) -> bytes:
+        """As gunicorn's readers; OSError for whatever is malformed."""
+        try:
+            piece: bytes = self._reader.read(size)
+        except (OSError, ParseException) as error:
+            self._is_broken = True
+            if isinstance(error, OSError) and error.errno is not None:
+                raise
+            # gunicorn has an error for each part of a chunk, some of them no OSError. This one it logs as no failure.
+            raise NoMoreData() from None
+        self._taken += len(piece)
+        return piece
+
+    def has_no_end(self) -> bool:
+        """Whether what follows cannot be told from the body, or is behind more than gunicorn discards of it."""
+        # Of chunks it is not known how many follow. Whoever ceased to read them read many.
+        is_unread = getattr(self._reader, "length", 0) > _PIECE or (
+            self._taken > _PIECE and getattr(self._reader, "parser", None) is not None
+        )
+        return self._is_broken or is_unread
 
 
 class TowerWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
@@ -216,6 +246,14 @@ class TowerWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
                 sock.send(b"HTTP/1.1 100 Continue\r\n\r\n")
         while self.buffered > _MOST_BUFFERED:
             self.drop(next(other for other in self.waiting if other.arriving.data))
+
+    def handle_request(self, req: Any, conn: TConn) -> bool:
+        """Called in the thread. A connection on which the next request cannot be found is closed, which is said."""
+        body = req.body.reader = _Body(req.body.reader)
+        is_last = req.should_close
+        req.should_close = lambda: body.has_no_end() or is_last()
+        stays: bool = super().handle_request(req, conn)
+        return stays
 
     def finish_request(self, conn: TConn, fs: Any) -> None:
         """Called in the loop after a thread is done: wait for the next request, or close the connection."""
