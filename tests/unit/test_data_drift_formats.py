@@ -285,6 +285,16 @@ def wide(many: int) -> str:
         (PARQUET, b"PAR1 no", "damaged"),
         (PARQUET, b"no", "no Parquet"),
         (CSV, b'p\n1\n"2\n3\n', "not closed"),
+        # Elsewhere is a quotation mark that is a part of its value.
+        (CSV, b'p,code\n1,5" pipe\n2,"y\n3,z\n', "not closed"),
+        (CSV, b'p,code\n1,5" pipe\n"2,y\n3,z\n', "not closed"),
+        (CSV, b'p,code\n1,"5"" pipe\n2,y\n', "not closed"),
+        (CSV, b'p,"code\n1,2\n', "not closed"),
+        (CSV, b'p,code\n1,"' + b"y\n" * 2_000_000, "not closed"),
+        pytest.param(
+            *(CSV, b"p,code\n1,\xff,y\n", "row 2 has 3 values"),
+            marks=pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+        ),
         (PARQUET, parquet({"p": [[1]]}), "list"),
         (PARQUET, parquet({".": [1]}), "no address"),
         (PARQUET, parquet({f"c{n}": [1] for n in range(1001)}), "1001 columns"),
@@ -295,6 +305,22 @@ def wide(many: int) -> str:
 def test_what_cannot_be_counted_is_refused_with_the_reason(media_type: str, body: bytes, reason: str) -> None:
     with pytest.raises(InvalidInput, match=reason):
         counts(media_type, body)
+
+
+def test_quotation_marks_that_are_closed_or_a_part_of_a_value_are_taken() -> None:
+    body = b'p,code\n1,5" pipe\n2,"a ""b"""\n3,"x\ny"\n4,"c"d"\n"5",""'
+    assert counts(CSV, body)["rows"] == 5
+
+
+@pytest.mark.parametrize("newline", [b"", b"\n", b"\r\n", b"\n\n"])
+@pytest.mark.parametrize("before_end", range(-40, 41, 8))
+def test_rows_that_end_where_a_piece_ends_are_all_counted(before_end: int, newline: bytes) -> None:
+    size, many = (1 << 20) - before_end, 260_000
+    body = b"p,code\n" + b"1,x\n" * many + b"2,"
+    body += b"y" * (size - len(body) - len(newline)) + newline
+    assert (len(body), counts(CSV, body)["rows"]) == (size, many + 1)
+    with pytest.raises(InvalidInput, match="not closed"):
+        counts(CSV, body.replace(b"2,y", b'2,"'))
 
 
 LONG = "x" * 10_000_000

@@ -3,6 +3,7 @@
 import csv
 import io
 import re
+import secrets
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from itertools import islice
@@ -35,6 +36,7 @@ NO_NAMES = (
     "The first line looks like a row: it has numbers where the lines below have numbers. Send the columns' names in "
     "the first line. If these are their names, send NDJSON or Parquet instead."
 )
+OPEN_QUOTE = "A quotation mark in the CSV is not closed."
 
 
 class _NotNumbers(Exception):
@@ -117,39 +119,29 @@ class Csv:
     def _chunks(self) -> Iterator[Chunk]:
         names = frozenset(self._names)
         included = [name for name in self._names if self._wanted(name)]
-        file = _File(self._content())
+        end = _End(len(names))
         try:
-            for batch in self._batches(file, included or self._names[:1]):
+            for batch in self._batches(end, included or self._names[:1]):
                 columns = {name: from_arrow(name, batch.column(name)) for name in included}
                 yield Chunk(batch.num_rows, columns, names)
-            if file.quotes % 2:
-                self._refuse_open_quote()
+            if not end.is_found:
+                raise InvalidInput(OPEN_QUOTE)
         except (pa.ArrowMemoryError, MemoryError):
             raise MemoryError from None
         except (pa.ArrowException, OSError, ValueError) as error:
             text = str(error)
             if match := _COLUMN_OF_ERROR.match(text):
                 raise _NotNumbers(self._names[int(match[1])]) from None
+            if end.is_within_quotes:
+                raise InvalidInput(OPEN_QUOTE) from None
             raise InvalidInput(f"The body is no CSV that can be read: {_why(text)}.") from None
 
-    def _refuse_open_quote(self) -> None:
-        """Refuse a content that ends within quotes: Arrow takes all that follows the open one as one value."""
-        lines = io.TextIOWrapper(io.BufferedReader(_File(self._content())), newline="", errors="replace")
-        csv.field_size_limit(2 * _BLOCK)
-        try:
-            for _ in csv.reader(lines, strict=True):
-                pass
-        except csv.Error as error:
-            # Of other quotes this parser is stricter than Arrow.
-            if "unexpected end" in str(error):
-                raise InvalidInput("A quotation mark in the CSV is not closed.") from None
-
-    def _batches(self, file: io.RawIOBase, included: list[str]) -> Iterable[pa.RecordBatch]:
+    def _batches(self, end: "_End", included: list[str]) -> Iterable[pa.RecordBatch]:
         types = {name: pa.float64() if name in self._numeric else pa.string() for name in included}
         reader: Iterable[pa.RecordBatch] = pcsv.open_csv(
-            io.BufferedReader(file, _BLOCK),
+            io.BufferedReader(_File(end.behind(self._content())), _BLOCK),
             read_options=pcsv.ReadOptions(use_threads=False, block_size=_BLOCK),
-            parse_options=pcsv.ParseOptions(newlines_in_values=True),
+            parse_options=pcsv.ParseOptions(newlines_in_values=True, invalid_row_handler=end.seen),
             convert_options=pcsv.ConvertOptions(
                 column_types=types, include_columns=included, null_values=_NULLS, strings_can_be_null=False
             ),
@@ -157,11 +149,37 @@ class Csv:
         return reader
 
 
+class _End:
+    """A row behind a content, with a value more than there are columns. It tells whether the content ends in quotes.
+
+    Arrow takes all that follows an open quotation mark as one value, this row too, and says nothing.
+    """
+
+    def __init__(self, columns: int) -> None:
+        # Nobody knows it before, so that no content has it.
+        self._row = secrets.token_hex(16) + "," * columns
+        self.is_found = self.is_within_quotes = False
+
+    def behind(self, content: Iterable[bytes]) -> Iterator[bytes]:
+        yield from content
+        yield f"\n{self._row}\n".encode()
+
+    def seen(self, row: Any) -> str:
+        """What Arrow does with a row that has too many or too few values.
+
+        A row that is no UTF-8 cannot be handed over. Python writes that to the standard error, and Arrow refuses it.
+        """
+        if row.text == self._row:
+            self.is_found = True
+            return "skip"
+        self.is_within_quotes = row.text.endswith(self._row)
+        return "error"
+
+
 class _File(io.RawIOBase):
-    """Pieces as a file that is read once. `quotes` are the quotation marks read so far."""
+    """Pieces as a file that is read once."""
 
     def __init__(self, pieces: Iterable[bytes]) -> None:
-        self.quotes = 0
         self._pieces = iter(pieces)
         self._rest = memoryview(b"")
 
@@ -173,7 +191,6 @@ class _File(io.RawIOBase):
             piece = next(self._pieces, None)
             if piece is None:
                 return 0
-            self.quotes += piece.count(b'"')
             self._rest = memoryview(piece)
         many = min(len(buffer), len(self._rest))
         buffer[:many] = self._rest[:many]
@@ -215,5 +232,7 @@ def _why(text: str) -> str:
         row = f"row {match[1]}" if match[1] else "a row"
         return f"{row} has {match[3]} values, and there are {match[2]} columns"
     if "straddling" in text:
-        return f"a row has more than {_BLOCK >> 20} MiB"
+        return f"a row has more than {_BLOCK >> 20} MiB, or a quotation mark is not closed"
+    if "Empty CSV" in text:
+        return "a quotation mark in the first line is not closed"
     return "a value is no UTF8" if "UTF8" in text else "it is damaged"
