@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from marshmallow import Schema, ValidationError, fields, validate
+from marshmallow import Schema, ValidationError, fields, pre_load, validate
 
 from app.domain.registry.names import is_metric_name
 
@@ -134,6 +134,18 @@ class Owners(fields.List[str]):
 
     def _deserialize(self, *args: Any, **kwargs: Any) -> Any:
         return tuple((owner or "").strip() or None for owner in super()._deserialize(*args, **kwargs))
+
+
+class OnceQuerySchema(Schema):
+    """Parameters of a query that are refused where they take one value and are given several times."""
+
+    @pre_load
+    def _refuse_repeated(self, data: Any, **_: Any) -> Any:
+        given = getattr(data, "getlist", None)
+        single = [name for name, field in self.fields.items() if not isinstance(field, fields.List)]
+        if repeated := [name for name in single if given and len(given(name)) > 1]:
+            raise ValidationError({name: ["Give it once."] for name in repeated})
+        return data
 
 
 class PageQuerySchema(Schema):

@@ -5,7 +5,7 @@ from typing import Any
 from marshmallow import Schema, fields, validate
 
 from app.domain.data_drift.layout import LONGEST_NAME
-from app.schemas.base import days_back, doc, flag, moment, number, text
+from app.schemas.base import OnceQuerySchema, days_back, doc, flag, moment, number, text
 
 _LAYOUT: dict[str, Any] = {
     "columns": {
@@ -86,7 +86,7 @@ def _any(description: str, example: Any, **options: Any) -> fields.Raw:
     return fields.Raw(metadata=doc(description, example), **options)
 
 
-class ColumnsQuerySchema(Schema):
+class ColumnsQuerySchema(OnceQuerySchema):
     """What columns of rows are. A JSON body may say it as well."""
 
     prediction = text("The column with the predictions", "said", validate=validate.Length(1, LONGEST_NAME))
@@ -163,7 +163,7 @@ class WithdrawnBatchSchema(Schema):
     rows = number("How many rows it has", 1200, required=True)
 
 
-class DataDriftQuerySchema(Schema):
+class DataDriftQuerySchema(OnceQuerySchema):
     """How many days, and by which reference."""
 
     days = days_back(90, default=90)
@@ -223,7 +223,7 @@ class DataDriftSchema(Schema):
     )
 
 
-class HistogramQuerySchema(Schema):
+class HistogramQuerySchema(OnceQuerySchema):
     """Which window, and whether of a segment."""
 
     window_start = moment("The start of the window; by default the newest that has rows")

@@ -535,6 +535,34 @@ def test_another_reference_begins_a_new_series_and_the_old_one_stays_readable(ho
 
 
 @pytest.mark.parametrize(
+    ("method", "path", "name"),
+    [
+        ("PUT", "reference", "prediction"),
+        ("POST", "batches", "window_start"),
+        ("POST", "batches", "batch_id"),
+        ("POST", "labels", "window_end"),
+        ("GET", "data-drift", "days"),
+        ("GET", "data-drift", "reference"),
+        ("GET", "data-drift/age", "segment"),
+    ],
+)
+def test_a_parameter_that_takes_one_value_and_is_given_twice_is_refused_by_name(
+    host: Service, method: str, path: str, name: str
+) -> None:
+    body = {"json": {"rows": rows(1000, 1)}} if method != "GET" else {}
+    refused = host.call(method, f"{PATH}/{path}?{name}=1&x=2&{name}=1", **body)
+    assert (refused.status_code, refused.json["detail"]) == (400, f"{name}: Give it once.")
+    assert host.get(f"{PATH}/data-drift").status_code == 404
+
+
+def test_a_parameter_that_may_be_repeated_is_taken_as_often_as_it_is_given(host: Service) -> None:
+    body = {"rows": rows(1000, 1)}
+    made = host.call("PUT", f"{PATH}/reference?ignore=age&ignore=p&segment=country&segment=said", json=body)
+    assert (made.status_code, made.json["layout"]["segments"].keys()) == (200, {"country", "said"})
+    assert {"age", "p"} <= made.json["layout"]["ignored"].keys()
+
+
+@pytest.mark.parametrize(
     ("method", "path"),
     [
         ("PUT", "reference"),
