@@ -182,6 +182,7 @@ class VersionDataSchema(Schema):
     is_learning = flag("Whether too few quiet windows are known to call anything moved", False, required=True)
     moved = flag("Whether an input or the predictions moved", True, required=True)
     estimate_fell = flag("Whether the estimated performance fell", True, required=True)
+    note = text("What to know about the reference; null if nothing", None, required=True, allow_none=True)
 
 
 class DataDriftSchema(Schema):
@@ -243,3 +244,4 @@ class HistogramSchema(Schema):
     reference = _any("The counts of the reference", {**_COUNTS, "rows": 10000}, required=True)
     present = _any("The counts of the window", _COUNTS, required=True, data_key="counts")
     is_enough = flag("Whether both have the 30 rows that a judgement takes", True, required=True)
+    note = text("What to know about the reference; null if nothing", None, required=True, allow_none=True)

@@ -70,6 +70,7 @@ def test_a_batch_is_counted_in_the_window_and_what_moved_is_said(host: Service) 
             "is_learning": False,
             "moved": True,
             "estimate_fell": False,
+            "note": None,
         }
     ]
     histogram = host.get(f"{PATH}/data-drift/age?segment=country&value=de").json
@@ -175,6 +176,8 @@ def test_people_are_told_in_words_and_once_that_inputs_moved_and_once_that_they_
     assert "`age" in texts[1]
     assert "is healthy, was degraded" in texts[2]
     assert "moved" not in texts[2]
+    history = host.json(f"/monitoring/history?name={quote(NAME)}")
+    assert "data: 1 of 2 inputs moved since 10 November" in json.dumps(history)
 
 
 def test_a_reference_of_counts_alone_is_what_data_is_compared_with(host: Service) -> None:
@@ -243,6 +246,19 @@ def test_a_batch_sent_again_counts_once_other_rows_under_its_id_are_refused_and_
     assert judge(host)["windows"] == []
 
 
+def test_a_request_has_as_many_megabytes_as_the_setting_says_and_what_is_sent_beyond_counts_nowhere(
+    start: Callable[..., Service], world: MemoryWorld
+) -> None:
+    host = start(max_batch_mb=1)
+    world.add_version(NAME)
+    host.register(NAME)
+    refer(host, 1000)
+    body = b"age,country,p,said\n" + b"40.5,de,0.25,no\n" * 100_000
+    for content, status in ((body, 413), (body[: 1 << 20].rpartition(b"\n")[0], 201)):
+        sent = host.post(f"{PATH}/batches", data=content, content_type="text/csv")
+        assert (sent.status_code, host.json(f"{PATH}/data-drift")["batches"]) == (status, int(status == 201))
+
+
 def test_a_report_is_made_once_until_it_is_judged_again_or_a_window_is_too_old(host: Service) -> None:
     refer(host)
     send(host, {"rows": rows(300, 2), **day(1)})
@@ -272,6 +288,9 @@ def test_without_a_reference_the_first_large_batch_sets_the_bins_and_every_answe
     assert [window["is_reference"] for window in found["windows"]] == [True] * 10 + [False] * 3
     assert host.get(f"{PATH}/reference").json["origin"] == found["reference"]["origin"] == "first_windows"
     assert host.get(f"{PATH}/reference").json["rows"] == 10_000
+    answers = [host.json(f"{PATH}/{part}") for part in ("reference", "data-drift", "data-drift/age")]
+    answers += host.json("/model/m%20with%20%25%20and%20../data-drift")
+    assert {answer["note"] for answer in answers} == {sent.json["note"]}
     assert host.json("/fleet")[0]["data"]["has_reference"] is False
 
 

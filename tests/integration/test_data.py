@@ -3,7 +3,9 @@
 import gzip
 import io
 import json
+import re
 import socket
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +22,7 @@ from mlflow import MlflowClient
 
 from app.domain.data_drift.series import inflated, series_from
 from app.domain.own_runs import OwnRun
-from tests.servers import QUIET, Tower, tower, until
+from tests.servers import QUIET, ROOT, Tower, tower, until
 
 MIB = 1 << 20
 CSV, NDJSON, PARQUET = "text/csv", "application/x-ndjson", "application/vnd.apache.parquet"
@@ -55,6 +57,36 @@ def bomb() -> bytes:
     """Parquet of some kilobytes that is 30 gigabytes of text."""
     column = pa.DictionaryArray.from_arrays(pa.array(np.zeros(500_000, np.int32)), ["x" * 60_000])
     return parquet({"age": column}, store_schema=False)
+
+
+def test_the_documented_way_with_curl_sends_data_reads_what_moved_and_withdraws_a_batch(
+    tmp_path: Path, mlflow_url: str, written_tower: Tower
+) -> None:
+    from tests.contract.real_world import RealWorld
+
+    for _ in range(3):
+        RealWorld(mlflow_url).add_version("wine-cultivar")
+    rng = np.random.default_rng(1)
+    names = ["age", "job", "said", "probability", "true"]
+    table = [
+        [f"{rng.normal(40, 10):.1f}", "nurse", "yes" if p > 0.5 else "no", f"{p:.3f}", "yes" if p > 0.4 else "no"]
+        for p in rng.random(2000)
+    ]
+    for file, rows_of, columns in (("reference", table, 5), ("scored", table[:500], 4), ("labels", table[:500], -3)):
+        lines = [",".join(row[:columns] if columns > 0 else row[columns:]) for row in (names, *rows_of)]
+        (tmp_path / f"{file}.csv").write_text("\n".join(lines))
+    block = re.findall(r"```sh\n(.*?)```", (ROOT / "docs" / "data-drift.md").read_text(), re.DOTALL)[0]
+    curl = 'curl() { command curl -sS --fail-with-body -w "\\n" "$@"; }\n'
+    script = curl + block.replace("http://localhost:8000", written_tower.url)
+    ran = subprocess.run(["/bin/sh", "-ec", script], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    registered, reference, batch, labels, report, column, withdrawn = map(json.loads, ran.stdout.splitlines())
+    assert registered["model_version"] == "3"
+    assert (reference["rows"], reference["layout"]["classes"]) == (2000, ["no", "yes"])
+    assert (batch["rows"], batch["features"], batch["batch_id"]) == (500, 2, "2026-11-21")
+    assert (labels["rows"], labels["labelled_rows"], labels["window"]) == (0, 500, batch["window"])
+    assert (report["reference"]["id"], report["batches"]) == (batch["reference"], 2)
+    assert (column["counts"]["rows"], withdrawn["rows"]) == (500, 500)
 
 
 def test_hostile_bodies_are_refused_with_the_reason_and_nothing_of_them_counts(

@@ -153,7 +153,12 @@ class DataDesk:
             base = batch_from(inflated(all_series[0].reference), layout)
         else:
             base = whole(map(counts_in, list(with_rows)[:FIRST_WINDOWS]))
-        return {"window": chosen[-1], **histograms(layout, base, counts_in(chosen[-1]), column, segment)}
+        is_learnt = all_series[0].reference is None
+        return {
+            "window": chosen[-1],
+            "is_learnt": is_learnt,
+            **histograms(layout, base, counts_in(chosen[-1]), column, segment),
+        }
 
     def _made(
         self, known: Registration, layout: bytes, reference: bytes | None, by: str, earlier: list[Series]

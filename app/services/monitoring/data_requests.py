@@ -127,6 +127,7 @@ class DataRequests:
                 "is_learning": known[version]["is_learning"],
                 "moved": bool(known[version]["moved_inputs"] or known[version]["moved_outputs"]),
                 "estimate_fell": known[version]["estimated_fall"] is not None,
+                "note": None if known[version]["is_sent"] else LEARNT,
             }
             for version in sorted(known, reverse=True)
         ]
@@ -168,8 +169,9 @@ class DataRequests:
             None if since is None else parse_rfc3339(since, "window_start"),
         )
         is_enough = min(histogram["reference"]["rows"], histogram["counts"]["rows"]) >= FEWEST_ROWS
-        start, end = map(rfc3339, histogram["window"])
-        return {**histogram, "is_enough": is_enough, "window": {"start": start, "end": end}}
+        start, end = map(rfc3339, histogram.pop("window"))
+        note = LEARNT if histogram.pop("is_learnt") else None
+        return {**histogram, "is_enough": is_enough, "window": {"start": start, "end": end}, "note": note}
 
     def _known(self, name: str, version: str, reference: str | None) -> dict[str, Any]:
         number = self.check(name, version)
