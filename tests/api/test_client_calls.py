@@ -76,3 +76,15 @@ def test_a_batch_is_counted_by_the_client_as_by_the_service(host: Service) -> No
     again = host.post(path, json={"rows": json.loads(json.dumps(batch)), "batch_id": "7"})
     assert (again.status_code, again.json["rows"]) == (201, 300)
     assert client.counts_of(batch, tower.reference(NAME, 3)["layout"])["rows"] == 300
+
+
+def test_after_another_reference_the_client_counts_by_its_bins(host: Service) -> None:
+    job, training = ControlTower("http://localhost:8000"), ControlTower("http://localhost:8000")
+    training.register(NAME, 2)
+    roles = {"prediction": "said", "score": "probability", "kinds": {"paid back": "ignore"}}
+    first = training.set_reference(NAME, 2, rows(1000), **roles)
+    assert job.send_batch(NAME, 2, rows(300))["reference"] == first["id"]
+    newer = training.set_reference(NAME, 2, rows(30), **roles)
+    edges = [len(one["layout"]["columns"]["age"]["edges"]) for one in (first, newer)]
+    assert edges[0] != edges[1]
+    assert job.send_batch(NAME, 2, rows(300))["reference"] == newer["id"]
