@@ -241,7 +241,7 @@ def test_what_a_json_body_says_of_columns_counts_and_the_rest_is_handed_on() -> 
     assert (counted.layout["prediction"], counted.fields) == ("said", {"batch_id": "7"})
 
 
-def parquet(table: dict[str, Any]) -> bytes:
+def parquet(table: dict[str, Any] | pa.Table) -> bytes:
     file = io.BytesIO()
     pq.write_table(pa.table(table), file)
     return file.getvalue()
@@ -282,6 +282,7 @@ def wide(many: int) -> str:
         (CSV, b"p,code\n1," + b"x" * 10_000_000 + b"\n", "1 MiB"),
         (CSV, b"p,code\n1," + b"x" * 200_000 + b"\n", "65536"),
         (CSV, wide(100_000).encode() + b"\n", "columns"),
+        (PARQUET, parquet(pa.Table.from_arrays([pa.array([1.0])] * 2, ["p", "p"])), "twice"),
         (PARQUET, b"PAR1 no", "damaged"),
         (PARQUET, b"no", "no Parquet"),
         (CSV, b'p\n1\n"2\n3\n', "not closed"),

@@ -1,8 +1,10 @@
 """A series as tags: batches count once they are whole, in any order; a window without a reference teaches one."""
 
+import random
 from dataclasses import replace
 
 import numpy as np
+import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -28,8 +30,10 @@ from app.domain.data_drift.series import (
     withdrawal_tags,
 )
 from app.domain.own_runs import OwnRun
+from app.services.data_drift.job import done
 from app.services.data_drift.judge_job import judged
 from app.services.data_drift.judge_order import JudgeOrder
+from app.services.data_drift.order import JSON, Order
 
 DAY = 86_400_000
 ABOUT = About("m", 1, 7, 8, "ada", True)
@@ -163,3 +167,27 @@ def test_an_estimate_that_fell_and_the_realised_figures_stand_beside_each_other(
     assert outcome.report["summary"]["estimated_fall"]["figure"] == "accuracy"
     third = outcome.report["windows"][3]
     assert third["realised"]["accuracy"] == third["estimated"]["accuracy"] == pytest.approx(0.75)
+
+
+def test_segments_are_judged_in_the_same_family_as_all_rows() -> None:
+    """What is clear of one column alone may be chance among that column in twenty shops."""
+
+    def body(count: int, seed: int, shift: float = 0.0) -> bytes:
+        rng = random.Random(seed)
+        some = [{"x": rng.gauss(shift, 1), "shop": f"s{rng.randrange(20):02}"} for _ in range(count)]
+        return orjson.dumps({"rows": some})
+
+    def verdict(segments: tuple[str, ...]) -> str:
+        reference = done(Order(JSON, segments=segments), body(4000, 1))
+        windows = []
+        for window in range(14):
+            sent = body(1000, 100 + window, 0.2 if window >= 12 else 0.0)
+            counts = done(Order(JSON, layout=reference.layout), sent).batch
+            windows.append((window * DAY, (window + 1) * DAY, [compressed(counts)]))
+        found = judged(JudgeOrder(compressed(reference.layout), compressed(reference.batch), windows, 0.05)).report
+        assert found is not None
+        columns = found["windows"][-1]["columns"]
+        assert len(columns) == (22 if segments else 2)
+        return next(one["verdict"] for one in columns if (one["name"], one["segment"]) == ("x", None))
+
+    assert (verdict(()), verdict(("shop",))) == ("moved", "quiet")
