@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from cryptography.fernet import Fernet
 
-from tests.servers import QUIET, Proxy, Redis, Tower, mlflow_server, redis_server, tower, until
+from tests.servers import QUIET, SEEDED_MODELS, Proxy, Redis, Tower, mlflow_server, redis_server, tower, until
 
 # mlflow reads it when it is imported.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -129,12 +129,12 @@ def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
 
 @pytest.fixture(scope="session")
 def seeded_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A real MLflow with 786 versions of 262 models, which tests only read and register in."""
+    """A real MLflow with three versions of each of its models, which tests only read and register in."""
     from tests.seeding import seed  # it loads mlflow, which most processes of a test run do without
 
     folder = tmp_path_factory.mktemp("seeded")
     with mlflow_server(folder) as url:
-        seed(folder / "mlflow.db", models=262)
+        seed(folder / "mlflow.db", models=SEEDED_MODELS)
         yield url
 
 

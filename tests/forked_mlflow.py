@@ -1,14 +1,17 @@
-"""MLflow servers that share one import of MLflow, which takes several times as long as the rest of a start.
+"""MLflow servers that share one import of MLflow and one empty database, which take most of the time of a start.
 
-`python -m tests.forked_mlflow SOCKET` imports it once. Who connects and sends a `Server` gets that server, forked from
+`python -m tests.forked_mlflow SOCKET` imports it once and makes the database, of which a server on a SQLite file that
+does not exist gets a copy. Who connects and sends a `Server` gets that server, forked from
 the process, for as long as the connection is open. The process ends with its last connection.
 """
 
 import fcntl
+import gc
 import json
 import os
 import random
 import selectors
+import shutil
 import signal
 import socket
 import subprocess
@@ -20,6 +23,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+_SQLITE = "sqlite:///"
 
 
 @dataclass(frozen=True)
@@ -80,11 +84,19 @@ def main(path: Path) -> None:
     """Fork a server for each connection until there is none."""
     import uvicorn
     from mlflow.server.fastapi_app import app
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
     if os.fork():
         # The one who asked waits for its own child, and no longer.
         os._exit(0)
     path.unlink(missing_ok=True)
+    empty = path.with_suffix(".db")
+    empty.unlink(missing_ok=True)
+    # With the root of artifacts that every server here has: the experiment "Default" keeps it.
+    SqlAlchemyStore(f"{_SQLITE}{empty}", "mlflow-artifacts:/").engine.dispose()
+    # All of it stays for good: no server looks through it.
+    gc.collect()
+    gc.freeze()
     selector, servers = selectors.DefaultSelector(), dict[socket.socket, int]()
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(str(path))
@@ -101,7 +113,8 @@ def main(path: Path) -> None:
                     _kill(servers.pop(connection))
                     connection.close()
                     if not servers:
-                        path.unlink(missing_ok=True)
+                        for made in (path, empty):
+                            made.unlink(missing_ok=True)
                         return
                     continue
                 connection, _ = listening.accept()
@@ -111,7 +124,7 @@ def main(path: Path) -> None:
                     selector.close()
                     for other in (listening, connection, *servers):
                         other.close()
-                    _become(server)
+                    _become(server, empty)
                     uvicorn.run(app, host=server.host, port=server.port)
                     os._exit(0)
                 servers[connection] = pid
@@ -119,8 +132,11 @@ def main(path: Path) -> None:
                 connection.sendall(str(pid).encode())
 
 
-def _become(server: Server) -> None:
-    """Have this process log, and know its environment, as if it had been started for this server."""
+def _become(server: Server, empty: Path) -> None:
+    """Have this process log, and know its environment, as if it had been started for this server.
+
+    A store in a file that does not exist becomes a copy of the empty one.
+    """
     os.setsid()
     os.chdir(server.folder)
     log = os.open(server.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
@@ -129,6 +145,9 @@ def _become(server: Server) -> None:
     os.environ.clear()
     os.environ.update(server.env)
     random.seed()
+    store = server.env["_MLFLOW_SERVER_FILE_STORE"]
+    if store.startswith(_SQLITE) and not Path(store.removeprefix(_SQLITE)).exists():
+        shutil.copy(empty, store.removeprefix(_SQLITE))
 
 
 def _kill(pid: int) -> None:

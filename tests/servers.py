@@ -33,6 +33,8 @@ HANGS_AFTER_SECONDS = 180
 _HELD_AT_MOST_SECONDS = 300
 # Below those that the system gives to whoever asks for any.
 PORTS = (20_000, 32_000)
+# In the MLflow that most tests only read; each has three versions.
+SEEDED_MODELS = 100
 # Nothing asks MLflow of its own accord but the first sweep, so that requests can be counted.
 QUIET = {
     "CHANGE_POLL_SECONDS": "0",

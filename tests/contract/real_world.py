@@ -7,6 +7,7 @@ import mlflow
 import sqlalchemy as sa
 from mlflow import MlflowClient
 from mlflow.entities import Metric
+from mlflow.exceptions import MlflowException
 from mlflow.store.model_registry.dbmodels.models import SqlModelVersion, SqlRegisteredModel
 
 from app.domain.registry.webhook import EVENTS
@@ -54,8 +55,11 @@ class RealWorld:
         with_run: bool = True,
         description: str | None = None,
     ) -> int:
-        if name not in {m.name for m in self.client.search_registered_models(max_results=1000)}:
+        try:
             self.add_model(name)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
         run_id = self.add_run(metrics, run_tags) if with_run else None
         made = self.client.create_model_version(name, "mem:/model", run_id=run_id, tags=tags, description=description)
         if stage != "None":

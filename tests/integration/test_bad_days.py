@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from tests.contract.real_world import RealWorld
-from tests.servers import QUIET, Proxy, Tower, free_port, tower, until
+from tests.servers import QUIET, SEEDED_MODELS, Proxy, Tower, free_port, tower, until
 
 LIVE = ("drift", "compare?baseline=1&candidate=2")
 # Health asks for the experiments.
@@ -72,11 +72,11 @@ def test_while_mlflow_hangs_lists_are_served_health_answers_and_live_reads_fail(
         hanging += [pool.submit(impatient.post, "/cache/refresh")]
         until(lambda: proxy.count("experiments/get") - before >= 8)
         until(lambda: impatient.get("/health").json()["status"] == "degraded")
-        assert len(impatient.get("/models").json()) == 262
+        assert len(impatient.get("/models").json()) == SEEDED_MODELS
         for answer in hanging:
             done = answer.result()
             assert (done.status_code, set(done.json())) == (500, {"detail"})
-    assert len(impatient.get("/models").json()) == 262
+    assert len(impatient.get("/models").json()) == SEEDED_MODELS
     assert proxy.held
     proxy.mode = "up"
     until(lambda: impatient.get("/runs/0?limit=1").status_code == 200, "a live read when MLflow answers again")
@@ -86,7 +86,7 @@ def test_while_mlflow_hangs_lists_are_served_health_answers_and_live_reads_fail(
 def test_a_failing_or_lying_mlflow_never_empties_the_mirror(impatient: Tower, proxy: Proxy, mode: str) -> None:
     proxy.mode = mode
     assert impatient.post("/cache/refresh").status_code == 500
-    assert len(impatient.get("/models").json()) == 262
+    assert len(impatient.get("/models").json()) == SEEDED_MODELS
     assert impatient.get("/cache/info").json()["refresh"]["last_error"]
 
 
@@ -151,17 +151,17 @@ def test_damaged_and_planted_cache_files_are_a_miss_and_never_run(tmp_path: Path
         path.write_bytes(damage[number % len(damage)] or path.read_bytes()[:100])
     (cache / "foreign.txt").write_text("not ours")
     with restart(tmp_path, left, proxy.url) as again:
-        assert len(again.get("/models").json()) == 262
+        assert len(again.get("/models").json()) == SEEDED_MODELS
     assert not victim.exists()
 
 
 def test_a_cache_directory_that_cannot_be_used_costs_only_the_cache(tmp_path: Path, seeded_url: str) -> None:
     (tmp_path / "file").write_text("in the way")
     with tower(tmp_path, seeded_url, workers=2, CACHE_DIRECTORY=str(tmp_path / "file" / "cache")) as running:
-        until(lambda: {len(running.get("/models").json()) for _ in range(10)} == {262})
-        assert running.register("seed-00200", 3).status_code == 201
-        assert running.register("seed-00200", 3).status_code == 400
-        assert running.delete("/models/seed-00200/3/monitor").status_code == 200
+        until(lambda: {len(running.get("/models").json()) for _ in range(10)} == {SEEDED_MODELS})
+        assert running.register("seed-00083", 3).status_code == 201
+        assert running.register("seed-00083", 3).status_code == 400
+        assert running.delete("/models/seed-00083/3/monitor").status_code == 200
         assert "cannot be" in running.text()
 
 

@@ -14,6 +14,7 @@ from tests.servers import (
     HANGS_AFTER_SECONDS,
     HOST,
     ROOT,
+    SEEDED_MODELS,
     Tower,
     agents,
     agents_of,
@@ -56,12 +57,12 @@ def test_a_cleaner_takes_every_temporary_file_and_the_service_is_whole_again_in_
         for made in list(temporary.iterdir()):
             until(lambda directory=made: removed(directory), f"{made} to be removed")
         until(lambda: agents(running) and before not in agents(running), "another agent")
-        assert len(running.get("/models").json()) == 262
+        assert len(running.get("/models").json()) == SEEDED_MODELS
         # Ready is who answers this: it takes the agent.
-        assert running.register("seed-00150", 1).status_code == 201
-        shown = {running.get("/models/seed-00150/1/monitor").status_code for _ in range(12)}
+        assert running.register("seed-00080", 1).status_code == 201
+        shown = {running.get("/models/seed-00080/1/monitor").status_code for _ in range(12)}
         assert shown == {200}
-        assert running.delete("/models/seed-00150/1/monitor").status_code == 200
+        assert running.delete("/models/seed-00080/1/monitor").status_code == 200
         until(lambda: running.get("/models") and counted(running) > 0, "requests counted anew")
         assert len(agents(running)) == 1
         assert workers <= set(tree(running.process.pid))
@@ -75,9 +76,9 @@ def test_files_that_somebody_cut_kill_no_worker(temporary: Path, tmp_path: Path,
             # What counts for Prometheus is mapped into memory: see the test of the instruments.
             if file.is_file() and file.suffix != ".db":
                 os.truncate(file, 0)
-        assert {len(running.get("/models").json()) for _ in range(24)} == {262}
-        assert running.register("seed-00151", 1).status_code == 201
-        assert running.delete("/models/seed-00151/1/monitor").status_code == 200
+        assert {len(running.get("/models").json()) for _ in range(24)} == {SEEDED_MODELS}
+        assert running.register("seed-00081", 1).status_code == 201
+        assert running.delete("/models/seed-00081/1/monitor").status_code == 200
         assert before <= set(tree(running.process.pid))
 
 
@@ -106,7 +107,7 @@ def test_a_killed_service_leaves_no_process_and_its_files_go_with_the_next_start
             until(lambda: not whole(temporary) & left, "what was left to be removed")
             assert own <= whole(temporary)
             until(lambda: len(whole(temporary)) == 2 * len(own), "only what is of the living")
-            assert len(last.get("/models").json()) == len(living.get("/models").json()) == 262
+            assert len(last.get("/models").json()) == len(living.get("/models").json()) == SEEDED_MODELS
 
 
 @pytest.mark.parametrize("moment", ["its first directory is there", "its agent begins"])

@@ -58,10 +58,10 @@ def test_what_any_host_takes_every_host_has_when_it_answers(hosts: list[Host]) -
 def test_of_200_registrations_of_one_version_over_three_hosts_one_is_taken_and_40_different_ones_all_are(
     hosts: list[Host],
 ) -> None:
-    same = at_once(hosts, 200, lambda host, _: host.tower.register("seed-00200").status_code)
+    same = at_once(hosts, 200, lambda host, _: host.tower.register("seed-00090").status_code)
     # Of those who wait for the lock on the version, a busy machine may let some wait too long.
     assert (same[201], set(same) <= {201, 400, 503}) == (1, True), same
-    different = at_once(hosts, 40, lambda host, n: host.tower.register(f"seed-{100 + n:05d}").status_code)
+    different = at_once(hosts, 40, lambda host, n: host.tower.register(f"seed-{10 + n:05d}").status_code)
     assert different == {201: 40}
     listed = [sorted(row["name"] for row in host.tower.get("/models/monitored").json()) for host in hosts]
     assert listed[0] == listed[1] == listed[2]
@@ -70,8 +70,8 @@ def test_of_200_registrations_of_one_version_over_three_hosts_one_is_taken_and_4
 
 
 def test_observations_that_reach_several_hosts_with_one_id_count_once(hosts: list[Host], seeded_url: str) -> None:
-    path = "/models/seed-00215/1"
-    assert hosts[0].tower.register("seed-00215").status_code == 201
+    path = "/models/seed-00092/1"
+    assert hosts[0].tower.register("seed-00092").status_code == 201
     # Without a time of its own a value gets that of its arrival, so each arrival would be another point.
     sent = {"id": "batch 1", "metrics": {"accuracy": 0.94}}
 
@@ -88,7 +88,7 @@ def test_observations_that_reach_several_hosts_with_one_id_count_once(hosts: lis
 
 
 def test_a_verdict_and_a_delivery_show_on_every_host_whichever_took_them(hosts: list[Host], seeded_url: str) -> None:
-    name, start = "seed-00210", now_ms() - 60 * DAY_MS
+    name, start = "seed-00091", now_ms() - 60 * DAY_MS
     path = f"/models/{name}/1"
     assert hosts[1].tower.register(name).status_code == 201
     rng = random.Random(5)
@@ -142,13 +142,13 @@ def test_where_the_leader_fails_another_leads_and_nothing_older_shows(
             os.kill(pid, signal.SIGSTOP)
             until(lambda: any(host.leads() for host in others), "another leader")
             between.gate.set()
-            assert others[0].tower.register("seed-00220").status_code == 201
+            assert others[0].tower.register("seed-00093").status_code == 201
             assert others[1].tower.post("/cache/refresh").status_code == 200
             newer = others[0].tower.get("/health").json()["cache_status"]["last_refresh"]
             os.kill(pid, signal.SIGCONT)
             assert refreshed.result().status_code in (200, 500, 503)
         assert others[0].tower.get("/health").json()["cache_status"]["last_refresh"] >= newer
-        assert [host.is_monitored("seed-00220") for host in hosts] == [True] * 3
+        assert [host.is_monitored("seed-00093") for host in hosts] == [True] * 3
     well(hosts)
     until(lambda: tags(hosts[0]) == tags(hosts[1]) == tags(hosts[2]), "the same ETags on every host")
 
@@ -188,7 +188,7 @@ def mend_redis(redis: Redis, fault: str) -> None:
 def test_while_redis_fails_lists_go_on_and_what_is_not_safe_is_refused_and_it_heals(
     hosts: list[Host], redis: Redis, fault: str
 ) -> None:
-    name = f"seed-0023{FAULTS.index(fault)}"
+    name = f"seed-0005{FAULTS.index(fault)}"
     one = hosts[0].tower
     assert one.register(name).status_code == 201
     before = [host.tower.get("/models/all").json() for host in hosts]
@@ -198,7 +198,7 @@ def test_while_redis_fails_lists_go_on_and_what_is_not_safe_is_refused_and_it_he
         assert {host.health()["status"] for host in hosts} == {"degraded"}
         assert [host.tower.get("/models/all").json() for host in hosts] == before
         for host in hosts:
-            refused = host.tower.register("seed-00240")
+            refused = host.tower.register("seed-00094")
             assert (refused.status_code, int(refused.headers["Retry-After"]) > 0) == (503, True), refused.text
             assert "secret" not in refused.text
             assert host.tower.post("/cache/refresh").status_code == 503
@@ -210,17 +210,17 @@ def test_while_redis_fails_lists_go_on_and_what_is_not_safe_is_refused_and_it_he
         mend_redis(redis, fault)
     well(hosts)
     assert [host.is_monitored(name) for host in hosts] == [True] * 3
-    assert hosts[2].tower.register(f"seed-0025{FAULTS.index(fault)}").status_code == 201
+    assert hosts[2].tower.register(f"seed-0006{FAULTS.index(fault)}").status_code == 201
     until(lambda: tags(hosts[0]) == tags(hosts[1]) == tags(hosts[2]), "the same ETags on every host")
 
 
 def test_what_redis_has_lost_the_hosts_share_again(hosts: list[Host], redis: Redis) -> None:
-    assert hosts[1].tower.register("seed-00260").status_code == 201
+    assert hosts[1].tower.register("seed-00095").status_code == 201
     redis.client().flushall()
     well(hosts)
-    assert [host.is_monitored("seed-00260") for host in hosts * 3] == [True] * 9
-    assert hosts[2].tower.delete("/models/seed-00260/1/monitor").status_code == 200
-    assert [host.is_monitored("seed-00260") for host in hosts * 3] == [False] * 9
+    assert [host.is_monitored("seed-00095") for host in hosts * 3] == [True] * 9
+    assert hosts[2].tower.delete("/models/seed-00095/1/monitor").status_code == 200
+    assert [host.is_monitored("seed-00095") for host in hosts * 3] == [False] * 9
     until(lambda: tags(hosts[0]) == tags(hosts[1]) == tags(hosts[2]), "the same ETags on every host")
 
 

@@ -29,11 +29,11 @@ def test_concurrent_registrations_are_neither_doubled_nor_lost(tmp_path: Path, s
 
 
 def test_a_registration_and_its_removal_are_seen_by_every_worker_at_once(shared_tower: Tower) -> None:
-    path = "/models/seed-00100/3/monitor"
-    assert shared_tower.register("seed-00100", 3).status_code == 201
+    path = "/models/seed-00082/3/monitor"
+    assert shared_tower.register("seed-00082", 3).status_code == 201
     seen = {shared_tower.get(f"{path}/status").json()["is_monitored"] for _ in range(40)}
-    listed = {("seed-00100", "3") in monitored(shared_tower) for _ in range(20)}
+    listed = {("seed-00082", "3") in monitored(shared_tower) for _ in range(20)}
     assert (seen, listed) == ({True}, {True})
     assert shared_tower.delete(path).status_code == 200
     assert {shared_tower.get(f"{path}/status").json()["is_monitored"] for _ in range(40)} == {False}
-    assert {("seed-00100", "3") in monitored(shared_tower) for _ in range(20)} == {False}
+    assert {("seed-00082", "3") in monitored(shared_tower) for _ in range(20)} == {False}

@@ -65,14 +65,14 @@ def test_keys_are_made_by_a_command_asked_for_by_the_service_and_withdrawn_witho
         assert [status(None, "get", p) for p in ("/livez", "/docs", "/openapi.json")] == [200, 401, 401]
         assert [status(r, "get", "/models") for r in ("read", "write", "admin")] == [200] * 3
         body = {"json": {"model_type": "classifier"}}
-        path = "/models/seed-00210/3/monitor"
+        path = "/models/seed-00084/3/monitor"
         assert [status(r, "post", path, **body) for r in ("read", "write")] == [403, 201]
         assert [status(r, "get", "/cache/info") for r in ("read", "write", "admin")] == [403, 403, 200]
         assert status("admin", "delete", path) == 200
         file.write_text("\n".join(line for line in file.read_text().splitlines() if not line.startswith("ci ")))
         assert {status("write", "get", "/models") for _ in range(8)} == {401}
         log = running.text()
-    assert "ci POST /models/seed-00210/3/monitor: 201" in log
+    assert "ci POST /models/seed-00084/3/monitor: 201" in log
     assert not any(token in log for token in tokens.values())
 
 
