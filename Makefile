@@ -29,7 +29,7 @@ test: .venv/.installed-dev ## Run every test but the long ones
 	@-scripts/need.sh mariadbd mariadb-server-core
 	@-scripts/need.sh my_print_defaults mariadb-client-core
 	$(BIN)/python -m pytest tests/unit tests/api -n auto --maxprocesses 4 $(FIRST)
-	$(BIN)/python -m pytest tests/contract tests/demo tests/integration tests/browser -n 5 --dist loadscope $(THEN)
+	$(BIN)/python -m pytest tests/contract tests/demo tests/integration tests/browser -n 4 --dist loadscope $(THEN)
 	@echo "The storms, the races and the soak are not among these: make test-long"
 
 # Coverage doubles the time of the tests that need no server.

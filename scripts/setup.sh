@@ -33,5 +33,7 @@ if ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
 fi
 
 echo "Installing $lock into .venv (a few minutes the first time) ..."
-.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r "$lock"
+.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-compile -r "$lock"
+# On all cores, which pip does not do. What cannot be compiled is reported when it is imported.
+.venv/bin/python -m compileall -q -j 0 -x '/tests/' .venv/lib >/dev/null || true
 touch "$stamp"

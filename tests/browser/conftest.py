@@ -119,7 +119,7 @@ class Watch:
 
     def open(self, path: str) -> Page:
         self.page.goto(self.base + path)
-        self.page.wait_for_function(DRAWN)
+        self.page.wait_for_function(DRAWN, polling=50)
         return self.page
 
     def passed(self, seconds: int = 11) -> None:
