@@ -108,7 +108,11 @@ class BatchQuerySchema(ColumnsQuerySchema):
     window_start = moment("The start of the window, RFC 3339 with offset; by default today's, in UTC")
     window_end = moment("The end of the window, not included", "2023-12-02T10:00:00Z")
     batch_id = text("What is sent again with the same id counts once; by default a new one", "scoring-2023-12-07-1")
-    reference = text("The id of the reference by which counts were made: another one is a 409", "b1946ac9")
+    reference = text(
+        "The id of the reference by which counts were made, as GET …/reference answers it: required with counts, and "
+        "one that was replaced is a 409",
+        "b1946ac9",
+    )
 
 
 class LayoutReferenceSchema(Schema):

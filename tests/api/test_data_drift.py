@@ -196,8 +196,26 @@ def test_a_reference_of_counts_alone_is_what_data_is_compared_with(host: Service
     assert host.json(f"{PATH}/data-drift/age")["reference"]["cells"] == [1000, 3000, 900]
 
 
+@pytest.mark.parametrize("path", ["batches", "labels"])
+def test_counts_that_do_not_say_by_which_reference_they_were_made_are_refused_although_they_fit_its_bins(
+    host: Service, path: str
+) -> None:
+    made = refer(host)
+    bins = len(made["layout"]["columns"]["p"]["edges"]) + 1
+    labelled = {"counts": [[[1, 0]] * bins] * 2}
+    counts = {"rows": 3} if path == "batches" else {"rows": 0, "labelled": labelled}
+    refused = host.post(f"{PATH}/{path}", json={"counts": counts})
+    assert (refused.status_code, "GET …/reference" in refused.json["detail"]) == (400, True), refused.json
+    assert host.get(f"{PATH}/data-drift").json["batches"] == 0
+    said = {"counts": counts, "reference": made["id"], "batch_id": "1"}
+    assert host.post(f"{PATH}/{path}", json=said).status_code == 201
+    by_address = host.post(f"{PATH}/{path}?reference={made['id']}&batch_id=2", json={"counts": counts})
+    assert by_address.status_code == 201, by_address.json
+
+
 def test_the_same_rows_in_every_form_give_the_same_counts(host: Service) -> None:
-    layout = refer(host)["layout"]
+    made = refer(host)
+    layout = made["layout"]
     batch = rows(300, 7)
     text = io.StringIO()
     writer = csv.DictWriter(text, list(batch[0]))
@@ -220,7 +238,7 @@ def test_the_same_rows_in_every_form_give_the_same_counts(host: Service) -> None
     counted = host.get(f"{PATH}/data-drift/age").json["counts"]
     counts = {"rows": 300, "columns": {"age": {"cells": counted["cells"]}}}
     assert len(layout["columns"]["age"]["edges"]) + 1 == len(counted["cells"])
-    assert send(host, {"counts": counts, "batch_id": "counts"}).json["rows"] == 300
+    assert send(host, {"counts": counts, "batch_id": "counts", "reference": made["id"]}).json["rows"] == 300
     host.agent.data.judge.judge_now(NAME, 1)
     assert host.get(f"{PATH}/data-drift/age").json["counts"]["cells"] == counted["cells"]
 
@@ -493,7 +511,8 @@ def test_a_batch_sent_again_on_another_day_is_of_the_window_of_its_first_day(hos
 
 
 def test_more_labels_than_rows_are_said_and_are_no_observations_until_that_is_mended(host: Service) -> None:
-    bins = len(refer(host)["layout"]["columns"]["p"]["edges"]) + 1
+    made = refer(host)
+    bins = len(made["layout"]["columns"]["p"]["edges"]) + 1
     labelled = [{"age": 40, "country": "de", "p": 0.9, "said": "yes", "true": "yes"}] * 40
     send(host, {"rows": labelled, **day(1)})
     assert judged_accuracy(host) == 1.0
@@ -505,7 +524,7 @@ def test_more_labels_than_rows_are_said_and_are_no_observations_until_that_is_me
     host.delete(f"{PATH}/batches/again")
     assert judge(host)["windows"][0]["label_problem"] is None
     in_one = {"rows": 1, "labelled": {"counts": [[[0, 0]] * bins] * 2, "unknown": 2}}
-    refused = send(host, {"counts": in_one})
+    refused = send(host, {"counts": in_one, "reference": made["id"]})
     assert (refused.status_code, "rows have labels" in refused.json["detail"]) == (400, True), refused.json
 
 
@@ -616,9 +635,9 @@ def test_a_version_that_is_not_monitored_has_no_data(service: Service, method: s
     ],
 )
 def test_a_window_that_cannot_be_is_refused(host: Service, query: str, problem: str) -> None:
-    refer(host)
+    counts = {"counts": {"rows": 3}, "reference": refer(host)["id"]}
     labels = {"rows": [{"p": 0.9, "said": "yes", "true": "no"}]}
-    for path, body in (("batches", {"rows": rows(40, 1)}), ("batches", {"counts": {"rows": 3}}), ("labels", labels)):
+    for path, body in (("batches", {"rows": rows(40, 1)}), ("batches", counts), ("labels", labels)):
         answer = host.post(f"{PATH}/{path}{query}", json=body)
         assert (answer.status_code, problem in answer.json["detail"]) == (400, True), answer.json
 

@@ -193,7 +193,8 @@ def test_shards_of_windows_from_two_hosts_at_once_out_of_order_and_again_are_jud
     reference = {"layout": {"columns": columns}, "counts": counts([900, 1000, 1100, 1000])}
 
     def send(version: str, back: int, cells: list[int], batch_id: str) -> None:
-        body = {"counts": counts(cells), "batch_id": batch_id, **window(back)}
+        by = requests.get(f"{version}/reference", timeout=60).json()["id"]
+        body = {"counts": counts(cells), "reference": by, "batch_id": batch_id, **window(back)}
 
         def is_taken() -> bool:
             # A host that has others to count says so, and a client sends it again.

@@ -21,6 +21,10 @@ from app.services.data_drift.profiling import Columns, layout_of
 from app.services.data_drift.tallying import counted
 
 _NO_LABELS = "No row has a prediction, a score and a label, so there is nothing to count."
+_WHICH_REFERENCE = (
+    "Say with 'counts' by which reference they were made, since those of other bins may look alike: GET …/reference "
+    "answers its id, which is sent as 'reference', and the layout to count by."
+)
 T = TypeVar("T")
 Use = Callable[[Iterable[Chunk]], T]
 # After inflating: a JSON document takes some twelve times its size while it is parsed, and Parquet has to be there as a
@@ -48,6 +52,8 @@ def done(order: Order, body: bytes) -> Counted:
             # By other bins these counts would seem to be wrong.
             raise Conflict(REPLACED)
         if "counts" in document:
+            if order.reference is not None and order.counted_by is None and fields.get("reference") is None:
+                raise InvalidInput(_WHICH_REFERENCE)
             return _from_counts(document, known, order.labels_only, fields)
         rows = _Rows(order, body, document.get("rows"))
     else:

@@ -34,14 +34,15 @@ class Order(msgspec.Struct, frozen=True):
 
     `media_type` is one of those that `MEDIA_TYPES` maps to, `coding` the Content-Encoding. `layout` is the reference's
     in JSON, and `reference` its id; without one, a layout is made of the rows, of which there must be `fewest_rows`.
-    What is said of columns may be in a JSON body too. `labels_only`: the inputs of these rows came before. `most_bytes`
-    holds after inflating.
+    `counted_by` is the id of the reference by which the sender counted. It and what is said of columns may be in a JSON
+    body too. `labels_only`: the inputs of these rows came before. `most_bytes` holds after inflating.
     """
 
     media_type: str
     coding: str = ""
     layout: dict[str, Any] | None = None
     reference: str | None = None
+    counted_by: str | None = None
     prediction: str | None = None
     score: str | None = None
     label: str | None = None

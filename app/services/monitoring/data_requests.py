@@ -61,7 +61,8 @@ class DataRequests:
     ) -> dict[str, Any]:
         """Count a batch, or labels that came later, in a window. Raises what counting raises, `NotFound`, `Conflict`.
 
-        `query` may have `window_start`, `window_end`, `batch_id` and `reference`; so may a JSON body.
+        `query` may have `window_start`, `window_end`, `batch_id` and `reference`; so may a JSON body. Counts take the
+        `reference` by which they were made, unless there is none.
         """
         number = self.check(name, version)
         known = self._reports.of(name, number) or self._writes.report(name, version, None)
@@ -205,6 +206,7 @@ def order_of(media_type: str, coding: str, query: Mapping[str, Any], *, labels_o
         segments=tuple(query.get("segment", ())),
         kinds={name: kind for kind in KINDS for name in query.get(kind, ())},
         labels_only=labels_only,
+        counted_by=query.get("reference"),
     )
 
 
