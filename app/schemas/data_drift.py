@@ -152,7 +152,7 @@ class BatchSchema(Schema):
 
     batch_id = text("Its id, by which it can be withdrawn", "scoring-2023-12-07-1", required=True)
     rows = number("How many rows were counted", 1200, required=True)
-    labelled_rows = number("How many of them have a label, or how many labels came", 0, required=True)
+    labelled_rows = number("From how many labelled rows figures are made", 0, required=True)
     window = _any("The window", {"start": "2023-12-07T00:00:00Z", "end": "2023-12-08T00:00:00Z"}, required=True)
     features = number("How many inputs the reference has", 17, required=True)
     unknown_columns = _names("Columns that the reference does not have", ["shoe_size"], required=True)

@@ -104,6 +104,37 @@ def test_a_regression_has_the_distribution_of_what_it_predicts_and_errors_once_l
     )
 
 
+def test_labels_of_which_no_row_can_be_used_are_refused_in_words_of_the_kind_of_model_and_never_block_right_ones(
+    host: Service,
+) -> None:
+    def refused(of: list[Row]) -> str:
+        came = host.post(f"{PATH}/labels", json={"rows": of, **day(1)})
+        assert came.status_code == 400, came.json
+        detail: str = came.json["detail"]
+        return detail
+
+    refer(host, rows(3000, 1, labels=True), prediction="said", score="p", label="true")
+    batch = rows(500, 5, labels=True)
+    send(host, {"rows": without(batch, "true"), **day(1)})
+    labels = without(batch, "id", "age", "country")
+    assert "a score ('p') and a label ('true')" in refused(without(labels, "p"))
+    assert "classes of the reference" in refused([row | {"true": "maybe"} for row in labels])
+    # Rows that cannot be used beside one that can.
+    some = [*labels[:1], *([labels[0] | {"true": "maybe"}] * 300)]
+    came = host.post(f"{PATH}/labels", json={"rows": some, **day(1)})
+    assert (came.status_code, came.json["labelled_rows"]) == (201, 1)
+    host.post(f"{PATH}/labels", json={"rows": labels[1:], **day(1)})
+    (window,) = judge(host)["windows"]
+    assert (window["labelled_rows"], window["realised"]["rows"], window["label_problem"]) == (500, 500, None)
+    refer(host, numbers(3000, 1), prediction="said", label="true")
+    send(host, {"rows": without(numbers(500, 2), "true"), **day(1)})
+    of_numbers = refused(without(numbers(500, 2), "x", "said"))
+    assert "a prediction ('said') and a label ('true') that are numbers" in of_numbers
+    assert "score" not in of_numbers
+    refer(host, rows(3000, 2, labels=True), prediction="said", label="true")
+    assert "names no score" in refused(labels)
+
+
 def test_labels_that_come_weeks_late_and_twice_count_once_in_their_window(host: Service) -> None:
     refer(host, rows(3000, 1, labels=True), prediction="said", score="p", label="true")
     for number in (30, 29, 1, 0):

@@ -56,8 +56,13 @@ class Batch:
 
     @property
     def labelled_rows(self) -> int:
-        """Of how many rows the true value is known."""
-        return (self.labelled.rows if self.labelled else 0) + (self.errors.rows if self.errors else 0)
+        """From how many rows figures are made. Rows that lack a prediction, a score or a label that fits are none."""
+        return (self.labelled.known if self.labelled else 0) + (self.errors.rows if self.errors else 0)
+
+    @property
+    def rows_with_label(self) -> int:
+        """How many rows have a label, also those from which no figure is made."""
+        return self.labelled_rows + (self.labelled.unknown if self.labelled else 0)
 
     def __add__(self, other: "Batch") -> "Batch":
         segments = dict(self.segments)

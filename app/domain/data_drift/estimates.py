@@ -37,12 +37,12 @@ class Performance:
 
 def performances(base: Batch, windows: Sequence[Batch]) -> list[Performance]:
     """The performance of each window, oldest first."""
-    calibration = calibrated(base.labelled) if base.labelled and base.labelled.rows else None
+    calibration = calibrated(base.labelled) if base.labelled and base.labelled.known else None
     results: list[Performance] = []
     labelled: list[Floats] = []
     estimates = [_Estimates(name, label) for name, label in _FIGURES.items()]
     for window in windows:
-        if window.labelled and window.labelled.rows:
+        if window.labelled and window.labelled.known:
             labelled.append(cells_of(window.labelled))
         figures, reason = _estimate(calibration, window, labelled[-_RECENT:])
         fell = None
@@ -70,8 +70,8 @@ def _estimate(
 
 
 def _realised(window: Batch) -> dict[str, Any] | None:
-    if window.labelled and window.labelled.rows > window.labelled.unknown:
-        return asdict(realised(window.labelled)) | {"rows": window.labelled.rows - window.labelled.unknown}
+    if window.labelled and window.labelled.known:
+        return asdict(realised(window.labelled)) | {"rows": window.labelled.known}
     if window.errors and window.errors.rows:
         return _of_regression(window.errors)
     return None

@@ -32,4 +32,9 @@ class Outcomes:
     @property
     def rows(self) -> int:
         """All rows."""
-        return sum(sum(map(sum, of_class)) for of_class in self.counts) + self.unknown
+        return self.known + self.unknown
+
+    @property
+    def known(self) -> int:
+        """Rows that have a cell, from which figures are made."""
+        return sum(sum(map(sum, of_class)) for of_class in self.counts)

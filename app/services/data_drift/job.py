@@ -9,7 +9,7 @@ import msgspec
 
 from app.domain.data_drift.batch import Batch
 from app.domain.data_drift.batch_json import batch_from, batch_value
-from app.domain.data_drift.bins import NumericBins
+from app.domain.data_drift.bins import NUMERIC, NumericBins
 from app.domain.data_drift.layout import Layout
 from app.domain.data_drift.layout_json import layout_from, layout_value
 from app.domain.errors import Conflict, InvalidInput
@@ -20,7 +20,6 @@ from app.services.data_drift.order import CSV, IGNORE, JSON, NDJSON, Counted, Or
 from app.services.data_drift.profiling import Columns, layout_of
 from app.services.data_drift.tallying import counted
 
-_NO_LABELS = "No row has a prediction, a score and a label, so there is nothing to count."
 _WHICH_REFERENCE = (
     "Say with 'counts' by which reference they were made, since those of other bins may look alike: GET …/reference "
     "answers its id, which is sent as 'reference', and the layout to count by."
@@ -60,7 +59,7 @@ def done(order: Order, body: bytes) -> Counted:
         rows = _Rows(order, body)
     layout = _by(known or rows.layout(), order)
     batch = rows.counted(layout)
-    _check(batch, order, known is None)
+    _check(batch, layout, order, known is None)
     return Counted(batch_value(batch), layout_value(layout), fields)
 
 
@@ -125,11 +124,11 @@ def _from_counts(document: dict[str, Any], known: Layout | None, labels_only: bo
         counts = {"rows": 0} | {name: value for name, value in counts.items() if name not in inputs}
     batch = batch_from(counts, layout)
     if labels_only and not batch.labelled_rows:
-        raise InvalidInput(_NO_LABELS)
+        raise InvalidInput(_no_labels(layout))
     if not batch.rows and not batch.labelled_rows:
         raise InvalidInput(NO_ROWS)
-    if batch.rows and batch.labelled_rows > batch.rows:
-        raise InvalidInput(f"{batch.labelled_rows} rows have labels, and there are {batch.rows} rows.")
+    if batch.rows and batch.rows_with_label > batch.rows:
+        raise InvalidInput(f"{batch.rows_with_label} rows have labels, and there are {batch.rows} rows.")
     return Counted(batch_value(batch), layout_value(layout), fields)
 
 
@@ -146,10 +145,10 @@ def _by(layout: Layout, order: Order) -> Layout:
     return replace(layout, label=order.label)
 
 
-def _check(batch: Batch, order: Order, makes_bins: bool) -> None:
+def _check(batch: Batch, layout: Layout, order: Order, makes_bins: bool) -> None:
     if order.labels_only:
         if not batch.labelled_rows:
-            raise InvalidInput(_NO_LABELS)
+            raise InvalidInput(_no_labels(layout))
     elif not batch.rows:
         raise InvalidInput(NO_ROWS)
     elif makes_bins and batch.rows < order.fewest_rows:
@@ -157,6 +156,24 @@ def _check(batch: Batch, order: Order, makes_bins: bool) -> None:
             f"There is no reference yet, so these rows would set the bins: {batch.rows} of them are too few, "
             f"{order.fewest_rows} are needed. Send a reference first (PUT …/reference), or more rows at once."
         )
+
+
+def _no_labels(layout: Layout) -> str:
+    """What labels need and no row has, for the kind of model that the reference is of."""
+    prediction, label = (f" ('{name}')" if name else "" for name in (layout.prediction, layout.label))
+    if not layout.prediction:
+        return "The reference names no prediction, so labels have nothing to be compared with. Send another reference."
+    if layout.counts_outcomes:
+        needed = f"a prediction{prediction}, a score ('{layout.score}') and a label{label}, where prediction and label "
+        needed += "are classes of the reference"
+    elif layout.kind(layout.prediction) == NUMERIC:
+        needed = f"a prediction{prediction} and a label{label} that are numbers"
+    elif layout.classes:
+        return "The reference names no score, so labels of its classes are not counted. Send another reference."
+    else:
+        return "The reference has fewer than two classes, so its labels are not counted. Send another reference."
+    columns = "" if layout.label else " Say with `label` which column has the labels."
+    return f"No row has {needed}, so there is nothing to count.{columns}"
 
 
 def _with_fields(order: Order, fields: dict[str, Any]) -> Order:
