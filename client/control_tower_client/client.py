@@ -128,17 +128,17 @@ class ControlTower:
     ) -> Json:
         """Send the rows with which data is compared from now on; 100,000 are enough. Only counts of them are kept.
 
-        `kinds` says of columns that they are `numeric`, `categorical` or `ignore`. The answer's `layout` shows what
-        each was taken for.
+        `kinds` says of columns that they are `numeric`, `categorical` or `ignore`. Of those to `ignore` no value is
+        looked at. The answer's `layout` shows what each was taken for.
 
         >>> roles = {"prediction": "said", "score": "probability", "label": "paid back"}
         >>> reference = tower.set_reference("credit risk", 3, rows, **roles)
         >>> reference["layout"]["columns"]["age"]["kind"]
         'numeric'
         """
-        _, found = columns_of(rows, columns)
-        names = list(found)
-        in_rows = zip(*(_texts_or_numbers(found[name]) for name in names), strict=True)
+        many, names, found = columns_of(rows, columns, lambda name: (kinds or {}).get(name) != "ignore")
+        nothing = [None] * many
+        in_rows = zip(*(_texts_or_numbers(found[name]) if name in found else nothing for name in names), strict=True)
         lines = "\n".join(json.dumps(dict(zip(names, row, strict=True))) for row in in_rows)
         query: Json = {"prediction": prediction, "score": score, "label": label, "segment": list(segments)}
         for column, kind in (kinds or {}).items():

@@ -29,16 +29,18 @@ def counts_of(
     """The rows as counts, in the form that `POST …/batches` takes as `counts`.
 
     `layout` is that of the reference, as `ControlTower.reference` answers it. `label` names the column with the true
-    values, where the reference has none. With `labels_only` predictions and labels alone are counted. ValueError for
-    rows and labels that the service would refuse.
+    values, where the reference has none. With `labels_only` predictions and labels alone are counted. Of a column that
+    is not counted no value is looked at. ValueError for rows and labels that the service would refuse.
 
     >>> layout = {"columns": {"age": {"kind": "numeric", "edges": [18.0, 30.0]}}}
     >>> counts_of([{"age": 17}, {"age": "31"}, {"age": None}], layout)["columns"]["age"]
     {'cells': [1, 0, 1], 'missing': 1, 'unknown': 0}
     """
-    many, found = columns_of(rows, columns)
     bins = layout["columns"]
     known = layout.get("label")
+    needed = {layout.get("prediction"), layout.get("score"), known or label}
+    needed |= set() if labels_only else {*bins, *layout.get("segments", {})}
+    many, names, found = columns_of(rows, columns, needed.__contains__)
     if label and known and label != known:
         raise ValueError(f"the label of the reference is the column '{known}', not '{label}'")
     if label in bins:
@@ -53,7 +55,7 @@ def counts_of(
         places = {name: _places(found.get(name), _cells(column), many) for name, column in bins.items()}
         counts = _rows_counted(places, bins, np.ones(many, dtype=bool)) | _segments(found, places, layout, many)
     counts |= _outcomes(found, layout, label, many, labels_only)
-    unknown = sorted(found.keys() - bins.keys() - layout.get("ignored", {}).keys() - {label})
+    unknown = sorted(set(names) - bins.keys() - layout.get("ignored", {}).keys() - {label})
     if unknown and not labels_only:
         counts["unknown_columns"] = [name[:_LONGEST_NAME] for name in unknown[:_MOST_COLUMNS]]
     return counts

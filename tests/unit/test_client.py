@@ -1,5 +1,6 @@
 """The Python client: it counts as the service does, takes rows of many kinds, and sends again what failed."""
 
+import gzip
 import json
 import math
 import shutil
@@ -7,22 +8,25 @@ import subprocess
 import sys
 import tomllib
 import traceback
-from datetime import datetime
+import uuid
+from datetime import datetime, timedelta
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 import requests
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pyarrow import parquet
 
 from app.domain.errors import InvalidInput
 from app.domain.messages import ALREADY_MONITORED
 from app.services.data_drift.job import done
-from app.services.data_drift.order import JSON, Order
+from app.services.data_drift.order import JSON, PARQUET, Order
 
 ROOT = Path(__file__).resolve().parents[2]
 CLIENT = ROOT / "client"
@@ -136,9 +140,13 @@ ONE = [{"age": 1, "p": 2.0, "true": 1.5}]
         (np.ones((2, 2)), {"columns": ["age", "age"]}, "'age' is there twice"),
         ([[1, 2]], {"columns": ["age", "age"]}, "'age' is there twice"),
         ([[1, 2], [1]], {"columns": ["age", "p"]}, "different lengths"),
-        ([{"age": 10**400}], {}, "range of a float"),
-        ([{"age": "a"}, {"age": -(10**400)}], {}, "range of a float"),
-        ([{"age": [1]}], {}, "a list or an object"),
+        ([{"age": 10**400}], {}, "column 'age' has a whole number beyond the range of a float"),
+        ([{"age": "a"}, {"age": -(10**400)}], {}, "'age' has a whole number beyond the range of a float"),
+        ([{"age": [1]}], {}, "'age' has a value that is a list or an object: send numbers"),
+        ([{"age": uuid.UUID(int=1)}], {}, "'age' has a value of the type UUID: send .* or leave the column out"),
+        (pd.DataFrame({"age": pd.period_range("2026", periods=1)}), {}, "'age' has a value of the type Period"),
+        (pd.DataFrame({"age": [b"\xff"]}), {}, "'age' has a value of the type bytes that are no text"),
+        ([{"p": 1.0, "true": [1]}], {"labels_only": True}, "'true' has a value that is a list"),
         ([{"age": 1}, None], {}, "each must be a dictionary"),
         ([{"age": 1}, [2]], {}, "each must be a dictionary"),
         ([None], {}, "each must be a dictionary"),
@@ -154,6 +162,82 @@ def test_rows_and_labels_that_the_service_would_refuse_are_refused_before_they_a
 ) -> None:
     with pytest.raises(ValueError, match=problem):
         counts_of(rows, REGRESSION, **more)
+
+
+# What a frame may hold, and no rule counts.
+BEYOND_RULES = [
+    [1],
+    {"a": 1},
+    b"\xff",
+    uuid.UUID(int=1),
+    Path("a"),
+    pd.Period("2026"),
+    pd.Interval(0, 1),
+    10**400,
+    object(),
+]
+
+
+@pytest.mark.parametrize("labels_only", [False, True])
+def test_of_a_column_that_is_not_counted_no_value_is_looked_at(labels_only: bool) -> None:
+    layout = REGRESSION | {"ignored": {"id": "It was said that it is to be ignored."}}
+    table = pd.DataFrame({"age": 1, "p": 2.0, "true": 1.5, "new": BEYOND_RULES, "id": BEYOND_RULES})
+    records = [dict(zip(table.columns, row, strict=True)) for row in table.itertuples(index=False)]
+    as_lists = [list(row.values()) for row in records]
+    for rows, columns in ((table, None), (records, None), ({n: list(table[n]) for n in table}, None)):
+        counted = counts_of(rows, layout, columns=columns, labels_only=labels_only)
+        assert counted["errors"]["rows"] == len(table)
+        assert counted.get("unknown_columns", []) == ([] if labels_only else ["new"])
+        assert counts_of(as_lists, layout, columns=list(table.columns), labels_only=labels_only) == counted
+    if labels_only:
+        assert counts_of(table.assign(age=BEYOND_RULES), layout, labels_only=True) == counted
+
+
+def test_of_a_column_of_a_reference_that_is_ignored_no_value_is_looked_at_and_of_others_the_column_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    service = Service(monkeypatch, (200, {}))
+    rows = pd.DataFrame({"age": 1, "id": BEYOND_RULES})
+    tower = ControlTower("http://tower")
+    with pytest.raises(ValueError, match=r"column 'id' has .* leave the column out"):
+        tower.set_reference("m", 1, rows)
+    tower.set_reference("m", 1, rows, kinds={"id": "ignore"})
+    lines = gzip.decompress(service.asked[0][2]).decode().splitlines()
+    assert [json.loads(line) for line in lines] == [{"age": 1, "id": None}] * len(BEYOND_RULES)
+
+
+DURATIONS = [timedelta(seconds=90, microseconds=1), None, timedelta(days=1)]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        DURATIONS,
+        pd.Series(pd.to_timedelta(DURATIONS)),
+        pd.Series(pd.to_timedelta(DURATIONS)).astype(object),
+        pd.Series(pd.to_timedelta(DURATIONS)).astype("category"),
+        np.array(DURATIONS, dtype="timedelta64[ns]"),
+        np.array(DURATIONS, dtype="timedelta64[us]"),
+        list(np.array(DURATIONS, dtype="timedelta64[ns]")),
+    ],
+)
+@pytest.mark.parametrize("cells", [{"kind": "numeric", "edges": [90.0, 90.0000015]}, {"kind": "categorical"}])
+def test_durations_are_seconds_as_in_parquet(values: Any, cells: dict[str, Any]) -> None:
+    layout = {"columns": {"t": {"role": "input", "categories": ["90.000001", "86400"], **cells}}}
+    if cells["kind"] == "numeric":
+        del layout["columns"]["t"]["categories"]
+    file = BytesIO()
+    parquet.write_table(pa.table({"t": pa.array(DURATIONS, pa.duration("ns"))}), file)
+    expected = done(Order(PARQUET, layout=layout), file.getvalue()).batch["columns"]["t"]
+    assert sum(expected["cells"]) == 2
+    assert counts_of({"t": values}, layout)["columns"]["t"] == expected
+
+
+def test_times_of_numpy_count_alike_in_an_array_and_in_a_list() -> None:
+    layout = {"columns": {"t": {"kind": "categorical", "categories": ["2026-11-21T08:00:00Z"]}}}
+    times = np.array(["2026-11-21T08", "NaT"], dtype="datetime64[ns]")
+    for values in (times, list(times), times.astype("datetime64[s]"), pd.Series(times)):
+        assert counts_of({"t": values}, layout)["columns"]["t"] == {"cells": [1], "missing": 1, "unknown": 0}
 
 
 def test_an_input_is_no_label() -> None:
