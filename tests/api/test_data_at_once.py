@@ -224,7 +224,8 @@ def test_counts_by_a_reference_that_was_replaced_are_refused_as_such_although_th
 ) -> None:
     first = refer(host, 40.0)
     layout = {"columns": {"age": {"kind": "numeric", "edges": [20.0, 30.0]}}}
-    host.ask("PUT", "reference", {"layout": layout, "counts": {"rows": 9, "columns": {"age": {"cells": [3, 3, 3]}}}})
+    of_other_bins = {"rows": 90, "columns": {"age": {"cells": [30, 30, 30]}}}
+    host.ask("PUT", "reference", {"layout": layout, "counts": of_other_bins})
     counts = {"counts": {"rows": 50, "columns": {"age": {"cells": [20, 30]}}}, **day(1)}
     refused = send(host, counts | {"reference": first})
     assert (refused.status_code, refused.json["detail"]) == (409, REPLACED)

@@ -63,6 +63,19 @@ def observed(host: Service) -> dict[str, float]:
     }
 
 
+def test_a_reference_that_would_tell_of_single_rows_is_refused(host: Service) -> None:
+    counts = {"rows": 19, "columns": {"x": {"cells": [10, 9]}}}
+    layout = {"columns": {"x": {"kind": "numeric", "edges": [0.5]}}}
+    for body in ({"rows": numbers(19, 1)}, {"layout": layout, "counts": counts}):
+        answer = host.call("PUT", f"{PATH}/reference", json=body)
+        assert (answer.status_code, answer.json["detail"]) == (
+            400,
+            "A reference has at least 20 rows, since the bins of fewer would tell of single rows. This one has 19.",
+        )
+    assert host.get(f"{PATH}/reference").status_code == 404
+    assert refer(host, numbers(20, 1))["columns"]["x"]["edges"] == []
+
+
 def test_more_than_two_classes_are_estimated_by_the_score_of_the_predicted_one(host: Service) -> None:
     layout = refer(host, three_classes(3000, 1), prediction="said", score="p", label="true")
     assert layout["classes"] == SPECIES

@@ -1,5 +1,6 @@
 """Bins and counts: the same rows give the same counts, however they arrive, and nobody's value is named."""
 
+import math
 from itertools import pairwise
 
 import numpy as np
@@ -67,6 +68,26 @@ def test_neither_the_least_nor_the_greatest_value_is_an_edge(rows: int) -> None:
     bins = numeric_bins(reference)
     assert reference.min() < bins.edges[0]
     assert bins.edges[-1] < reference.max()
+
+
+@pytest.mark.parametrize("rows", [1, 10, 19, 20, 39, 40, 41, 100, 1000, 1279, 1280, 1300, 2000, 10_000])
+@pytest.mark.parametrize("decimals", [1, 2, 15])
+def test_an_edge_is_twenty_rows_from_the_next_one_or_a_value_that_is_there_twenty_times(
+    rows: int, decimals: int
+) -> None:
+    reference = np.random.default_rng(1).normal(size=rows).round(decimals)
+    edges = numeric_bins(reference).edges
+    places = [int((reference < edge).sum()) for edge in edges]
+    frequent = {value for value in edges if (reference == value).sum() >= 20}
+    own = frequent | {math.nextafter(value, math.inf) for value in frequent}
+    gaps = pairwise([(-math.inf, 0), *zip(edges, places, strict=True), (math.inf, rows)])
+    assert all(high - low >= 20 or {one, other} <= own | {-math.inf, math.inf} for (one, low), (other, high) in gaps)
+    assert len(edges) <= max(1, rows // 20) + 2 * len(frequent)
+
+
+def test_from_1280_rows_on_there_are_64_bins() -> None:
+    values = np.random.default_rng(1).normal(size=1280)
+    assert counted(numeric_bins(values), values) == (20,) * 64
 
 
 def test_a_frequent_value_has_a_cell_of_its_own() -> None:

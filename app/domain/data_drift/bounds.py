@@ -3,5 +3,8 @@
 FEWEST_ROWS = 30
 """With fewer rows nothing can be said about a change."""
 
+FEWEST_REFERENCE_ROWS = 20
+"""With fewer rows a reference would tell of single rows."""
+
 FEWEST_FIRST_ROWS = 1000
 """With fewer rows a first batch does not set the bins."""

@@ -7,7 +7,7 @@ from typing import Any, BinaryIO
 
 import msgspec
 
-from app.domain.data_drift.bounds import FEWEST_FIRST_ROWS, FEWEST_ROWS
+from app.domain.data_drift.bounds import FEWEST_FIRST_ROWS, FEWEST_REFERENCE_ROWS, FEWEST_ROWS
 from app.domain.data_drift.layout import NO_ADDRESS
 from app.domain.data_drift.sentence import ASSUMPTION, sentence
 from app.domain.data_drift.windows import window_of
@@ -24,6 +24,9 @@ from app.services.monitoring.registration_list import RegistrationList
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _FIELDS = ("window_start", "window_end", "batch_id", "reference")
+_FEW_OF_A_REFERENCE = (
+    f"A reference has at least {FEWEST_REFERENCE_ROWS} rows, since the bins of fewer would tell of single rows."
+)
 LEARNT = (
     "There is no reference: the first batch set the bins, and the first ten windows are the reference. "
     "PUT …/reference sends one."
@@ -52,6 +55,8 @@ class DataRequests:
         self.check(name, version)
         counted = self._count(order, body)
         _refuse_others(counted.fields)
+        if (rows := counted.batch["rows"]) < FEWEST_REFERENCE_ROWS:
+            raise InvalidInput(f"{_FEW_OF_A_REFERENCE} This one has {rows}.")
         made = self._writes.put_reference(name, version, counted.layout, counted.batch, by)
         self._reports.catch_up()
         return {**made, "layout": counted.layout, "unknown_columns": counted.batch.get("unknown_columns", [])}
