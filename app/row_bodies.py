@@ -2,13 +2,14 @@
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from threading import BoundedSemaphore
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 from flask import current_app, request
+from marshmallow import Schema
 
 from app.domain.bodies import MOST_DRAINED_BYTES, PIECE
 from app.domain.errors import Busy, InvalidInput, TooLarge
@@ -23,7 +24,6 @@ F = TypeVar("F", bound=Callable[..., Any])
 _AT_ONCE = 4
 # The bodies that this process holds, until they are counted.
 _held = BoundedSemaphore(_AT_ONCE)
-_EXAMPLE = {"rows": [{"age": 34, "said": "no", "probability": 0.2, "true": "no"}]}
 _READ = "control_tower.rows_read"
 
 
@@ -36,20 +36,22 @@ class RowsBody:
     file: BinaryIO
 
 
-def takes_rows(view: F) -> F:
-    """Declare that a view reads its body itself, with `rows_body`."""
-    view.takes_rows = True  # type: ignore[attr-defined]  # read back by this module
-    docs = view.__dict__.setdefault("_apidoc", {}).setdefault("manual_doc", {})
-    formats = {
-        JSON: {"type": "object"},
-        NDJSON: {"type": "string"},
-        CSV: {"type": "string"},
-        PARQUET: {"type": "string", "format": "binary"},
+def takes_rows(schema: type[Schema], examples: Mapping[str, Any]) -> Callable[[F], F]:
+    """Declare that a view reads its body itself, with `rows_body`; in JSON it is as the schema and examples say."""
+    content: dict[str, Any] = {
+        JSON: {"schema": schema, "examples": {name: {"value": value} for name, value in examples.items()}},
+        NDJSON: {"schema": {"type": "string"}},
+        CSV: {"schema": {"type": "string"}},
+        PARQUET: {"schema": {"type": "string", "format": "binary"}},
     }
-    content: dict[str, Any] = {media_type: {"schema": schema} for media_type, schema in formats.items()}
-    content[JSON]["example"] = _EXAMPLE
-    docs["requestBody"] = {"required": True, "content": content}
-    return view
+
+    def declare(view: F) -> F:
+        view.takes_rows = True  # type: ignore[attr-defined]  # read back by this module
+        docs = view.__dict__.setdefault("_apidoc", {}).setdefault("manual_doc", {})
+        docs["requestBody"] = {"required": True, "content": content}
+        return view
+
+    return declare
 
 
 def is_read_by_its_view() -> bool:

@@ -10,6 +10,13 @@ from app.domain.messages import NOT_MONITORED, NOTHING_COUNTED
 from app.parsing import TowerBlueprint
 from app.replies import AGE_HEADERS, cached, errors, live
 from app.row_bodies import rows_body, takes_rows
+from app.schemas.data_bodies import (
+    BATCH_EXAMPLES,
+    LABEL_EXAMPLES,
+    REFERENCE_EXAMPLES,
+    BatchBodySchema,
+    ReferenceBodySchema,
+)
 from app.schemas.data_drift import (
     BatchQuerySchema,
     BatchSchema,
@@ -37,7 +44,7 @@ _VERSION = "/models/<string:model_name>/<string:model_version>"
 @errors(blp, 400, 404, 413, 503, not_found=NOT_MONITORED)
 @blp.arguments(ColumnsQuerySchema, location="query")
 @blp.response(200, LayoutReferenceSchema, headers=AGE_HEADERS)
-@takes_rows
+@takes_rows(ReferenceBodySchema, REFERENCE_EXAMPLES)
 def put_reference(query: dict[str, Any], model_name: str, model_version: str) -> Response:
     """Send the rows, or the counts with a layout, that data is compared with from now on.
 
@@ -60,7 +67,7 @@ def reference(model_name: str, model_version: str) -> Answer:
 @errors(blp, 400, 404, 409, 413, 503, not_found=NOT_MONITORED)
 @blp.arguments(BatchQuerySchema, location="query")
 @blp.response(201, BatchSchema, headers=AGE_HEADERS)
-@takes_rows
+@takes_rows(BatchBodySchema, BATCH_EXAMPLES)
 def add_batch(query: dict[str, Any], model_name: str, model_version: str) -> Response:
     """Send what a version saw and said in a window: rows, of which only counts are kept, or counts."""
     by = default_registrant()
@@ -74,7 +81,7 @@ def add_batch(query: dict[str, Any], model_name: str, model_version: str) -> Res
 @errors(blp, 400, 404, 409, 413, 503, not_found=NOTHING_COUNTED)
 @blp.arguments(BatchQuerySchema, location="query")
 @blp.response(201, BatchSchema, headers=AGE_HEADERS)
-@takes_rows
+@takes_rows(BatchBodySchema, LABEL_EXAMPLES)
 def add_labels(query: dict[str, Any], model_name: str, model_version: str) -> Response:
     """Send labels that came later, as rows of prediction, score and label. Their inputs are not counted again."""
     by = default_registrant()

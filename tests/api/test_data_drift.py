@@ -13,6 +13,7 @@ from urllib.parse import quote
 import pytest
 
 from app.domain.times import DAY_MS, rfc3339
+from app.schemas.data_bodies import BATCH_EXAMPLES, LABEL_EXAMPLES, REFERENCE_EXAMPLES
 from app.services.data_drift.judge_job import judged
 from app.services.data_drift.judge_order import JudgeOrder, JudgeOutcome
 from tests.api.data import NAME, PATH, TODAY, day, judge, rows, send
@@ -194,6 +195,45 @@ def test_a_reference_of_counts_alone_is_what_data_is_compared_with(host: Service
     found = judge(host)
     assert (found["reference"]["rows"], found["windows"][0]["rows"], found["assumption"]) == (5000, 40, None)
     assert host.json(f"{PATH}/data-drift/age")["reference"]["cells"] == [1000, 3000, 900]
+
+
+def documented_bodies() -> list[Row]:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "data-drift.md").read_text()
+    return [json.loads(block) for block in re.findall(r"```json\n(.*?)```", page, re.DOTALL)]
+
+
+def openapi_bodies() -> list[Row]:
+    return [examples["counts"] for examples in (REFERENCE_EXAMPLES, BATCH_EXAMPLES, LABEL_EXAMPLES)]
+
+
+@pytest.mark.parametrize("bodies", [documented_bodies, openapi_bodies])
+def test_the_documented_bodies_with_counts_are_taken_with_the_id_of_the_reference(
+    host: Service, bodies: Callable[[], list[Row]]
+) -> None:
+    reference, batch, labels = bodies()
+    made = host.call("PUT", f"{PATH}/reference", json=reference)
+    assert made.status_code == 200, made.json
+    for path, body, count in (("batches", batch, (4, 2)), ("labels", labels, (0, 1))):
+        sent = host.post(f"{PATH}/{path}", json=body | {"reference": made.json["id"]})
+        assert sent.status_code == 201, sent.json
+        if bodies is documented_bodies:
+            assert (sent.json["rows"], sent.json["labelled_rows"]) == count
+
+
+def test_the_documented_bodies_with_rows_are_taken_and_say_what_the_address_could_say(host: Service) -> None:
+    body: Row = dict(REFERENCE_EXAMPLES["rows"])
+    other = {"said": "no", "probability": 0.2, "true": "no"}
+    body |= {"rows": [body["rows"][0] | {"age": age} | (other if age % 2 else {}) for age in range(18, 90)]}
+    by_body = host.call("PUT", f"{PATH}/reference", json=body)
+    assert by_body.status_code == 200, by_body.json
+    query = "prediction=said&score=probability&label=true&segment=job&numeric=age"
+    by_address = host.call("PUT", f"{PATH}/reference?{query}", json={"rows": body["rows"]})
+    assert (by_address.status_code, by_address.json) == (200, by_body.json)
+    sent = [
+        host.post(f"{PATH}/{path}", json=examples["rows"])
+        for path, examples in (("batches", BATCH_EXAMPLES), ("labels", LABEL_EXAMPLES))
+    ]
+    assert [(one.json["rows"], one.json["labelled_rows"]) for one in sent] == [(1, 0), (0, 1)]
 
 
 @pytest.mark.parametrize("path", ["batches", "labels"])
