@@ -32,6 +32,8 @@ _SUMMARY: dict[str, Any] = {
     "at": "2023-12-07T00:00:00Z",
     "is_learning": False,
     "learnt_windows": 0,
+    "reference_rows": 10000,
+    "rows": 1200,
     "inputs": 17,
     "moved_inputs": [
         {
@@ -122,6 +124,7 @@ class LayoutReferenceSchema(Schema):
     rows = number("How many rows it has", 10000, required=True)
     layout = _any("What each column was taken for, its bins, and what is ignored, with the reason", _LAYOUT)
     unknown_columns = _names("Columns that are not in the layout that came with the body", [], required=True)
+    note = text("What to know about it; null if nothing", None, required=True, allow_none=True)
 
 
 class ReferenceSchema(Schema):

@@ -76,6 +76,36 @@ def test_a_reference_that_would_tell_of_single_rows_is_refused(host: Service) ->
     assert refer(host, numbers(20, 1))["columns"]["x"]["edges"] == []
 
 
+def test_a_reference_with_too_few_rows_to_judge_by_says_so_in_every_answer_and_what_to_do(host: Service) -> None:
+    made = host.call("PUT", f"{PATH}/reference", json={"rows": numbers(29, 1)}).json
+    note = made["note"]
+    assert note.startswith("The reference has 29 rows: by fewer than 30 nothing is judged. PUT …/reference")
+    for back in range(13, 0, -1):
+        came = send(host, {"rows": numbers(100, back, 5 * back), **day(back)}).json
+    report = judge(host)
+    (of_model,) = host.json("/model/m%20with%20%25%20and%20../data-drift")
+    assert report["sentence"] == of_model["sentence"]
+    assert report["sentence"] == (
+        "Nothing is judged, since the reference has only 29 rows: send another one of at least 30."
+    )
+    answers = [came, report, of_model, host.json(f"{PATH}/reference"), host.json(f"{PATH}/data-drift/x")]
+    assert {answer["note"] for answer in answers} == {note}
+    assert {column["words"] for column in report["windows"][-1]["columns"]} == {
+        "the reference has 29 rows, too few to judge"
+    }
+
+
+def test_a_newest_window_with_too_few_rows_is_said_and_is_no_learning(host: Service) -> None:
+    refer(host, numbers(1000, 1))
+    for back in range(13, 0, -1):
+        send(host, {"rows": numbers(400, back), **day(back)})
+    assert judge(host)["sentence"] == "No input and no prediction moved."
+    send(host, {"rows": numbers(1, 99), **day(0)})
+    assert judge(host)["sentence"] == (
+        "The newest window has only 1 row, and fewer than 30 are not judged: send more, or choose longer windows."
+    )
+
+
 def test_more_than_two_classes_are_estimated_by_the_score_of_the_predicted_one(host: Service) -> None:
     layout = refer(host, three_classes(3000, 1), prediction="said", score="p", label="true")
     assert layout["classes"] == SPECIES

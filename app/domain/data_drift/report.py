@@ -66,7 +66,7 @@ def report(layout: Layout, reference: Batch | None, windows: Sequence[Window], r
         "limits": {"moved": rules.floor, "missing": rules.share_floor, "unknown": rules.share_floor},
         "windows": rows,
         "summary": _summary(
-            layout, with_rows, judged, [performance[key] for key in _keys(windows)], windows, learnt, rules
+            layout, base, with_rows, judged, [performance[key] for key in _keys(windows)], windows, learnt, rules
         ),
     }
 
@@ -173,6 +173,7 @@ def _rounded(number: float | None) -> float | None:
 
 def _summary(
     layout: Layout,
+    base: Batch,
     windows: Sequence[Window],
     judged: Sequence[_Judged],
     performance: Sequence[Performance],
@@ -193,6 +194,8 @@ def _summary(
         "at": rfc3339(all_windows[-1].start) if all_windows else None,
         "is_learning": not windows or all(one.judgements[last].is_provisional for one in judged),
         "learnt_windows": len(learnt),
+        "reference_rows": base.rows,
+        "rows": windows[-1].batch.rows if windows else None,
         "inputs": layout.inputs,
         "moved_inputs": [_moved_value(one, windows, layout, rules) for one in inputs],
         "moved_outputs": [_moved_value(one, windows, layout, rules) for one in outputs],

@@ -26,6 +26,8 @@ class _Summary(TypedDict):
     at: TimeText | None
     is_learning: bool
     learnt_windows: int
+    reference_rows: int
+    rows: int | None
     inputs: int
     moved_inputs: list[_Moved]
     moved_outputs: list[_Moved]

@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from app.domain.data_drift.bounds import FEWEST_FIRST_ROWS, FEWEST_ROWS
+from app.domain.data_drift.plural import many
 from app.domain.data_drift.series import FIRST_WINDOWS
 from app.domain.registry.models import Registration, VersionKey
 from app.domain.times import day_in_words, parse_rfc3339
@@ -29,11 +31,36 @@ def sentence(summary: Summary | None, now: int) -> str:
     if parts:
         text = "; ".join(parts)
         return text[0].upper() + text[1:]
+    return _unjudged(summary) or "No input and no prediction moved."
+
+
+def _unjudged(summary: Summary) -> str | None:
+    """Why nothing can be called moved; None if it can."""
     if summary["is_learning"] and summary["learnt_windows"] < FIRST_WINDOWS and summary["learnt_windows"]:
         return f"Learning: {summary['learnt_windows']} of the {FIRST_WINDOWS} windows that become the reference came."
+    if summary["reference_rows"] < FEWEST_ROWS:
+        return (
+            f"Nothing is judged, since the reference has only {many(summary['reference_rows'], 'row')}: send another "
+            f"one of at least {FEWEST_ROWS}."
+        )
+    if summary["rows"] is not None and summary["rows"] < FEWEST_ROWS:
+        return (
+            f"The newest window has only {many(summary['rows'], 'row')}, and fewer than {FEWEST_ROWS} are not judged: "
+            "send more, or choose longer windows."
+        )
     if summary["is_learning"]:
         return f"Learning: nothing is called moved before {FIRST_WINDOWS} quiet windows are known."
-    return "No input and no prediction moved."
+    return None
+
+
+def few_rows(rows: int | None) -> str | None:
+    """What to know of a reference by which nothing is judged; None of one that has enough rows."""
+    if rows is None or rows >= FEWEST_ROWS:
+        return None
+    return (
+        f"The reference has {many(rows, 'row')}: by fewer than {FEWEST_ROWS} nothing is judged. PUT …/reference sends "
+        f"another one; {FEWEST_FIRST_ROWS} rows or more show smaller changes."
+    )
 
 
 def inputs_in_words(summary: Summary, now: int) -> str:

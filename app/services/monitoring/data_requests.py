@@ -9,7 +9,7 @@ import msgspec
 
 from app.domain.data_drift.bounds import FEWEST_FIRST_ROWS, FEWEST_REFERENCE_ROWS, FEWEST_ROWS
 from app.domain.data_drift.layout import NO_ADDRESS
-from app.domain.data_drift.sentence import ASSUMPTION, sentence
+from app.domain.data_drift.sentence import ASSUMPTION, few_rows, sentence
 from app.domain.data_drift.windows import window_of
 from app.domain.errors import Conflict, InvalidInput, NotFound
 from app.domain.messages import NO_REFERENCE, NOT_MONITORED, NOTHING_COUNTED, REPLACED
@@ -59,7 +59,12 @@ class DataRequests:
             raise InvalidInput(f"{_FEW_OF_A_REFERENCE} This one has {rows}.")
         made = self._writes.put_reference(name, version, counted.layout, counted.batch, by)
         self._reports.catch_up()
-        return {**made, "layout": counted.layout, "unknown_columns": counted.batch.get("unknown_columns", [])}
+        return {
+            **made,
+            "layout": counted.layout,
+            "unknown_columns": counted.batch.get("unknown_columns", []),
+            "note": few_rows(rows),
+        }
 
     def add(
         self, name: str, version: str, order: Order, query: Mapping[str, Any], body: BinaryIO, by: str
@@ -100,7 +105,7 @@ class DataRequests:
             "features": roles.count("input"),
             "unknown_columns": counted.batch.get("unknown_columns", []),
             "reference": made["series"],
-            "note": LEARNT if made["is_learnt"] else None,
+            "note": LEARNT if made["is_learnt"] else few_rows(known["reference"]["rows"] if known else None),
         }
 
     def withdraw(self, name: str, version: str, batch_id: str, by: str) -> int:
@@ -115,7 +120,7 @@ class DataRequests:
             "batches": known["batches"],
             "layout": known["layout"],
             "earlier": known["earlier"],
-            "note": LEARNT if known["reference"]["origin"] != "sent" else None,
+            "note": _note(known["reference"]),
         }
 
     def summaries(self, name: str) -> list[dict[str, Any]]:
@@ -133,7 +138,7 @@ class DataRequests:
                 "is_learning": known[version]["is_learning"],
                 "moved": bool(known[version]["moved_inputs"] or known[version]["moved_outputs"]),
                 "estimate_fell": known[version]["estimated_fall"] is not None,
-                "note": None if known[version]["is_sent"] else LEARNT,
+                "note": few_rows(known[version]["reference_rows"]) if known[version]["is_sent"] else LEARNT,
             }
             for version in sorted(known, reverse=True)
         ]
@@ -149,7 +154,7 @@ class DataRequests:
             "model_version": version,
             "sentence": sentence(report["summary"], self._clock()),
             "reference": known["reference"],
-            "note": LEARNT if known["reference"]["origin"] != "sent" else None,
+            "note": _note(known["reference"]),
             "batches": known["batches"],
             "judged_batches": known["judged_batches"],
             "judged_at": known["judged_at"],
@@ -176,7 +181,8 @@ class DataRequests:
         )
         is_enough = min(histogram["reference"]["rows"], histogram["counts"]["rows"]) >= FEWEST_ROWS
         start, end = map(rfc3339, histogram.pop("window"))
-        note = LEARNT if histogram.pop("is_learnt") else None
+        rows = histogram["reference"]["rows"] if segment is None else None
+        note = LEARNT if histogram.pop("is_learnt") else few_rows(rows)
         return {**histogram, "is_enough": is_enough, "window": {"start": start, "end": end}, "note": note}
 
     def _known(self, name: str, version: str, reference: str | None) -> dict[str, Any]:
@@ -195,6 +201,11 @@ class DataRequests:
         if number is None or not self._registrations.is_monitored(name, version):
             raise NotFound(NOT_MONITORED)
         return number
+
+
+def _note(reference: Mapping[str, Any]) -> str | None:
+    """What to know about a reference; None if nothing."""
+    return few_rows(reference["rows"]) if reference["origin"] == "sent" else LEARNT
 
 
 def order_of(media_type: str, coding: str, query: Mapping[str, Any], *, labels_only: bool = False) -> Order:
