@@ -29,6 +29,16 @@ _COUNTS = {
     "outcomes": {"counts": [[[3], [0]], [[0], [1]]], "unknown": 0},
     "unknown_columns": ["shoe_size"],
 }
+_TESTED = {
+    "rows": 1000,
+    "columns": {
+        "age": {"cells": [150, 250, 350, 240], "missing": 10},
+        "said": {"cells": [600, 400]},
+        "probability": {"cells": [600, 400]},
+    },
+    "outcomes": {"counts": [[[600], [0]], [[0], [400]]]},
+    "labelled": {"counts": [[[500, 100], [0, 0]], [[0, 0], [90, 310]]]},
+}
 REFERENCE_EXAMPLES = {
     "rows": {
         "rows": [_ROW | {"true": "yes"}],
@@ -38,7 +48,7 @@ REFERENCE_EXAMPLES = {
         "segment": ["job"],
         "kinds": {"age": NUMERIC},
     },
-    "counts": {"layout": _LAYOUT, "counts": _COUNTS | {"labelled": _LABELLED}},
+    "counts": {"layout": _LAYOUT, "counts": _TESTED},
 }
 BATCH_EXAMPLES = {
     "rows": {"rows": [_ROW], "batch_id": "2026-11-21"},

@@ -10,6 +10,7 @@ import msgspec
 from app.domain.data_drift.batch import Batch
 from app.domain.data_drift.batch_json import batch_from, batch_value
 from app.domain.data_drift.bins import NUMERIC, NumericBins
+from app.domain.data_drift.coherent import check_coherent
 from app.domain.data_drift.layout import Layout
 from app.domain.data_drift.layout_json import layout_from, layout_value
 from app.domain.errors import Conflict, InvalidInput
@@ -127,8 +128,7 @@ def _from_counts(document: dict[str, Any], known: Layout | None, labels_only: bo
         raise InvalidInput(_no_labels(layout))
     if not batch.rows and not batch.labelled_rows:
         raise InvalidInput(NO_ROWS)
-    if batch.rows and batch.rows_with_label > batch.rows:
-        raise InvalidInput(f"{batch.rows_with_label} rows have labels, and there are {batch.rows} rows.")
+    check_coherent(batch, layout)
     return Counted(batch_value(batch), layout_value(layout), fields)
 
 
