@@ -21,12 +21,12 @@ _LAYOUT = {
     "label": "true",
     "classes": ["no", "yes"],
 }
-_AGE = {"cells": [1, 0, 2, 0], "missing": 1, "unknown": 0}
+_AGE = {"cells": [10, 0, 20, 0], "missing": 10, "unknown": 0}
 _LABELLED = {"counts": [[[1, 0], [0, 0]], [[0, 0], [0, 1]]], "unknown": 0}
 _COUNTS = {
-    "rows": 4,
-    "columns": {"age": _AGE, "said": {"cells": [3, 1]}, "probability": {"cells": [3, 1]}},
-    "outcomes": {"counts": [[[3], [0]], [[0], [1]]], "unknown": 0},
+    "rows": 40,
+    "columns": {"age": _AGE, "said": {"cells": [30, 10]}, "probability": {"cells": [30, 10]}},
+    "outcomes": {"counts": [[[30], [0]], [[0], [10]]], "unknown": 0},
     "unknown_columns": ["shoe_size"],
 }
 _TESTED = {
@@ -76,8 +76,8 @@ def _sum(of: str, example: float) -> fields.Raw:
 class ColumnCountsSchema(Schema):
     """How many values of a column each cell has."""
 
-    cells = _numbers("A count a cell", [1, 0, 2, 0], fields.Integer())
-    missing = number("Rows without a value", 1)
+    cells = _numbers("A count a cell", [10, 0, 20, 0], fields.Integer())
+    missing = number("Rows without a value", 10)
     in_no_cell = number("Rows whose value is in no cell", 0, data_key="unknown")
 
 
@@ -86,11 +86,11 @@ class SegmentCountsSchema(Schema):
 
     column = text("The column of the segment", "job", required=True)
     value = text("Its value", "clerk", required=True)
-    rows = number("How many rows have it", 2, required=True)
+    rows = number("How many rows have it", 20, required=True)
     columns = fields.Dict(
         keys=fields.String(),
         values=fields.Nested(ColumnCountsSchema),
-        metadata=doc("The counts of each column, also that of the segment", {"age": {"cells": [1, 0, 1, 0]}}),
+        metadata=doc("The counts of each column, also that of the segment", {"age": {"cells": [10, 0, 10, 0]}}),
     )
 
 
@@ -99,7 +99,7 @@ class OutcomeCountsSchema(Schema):
 
     counts = _numbers(
         "A list a predicted class, in it a list a bin of the score, in it a count a true class, or one count",
-        [[[3], [0]], [[0], [1]]],
+        [[[30], [0]], [[0], [10]]],
         fields.List(fields.List(fields.Integer())),
     )
     in_no_cell = number("Rows that lack one of them", 0, data_key="unknown")
@@ -117,7 +117,7 @@ class ErrorSumsSchema(Schema):
 class CountsSchema(Schema):
     """Rows as counts, by the layout of the reference."""
 
-    rows = number("How many rows there are; 0 of labels that come later", 4, required=True)
+    rows = number("How many rows there are; 0 of labels that come later", 40, required=True)
     columns = fields.Dict(
         keys=fields.String(),
         values=fields.Nested(ColumnCountsSchema),

@@ -3,6 +3,7 @@
 import io
 import math
 import random
+from collections import Counter
 from typing import Any
 
 import pyarrow as pa
@@ -52,6 +53,10 @@ def numbers(count: int, seed: int, off: float = 0.0) -> list[Row]:
 
 def without(of: list[Row], *names: str) -> list[Row]:
     return [{name: value for name, value in row.items() if name not in names} for row in of]
+
+
+def sorted_by_frequency(of: list[Row]) -> list[str]:
+    return [country for country, _ in Counter(row["country"] for row in of).most_common()]
 
 
 def observed(host: Service) -> dict[str, float]:
@@ -215,8 +220,13 @@ def test_a_segment_has_its_twenty_most_frequent_values_and_one_with_few_rows_is_
             {"x": (shop * 7 + n) % 50, "shop": f"s{shop:02}"} for shop in range(25) for n in range(each + 25 - shop)
         ]
 
-    layout = refer(host, of_shops(100), segment="shop")
+    layout = refer(host, [*of_shops(100), *[{"x": 1, "shop": "rare"}] * 19], segment="shop")
     assert layout["segments"] == {"shop": [f"s{shop:02}" for shop in range(20)]}
+    assert layout["other_values"] == {"shop": 6}
+    assert host.json(f"{PATH}/reference")["note"] == (
+        "Column 'shop' has 26 values: 20 of them are judged apart, the most frequent that are there 20 times or more, "
+        "and 6 are not."
+    )
     send(host, {"rows": of_shops(10), **day(1)})
     columns = {one["segment"]["value"]: one for one in judge(host)["windows"][0]["columns"] if one["segment"]}
     assert len(columns) == 20
@@ -226,6 +236,12 @@ def test_a_segment_has_its_twenty_most_frequent_values_and_one_with_few_rows_is_
     assert host.json(f"{histogram}=shop&value=s00")["counts"]["rows"] == 35
     for other in ("shop&value=s24", "x&value=1"):
         assert host.get(f"{histogram}={other}").status_code == 404
+
+
+def test_a_segment_all_of_whose_values_are_judged_apart_needs_no_note(host: Service) -> None:
+    made = host.call("PUT", f"{PATH}/reference", json={"rows": rows(1000, 1), "segment": "country"}).json
+    assert (made["note"], made["layout"]["segments"]["country"]) == (None, sorted_by_frequency(rows(1000, 1)))
+    assert "other_values" not in made["layout"]
 
 
 def test_parquet_is_counted_in_the_window_of_today_unless_another_is_named(host: Service) -> None:

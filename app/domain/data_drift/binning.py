@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.domain.data_drift.bins import LONGEST_CATEGORY, Categories, NumericBins
+from app.domain.data_drift.bounds import FEWEST_OF_A_CATEGORY
 from app.domain.errors import InvalidInput
 
 Floats = NDArray[np.float64]
 QUANTILE_BINS = 64
 NAMED_CATEGORIES = 50
 KNOWN_CATEGORIES = 1000
-FEWEST_OF_A_CATEGORY = 20
 FEWEST_OF_A_CELL = 20
 _OUTERMOST = 0.001
 _IDENTIFIER = 0.9

@@ -34,8 +34,9 @@ class Layout:
 
     `prediction` and `score` are names of columns; `label` is the name of the column with the true values, which is not
     among the columns. A classifier has `classes`, in the order in which its outcomes are counted: of two classes the
-    second is the positive one. `segments` has the values of each column by which rows are judged apart. `ignored` says
-    of columns that are not counted why, as with identifiers.
+    second is the positive one. `segments` has the values of each column by which rows are judged apart, and
+    `other_values` how many more values it has, if it has more. `ignored` says of columns that are not counted why, as
+    with identifiers.
     """
 
     columns: Mapping[str, Bins]
@@ -45,6 +46,7 @@ class Layout:
     classes: tuple[str, ...] = ()
     segments: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     ignored: Mapping[str, str] = field(default_factory=dict)
+    other_values: Mapping[str, int] = field(default_factory=dict)
 
     def role(self, column: str) -> str:
         """What a counted column is: `input`, `prediction` or `score`."""

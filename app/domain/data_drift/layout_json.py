@@ -17,10 +17,13 @@ from app.domain.data_drift.layout import (
 from app.domain.errors import InvalidInput
 
 MOST_CELLS = 1001
+_MOST_OTHER_VALUES = 10**12
 
 
 def layout_value(layout: Layout) -> dict[str, Any]:
     """The layout as JSON."""
+    # Layouts that were kept before there were `other_values` stay the same.
+    others = {"other_values": dict(layout.other_values)} if layout.other_values else {}
     return {
         "columns": {name: _bins_value(layout, name) for name in layout.columns},
         "prediction": layout.prediction,
@@ -29,6 +32,7 @@ def layout_value(layout: Layout) -> dict[str, Any]:
         "classes": list(layout.classes),
         "segments": {column: list(values) for column, values in layout.segments.items()},
         "ignored": dict(layout.ignored),
+        **others,
     }
 
 
@@ -42,7 +46,7 @@ def _bins_value(layout: Layout, name: str) -> dict[str, Any]:
 
 def layout_from(value: Any) -> Layout:
     """A layout that somebody sent; InvalidInput says what is wrong with it."""
-    known = _mapping(value, "The layout", 7)
+    known = _mapping(value, "The layout", 8)
     columns = {
         _name(name): _bins_from(name, column)
         for name, column in _mapping(known.get("columns"), "'columns' of the layout", MOST_COLUMNS).items()
@@ -65,6 +69,7 @@ def layout_from(value: Any) -> Layout:
             _name(column): _text(reason, f"The reason why column '{column}' is ignored", 1000)
             for column, reason in _mapping(known.get("ignored", {}), "'ignored' of the layout", MOST_COLUMNS).items()
         },
+        _other_values(known.get("other_values", {})),
     )
     _check(layout)
     return layout
@@ -139,6 +144,13 @@ def _name(value: Any) -> str:
         raise InvalidInput("The name of a column must be a text.")
     check_name(value)
     return value
+
+
+def _other_values(value: Any) -> dict[str, int]:
+    sent = _mapping(value, "'other_values' of the layout", MOST_SEGMENT_COLUMNS)
+    if any(isinstance(n, bool) or not isinstance(n, int) or not 0 < n < _MOST_OTHER_VALUES for n in sent.values()):
+        raise InvalidInput("'other_values' of the layout must have whole numbers above 0.")
+    return {_name(column): n for column, n in sent.items()}
 
 
 def _optional_name(value: Any, what: str) -> str | None:

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from app.domain.data_drift.binning import FEWEST_OF_A_CATEGORY, categories, numeric_bins
+from app.domain.data_drift.binning import categories, numeric_bins
 from app.domain.data_drift.bins import CATEGORICAL, NUMERIC, Bins
+from app.domain.data_drift.bounds import FEWEST_OF_A_CATEGORY
 from app.domain.data_drift.canonical import Time, Value, number_of, text_of, text_of_number
 from app.domain.data_drift.figures import BINARY
 from app.domain.data_drift.layout import MOST_CLASSES, MOST_SEGMENT_COLUMNS, MOST_SEGMENT_VALUES, Layout
@@ -170,8 +171,10 @@ class _Laid:
         if not laid:
             raise InvalidInput("No column is left that could be counted.")
         classes = self._classes()
-        segments = {name: self._values(name) for name in said.segments}
-        return Layout(laid, said.prediction, said.score, said.label, classes, segments, ignored)
+        values = {name: self._columns[name].texts() for name in said.segments}
+        segments = {name: _segments(many) for name, many in values.items()}
+        others = {name: n for name, many in values.items() if (n := len(many) - len(segments[name]))}
+        return Layout(laid, said.prediction, said.score, said.label, classes, segments, ignored, others)
 
     def _kind(self, name: str, column: _Column) -> str:
         said = self._said
@@ -208,10 +211,11 @@ class _Laid:
         in_order = sorted(many, key=lambda name: (self._scores.mean(name) if len(many) == BINARY else 0, name))
         return tuple(in_order) if len(many) > 1 else ()
 
-    def _values(self, segment: str) -> tuple[str, ...]:
-        many = self._columns[segment].texts()
-        known = [value for value, n in many.items() if n >= FEWEST_OF_A_CATEGORY]
-        return tuple(sorted(known, key=lambda value: (-many[value], value))[:MOST_SEGMENT_VALUES])
+
+def _segments(many: Counter[str]) -> tuple[str, ...]:
+    """The most frequent values of a column, none of which is rare."""
+    known = [value for value, n in many.items() if n >= FEWEST_OF_A_CATEGORY]
+    return tuple(sorted(known, key=lambda value: (-many[value], value))[:MOST_SEGMENT_VALUES])
 
 
 def _named(said: Columns) -> list[tuple[str, str]]:

@@ -7,8 +7,9 @@ from typing import Any, BinaryIO
 
 import msgspec
 
-from app.domain.data_drift.bounds import FEWEST_FIRST_ROWS, FEWEST_REFERENCE_ROWS, FEWEST_ROWS
+from app.domain.data_drift.bounds import FEWEST_FIRST_ROWS, FEWEST_OF_A_CATEGORY, FEWEST_REFERENCE_ROWS, FEWEST_ROWS
 from app.domain.data_drift.layout import NO_ADDRESS
+from app.domain.data_drift.plural import many
 from app.domain.data_drift.sentence import ASSUMPTION, few_rows, sentence
 from app.domain.data_drift.windows import window_of
 from app.domain.errors import Conflict, InvalidInput, NotFound
@@ -63,7 +64,7 @@ class DataRequests:
             **made,
             "layout": counted.layout,
             "unknown_columns": counted.batch.get("unknown_columns", []),
-            "note": few_rows(rows),
+            "note": _note({"origin": "sent", "rows": rows}, counted.layout),
         }
 
     def add(
@@ -120,7 +121,7 @@ class DataRequests:
             "batches": known["batches"],
             "layout": known["layout"],
             "earlier": known["earlier"],
-            "note": _note(known["reference"]),
+            "note": _note(known["reference"], known["layout"]),
         }
 
     def summaries(self, name: str) -> list[dict[str, Any]]:
@@ -154,7 +155,7 @@ class DataRequests:
             "model_version": version,
             "sentence": sentence(report["summary"], self._clock()),
             "reference": known["reference"],
-            "note": _note(known["reference"]),
+            "note": _note(known["reference"], known["layout"]),
             "batches": known["batches"],
             "judged_batches": known["judged_batches"],
             "judged_at": known["judged_at"],
@@ -203,9 +204,16 @@ class DataRequests:
         return number
 
 
-def _note(reference: Mapping[str, Any]) -> str | None:
+def _note(reference: Mapping[str, Any], layout: Mapping[str, Any]) -> str | None:
     """What to know about a reference; None if nothing."""
-    return few_rows(reference["rows"]) if reference["origin"] == "sent" else LEARNT
+    notes = [few_rows(reference["rows"]) if reference["origin"] == "sent" else LEARNT]
+    for column, others in layout.get("other_values", {}).items():
+        judged = len(layout["segments"].get(column, ()))
+        notes.append(
+            f"Column '{column}' has {many(judged + others, 'value')}: {judged} of them are judged apart, the most "
+            f"frequent that are there {FEWEST_OF_A_CATEGORY} times or more, and {others} are not."
+        )
+    return " ".join(note for note in notes if note) or None
 
 
 def order_of(media_type: str, coding: str, query: Mapping[str, Any], *, labels_only: bool = False) -> Order:
