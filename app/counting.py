@@ -13,12 +13,10 @@ import msgspec
 
 from app.domain.errors import Conflict, InvalidInput, TooLarge
 from app.services.data_drift.job import done
-from app.services.data_drift.order import CountOutcome, Order, Refused
+from app.services.data_drift.order import MOST_SECONDS, CountOutcome, Order, Refused
 
 MOST_MEMORY = 768 << 20
 _PAGE = os.sysconf("SC_PAGE_SIZE")
-MOST_SECONDS = 60
-"""Of processor time. Beyond, the system ends the process by SIGXCPU."""
 _NICE = 5
 
 
@@ -28,6 +26,7 @@ def main(most_memory: int = MOST_MEMORY, most_seconds: int = MOST_SECONDS) -> No
     At most so many bytes of memory are taken beside those of the libraries.
     """
     os.nice(_NICE)
+    # Beyond, the system ends the process by SIGKILL or SIGXCPU.
     resource.setrlimit(resource.RLIMIT_CPU, (most_seconds, most_seconds))
     order = msgspec.json.decode(sys.stdin.buffer.read(), type=Order)
     with open(int(sys.argv[1]), "rb", buffering=0) as file:

@@ -57,7 +57,8 @@ def test_a_reason_to_refuse_comes_back(locks: FileLocks, rows: BinaryIO) -> None
     [
         ("import time; time.sleep(60)", Busy, "too much to do"),
         ("import os, signal; os.kill(os.getpid(), signal.SIGXCPU)", TooLarge, "too much time"),
-        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", TooLarge, "memory"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", Busy, "ended before it was done"),
+        ("import os, signal; x = b'x' * (600 << 20); os.kill(os.getpid(), signal.SIGKILL)", TooLarge, "memory"),
         ("import os, sys; sys.stderr.write('std::bad_alloc'); sys.stderr.flush(); os.abort()", TooLarge, "memory"),
         ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", InvalidInput, "nested too deeply"),
         ("import os; os.abort()", Busy, "ended before it was done"),
@@ -72,16 +73,27 @@ def test_a_process_that_hangs_or_dies_counts_nothing(
         counting.count(Order(JSON), rows)
 
 
-def test_a_process_that_aborts_once_is_started_again(locks: FileLocks, rows: BinaryIO, tmp_path: Path) -> None:
-    aborted = tmp_path / "aborted"
+def test_a_process_that_takes_all_of_its_processor_time_is_a_body_too_large_also_where_it_is_killed(
+    locks: FileLocks, rows: BinaryIO
+) -> None:
+    program = "import resource; resource.setrlimit(resource.RLIMIT_CPU, (1, 1))\nwhile True: pass"
+    with pytest.raises(TooLarge, match="too much time"):
+        Counting(locks, [sys.executable, "-c", program], most_seconds=1).count(Order(JSON), rows)
+
+
+@pytest.mark.parametrize("end", ["os.abort()", "os.kill(os.getpid(), signal.SIGKILL)"])
+def test_a_process_that_aborts_or_is_killed_once_is_started_again(
+    locks: FileLocks, rows: BinaryIO, tmp_path: Path, end: str
+) -> None:
+    ended = tmp_path / "ended"
     program = (
-        "import os, pathlib; from app.counting import main\n"
-        f"aborted = pathlib.Path({str(aborted)!r})\n"
-        "if not aborted.exists(): aborted.touch(); os.abort()\n"
+        "import os, pathlib, signal; from app.counting import main\n"
+        f"ended = pathlib.Path({str(ended)!r})\n"
+        f"if not ended.exists(): ended.touch(); {end}\n"
         "main()"
     )
     counted = Counting(locks, [sys.executable, "-c", program]).count(Order(JSON), rows)
-    assert (counted.batch["rows"], aborted.exists()) == (3, True)
+    assert (counted.batch["rows"], ended.exists()) == (3, True)
 
 
 def test_a_process_ends_without_waiting_for_threads_of_its_libraries(locks: FileLocks, rows: BinaryIO) -> None:

@@ -1,9 +1,13 @@
 """Has bodies counted in a process of their own, one at a time on a host. Workers import this, so it needs no numpy."""
 
 import logging
+import os
 import re
+import resource
 import signal
 import subprocess
+import sys
+import time
 from collections.abc import Callable, Sequence
 from typing import BinaryIO
 
@@ -13,7 +17,7 @@ from app.domain.errors import Busy, Conflict, InvalidInput, LockTimeout, TooLarg
 from app.domain.messages import OTHERS_ARE_COUNTED
 from app.domain.ports import Locks
 from app.services.data_drift.children import ROOT, command, environment
-from app.services.data_drift.order import Counted, CountOutcome, Order, Refused
+from app.services.data_drift.order import MOST_SECONDS, Counted, CountOutcome, Order, Refused
 
 log = logging.getLogger(__name__)
 
@@ -23,6 +27,13 @@ SECONDS = 90.0
 _WAIT_SECONDS = 20.0
 _LOCK = "counting"
 _COMMAND = command("app.counting")
+# What a million rows do not take. A process that was killed below it would have been killed with fewer rows too.
+_MUCH_MEMORY = 256 << 20
+# What the system counts of processor time ends close to the limit.
+_AT_LIMIT = 0.9
+_LOOKS_EVERY = 0.005
+# Of the greatest memory that the system tells of a process.
+_UNIT = 1 if sys.platform == "darwin" else 1024
 # How Python, C++ and the loader of libraries say that there was no memory.
 _NO_MEMORY = re.compile(rb"MemoryError|bad_alloc|[Cc]annot allocate memory|failed to map segment")
 _CRASHES = (
@@ -36,7 +47,7 @@ Count = Callable[[Order, BinaryIO], Counted]
 class Counting:
     """Counts bodies. `locks` are those of this host; `command` is what is run.
 
-    It may take `seconds`, and a body waits for others so many seconds as `wait` says.
+    It may take `seconds`, and `most_seconds` of a processor. A body waits for others so many seconds as `wait` says.
     """
 
     def __init__(
@@ -45,11 +56,13 @@ class Counting:
         command: Sequence[str] = _COMMAND,
         seconds: float = SECONDS,
         wait: float = _WAIT_SECONDS,
+        most_seconds: float = MOST_SECONDS,
     ) -> None:
         self._locks = locks
         self._command = command
         self._seconds = seconds
         self._wait = wait
+        self._most_seconds = most_seconds
 
     def count(self, order: Order, body: BinaryIO) -> Counted:
         """The body as counts; its file has a descriptor.
@@ -76,34 +89,69 @@ class Counting:
         # The process inherits the descriptor with its place. Through a pipe the body would cost this process time.
         body.seek(0)
         descriptor = body.fileno()
-        try:
-            process = subprocess.run(  # noqa: PLW1510 - an error has no answer, which is seen later
-                [*self._command, str(descriptor)],
-                input=message,
-                pass_fds=[descriptor],
-                capture_output=True,
-                env=environment(),
-                cwd=ROOT,
-                timeout=self._seconds,
-            )
-        except subprocess.TimeoutExpired:
-            # With the processor for itself it would have ended by its own limit.
-            raise Busy(
-                f"The body was not counted within {self._seconds:.0f} s, since this host has too much to do. "
-                "Send it again later."
-            ) from None
+        with _Process(
+            [*self._command, str(descriptor)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            pass_fds=[descriptor],
+            env=environment(),
+            cwd=ROOT,
+        ) as process:
+            try:
+                answer, errors = process.communicate(message, self._seconds)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                # With the processor for itself it would have ended by its own limit.
+                raise Busy(
+                    f"The body was not counted within {self._seconds:.0f} s, since this host has too much to do. "
+                    "Send it again later."
+                ) from None
+            except BaseException:
+                process.kill()
+                raise
         status = process.returncode
-        if status in (-signal.SIGXCPU, -signal.SIGKILL) or (status and _NO_MEMORY.search(process.stderr)):
+        is_at_limit = status == -signal.SIGXCPU or (status == -signal.SIGKILL and self._took_much(process))
+        if is_at_limit or (status and _NO_MEMORY.search(errors)):
             raise TooLarge("Counting the body took too much time or memory. Send fewer rows at once.")
         if status == -signal.SIGSEGV and is_again:
             raise InvalidInput(_CRASHES)
         if status:
             # The last line names the error. The lines before it may quote what was sent.
-            log.error("Counting a body failed (%d): %s", status, _kind_of(process.stderr))
+            log.error("Counting a body failed (%d): %s", status, _kind_of(errors))
         try:
-            return msgspec.json.decode(process.stdout, type=CountOutcome)
+            return msgspec.json.decode(answer, type=CountOutcome)
         except msgspec.DecodeError:
             return None
+
+    def _took_much(self, process: "_Process") -> bool:
+        """Whether a process that was killed may have been killed for what it took: others end processes too."""
+        # A process begins with the peak of the one that started it.
+        inherited = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _UNIT
+        is_large = process.most_memory > max(_MUCH_MEMORY, inherited)
+        return is_large or process.processor_seconds >= self._most_seconds * _AT_LIMIT
+
+
+class _Process(subprocess.Popen[bytes]):
+    """A process that says, once it has ended, how many bytes and seconds of a processor it took at most."""
+
+    most_memory = 0
+    processor_seconds = 0.0
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for its end, and keep what it took."""
+        end = None if timeout is None else time.monotonic() + timeout
+        while self.returncode is None:
+            pid, status, taken = os.wait4(self.pid, 0 if end is None else os.WNOHANG)
+            if pid:
+                self.returncode = os.waitstatus_to_exitcode(status)
+                self.most_memory = taken.ru_maxrss * _UNIT
+                self.processor_seconds = taken.ru_utime + taken.ru_stime
+            elif end is not None and time.monotonic() >= end:
+                raise subprocess.TimeoutExpired(self.args, timeout or 0.0)
+            else:
+                time.sleep(_LOOKS_EVERY)
+        return self.returncode
 
 
 def _error_of(refused: Refused) -> TowerError:

@@ -24,6 +24,8 @@ MEDIA_TYPES: Mapping[str, str] = {
 }
 """What each Content-Type that is taken means."""
 
+MOST_SECONDS = 60
+"""Of processor time that counting a body may take."""
 IGNORE = "ignore"
 KINDS = (NUMERIC, CATEGORICAL, IGNORE)
 """What may be said of a column."""
