@@ -28,6 +28,7 @@ from app.schemas.data_drift import (
     LayoutReferenceSchema,
     ReferenceSchema,
     VersionDataSchema,
+    WithdrawnBatchQuerySchema,
     WithdrawnBatchSchema,
 )
 from app.services.answers.prepared import Answer, Prepared
@@ -93,10 +94,12 @@ def add_labels(query: dict[str, Any], model_name: str, model_version: str) -> Re
 @blp.route(f"{_VERSION}/batches/<text:batch_id>", methods=["DELETE"])
 @requires("write")
 @errors(blp, 400, 404, 503, not_found=NOT_MONITORED)
+@blp.arguments(WithdrawnBatchQuerySchema, location="query")
 @blp.response(200, WithdrawnBatchSchema, headers=AGE_HEADERS)
-def withdraw_batch(model_name: str, model_version: str, batch_id: str) -> Response:
+def withdraw_batch(query: dict[str, Any], model_name: str, model_version: str, batch_id: str) -> Response:
     """Have a batch, or labels, no longer count. Nothing is deleted in MLflow."""
-    rows = tower().data.withdraw(model_name, model_version, batch_id, default_registrant())
+    by = default_registrant()
+    rows = tower().data.withdraw(model_name, model_version, batch_id, query.get("reference"), by)
     return live({"batch_id": batch_id, "rows": rows})
 
 

@@ -163,6 +163,12 @@ class BatchSchema(Schema):
     note = text("What to know about the reference; null if nothing", None, required=True, allow_none=True)
 
 
+class WithdrawnBatchQuerySchema(OnceQuerySchema):
+    """By which reference the batch was counted."""
+
+    reference = text("The id of an earlier reference; by default the present one", "a0e83b21")
+
+
 class WithdrawnBatchSchema(Schema):
     """A batch that no longer counts."""
 

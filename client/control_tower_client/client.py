@@ -199,13 +199,14 @@ class ControlTower:
         """
         return self._send("labels", name, version, rows, columns, label, window_start, window_end, batch_id)
 
-    def withdraw_batch(self, name: str, version: str | int, batch_id: str) -> Json:
-        """Have a batch, or labels, no longer count.
+    def withdraw_batch(self, name: str, version: str | int, batch_id: str, *, reference: str | None = None) -> Json:
+        """Have a batch, or labels, no longer count. `reference` is the id of an earlier one that counted it.
 
         >>> tower.withdraw_batch("credit risk", 3, "2026-11-21")["rows"]
         1000
         """
-        return self._ask("DELETE", self._path(name, version, "batches", batch_id))
+        query = None if reference is None else {"reference": reference}
+        return self._ask("DELETE", self._path(name, version, "batches", batch_id), query=query)
 
     def data_drift(self, name: str, version: str | int, days: int = 90) -> Json:
         """What moved in the data of a version, window by window, and how good it probably is.

@@ -550,6 +550,34 @@ def test_a_batch_sent_again_on_another_day_is_of_the_window_of_its_first_day(hos
     assert "with other rows" in refused[1].json["detail"]
 
 
+def test_a_batch_id_belongs_to_a_reference_and_one_of_an_earlier_reference_is_withdrawn_by_its_id(
+    host: Service,
+) -> None:
+    def windows(reference: str) -> list[int]:
+        return [one["rows"] for one in host.json(f"{PATH}/data-drift?reference={reference}")["windows"]]
+
+    references = []
+    for count in (300, 200):
+        references.append(refer(host, 5000 + count)["id"])
+        sent = send(host, {"rows": rows(count, count), "batch_id": "A1", **day(1)})
+        assert (sent.status_code, sent.json["rows"]) == (201, count)
+    earlier, present = references
+    judge(host)
+    assert (windows(earlier), windows(present)) == ([300], [200])
+    for _ in range(2):
+        withdrawn = host.delete(f"{PATH}/batches/A1?reference={earlier}")
+        assert (withdrawn.status_code, withdrawn.json) == (200, {"batch_id": "A1", "rows": 300})
+    judge(host)
+    assert (windows(earlier), windows(present)) == ([], [200])
+    assert host.delete(f"{PATH}/batches/A1").json["rows"] == 200
+    judge(host)
+    assert windows(present) == []
+    unknown = host.delete(f"{PATH}/batches/A1?reference=nope")
+    assert (unknown.status_code, "no reference with this id" in unknown.json["detail"]) == (404, True)
+    other = host.delete(f"{PATH}/batches/A2")
+    assert (other.status_code, "?reference=" in other.json["detail"]) == (404, True)
+
+
 def test_more_labels_than_rows_are_said_and_are_no_observations_until_that_is_mended(host: Service) -> None:
     made = refer(host)
     bins = len(made["layout"]["columns"]["p"]["edges"]) + 1

@@ -256,8 +256,11 @@ class DataWrites(Protocol):
         """
         ...
 
-    def withdraw_batch(self, name: str, version: str, batch_id: str, by: str) -> int:
-        """Have a batch no longer count; returns how many rows it has. Raises `NotFound`."""
+    def withdraw_batch(self, name: str, version: str, batch_id: str, reference: str | None, by: str) -> int:
+        """Have a batch of a reference, by default the present one, no longer count; returns how many rows it has.
+
+        Raises `NotFound`.
+        """
         ...
 
     def report(self, name: str, version: str, reference: str | None) -> dict[str, Any] | None:

@@ -27,7 +27,7 @@ from app.domain.data_drift.series import (
 )
 from app.domain.data_drift.windows import today
 from app.domain.errors import Conflict, InvalidInput, NotFound, TooLarge
-from app.domain.messages import NOTHING_COUNTED, REPLACED
+from app.domain.messages import NO_REFERENCE, NOTHING_COUNTED, REPLACED
 from app.domain.ports import Clock, WritingGateway
 from app.domain.registry.models import Registration
 from app.domain.times import rfc3339
@@ -37,7 +37,10 @@ from app.services.monitoring.writable_runs import WritableRuns
 OTHER_BATCH = "This batch_id was sent before with other rows. Send these with a batch_id of their own."
 OTHER_WINDOW = "This batch_id was sent before with another window"
 WITHDRAWN = "This batch_id was withdrawn. Send the rows with another batch_id."
-NO_BATCH = "There is no batch with this batch_id."
+NO_BATCH = (
+    "There is no batch with this batch_id. One that an earlier reference counted is withdrawn with the id of that "
+    "(?reference=…)."
+)
 NO_BINS = (
     "There are no bins to count by yet. Send a reference first (PUT …/reference), or a first batch of at least "
     f"{FEWEST_FIRST_ROWS} rows, which sets the bins."
@@ -110,16 +113,21 @@ class DataDesk:
             "end": end,
         }
 
-    def withdraw_batch(self, name: str, version: str, batch_id: str, by: str) -> int:
+    def withdraw_batch(self, name: str, version: str, batch_id: str, reference: str | None, by: str) -> int:
         known = self._writer.find(name, version)
         with self._writer.one_at_a_time(*known.key):
             all_series = self._judge.series_of(*known.key)
-            batch = all_series[0].batches.get(batch_id) if all_series else None
+            chosen = all_series[:1]
+            if reference is not None:
+                chosen = [series for series in all_series if series.run_id == reference]
+                if not chosen:
+                    raise NotFound(NO_REFERENCE)
+            batch = chosen[0].batches.get(batch_id) if chosen else None
             if batch is None:
                 raise NotFound(NO_BATCH)
             if not batch.is_withdrawn:
                 with self._writer.turn():
-                    self._gateway.write_data(all_series[0].run_id, withdrawal_tags(batch_id, self._clock(), by), {})
+                    self._gateway.write_data(chosen[0].run_id, withdrawal_tags(batch_id, self._clock(), by), {})
         self._judge.judge_soon(*known.key)
         self._settle()
         return batch.rows

@@ -109,9 +109,12 @@ class DataRequests:
             "note": LEARNT if made["is_learnt"] else few_rows(known["reference"]["rows"] if known else None),
         }
 
-    def withdraw(self, name: str, version: str, batch_id: str, by: str) -> int:
-        """Have a batch no longer count; returns how many rows it has. Raises `NotFound`."""
-        return self._writes.withdraw_batch(name, version, batch_id, by)
+    def withdraw(self, name: str, version: str, batch_id: str, reference: str | None, by: str) -> int:
+        """Have a batch of a reference, by default the present one, no longer count; returns how many rows it has.
+
+        Raises `NotFound`.
+        """
+        return self._writes.withdraw_batch(name, version, batch_id, reference, by)
 
     def reference(self, name: str, version: str) -> dict[str, Any]:
         """The reference that counts, with its layout, and those before it. Raises `NotFound`."""
