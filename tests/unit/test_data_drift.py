@@ -237,5 +237,5 @@ def test_the_words_name_a_rare_category_that_doubled() -> None:
     reference, window = ColumnCounts((70_000, 29_800, 200)), ColumnCounts((14_000, 5_900, 100))
     judgement = judge([Column("prediction", "", True, reference, [window], True)], Rules())[0][0]
     assert described(bins, reference, window, judgement, Rules()) == (
-        "'fraud' 0.2 % → 0.5 %; provisional, since only 0 earlier windows are comparable"
+        "'fraud' 0.2 % → 0.5 %; provisional, with only 0 comparable earlier windows"
     )

@@ -152,7 +152,7 @@ def segment(**columns: list[int]) -> dict[str, Any]:
             "'labelled' has more rows of a class in a bin",
         ),
         ({"labelled": {"counts": [[[0, 0, 0]] * 2, [[0, 2, 0], [0, 0, 0]], [[0, 0, 0]] * 2]}}, "'labelled' has more"),
-        ({"labelled": {"counts": [[[0, 0, 0]] * 2] * 3, "unknown": 5}}, "5 rows have labels, and there are 4 rows"),
+        ({"labelled": {"counts": [[[0, 0, 0]] * 2] * 3, "unknown": 5}}, "5 rows have labels, and 'rows' is 4"),
     ],
 )
 def test_counts_of_which_one_contradicts_another_are_refused_with_the_reason(

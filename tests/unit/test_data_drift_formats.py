@@ -140,6 +140,19 @@ def test_a_text_far_down_in_a_column_of_numbers_is_unknown() -> None:
     assert counts(CSV, body)["columns"]["age/é.x"] == expected
 
 
+@pytest.mark.parametrize("number", ["1" * 5000, "-" + "9" * 400, "1e999", "-1e999", "9" * 30])
+def test_a_number_of_any_length_counts_alike_in_every_format(number: str) -> None:
+    csv = counts(CSV, f"p,code\n{number},a\n0.1,a\n".encode())
+    assert csv["columns"]["p"]["unknown"] == csv["columns"]["p"]["missing"] == 0
+    rows = [f'{{"p": {number}, "code": "a"}}', '{"p": 0.1, "code": "a"}']
+    assert counts(NDJSON, "\n".join(rows).encode()) == csv
+    assert counts(JSON, f'{{"rows": [{",".join(rows)}]}}'.encode()) == csv
+    twice = f'{{"p": {number}, "code": "a", "code": "b"}}'.encode()
+    for refused in (twice, rows[0].replace('"a"', "NaN").encode(), rows[0].replace('"a"', r'"\ud800"').encode()):
+        with pytest.raises(InvalidInput):
+            counts(NDJSON, refused)
+
+
 def test_labels_that_come_later_count_no_inputs() -> None:
     rows = [{"said": "yes", "p": 0.9, "true": "yes", "age/é.x": 3}, {"said": "yes", "p": 0.2, "true": "no"}]
     batch = counts(JSON, in_format(JSON, rows), labels_only=True)

@@ -17,6 +17,7 @@ from app.domain.data_drift.counts import ColumnCounts, RowCounts
 from app.domain.data_drift.layout import Layout
 from app.domain.data_drift.layout_json import layout_value
 from app.domain.data_drift.outcomes import Outcomes
+from app.domain.data_drift.sentence import sentence
 from app.domain.data_drift.series import (
     About,
     Series,
@@ -142,6 +143,7 @@ def test_without_a_reference_the_first_ten_windows_are_it_whatever_came_first() 
     assert (found["reference_windows"], found["reference_rows"]) == (10, 20_000)
     assert [window["is_reference"] for window in found["windows"]] == [True] * 10 + [False] * 2
     assert found["summary"]["is_learning"]
+    assert "first 10 windows are the reference" in sentence(found["summary"], 0)
 
 
 def test_an_estimate_that_fell_and_the_realised_figures_stand_beside_each_other() -> None:

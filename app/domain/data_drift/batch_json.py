@@ -71,7 +71,7 @@ def batch_from(value: Any, layout: Layout) -> Batch:
     segments = _segments_from(sent.get("segments", []), layout, counts.rows)
     outcomes = _outcomes_from(sent.get("outcomes"), layout, 1, "outcomes")
     if outcomes and outcomes.rows > counts.rows:
-        raise InvalidInput(f"The outcomes add up to {outcomes.rows}, and there are {counts.rows} rows.")
+        raise InvalidInput(f"The outcomes add up to {outcomes.rows}, and 'rows' is {counts.rows}.")
     labelled = _outcomes_from(sent.get("labelled"), layout, len(layout.classes), "labelled")
     return Batch(
         counts,
@@ -123,7 +123,7 @@ def _segments_from(value: Any, layout: Layout, rows: int) -> dict[Segment, RowCo
     for column in layout.segments:
         of_column = sum(counts.rows for (name, _), counts in segments.items() if name == column)
         if of_column > rows:
-            raise InvalidInput(f"The segments of column '{column}' have {of_column} rows, and there are {rows} rows.")
+            raise InvalidInput(f"The segments of column '{column}' add up to {of_column}, and 'rows' is {rows}.")
     return segments
 
 

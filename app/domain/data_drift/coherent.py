@@ -11,6 +11,7 @@ from app.domain.data_drift.bins import Categories
 from app.domain.data_drift.counts import ColumnCounts, total
 from app.domain.data_drift.layout import Layout
 from app.domain.data_drift.outcomes import Outcomes
+from app.domain.data_drift.plural import many
 from app.domain.errors import InvalidInput
 
 # Senders may add floats up one by one, and round each time.
@@ -27,7 +28,7 @@ def check_coherent(batch: Batch, layout: Layout) -> None:
         # Labels that come later are of rows that were counted before.
         return
     if batch.rows_with_label > batch.rows:
-        raise InvalidInput(f"{batch.rows_with_label} rows have labels, and there are {batch.rows} rows.")
+        raise InvalidInput(f"{batch.rows_with_label} rows have labels, and 'rows' is {batch.rows}.")
     _check_segments(batch, layout)
     for what, outcomes in (("outcomes", batch.outcomes), ("labelled", batch.labelled)):
         if outcomes:
@@ -47,7 +48,7 @@ def _check_sums(errors: Errors) -> None:
         (absolute, root * math.sqrt(errors.rows), "the square of 'absolute' is more than 'squared' times 'rows'"),
     ):
         if less > more * _ROUNDED + _SMALLEST_ERROR:
-            raise InvalidInput(f"No {errors.rows} rows have such 'errors': {problem}.")
+            raise InvalidInput(f"'errors' cannot be those of {many(errors.rows, 'row')}: {problem}.")
 
 
 def _check_segments(batch: Batch, layout: Layout) -> None:

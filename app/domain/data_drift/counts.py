@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from operator import add
 
 from app.domain.data_drift.bins import Bins
+from app.domain.data_drift.plural import many
 from app.domain.errors import InvalidInput
 
 
@@ -70,9 +71,11 @@ def total(parts: Iterable[RowCounts]) -> RowCounts:
 def checked(name: str, counts: ColumnCounts, bins: Bins, rows: int) -> ColumnCounts:
     """A column's counts, as somebody sent them; InvalidInput where they do not fit the bins or the number of rows."""
     if len(counts.cells) != bins.cells:
-        raise InvalidInput(f"Column '{name}' has {len(counts.cells)} counts; its bins have {bins.cells} cells.")
+        raise InvalidInput(
+            f"Column '{name}' has {many(len(counts.cells), 'count')}; its bins have {many(bins.cells, 'cell')}."
+        )
     if min(counts.missing, counts.unknown, min(counts.cells, default=0)) < 0:
         raise InvalidInput(f"Column '{name}' has a count below 0.")
     if counts.rows != rows:
-        raise InvalidInput(f"The counts of column '{name}' add up to {counts.rows}, and there are {rows} rows.")
+        raise InvalidInput(f"The counts of column '{name}' add up to {counts.rows}, and 'rows' is {rows}.")
     return counts

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from app.domain.data_drift.figures import BINARY, Figures, Floats, cells_of, figures
 from app.domain.data_drift.outcomes import Outcomes
+from app.domain.data_drift.plural import many
 
 FEWEST_LABELLED = 200
 _OF_A_GROUP = 30
@@ -144,7 +145,7 @@ def _why_not(cells: Floats, shares: Floats) -> str | None:
     """Too few labels, or scores with which the model is not right the more often, the higher they are."""
     rows = int(cells.sum())
     if rows < FEWEST_LABELLED:
-        return f"The reference has {rows} labelled rows; an estimate takes {FEWEST_LABELLED} or more."
+        return f"The reference has {many(rows, 'labelled row')}; an estimate takes {FEWEST_LABELLED} or more."
     away, by_chance, groups = 0.0, 0.0, 0
     for said in range(len(cells)):
         true = 1 if len(cells) == BINARY else said

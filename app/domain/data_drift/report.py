@@ -11,6 +11,7 @@ from app.domain.data_drift.estimates import Performance, performances
 from app.domain.data_drift.histograms import counts_of
 from app.domain.data_drift.judging import MOVED, OUT, TOO_FEW_ROWS, Column, Judgement, Rules, judge
 from app.domain.data_drift.layout import INPUT, Layout
+from app.domain.data_drift.plural import many
 from app.domain.data_drift.series import FIRST_WINDOWS
 from app.domain.data_drift.words import described
 from app.domain.times import rfc3339
@@ -130,9 +131,10 @@ def _label_problem(batch: Batch) -> str | None:
     """Why labels cannot be right. Labels whose rows were not counted at all can be."""
     if not batch.rows or batch.labelled_rows <= batch.rows:
         return None
+    was = "was" if batch.rows == 1 else "were"
     return (
-        f"{batch.labelled_rows} rows have labels, and {batch.rows} rows were counted: labels came twice, or rows are "
-        "missing. Until that is mended, the realised figures become no observations."
+        f"{batch.labelled_rows} rows have labels, and {many(batch.rows, 'row')} {was} counted: labels came "
+        "twice, or rows are missing. Until that is mended, the realised figures become no observations."
     )
 
 
@@ -145,7 +147,7 @@ def _column_value(one: _Judged, place: int, layout: Layout, rules: Rules) -> dic
     judgement, window, reference = one.judgements[place], one.column.windows[place], one.column.reference
     words = described(layout.columns[one.name], reference, window, judgement, rules)
     if judgement.verdict == TOO_FEW_ROWS and reference.rows < FEWEST_ROWS:
-        words = f"the reference has {reference.rows} rows, too few to judge"
+        words = f"the reference has {many(reference.rows, 'row')}, too few to judge"
     return {
         "name": one.name,
         "role": one.role,

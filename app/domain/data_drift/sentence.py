@@ -48,6 +48,11 @@ def _unjudged(summary: Summary) -> str | None:
             f"The newest window has only {many(summary['rows'], 'row')}, and fewer than {FEWEST_ROWS} are not judged: "
             "send more, or choose longer windows."
         )
+    if summary["is_learning"] and summary["learnt_windows"]:
+        return (
+            f"Learning: the first {FIRST_WINDOWS} windows are the reference, and nothing is called moved before "
+            f"{FIRST_WINDOWS} quiet ones after them are known."
+        )
     if summary["is_learning"]:
         return f"Learning: nothing is called moved before {FIRST_WINDOWS} quiet windows are known."
     return None

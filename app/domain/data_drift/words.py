@@ -5,6 +5,7 @@ import numpy as np
 from app.domain.data_drift.bins import Bins, Categories
 from app.domain.data_drift.counts import ColumnCounts
 from app.domain.data_drift.judging import QUIET, RATIO, TOO_FEW_ROWS, Judgement, Rules
+from app.domain.data_drift.plural import many
 
 _GROUPS = 8
 _BY_CHANCE = 0.05
@@ -13,7 +14,7 @@ _BY_CHANCE = 0.05
 def described(bins: Bins, reference: ColumnCounts, window: ColumnCounts, judgement: Judgement, rules: Rules) -> str:
     """A column's window against its reference: what differs by enough to matter, and what it was compared with."""
     if judgement.verdict == TOO_FEW_ROWS:
-        return f"{window.rows} rows are too few to judge"
+        return f"only {many(window.rows, 'row')}, too few to judge"
     parts = []
     # Where either has no value that the bins know, the shares of missing and unknown values say all.
     is_comparable = any(reference.cells) and any(window.cells)
@@ -33,8 +34,8 @@ def _compared(judgement: Judgement) -> str:
         by_chance = judgement.p_chance is None or judgement.p_chance > _BY_CHANCE
         return "chance explains that" if by_chance else "earlier windows differed as much"
     if judgement.is_provisional:
-        return f"provisional, since only {judgement.quiet_windows} earlier windows are comparable"
-    return f"outside what {judgement.quiet_windows} earlier windows showed"
+        return f"provisional, with only {many(judgement.quiet_windows, 'comparable earlier window')}"
+    return f"outside what {many(judgement.quiet_windows, 'earlier window')} showed"
 
 
 def _gaining(bins: Bins, reference: ColumnCounts, window: ColumnCounts) -> str:

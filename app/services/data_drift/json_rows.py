@@ -14,6 +14,8 @@ from app.services.data_drift.columns import Chunk, Wanted, check_unread, from_ob
 ROWS = 2_000
 """Rows of a chunk of a document, which orjson parses as a whole."""
 _LONGEST_LINE = 4 << 20
+# Digits, with a sign, of whole numbers that have no more than 64 bits.
+_ALWAYS_WHOLE = 18
 _NOT_NUMBERS = (b"NaN", b"Infinity")
 
 Row = dict[str, Any]
@@ -86,10 +88,33 @@ def _parsed(text: bytes, what: str) -> Any:
     except orjson.JSONDecodeError as error:
         if "memory" in str(error):
             raise MemoryError from None
+        if "infinity" in str(error):
+            return _with_large_numbers(text, what)
         why = f"{what} is not valid JSON: {error}."
         if any(word in text[max(0, error.pos - 12) : error.pos + 12] for word in _NOT_NUMBERS):
             why = f"{what} is not valid JSON, which has no NaN and no Infinity: send null where there is no value."
         raise InvalidInput(why) from None
+
+
+def _with_large_numbers(text: bytes, what: str) -> Any:
+    """JSON with numbers beyond the largest float, which orjson refuses. As in other formats they are infinite."""
+    try:
+        parsed = json.loads(text.decode(), parse_int=_whole, parse_constant=_refuse_constant)
+        # Python takes halves of characters, which no other format has.
+        orjson.dumps(parsed)
+    except RecursionError:
+        raise InvalidInput("The body is nested too deeply.") from None
+    except (ValueError, TypeError) as error:
+        raise InvalidInput(f"{what} is not valid JSON: {error}.") from None
+    return parsed
+
+
+def _whole(digits: str) -> float:
+    return int(digits) if len(digits) <= _ALWAYS_WHOLE else float(digits)
+
+
+def _refuse_constant(_: str) -> None:
+    raise ValueError("it has no NaN and no Infinity: send null where there is no value")
 
 
 def _check(rows: list[Any], first: int) -> None:
@@ -108,7 +133,7 @@ def _refuse_twice(documents: Sequence[bytes], keys: int) -> None:
         return
     try:
         for text in documents:
-            json.loads(text, object_pairs_hook=_once)
+            json.loads(text, object_pairs_hook=_once, parse_int=float)
     except RecursionError:
         raise InvalidInput("The body is nested too deeply.") from None
 
