@@ -94,7 +94,7 @@ def test_the_errors_of_any_rows_are_taken(errors: list[float]) -> None:
         ({"rows": 2, "absolute": 1.5, "squared": 1.25, "signed": 9}, "'signed' is further from 0"),
         ({"rows": 2, "absolute": 1.5, "squared": 1.25, "signed": -1.6}, "'signed' is further from 0"),
         ({"rows": 2, "absolute": 1.5, "squared": 2.5, "signed": 0.5}, "more than the square of 'absolute'"),
-        ({"rows": 0, "absolute": 1.5, "squared": 1.25, "signed": 0.5}, "No 0 rows"),
+        ({"rows": 0, "absolute": 1.5, "squared": 1.25, "signed": 0.5}, "those of 0 rows"),
         ({"rows": 2, "absolute": 1e300, "squared": 1e300, "signed": 0}, "the square of 'absolute' is more"),
     ],
 )
