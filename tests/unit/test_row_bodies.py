@@ -8,6 +8,7 @@ from contextlib import ExitStack
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from marshmallow import Schema
 
 from app.errors import register_errors
 from app.row_bodies import drain_rows, rows_body, takes_rows
@@ -21,13 +22,13 @@ def client() -> FlaskClient:
     register_errors(app)
 
     @app.post("/rows")
-    @takes_rows
+    @takes_rows(Schema, {})
     def rows() -> dict[str, object]:
         with rows_body(2) as body:
             return {"media_type": body.media_type, "coding": body.coding, "bytes": len(body.file.read())}
 
     @app.post("/refused")
-    @takes_rows
+    @takes_rows(Schema, {})
     def refused() -> tuple[str, int]:
         return "no", 404
 
