@@ -30,7 +30,7 @@ NOTHING_COUNTED = (
     "Nothing was counted of this version's data yet. Send a reference (PUT …/reference), or batches (POST …/batches)."
 )
 REPLACED = (
-    "Another reference counts by now. Send rows once more. What you count yourself, count anew by the bins that "
+    "Another reference counts by now. Send rows once more. What you count yourself, count again by the bins that "
     "GET …/reference answers."
 )
 NO_REFERENCE = "There is no reference with this id. GET …/reference lists those of this version."

@@ -136,9 +136,11 @@ class ControlTower:
         >>> reference["layout"]["columns"]["age"]["kind"]
         'numeric'
         """
-        many, names, found = columns_of(rows, columns, lambda name: (kinds or {}).get(name) != "ignore")
+        many, names, by_name = columns_of(rows, columns, lambda name: (kinds or {}).get(name) != "ignore")
         nothing = [None] * many
-        in_rows = zip(*(_texts_or_numbers(found[name]) if name in found else nothing for name in names), strict=True)
+        in_rows = zip(
+            *(_texts_or_numbers(by_name[name]) if name in by_name else nothing for name in names), strict=True
+        )
         lines = "\n".join(json.dumps(dict(zip(names, row, strict=True))) for row in in_rows)
         query: Json = {"prediction": prediction, "score": score, "label": label, "segment": list(segments)}
         for column, kind in (kinds or {}).items():
@@ -295,10 +297,10 @@ class ControlTower:
 
     def _body(self, answer: requests.Response) -> Json:
         try:
-            found: Json = answer.json()
+            body: Json = answer.json()
         except ValueError:
             raise TowerError(answer.status_code, f"{self._shown} answers no JSON: is it a Control Tower?") from None
-        return found
+        return body
 
 
 def _detail(answer: requests.Response) -> str:

@@ -40,21 +40,21 @@ def counts_of(
     known = layout.get("label")
     needed = {layout.get("prediction"), layout.get("score"), known or label}
     needed |= set() if labels_only else {*bins, *layout.get("segments", {})}
-    many, names, found = columns_of(rows, columns, needed.__contains__)
+    many, names, by_name = columns_of(rows, columns, needed.__contains__)
     if label and known and label != known:
         raise ValueError(f"the label of the reference is the column '{known}', not '{label}'")
     if label in bins:
         raise ValueError(f"the reference has '{label}' as an input, so it cannot be the label")
     if not many:
         raise ValueError("there are no rows")
-    if not labels_only and not found.keys() & bins.keys():
+    if not labels_only and not by_name.keys() & bins.keys():
         raise ValueError("the reference has none of these columns")
     label = known or label
     counts: dict[str, Any] = {"rows": 0}
     if not labels_only:
-        places = {name: _places(found.get(name), _cells(column), many) for name, column in bins.items()}
-        counts = _rows_counted(places, bins, np.ones(many, dtype=bool)) | _segments(found, places, layout, many)
-    counts |= _outcomes(found, layout, label, many, labels_only)
+        places = {name: _places(by_name.get(name), _cells(column), many) for name, column in bins.items()}
+        counts = _rows_counted(places, bins, np.ones(many, dtype=bool)) | _segments(by_name, places, layout, many)
+    counts |= _outcomes(by_name, layout, label, many, labels_only)
     unknown = sorted(set(names) - bins.keys() - layout.get("ignored", {}).keys() - {label})
     if unknown and not labels_only:
         counts["unknown_columns"] = [name[:_LONGEST_NAME] for name in unknown[:_MOST_COLUMNS]]
@@ -115,10 +115,10 @@ def _rows_counted(places: dict[str, Any], bins: dict[str, Any], chosen: Any) -> 
     return {"rows": int(chosen.sum()), "columns": columns}
 
 
-def _segments(found: dict[str, Any], places: dict[str, Any], layout: dict[str, Any], many: int) -> dict[str, Any]:
+def _segments(by_name: dict[str, Any], places: dict[str, Any], layout: dict[str, Any], many: int) -> dict[str, Any]:
     segments = []
     for column, values in layout.get("segments", {}).items():
-        of_rows = _places(found.get(column), {value: place for place, value in enumerate(values)}, many)
+        of_rows = _places(by_name.get(column), {value: place for place, value in enumerate(values)}, many)
         for place, value in enumerate(values):
             chosen = of_rows == place
             if chosen.any():
@@ -128,25 +128,25 @@ def _segments(found: dict[str, Any], places: dict[str, Any], layout: dict[str, A
 
 
 def _outcomes(
-    found: dict[str, Any], layout: dict[str, Any], label: str | None, many: int, labels_only: bool
+    by_name: dict[str, Any], layout: dict[str, Any], label: str | None, many: int, labels_only: bool
 ) -> dict[str, Any]:
     prediction, score, classes = layout.get("prediction"), layout.get("score"), layout.get("classes") or []
     if classes and prediction and score:
         names = {name: place for place, name in enumerate(classes)}
-        predicted = _places(found.get(prediction), names, many)
-        scores = _places(found.get(score), _cells(layout["columns"][score]), many)
+        predicted = _places(by_name.get(prediction), names, many)
+        scores = _places(by_name.get(score), _cells(layout["columns"][score]), many)
         shape = len(classes), _many_cells(layout["columns"][score])
         known = (predicted >= 0) & (scores >= 0)
         counted = {} if labels_only else {"outcomes": _table(predicted, scores, known, (*shape, 1), many)}
         if label:
-            true = _places(found.get(label), names, many)
+            true = _places(by_name.get(label), names, many)
             both = known & (true >= 0)
             flat = scores * len(classes) + true
             with_label = int((true != _MISSING).sum())
             counted["labelled"] = _table(predicted, flat, both, (*shape, len(classes)), with_label)
         return counted
     if prediction and label and not classes:
-        return {"errors": _errors(found, prediction, label)}
+        return {"errors": _errors(by_name, prediction, label)}
     return {}
 
 
@@ -156,11 +156,11 @@ def _table(first: Any, rest: Any, known: Any, shape: tuple[int, ...], rows: int)
     return {"counts": np.bincount(flat, minlength=size).reshape(shape).tolist(), "unknown": rows - int(known.sum())}
 
 
-def _errors(found: dict[str, Any], prediction: str, label: str) -> dict[str, Any]:
-    if prediction not in found or label not in found:
+def _errors(by_name: dict[str, Any], prediction: str, label: str) -> dict[str, Any]:
+    if prediction not in by_name or label not in by_name:
         return {"rows": 0, "absolute": 0.0, "squared": 0.0, "signed": 0.0}
     with np.errstate(invalid="ignore", over="ignore"):
-        errors = _numbers(found[prediction]) - _numbers(found[label])
+        errors = _numbers(by_name[prediction]) - _numbers(by_name[label])
     errors = errors[np.abs(errors) <= _GREATEST_ERROR]
     return {
         "rows": len(errors),

@@ -35,17 +35,17 @@ def columns_of(
     a value in a wanted column that cannot be counted. The values of other columns are not looked at.
     """
     many, names, column_at = _columns_in(rows, columns)
-    found = {}
+    by_name = {}
     for place, name in enumerate(names):
         if wanted(name):
             try:
-                found[name] = column_at(place)
+                by_name[name] = column_at(place)
             except _NotCounted as problem:
                 raise ValueError(
                     f"column '{name}' has {problem}: send numbers, texts, times, True, False or None, or leave the "
                     "column out"
                 ) from None
-    return many, names, found
+    return many, names, by_name
 
 
 def _columns_in(rows: Any, columns: Sequence[str] | None) -> tuple[int, list[str], Callable[[int], Any]]:

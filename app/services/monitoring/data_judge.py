@@ -76,9 +76,9 @@ class DataJudge:
         try:
             marks = {key: self._reports.mark(*key) for key in self._registrations.peek().by_key}
             runs = self._gateway.open_data_series()
-            found = sorted((series for run in runs if (series := series_from(run))), key=_age)
+            oldest_first = sorted((series for run in runs if (series := series_from(run))), key=_age)
             # A host that died may have left an earlier series of a version open: the newest counts.
-            newest = {(one.about.name, one.about.version, one.about.version_created): one for one in found}
+            newest = {(one.about.name, one.about.version, one.about.version_created): one for one in oldest_first}
             for series, outcome in self._judged(list(newest.values())):
                 self._take_unless_changed(series, outcome, marks)
         except TowerError as error:
