@@ -107,10 +107,18 @@ class TowerBlueprint(Blueprint):  # type: ignore[misc]  # flask-smorest has no t
 
 
 def _documented(decorate: Callable[..., Any]) -> Callable[..., Any]:
-    """Keep the documentation of a flask-smorest decorator, not its wrapper: views here make their responses."""
+    """Keep the documentation of a flask-smorest decorator, not its wrapper: views here make their responses.
+
+    It decorates an empty function, since flask-smorest copies all documentation of a view with each decorator.
+    """
+    added = decorate(lambda: None)._apidoc
 
     def document(view: Callable[..., Any]) -> Callable[..., Any]:
-        view._apidoc = decorate(view)._apidoc  # type: ignore[attr-defined]  # flask-smorest puts it there
+        known = view.__dict__.setdefault("_apidoc", {})
+        answers = known.setdefault("response", {}).setdefault("responses", {})
+        for status, documents in added["response"]["responses"].items():
+            answers.setdefault(status, []).extend(documents)
+        known.setdefault("success_status_codes", []).extend(added.get("success_status_codes", ()))
         return view
 
     return document

@@ -1,11 +1,13 @@
 """The running service, as commands ask it over HTTP."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-import requests
 from pydantic import SecretStr
+
+if TYPE_CHECKING:
+    import requests
 
 _SECONDS = 60
 
@@ -28,8 +30,11 @@ class RunningService:
         self._url = url.rstrip("/")
         self._headers = {"Authorization": f"Bearer {key.get_secret_value()}"} if key else {}
 
-    def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> requests.Response:
+    def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> "requests.Response":
         """The answer to a request. A redirect is not followed: the key is for the service at the address given."""
+        # Commands alone need it, and the service, which has the commands too, starts sooner without it.
+        import requests  # noqa: PLC0415 - see above
+
         try:
             answer = requests.request(
                 method, self._url + path, json=body, headers=self._headers, timeout=_SECONDS, allow_redirects=False
@@ -42,7 +47,7 @@ class RunningService:
         raise Unanswered(f"{method} {path}: {answer.status_code}: {detail}", answer.status_code, detail)
 
 
-def _detail(answer: requests.Response) -> str:
+def _detail(answer: "requests.Response") -> str:
     try:
         return str(answer.json()["detail"])
     except (ValueError, KeyError, TypeError):

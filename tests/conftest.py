@@ -1,5 +1,6 @@
 """What all tests share. Servers start when the first test asks for them; fast tests run first."""
 
+import gc
 import os
 from collections.abc import Iterator
 from contextlib import closing
@@ -11,6 +12,8 @@ from cryptography.fernet import Fernet
 
 from tests.servers import QUIET, SEEDED_MODELS, Proxy, Redis, Tower, mlflow_server, redis_server, tower, until
 
+# Until all tests are collected.
+gc.disable()
 # mlflow reads it when it is imported.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 # OpenMP and OpenBLAS read these when they are loaded. Their threads wait for each other by spinning: with as many test
@@ -92,6 +95,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.no_cover)
 
 
+def pytest_collection_finish() -> None:
+    """Let the garbage collector look at what the tests make, and not again and again at the modules and the tests."""
+    gc.collect()
+    gc.freeze()
+    gc.enable()
+
+
 @pytest.fixture(scope="session")
 def mlflow_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where the MLflow that tests write to has its database, `mlflow.db`."""
@@ -162,7 +172,7 @@ def proxy(proxy_of_all: Proxy) -> Iterator[Proxy]:
 
 @pytest.fixture(scope="session")
 def tower_behind_proxy(tmp_path_factory: pytest.TempPathFactory, proxy_of_all: Proxy) -> Iterator[Tower]:
-    with tower(tmp_path_factory.mktemp("proxied"), proxy_of_all.url, **QUIET) as running:
+    with tower(tmp_path_factory.mktemp("proxied"), proxy_of_all.url, forked=True, **QUIET) as running:
         yield running
 
 
@@ -177,7 +187,7 @@ def proxied(tower_behind_proxy: Tower) -> Tower:
 def written_tower(tmp_path_factory: pytest.TempPathFactory, mlflow_url: str) -> Iterator[Tower]:
     """A tower of four workers over the MLflow that tests write to. It asks nothing of its own accord."""
     settings = {"MONITORING_EXPERIMENT": "written", "MLFLOW_REQUEST_TIMEOUT_SECONDS": "30"}
-    with tower(tmp_path_factory.mktemp("written"), mlflow_url, **QUIET, **settings) as running:
+    with tower(tmp_path_factory.mktemp("written"), mlflow_url, forked=True, **QUIET, **settings) as running:
         yield running
 
 
@@ -187,5 +197,5 @@ def shared_tower(tmp_path_factory: pytest.TempPathFactory, seeded_url: str) -> I
 
     Coverage looks at this one only: at the other towers it would see the same, in twice their time.
     """
-    with tower(tmp_path_factory.mktemp("shared"), seeded_url, covered=True) as running:
+    with tower(tmp_path_factory.mktemp("shared"), seeded_url, covered=True, forked=True) as running:
         yield running

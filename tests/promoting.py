@@ -85,7 +85,13 @@ def _path(name: str) -> str:
 
 @contextmanager
 def team_of(
-    folder: Path, mlflow: str, beside: str | None = None, workers: int = 2, redis: Redis | None = None, **settings: str
+    folder: Path,
+    mlflow: str,
+    beside: str | None = None,
+    workers: int = 2,
+    redis: Redis | None = None,
+    forked: bool = False,
+    **settings: str,
 ) -> Iterator[Team]:
     """A running tower that promotes; with a Redis two hosts, which are one tower.
 
@@ -112,5 +118,5 @@ def team_of(
                 # The path of a socket is bounded, so the directory's is short.
                 temporary = stack.enter_context(tempfile.TemporaryDirectory(prefix="h-", dir="/tmp"))
                 own |= {"REDIS_URL": redis.url, "REDIS_PREFIX": shared["MONITORING_EXPERIMENT"], "TMPDIR": temporary}
-            towers.append(stack.enter_context(tower(folder / str(number), mlflow, workers, **own)))
+            towers.append(stack.enter_context(tower(folder / str(number), mlflow, workers, forked=forked, **own)))
         yield Team(towers, tokens, MlflowClient(direct, direct))

@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from app.domain.monitoring.alerts import VerdictChange
-from tests.servers import HOST
+from tests.servers import HOST, start_serving
 
 HOUR = 3_600_000
 START = 1_795_473_514_000
@@ -49,7 +49,7 @@ class HttpReceiver:
         self.server.daemon_threads = True
         self.port = self.server.server_address[1]
         self.url = f"http://{HOST}:{self.port}/services/path-token?key=query-token"
-        threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        start_serving(self.server)
 
     def close(self) -> None:
         self.closing.set()

@@ -14,7 +14,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import IO, Any
@@ -22,7 +22,8 @@ from typing import IO, Any
 import redis
 import requests
 
-from tests.forked_mlflow import Server, forked
+from tests.forked_tower import AGENT
+from tests.forking import Forked, Start, forked
 
 ROOT = Path(__file__).resolve().parents[1]
 HOST = "127.0.0.1"
@@ -111,7 +112,7 @@ def process(command: list[str], log: Path, cwd: Path, env: dict[str, str]) -> It
         kill_group(started)
 
 
-def kill_group(started: subprocess.Popen[bytes]) -> None:
+def kill_group(started: subprocess.Popen[bytes] | Forked) -> None:
     with suppress(ProcessLookupError):
         os.killpg(started.pid, signal.SIGKILL)
     started.wait(15)
@@ -131,7 +132,8 @@ def mlflow_server(folder: Path, store: str | None = None, **more: str) -> Iterat
         _MLFLOW_SERVER_ARTIFACT_DESTINATION=str(folder / "artifacts"),
         **more,
     )
-    with forked(Server(HOST, port, str(folder / "mlflow.log"), str(folder), without_coverage(env))):
+    start = Start(str(folder), str(folder / "mlflow.log"), without_coverage(env), [HOST, str(port)])
+    with forked("tests.forked_mlflow", start):
         url = f"http://{HOST}:{port}"
         until(lambda: answers(f"{url}/health"), "MLflow")
         # The command would make both stores before it listens. Here each is made when it is first needed, and requests
@@ -228,6 +230,11 @@ class Redis:
         return redis.Redis.from_url(self.url, socket_timeout=5, decode_responses=True)
 
 
+def start_serving(server: socketserver.BaseServer) -> None:
+    """Have a server of this process serve until its `shutdown`, which by default waits for half a second."""
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+
+
 class SlowLine:
     """A line to a server, on which everything that is sent arrives `delay` seconds later; answers come at once."""
 
@@ -245,7 +252,7 @@ class SlowLine:
         self._server = socketserver.ThreadingTCPServer((HOST, 0), Handler)
         self._server.daemon_threads = True
         self.port = self._server.server_address[1]
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        start_serving(self._server)
 
     def close(self) -> None:
         self._server.shutdown()
@@ -292,7 +299,9 @@ def agents_of(master: int) -> list[int]:
     found = []
     for pid in tree(master):
         with suppress(OSError):
-            if b"app.agent" in Path(f"/proc/{pid}/cmdline").read_bytes():
+            command, name = (Path(f"/proc/{pid}/{file}").read_bytes() for file in ("cmdline", "comm"))
+            # One that has ended, and that nobody has waited for, has no command line any more.
+            if b"app.agent" in command or (command and name.strip() == AGENT.encode()):
                 found.append(pid)
     return found
 
@@ -301,7 +310,7 @@ class Tower:
     """A running tower: its address, log, and ways to ask and to kill it."""
 
     def __init__(
-        self, started: subprocess.Popen[bytes], port: int, log: Path, cache: Path, headers: Mapping[str, str]
+        self, started: subprocess.Popen[bytes] | Forked, port: int, log: Path, cache: Path, headers: Mapping[str, str]
     ) -> None:
         self.process = started
         self.url = f"http://{HOST}:{port}"
@@ -336,6 +345,22 @@ class Tower:
         return self.log.read_text(errors="replace")
 
 
+def _gunicorn(log: Path, folder: Path, env: dict[str, str]) -> AbstractContextManager[subprocess.Popen[bytes]]:
+    command = [sys.executable, "-m", "gunicorn", "-c", str(ROOT / "gunicorn.conf.py"), "wsgi:app"]
+    return process(command, log, folder, env)
+
+
+@contextmanager
+def _forked_gunicorn(log: Path, folder: Path, env: dict[str, str]) -> Iterator[Forked]:
+    with forked("tests.forked_tower", Start(str(folder), str(log), env, [])) as started:
+        try:
+            yield started
+        finally:
+            started.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                started.wait(15)
+
+
 @contextmanager
 def tower(
     folder: Path,
@@ -345,11 +370,13 @@ def tower(
     port: int | None = None,
     covered: bool = False,
     headers: Mapping[str, str] | None = None,
+    forked: bool = False,
     **settings: str,
 ) -> Iterator[Tower]:
     """The tower under gunicorn; with `ready` it has read MLflow when this returns. It is asked with these headers.
 
-    Coverage sees what a `covered` tower runs, which makes its start half as long again.
+    A `forked` one shares its imports with others (see `tests/forked_tower.py`). Coverage sees what a `covered` tower
+    runs, which makes its start half as long again.
     """
     folder.mkdir(parents=True, exist_ok=True)
     port = port or free_port()
@@ -360,9 +387,8 @@ def tower(
         **({"MLFLOW_TRACKING_URI": mlflow} if mlflow else {}),
     )  # fmt: skip
     env = (env if covered else without_coverage(env)) | settings
-    command = [sys.executable, "-m", "gunicorn", "-c", str(ROOT / "gunicorn.conf.py"), "wsgi:app"]
     # Started elsewhere than in the repository, so that nobody's .env is read.
-    with process(command, log, folder, env) as started:
+    with _forked_gunicorn(log, folder, env) if forked else _gunicorn(log, folder, env) as started:
         running = Tower(started, port, log, cache, headers or {})
         page = "/readyz" if ready else "/livez"
         until(lambda: answers(running.url + page) or started.poll() is not None, f"tower {page}")
@@ -412,7 +438,7 @@ class Proxy:
         self.server = ThreadingHTTPServer((HOST, 0), Handler)
         self.server.daemon_threads = True
         self.url = f"http://{HOST}:{self.server.server_address[1]}"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        start_serving(self.server)
 
     def close(self) -> None:
         self.closing.set()

@@ -1,6 +1,5 @@
 """`flask monitor apply`, against a service that listens."""
 
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from werkzeug.serving import make_server
 from app.domain.monitoring.monitoring_rules import MOST_RULES
 from tests.api.service import Service
 from tests.fakes.memory_mlflow import MemoryWorld
+from tests.servers import start_serving
 
 Run = Callable[..., Result]
 
@@ -36,7 +36,7 @@ def file(tmp_path: Path) -> Path:
 def run(service: Service, file: Path) -> Iterator[Run]:
     """Types the command while the service listens."""
     server = make_server("127.0.0.1", 0, service.app, threaded=True)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    start_serving(server)
     url = f"http://127.0.0.1:{server.server_port}/"
     words = ["monitor", "apply", str(file), "--url", url]
     yield lambda *more: service.app.test_cli_runner().invoke(args=[*words, *more])
@@ -127,7 +127,7 @@ def test_the_access_key_is_sent_and_not_shown(
     with_key = start(api_tokens_file=keys, control_tower_key=token)
     without = start(api_tokens_file=keys)
     server = make_server("127.0.0.1", 0, with_key.app, threaded=True)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    start_serving(server)
     words = ["monitor", "apply", str(file), "--url", f"http://127.0.0.1:{server.server_port}"]
     assert shown(with_key.app.test_cli_runner().invoke(args=words)) == ["made live", "made risk"]
     assert {rule.registered_by for rule in world.rules.values()} == {"ci"}

@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from app.domain.errors import MlflowUnavailable
 from tests.api.champions import STABLE, evaluate, two_versions
 from tests.api.service import Service
 from tests.fakes.memory_mlflow import MemoryGateway, MemoryWorld
-from tests.servers import HANGS_AFTER_SECONDS, HOST, free_port
+from tests.servers import HANGS_AFTER_SECONDS, HOST, free_port, start_serving
 
 Run = Callable[..., Result]
 NAMED = ("--baseline", "champion", "--candidate", "challenger")
@@ -173,7 +172,7 @@ def test_a_model_is_compared_under_any_name(run: Run, world: MemoryWorld, name: 
 @pytest.fixture
 def address(service: Service) -> Iterator[str]:
     server = make_server(HOST, 0, service.app, threaded=True)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    start_serving(server)
     yield f"http://{HOST}:{server.server_port}"
     server.shutdown()
 

@@ -15,6 +15,7 @@ from app.promote import promote_command
 from app.services.promotion.desk import PromotionDesk
 from tests.api.service import Service
 from tests.api.test_promotions import Team
+from tests.servers import start_serving
 
 Run = Callable[..., Result]
 
@@ -28,7 +29,7 @@ def team(start: Callable[..., Service], tmp_path: Path) -> Team:
 def run(team: Team) -> Iterator[Run]:
     """Types the command as somebody while the service listens."""
     server = make_server("127.0.0.1", 0, team.service.app, threaded=True)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    start_serving(server)
     url = f"http://127.0.0.1:{server.server_port}"
 
     def run(*words: str, who: str = "ada", name: str = "m") -> Result:

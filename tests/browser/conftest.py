@@ -84,7 +84,7 @@ def world_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def served(tmp_path_factory: pytest.TempPathFactory, world_url: str) -> Iterator[Tower]:
     """A tower with a drifting, a healthy, an unmonitored model, and one with a hostile name."""
     settings = {"CHECK_INTERVAL_MINUTES": "0", "MLFLOW_UI_URL": "https://mlflow.example.com"}
-    with tower(tmp_path_factory.mktemp("browser"), world_url, workers=2, **settings) as running:
+    with tower(tmp_path_factory.mktemp("browser"), world_url, workers=2, forked=True, **settings) as running:
         for name in ("digits", "steady"):
             running.register(name)
         observe(running, "digits", [0.94 + 0.01 * (-1) ** n for n in range(20)] + [0.7] * 5)

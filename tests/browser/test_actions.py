@@ -199,7 +199,7 @@ def test_a_version_is_changed_and_removed_from_the_list_of_what_is_monitored(loo
 def test_where_nothing_is_monitored_the_first_registration_is_a_click_away(
     look: Look, tmp_path: Path, world_url: str
 ) -> None:
-    with tower(tmp_path, world_url, workers=1, MONITORING_EXPERIMENT="another-tower") as running:
+    with tower(tmp_path, world_url, workers=1, MONITORING_EXPERIMENT="another-tower", forked=True) as running:
         page = look(running.url).open("/ui/")
         expect(page.locator("#attention")).to_contain_text("Nothing is monitored yet.")
         page.locator("#attention").get_by_role("button", name="Monitor unwatched version 1").click()
@@ -221,7 +221,7 @@ def test_a_refresh_shows_its_progress_and_what_it_read(look: Look) -> None:
 
 
 def test_without_a_cache_there_is_nothing_to_refresh(look: Look, tmp_path: Path, world_url: str) -> None:
-    with tower(tmp_path, world_url, workers=1, ENABLE_CACHE="false") as running:
+    with tower(tmp_path, world_url, workers=1, ENABLE_CACHE="false", forked=True) as running:
         page = look(running.url).open("/ui/")
         expect(page.locator("#models")).to_contain_text("unwatched")
         assert page.get_by_role("button", name="Refresh").count() == 0

@@ -438,7 +438,7 @@ def test_links_lead_into_mlflow_where_its_address_is_set(look: Look) -> None:
 def test_with_mlflow_down_the_data_stays_with_a_banner_that_tells_its_age(
     look: Look, tmp_path: Path, world_url: str
 ) -> None:
-    with closing(Proxy(world_url)) as between, tower(tmp_path, between.url, workers=1) as running:
+    with closing(Proxy(world_url)) as between, tower(tmp_path, between.url, workers=1, forked=True) as running:
         watch = look(running.url)
         until(lambda: running.get("/monitoring/history").json() != [], "the history")
         between.mode = "refuse"

@@ -94,7 +94,7 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
                 else:
                     world.set_alias(name, move.place, move.version)
         record_past(url, 40, PAST, [(12, 10)])
-        with tower(folder, between.url, workers=1, ready=False, **settings) as running:
+        with tower(folder, between.url, workers=1, ready=False, forked=True, **settings) as running:
             until(lambda: running.get("/readyz").status_code == 200)
             made = Registry(running, world, between, folder)
             made.ask("root", "POST", "/models/wine/3/monitor", {"model_type": "classifier"})
@@ -422,7 +422,7 @@ def test_where_nothing_was_proposed_or_decided_the_page_says_so_and_where_to_beg
     enter: Callable[..., Watch], registry: Registry, tmp_path: Path
 ) -> None:
     settings = {**promoting(registry.folder), "MONITORING_EXPERIMENT": "empty"}
-    with tower(tmp_path, registry.between.url, workers=1, ready=False, **settings) as running:
+    with tower(tmp_path, registry.between.url, workers=1, ready=False, forked=True, **settings) as running:
         until(lambda: running.get("/readyz").status_code == 200)
         nothing = "Nothing was decided in the last 30 days."
         for scheme in ("light", "dark"):

@@ -24,7 +24,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory, world_url: str) -> Iterato
     folder = tmp_path_factory.mktemp("guarded")
     keys = folder / "keys"
     write_keys(keys, **ROLES)
-    with tower(folder, world_url, workers=1, ready=False, API_TOKENS_FILE=str(keys)) as running:
+    with tower(folder, world_url, workers=1, ready=False, API_TOKENS_FILE=str(keys), forked=True) as running:
         until(lambda: running.get("/readyz").status_code == 200)
         yield running, keys
         assert "ct_" not in running.text()

@@ -1,6 +1,5 @@
 """MLflow's webhooks as MLflow sends them, and where they fail."""
 
-import threading
 from collections.abc import Iterator
 from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -19,7 +18,7 @@ from app.services.mlflow_gateway.gateway import MlflowGateway
 from app.services.mlflow_gateway.store import ensure_store
 from app.services.mlflow_gateway.webhooks import Webhooks
 from app.wiring.world import now_ms
-from tests.servers import HOST, free_port, mlflow_server, until
+from tests.servers import HOST, free_port, mlflow_server, start_serving, until
 
 SECRET = "the secret of the first day"
 
@@ -53,7 +52,7 @@ class Receiver:
         self.server = ThreadingHTTPServer((HOST, 0), Handler)
         self.server.daemon_threads = True
         self.url = f"http://{HOST}:{self.server.server_address[1]}/webhooks/mlflow"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        start_serving(self.server)
 
     def close(self) -> None:
         self.server.shutdown()

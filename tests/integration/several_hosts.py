@@ -45,7 +45,7 @@ def hosts_of(mlflow: str, redis: Redis, folder: Path, count: int = 3, **settings
             # The path of a socket is bounded, so the directory's is short.
             temporary = stack.enter_context(tempfile.TemporaryDirectory(prefix="h-", dir="/tmp"))
             own = {"REDIS_URL": redis.url, "TMPDIR": temporary, "MLFLOW_WEBHOOK_SECRET": SECRET, **QUIET, **settings}
-            running = stack.enter_context(tower(folder / str(number), mlflow, workers=2, **own))
+            running = stack.enter_context(tower(folder / str(number), mlflow, workers=2, forked=True, **own))
             made.append(Host(running))
         until(lambda: all(host.health()["hosts"]["alive"] == count for host in made), "all hosts")
         yield made

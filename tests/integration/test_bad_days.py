@@ -29,7 +29,7 @@ class Left(NamedTuple):
 @pytest.fixture(scope="module")
 def left(tmp_path_factory: pytest.TempPathFactory, between: Proxy) -> Left:
     """What a tower behind the proxy left behind, killed when it had read everything."""
-    with tower(tmp_path_factory.mktemp("left"), between.url, workers=2, **QUIET) as running:
+    with tower(tmp_path_factory.mktemp("left"), between.url, workers=2, forked=True, **QUIET) as running:
         until(lambda: running.get("/dashboard/summary").json()["total_runs"] is not None)
         # The fleet, the state of the refresh, the registrations, the count of runs.
         until(lambda: len(files(running.cache)) >= 4)
@@ -44,7 +44,7 @@ def restart(
     """The tower with a copy of the cache directory that was left behind."""
     if not (folder / "cache").exists():
         shutil.copytree(left.cache, folder / "cache")
-    return tower(folder, mlflow, workers, ready, **QUIET, **settings)
+    return tower(folder, mlflow, workers, ready, forked=True, **QUIET, **settings)
 
 
 @pytest.fixture(scope="module")
@@ -157,7 +157,9 @@ def test_damaged_and_planted_cache_files_are_a_miss_and_never_run(tmp_path: Path
 
 def test_a_cache_directory_that_cannot_be_used_costs_only_the_cache(tmp_path: Path, seeded_url: str) -> None:
     (tmp_path / "file").write_text("in the way")
-    with tower(tmp_path, seeded_url, workers=2, CACHE_DIRECTORY=str(tmp_path / "file" / "cache")) as running:
+    with tower(
+        tmp_path, seeded_url, workers=2, CACHE_DIRECTORY=str(tmp_path / "file" / "cache"), forked=True
+    ) as running:
         until(lambda: {len(running.get("/models").json()) for _ in range(10)} == {SEEDED_MODELS})
         assert running.register("seed-00083", 3).status_code == 201
         assert running.register("seed-00083", 3).status_code == 400
@@ -182,7 +184,7 @@ def test_where_nothing_can_be_stored_any_more_every_worker_knows_what_one_did_an
     world = RealWorld(mlflow_url)
     world.add_version("unstored")
     settings = {"MONITORING_EXPERIMENT": "unstored", "CHANGE_POLL_SECONDS": "1"}
-    with tower(tmp_path, mlflow_url, **settings) as running:
+    with tower(tmp_path, mlflow_url, forked=True, **settings) as running:
         assert running.get("/models/all?name=unstored").json()
         while not running.cache.is_file():
             running.cache.rename(tmp_path / f"moved-{len(list(tmp_path.iterdir()))}")

@@ -141,7 +141,7 @@ def test_of_rows_nothing_is_left_but_counts(
     tmp_path: Path, temporary: Path, mlflow_url: str, mlflow_folder: Path
 ) -> None:
     settings = {"MONITORING_EXPERIMENT": "traceless", "TMPDIR": str(temporary), "LOG_LEVEL": "DEBUG", **QUIET}
-    with tower(tmp_path / "tower", mlflow_url, workers=1, **settings) as running:
+    with tower(tmp_path / "tower", mlflow_url, workers=1, forked=True, **settings) as running:
         version = prepared(mlflow_url, running, "traceless-data")
         assert requests.put(f"{version}/reference", json={"rows": rows(1000, 1)}, timeout=60).status_code == 200
         as_lines = "\n".join(json.dumps(row) for row in rows(500, 2)).encode()
@@ -209,8 +209,8 @@ def test_shards_of_windows_from_two_hosts_at_once_out_of_order_and_again_are_jud
 
     settings = {"MONITORING_EXPERIMENT": "shards", **QUIET}
     with (
-        tower(tmp_path / "one", mlflow_url, workers=1, **settings) as one,
-        tower(tmp_path / "two", mlflow_url, workers=1, **settings) as two,
+        tower(tmp_path / "one", mlflow_url, workers=1, forked=True, **settings) as one,
+        tower(tmp_path / "two", mlflow_url, workers=1, forked=True, **settings) as two,
     ):
         version = prepared(mlflow_url, one, "shards")
         other = version.replace(one.url, two.url)
@@ -234,7 +234,7 @@ def test_shards_of_windows_from_two_hosts_at_once_out_of_order_and_again_are_jud
         for back, cells in whole.items():
             send(in_one_piece, back, cells, f"{back}")
         until(lambda: len(windows(in_one_piece)) == 4, "the whole windows to be judged")
-    with tower(tmp_path / "fresh", mlflow_url, workers=1, **settings) as fresh:
+    with tower(tmp_path / "fresh", mlflow_url, workers=1, forked=True, **settings) as fresh:
         found = windows(version.replace(one.url, fresh.url))
         assert [window["rows"] for window in found] == [sum(whole[back]) for back in range(3, -1, -1)]
         assert found == windows(in_one_piece.replace(one.url, fresh.url))

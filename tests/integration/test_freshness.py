@@ -33,7 +33,7 @@ def seen_by_all(running: Tower, name: str, holds: Callable[[list[dict[str, Any]]
 def polling(tmp_path_factory: pytest.TempPathFactory, mlflow_url: str) -> Iterator[Tower]:
     """A tower of four workers that polls every two seconds, and sweeps never again."""
     settings = SETTINGS | {"MONITORING_EXPERIMENT": "polling"}
-    with tower(tmp_path_factory.mktemp("polling"), mlflow_url, **settings) as running:
+    with tower(tmp_path_factory.mktemp("polling"), mlflow_url, forked=True, **settings) as running:
         yield running
 
 
@@ -82,7 +82,7 @@ def test_when_the_process_that_talks_to_mlflow_is_killed_another_does_and_nothin
 
 def test_one_changed_version_costs_at_most_four_requests_whatever_the_size(tmp_path: Path, mlflow_url: str) -> None:
     settings = QUIET | {"CHANGE_POLL_SECONDS": "1"}
-    with closing(Proxy(mlflow_url)) as proxy, tower(tmp_path, proxy.url, **settings) as running:
+    with closing(Proxy(mlflow_url)) as proxy, tower(tmp_path, proxy.url, forked=True, **settings) as running:
         until(lambda: running.get("/dashboard/summary").json()["total_runs"] is not None)
         world = RealWorld(mlflow_url)
         experiment = world.add_experiment("another experiment")
@@ -119,7 +119,7 @@ def polls_in(proxy: Proxy) -> list[int]:
 
 def test_what_mlflow_delivers_shows_on_every_worker(tmp_path: Path, delivering_url: str) -> None:
     world = RealWorld(delivering_url)
-    with tower(tmp_path, delivering_url, MLFLOW_WEBHOOK_SECRET=SECRET, **QUIET) as running:
+    with tower(tmp_path, delivering_url, MLFLOW_WEBHOOK_SECRET=SECRET, forked=True, **QUIET) as running:
         commanded = flask(tmp_path, delivering_url, "webhooks", "register", "--url", f"{running.url}/webhooks/mlflow")
         assert commanded.returncode == 0, commanded.stderr
         world.add_model("pushed")

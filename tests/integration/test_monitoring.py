@@ -64,7 +64,7 @@ def test_what_a_scoring_job_sends_becomes_a_verdict_on_every_worker_in_mlflow_an
 ) -> None:
     RealWorld(mlflow_url).add_version("scored", {"accuracy": 0.99})
     path, start = "/models/scored/1/observations", now_ms() - 60 * DAY_MS
-    with tower(tmp_path, mlflow_url, CHECK_INTERVAL_MINUTES="0", **told(there, "scoring")) as running:
+    with tower(tmp_path, mlflow_url, CHECK_INTERVAL_MINUTES="0", forked=True, **told(there, "scoring")) as running:
         assert running.register("scored").status_code == 201
         assert running.post(path, json=observed(steady(25), start)).json() == {"accepted": 25}
         until(lambda: verdicts(running, "scored") == {"healthy"})
@@ -99,14 +99,14 @@ def test_what_a_receiver_is_owed_is_delivered_after_kill_9_and_no_more_than_once
     RealWorld(mlflow_url).add_version("owed", {"accuracy": 0.5})
     settings = {**told(there, "owing"), "ALERT_URLS": "", "CHECK_INTERVAL_MINUTES": "0.05"}
     there.mode = 500
-    with tower(tmp_path, mlflow_url, workers=2, **settings) as running:
+    with tower(tmp_path, mlflow_url, workers=2, forked=True, **settings) as running:
         body = {"model_type": "classifier", "settings": {"limits": {"accuracy": {"min": 0.9}}}}
         assert running.post("/models/owed/1/monitor", json=body).status_code == 201
         until(lambda: there.requests)
         running.kill()
     there.mode = 200
     there.requests.clear()
-    with tower(tmp_path, mlflow_url, workers=2, **settings) as running:
+    with tower(tmp_path, mlflow_url, workers=2, forked=True, **settings) as running:
         until(lambda: there.names)
         assert (there.names, changes(there)) == (["owed"], {"owed": "degraded"})
         until(lambda: "Notified webhook" in running.text())
@@ -134,7 +134,7 @@ def test_with_mlflow_hanging_an_observation_is_a_500_and_the_verdict_stays(tmp_p
     with closing(Proxy(mlflow_url)) as between:
         settings = {"MLFLOW_REQUEST_TIMEOUT_SECONDS": "5", "MLFLOW_REQUEST_MAX_RETRIES": "0"}
         settings["MONITORING_EXPERIMENT"] = "hanging"
-        with tower(tmp_path, between.url, workers=2, CHECK_INTERVAL_MINUTES="0.02", **settings) as running:
+        with tower(tmp_path, between.url, workers=2, CHECK_INTERVAL_MINUTES="0.02", forked=True, **settings) as running:
             body = {"model_type": "classifier", "settings": {"limits": {"accuracy": {"min": 0.9}}}}
             assert running.post("/models/hung/1/monitor", json=body).status_code == 201
             until(lambda: verdicts(running, "hung") == {"degraded"})

@@ -28,7 +28,10 @@ class Place:
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory, mlflow_url: str) -> Iterator[Place]:
     folder = tmp_path_factory.mktemp("promotions")
-    with closing(Proxy(mlflow_url)) as between, team_of(folder, between.url, mlflow_url, workers=4) as team:
+    with (
+        closing(Proxy(mlflow_url)) as between,
+        team_of(folder, between.url, mlflow_url, workers=4, forked=True) as team,
+    ):
         yield Place(team, between)
 
 

@@ -13,7 +13,7 @@ from tests.servers import QUIET, Proxy, Tower, mlflow_server, tower, until
 def test_a_refresh_of_786_versions_makes_at_most_ten_requests(tmp_path: Path) -> None:
     with mlflow_server(tmp_path / "mlflow") as url, closing(Proxy(url)) as proxy, ExitStack() as stack:
         seed(tmp_path / "mlflow" / "mlflow.db", models=262)
-        running = stack.enter_context(tower(tmp_path, proxy.url, workers=1, **QUIET))
+        running = stack.enter_context(tower(tmp_path, proxy.url, workers=1, forked=True, **QUIET))
 
         def requests_of_a_refresh() -> int:
             before = len(proxy.paths)
@@ -53,7 +53,7 @@ def threads_of(process: int) -> list[str]:
 
 
 def test_when_the_refreshing_process_is_killed_another_takes_over(tmp_path: Path, seeded_url: str) -> None:
-    with tower(tmp_path, seeded_url, CACHE_REFRESH_INTERVAL_MINUTES="0.02") as running:
+    with tower(tmp_path, seeded_url, CACHE_REFRESH_INTERVAL_MINUTES="0.02", forked=True) as running:
 
         def refreshed() -> dict[str, str]:
             found: dict[str, str] = running.get("/cache/info").json()["refresh"]

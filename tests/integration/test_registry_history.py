@@ -31,7 +31,7 @@ def test_what_changed_while_the_service_was_down_is_seen_by_its_first_look(
     client.create_registered_model(name)
     client.create_model_version(name, "mem:/x")
     settings = {**QUIET, "MONITORING_EXPERIMENT": uuid.uuid4().hex}
-    with tower(tmp_path, mlflow_url, 1, **settings) as running:
+    with tower(tmp_path, mlflow_url, 1, forked=True, **settings) as running:
         before = until(lambda: running.get("/history").headers.get("X-Data-As-Of"), "the first look")
         cache = running.cache
     client.set_registered_model_alias(name, "champion", "1")
@@ -39,7 +39,7 @@ def test_what_changed_while_the_service_was_down_is_seen_by_its_first_look(
         shutil.rmtree(cache)
         # Without it nothing proves that no other service recorded this, whose clock may be behind.
         until(lambda: now() > parse_rfc3339(before, "before") + 2 * CLOCKS_APART_MS)
-    with tower(tmp_path, mlflow_url, 1, **settings) as running:
+    with tower(tmp_path, mlflow_url, 1, forked=True, **settings) as running:
         if not loses_cache:
             assert running.post("/cache/refresh").status_code == 200
         looked = now()
@@ -65,7 +65,7 @@ def compare_with_truth(folder: Path, mlflow_url: str, bursts: int) -> str:
     }
 
     def start() -> AbstractContextManager[Tower]:
-        return tower(folder, mlflow_url, 1, headers={"Authorization": f"Bearer {token}"}, **settings)
+        return tower(folder, mlflow_url, 1, headers={"Authorization": f"Bearer {token}"}, forked=True, **settings)
 
     with start() as script.running:
         script.await_look()

@@ -58,7 +58,9 @@ def test_the_record_follows_the_alias_although_the_agent_is_killed_at_any_moment
     path = f"/models/{name}/aliases/blue"
     rule = {"name": "blue", "match": {"aliases": ["blue"], "name": both[1]}}
     chance = random.Random(13)
-    with tower(tmp_path, mlflow_url, 2, MONITORING_EXPERIMENT=experiment, ALIAS_POLL_SECONDS="1") as running:
+    with tower(
+        tmp_path, mlflow_url, 2, MONITORING_EXPERIMENT=experiment, ALIAS_POLL_SECONDS="1", forked=True
+    ) as running:
         assert running.post(f"{path}/monitor", json={"model_type": "classifier"}).status_code == 201
         assert running.post("/monitoring/rules", json=rule).status_code == 201
         seen = {running.get(f"{path}/monitor").json()["model_version"] for _ in range(20)}
@@ -77,7 +79,7 @@ def test_the_record_follows_the_alias_although_the_agent_is_killed_at_any_moment
         assert sent.json() == {"accepted": 1, "model_version": now}
         running.kill()
     move_to("1")
-    with tower(tmp_path, mlflow_url, 2, MONITORING_EXPERIMENT=experiment) as again:
+    with tower(tmp_path, mlflow_url, 2, MONITORING_EXPERIMENT=experiment, forked=True) as again:
         assert again.post("/cache/refresh").status_code == 200
         assert versions(again, name) == ["1", "1"]
         for model in both:

@@ -41,7 +41,9 @@ def test_of_300_observations_at_once_none_is_lost_and_none_fails_and_what_is_sen
     world, names = RealWorld(mlflow_url), [f"rush-{models}-{number}" for number in range(models)]
     for name in names:
         world.add_version(name)
-    with tower(tmp_path, mlflow_url, MONITORING_EXPERIMENT=f"rush-{models}", CHECK_INTERVAL_MINUTES="0") as running:
+    with tower(
+        tmp_path, mlflow_url, MONITORING_EXPERIMENT=f"rush-{models}", CHECK_INTERVAL_MINUTES="0", forked=True
+    ) as running:
         assert {running.register(name).status_code for name in names} == {201}
         run_ids = {run_of(running, name) for name in names}
 
@@ -76,7 +78,7 @@ def test_what_mlflow_took_before_the_agent_was_killed_counts_once_when_it_is_sen
     body: dict[str, Any] = {"id": "batch 1", "observations": [{"metrics": {"accuracy": n}} for n in range(3)]}
     with closing(Proxy(mlflow_url)) as between:
         settings = {"MONITORING_EXPERIMENT": "cutting", "CHECK_INTERVAL_MINUTES": "0"}
-        with tower(tmp_path, between.url, workers=2, **settings) as running, ThreadPoolExecutor(1) as pool:
+        with tower(tmp_path, between.url, workers=2, forked=True, **settings) as running, ThreadPoolExecutor(1) as pool:
             assert running.register("cut").status_code == 201
             run_ids = {run_of(running, "cut")}
             between.loses = b"accuracy"
