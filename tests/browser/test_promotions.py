@@ -52,6 +52,7 @@ class Registry:
         for accuracy in BETTER:
             self.world.add_version(name, {"accuracy": accuracy})
         self.world.set_alias(name, "champion", 1)
+        self.refresh()
 
         def is_recorded() -> bool:
             answer = self.running.get(f"{of(name)}/holders", headers={"Authorization": "Bearer ct_joe"})
@@ -59,6 +60,10 @@ class Registry:
 
         until(is_recorded, "the history")
         return name
+
+    def refresh(self) -> None:
+        """Have the tower see what was changed in MLflow."""
+        self.ask("root", "POST", "/cache/refresh")
 
     def propose(self, name: str, who: str = "ada", version: str = "2", **more: object) -> Any:
         body = {"version": version, "alias": "champion", "reason": "Better on all regions", **more}
@@ -82,7 +87,8 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
     folder = tmp_path_factory.mktemp("promotions")
     write_keys(folder / "keys", **ROLES)
     settings = promoting(folder)
-    settings |= {"ALIAS_POLL_SECONDS": "1", "CHANGE_POLL_SECONDS": "1"}
+    # `Registry.refresh` says when there is something to see.
+    settings |= {"ALIAS_POLL_SECONDS": "0", "CHANGE_POLL_SECONDS": "0"}
     with mlflow_server(folder / "mlflow") as url, closing(Proxy(url)) as between:
         world = RealWorld(url)
         for name, moves in PAST.items():
