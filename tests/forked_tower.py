@@ -1,7 +1,7 @@
 """Towers under gunicorn that share one import of the service, and agents that share one import of MLflow's client.
 
-A start takes a third of the processor time. Only the imports differ from `gunicorn wsgi:app`: workers and agents are
-processes, of the same parents or grandparents, and are killed and replaced alike.
+Only the imports differ from `gunicorn wsgi:app`. Workers are children of the master, agents are its grandchildren, and
+both are killed and replaced as they are there.
 """
 
 import fcntl

@@ -376,7 +376,7 @@ def tower(
     """The tower under gunicorn; with `ready` it has read MLflow when this returns. It is asked with these headers.
 
     A `forked` one shares its imports with others (see `tests/forked_tower.py`). Coverage sees what a `covered` tower
-    runs, which makes its start half as long again.
+    runs, which makes its start half as long again, and which it cannot see in a forked one.
     """
     folder.mkdir(parents=True, exist_ok=True)
     port = port or free_port()
@@ -387,6 +387,7 @@ def tower(
         **({"MLFLOW_TRACKING_URI": mlflow} if mlflow else {}),
     )  # fmt: skip
     env = (env if covered else without_coverage(env)) | settings
+    forked = forked and not any(name.startswith("COVERAGE_") for name in env)
     # Started elsewhere than in the repository, so that nobody's .env is read.
     with _forked_gunicorn(log, folder, env) if forked else _gunicorn(log, folder, env) as started:
         running = Tower(started, port, log, cache, headers or {})

@@ -34,7 +34,7 @@ TOO_LARGE = 48 << 20
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tower]:
-    with tower(tmp_path_factory.mktemp("broken"), NOBODY, workers=2, ready=False, covered=True) as running:
+    with tower(tmp_path_factory.mktemp("broken"), NOBODY, 2, ready=False, covered=True, forked=True) as running:
         yield running
 
 

@@ -52,7 +52,7 @@ def test_keys_are_made_by_a_command_asked_for_by_the_service_and_withdrawn_witho
         tokens[role] = made.stdout.split()[-1]
     assert not any(token in file.read_text() for token in tokens.values())
     assert file.stat().st_mode & 0o077 == 0
-    with tower(tmp_path, seeded_url, workers=2, API_TOKENS_FILE=str(file)) as running:
+    with tower(tmp_path, seeded_url, workers=2, forked=True, API_TOKENS_FILE=str(file)) as running:
 
         def status(role: str | None, method: str, path: str, **more: object) -> int:
             headers = {"Authorization": f"Bearer {tokens[role]}"} if role else {}
@@ -132,7 +132,7 @@ def test_no_answer_and_no_log_line_holds_a_credential(tmp_path: Path, seeded_url
 def open_tower(tmp_path_factory: pytest.TempPathFactory, seeded_url: str) -> Iterator[Tower]:
     """A tower of one worker that listens on every address, and whose log is JSON."""
     folder = tmp_path_factory.mktemp("open")
-    with tower(folder, seeded_url, workers=1, API_HOST="0.0.0.0", LOG_FORMAT="json") as running:
+    with tower(folder, seeded_url, workers=1, forked=True, API_HOST="0.0.0.0", LOG_FORMAT="json") as running:
         yield running
 
 

@@ -31,7 +31,7 @@ SLOW = {
 def crowded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tower]:
     arguments = f"--threads {THREADS} --worker-connections {CONNECTIONS}"
     folder = tmp_path_factory.mktemp("crowded")
-    with tower(folder, NOBODY, workers=1, ready=False, covered=True, GUNICORN_CMD_ARGS=arguments) as running:
+    with tower(folder, NOBODY, 1, ready=False, covered=True, forked=True, GUNICORN_CMD_ARGS=arguments) as running:
         yield running
 
 
@@ -39,7 +39,7 @@ def crowded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tower]:
 def hasty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tower]:
     arguments = "--worker-class tests.hasty.HastyWorker"
     folder = tmp_path_factory.mktemp("hasty")
-    with tower(folder, NOBODY, workers=1, ready=False, covered=True, GUNICORN_CMD_ARGS=arguments) as running:
+    with tower(folder, NOBODY, 1, ready=False, covered=True, forked=True, GUNICORN_CMD_ARGS=arguments) as running:
         yield running
 
 
