@@ -29,11 +29,12 @@ BATCHES, SENDERS, REFERENCES = 12, 4, 8
 
 
 class NoticedLocks:
-    """Locks that note whether somebody waited for that of a version."""
+    """Locks that note whether somebody waited for that of a version, or for that of judging."""
 
     def __init__(self, locks: Locks) -> None:
         self._locks = locks
         self.is_waited_for = threading.Event()
+        self.judging_is_waited_for = threading.Event()
 
     @contextmanager
     def hold(self, name: str, timeout: float) -> Iterator[HeldLock]:
@@ -43,6 +44,8 @@ class NoticedLocks:
             except LockTimeout:
                 if name.startswith("version-"):
                     self.is_waited_for.set()
+                elif name.startswith("judge-"):
+                    self.judging_is_waited_for.set()
                 held = stack.enter_context(self._locks.hold(name, timeout))
             yield held
 
@@ -280,3 +283,27 @@ def test_a_later_reference_counts_although_the_clock_of_an_earlier_one_was_ahead
     later = refer(two, 50.0)
     assert send(two, batch(50, 1)).json["reference"] == later
     assert judge(one)["reference"]["id"] == later
+
+
+def test_of_two_who_ask_a_host_that_knows_nothing_yet_one_has_it_read_and_both_get_that(
+    hosts: tuple[Host, Host], tmp_path: Path, gateway: MemoryGateway
+) -> None:
+    fresh = Host(tmp_path / "c", MemoryGateway(gateway.world))
+    assert fresh.is_monitored(NAME)
+    with ThreadPoolExecutor(2) as pool:
+
+        def ask() -> Any:
+            return pool.submit(lambda: fresh.app.test_client().get(f"{PATH}/reference").json["id"])
+
+        answers = []
+
+        def meanwhile() -> None:
+            answers.append(ask())
+            assert fresh.locks.judging_is_waited_for.wait(HANGS_AFTER_SECONDS)
+
+        fresh.judging.meanwhile = meanwhile
+        answers.append(ask())
+        until(lambda: len(answers) == 2, "the second question")
+        found = [answer.result(HANGS_AFTER_SECONDS) for answer in answers]
+    assert found == [hosts[0].json(f"{PATH}/reference")["id"]] * 2
+    assert fresh.gateway.calls.count("data_series") == 1

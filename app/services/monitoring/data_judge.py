@@ -101,20 +101,37 @@ class DataJudge:
     def judge_now(self, name: str, version: int, reference: str | None = None) -> dict[str, Any] | None:
         """Judge a version, and return what is shared of it; None if nothing was counted.
 
-        What was counted by an earlier `reference` is judged again and not shared.
+        What was counted by an earlier `reference` is judged again and not shared. Of several that ask for what nothing
+        is known of, the first has it judged, and the others get what is shared meanwhile.
         """
-        # Of two hosts that judge a version at once, the one that read earlier could share its report later.
-        with self._reports.one_at_a_time(name, version):
-            mark = self._reports.mark(name, version)
-            all_series = self.series_of(name, version)
-            if all_series and reference in (None, all_series[0].run_id):
-                for series, outcome in self._judged(all_series[:1]):
-                    self._take(series, all_series[1:], outcome, mark)
-                known = self._reports.of(name, version)
-                if known is None or reference in (None, known["reference"]["id"]):
+        is_new = self._reports.of(name, version) is None
+        try:
+            # Of two hosts that judge a version at once, the one that read earlier could share its report later.
+            with self._reports.one_at_a_time(name, version):
+                known = self._judged_meanwhile(name, version, reference) if is_new else None
+                if known is not None:
                     return known
+                mark = self._reports.mark(name, version)
+                all_series = self.series_of(name, version)
+                if all_series and reference in (None, all_series[0].run_id):
+                    for series, outcome in self._judged(all_series[:1]):
+                        self._take(series, all_series[1:], outcome, mark)
+                    known = self._reports.of(name, version)
+                    if known is None or reference in (None, known["reference"]["id"]):
+                        return known
+        except LockTimeout:
+            known = self._judged_meanwhile(name, version, reference) if is_new else None
+            if known is None:
+                raise
+            return known
         past = [series for series in all_series if series.run_id == reference]
         return self._value(past[0], [], self._judge([self._order(past[0])])[0], {}) if past else None
+
+    def _judged_meanwhile(self, name: str, version: int, reference: str | None) -> dict[str, Any] | None:
+        known = self._reports.of(name, version)
+        if known is None or known["report"] is None or reference not in (None, known["reference"]["id"]):
+            return None
+        return known
 
     def share(self, series: Series, earlier: Sequence[Series]) -> None:
         """Share a series, so that others count by its layout, with its last report.
