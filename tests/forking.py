@@ -48,10 +48,9 @@ class Forked:
         """0 if it has ended, however it did."""
         return 0 if select.select([self._descriptor], [], [], 0)[0] else None
 
-    def wait(self, seconds: float | None = None) -> int:
+    def wait(self, seconds: float | None = None) -> None:
         if not select.select([self._descriptor], [], [], seconds)[0]:
             raise subprocess.TimeoutExpired(str(self.pid), seconds or 0)
-        return 0
 
     def terminate(self) -> None:
         self._send(signal.SIGTERM)

@@ -106,10 +106,15 @@ def process(command: list[str], log: Path, cwd: Path, env: dict[str, str]) -> It
     try:
         yield started
     finally:
-        started.terminate()
-        with suppress(subprocess.TimeoutExpired):
-            started.wait(15)
+        _end(started)
         kill_group(started)
+
+
+def _end(started: subprocess.Popen[bytes] | Forked) -> None:
+    """Have a process end in order, and wait for that, though not for long."""
+    started.terminate()
+    with suppress(subprocess.TimeoutExpired):
+        started.wait(15)
 
 
 def kill_group(started: subprocess.Popen[bytes] | Forked) -> None:
@@ -356,9 +361,7 @@ def _forked_gunicorn(log: Path, folder: Path, env: dict[str, str]) -> Iterator[F
         try:
             yield started
         finally:
-            started.terminate()
-            with suppress(subprocess.TimeoutExpired):
-                started.wait(15)
+            _end(started)
 
 
 @contextmanager

@@ -35,9 +35,15 @@ class NoticedLocks:
         self._locks = locks
         self.is_waited_for = threading.Event()
         self.judging_is_waited_for = threading.Event()
+        # Called, once, in the place of waiting for the lock of judging, which then is not to be had.
+        self.instead: Callable[[], object] | None = None
 
     @contextmanager
     def hold(self, name: str, timeout: float) -> Iterator[HeldLock]:
+        if name.startswith("judge-") and self.instead is not None:
+            instead, self.instead = self.instead, None
+            instead()
+            raise LockTimeout("Others judge.")
         with ExitStack() as stack:
             try:
                 held = stack.enter_context(self._locks.hold(name, 0))
@@ -304,6 +310,17 @@ def test_of_two_who_ask_a_host_that_knows_nothing_yet_one_has_it_read_and_both_g
         fresh.judging.meanwhile = meanwhile
         answers.append(ask())
         until(lambda: len(answers) == 2, "the second question")
-        found = [answer.result(HANGS_AFTER_SECONDS) for answer in answers]
-    assert found == [hosts[0].json(f"{PATH}/reference")["id"]] * 2
+        ids = [answer.result(HANGS_AFTER_SECONDS) for answer in answers]
+    assert ids == [hosts[0].json(f"{PATH}/reference")["id"]] * 2
     assert fresh.gateway.calls.count("data_series") == 1
+
+
+def test_who_waits_too_long_on_a_host_that_knew_nothing_gets_what_was_judged_meanwhile(
+    hosts: tuple[Host, Host], tmp_path: Path, gateway: MemoryGateway
+) -> None:
+    fresh = Host(tmp_path / "c", MemoryGateway(gateway.world))
+    assert fresh.is_monitored(NAME)
+    fresh.locks.instead = lambda: None
+    assert fresh.get(f"{PATH}/reference").status_code == 503
+    fresh.locks.instead = lambda: fresh.agent.data.judge.judge_now(NAME, 1)
+    assert fresh.json(f"{PATH}/reference")["id"] == hosts[0].json(f"{PATH}/reference")["id"]

@@ -489,14 +489,14 @@ def test_a_move_outside_is_a_finding_and_one_alert_until_it_is_moved_through_the
     assert outside(team) == [("m", "2")]
     mailbox.is_away = False
 
-    def is_told() -> bool:
+    def is_notified() -> bool:
         # The try that failed may not have ended, and then this one sends nothing.
         guard.repeat()
         guard.tick()
         return len(mailbox.told) == 1
 
     for _ in range(3):
-        eventually(is_told)
+        eventually(is_notified)
     (notice,) = mailbox.told
     assert (notice.event, notice.body["from"], notice.body["to"]) == ("changed_outside_the_tower", "1", "2")
     # Another process reads from MLflow who was told.

@@ -140,7 +140,7 @@ def test_requests_that_come_together_are_answered_one_after_another(crowded: Tow
 def test_a_stop_waits_neither_for_silent_clients_nor_for_those_that_keep_their_connections_open(tmp_path: Path) -> None:
     # gunicorn's own worker waits for them as long as for a request that is being answered.
     patient = {"GUNICORN_CMD_ARGS": "--graceful-timeout 600"}
-    with tower(tmp_path, NOBODY, workers=2, ready=False, forked=True, **patient) as running, ExitStack() as stack:
+    with tower(tmp_path, NOBODY, workers=2, ready=False, **patient) as running, ExitStack() as stack:
         for _ in range(50):
             stack.enter_context(connected(running, b""))
         clients = [stack.enter_context(requests.Session()) for _ in range(8)]

@@ -108,8 +108,7 @@ class DataJudge:
         try:
             # Of two hosts that judge a version at once, the one that read earlier could share its report later.
             with self._reports.one_at_a_time(name, version):
-                known = self._judged_meanwhile(name, version, reference) if is_new else None
-                if known is not None:
+                if is_new and (known := self._judged_meanwhile(name, version, reference)):
                     return known
                 mark = self._reports.mark(name, version)
                 all_series = self.series_of(name, version)
@@ -120,10 +119,9 @@ class DataJudge:
                     if known is None or reference in (None, known["reference"]["id"]):
                         return known
         except LockTimeout:
-            known = self._judged_meanwhile(name, version, reference) if is_new else None
-            if known is None:
-                raise
-            return known
+            if is_new and (known := self._judged_meanwhile(name, version, reference)):
+                return known
+            raise
         past = [series for series in all_series if series.run_id == reference]
         return self._value(past[0], [], self._judge([self._order(past[0])])[0], {}) if past else None
 
