@@ -11,7 +11,7 @@ import msgspec
 from app.logs import logging_config
 from app.services.agent import AgentServer, Handover
 from app.services.host.marks import Marks
-from app.services.host.temporary_directory import remove_leftovers
+from app.services.host.temporary_directory import end_without_leftovers
 from app.wiring.agent import build_agent
 from app.wiring.world import real_world
 from config import from_json
@@ -39,10 +39,9 @@ def main() -> None:
         # Other workers may still be finishing requests: their calls are answered.
         server.wait_for_the_last(_LEAVING_SECONDS)
         agent.hosts.stop()
-        # Whatever this process counted or stored after the master removed its directories made them again.
-        remove_leftovers()
-        # A normal exit would wait for threads that hang in MLflow.
-        os._exit(0)
+        # A normal exit would wait for threads that hang in MLflow. Whatever this process counted or stored after the
+        # master removed its directories made them again.
+        end_without_leftovers()
 
     threading.Thread(target=leave_with_the_keeper, name="lifeline", daemon=True).start()
     agent.start()

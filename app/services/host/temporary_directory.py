@@ -1,6 +1,6 @@
 """Temporary directories of one gunicorn, removed when it ends. After a kill, a later gunicorn removes them.
 
-The agent is not waited for, and may still write: at its own end it removes what it has made again.
+The master does not wait for the agent, which may make a directory again: `end_without_leftovers` removes it.
 
 All processes that use such a directory hold a shared flock on it. Forked processes inherit the lock, and the kernel
 releases it however a process ends. A directory without a lock is a leftover. systemd-tmpfiles spares locked ones.
@@ -11,9 +11,11 @@ import fcntl
 import logging
 import os
 import shutil
+import sys
 import tempfile
 from contextlib import suppress
 from pathlib import Path
+from typing import NoReturn
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +33,9 @@ def temporary_directory() -> Path:
 
     def remove() -> None:
         if os.getpid() == maker:
+            # Without the lock first: an agent that writes meanwhile makes this removal fail, and then removes all.
+            with suppress(OSError):
+                fcntl.flock(_held[directory], fcntl.LOCK_UN)
             shutil.rmtree(directory, ignore_errors=True)
 
     atexit.register(remove)
@@ -61,6 +66,18 @@ def remove_leftovers() -> None:
                 os.close(descriptor)
 
 
+def end_without_leftovers() -> NoReturn:
+    """End this process at once, whatever its threads wait for, and then remove the directories that no process uses.
+
+    A thread could write between a removal and the end. None is left in the program that replaces this one.
+    """
+    try:
+        os.execv(sys.executable, [sys.executable, "-IS", __file__])  # noqa: S606 - both paths are this program's own
+    except OSError:
+        remove_leftovers()
+        os._exit(0)
+
+
 def _hold(directory: Path) -> bool:
     try:
         descriptor = _opened(directory)
@@ -87,3 +104,7 @@ def _is(directory: Path, descriptor: int) -> bool:
         return os.path.samestat(os.stat(directory, follow_symlinks=False), os.fstat(descriptor))
     except FileNotFoundError:
         return False
+
+
+if __name__ == "__main__":
+    remove_leftovers()
