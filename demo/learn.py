@@ -37,12 +37,14 @@ def score(model: Model, estimator: Any, x: Array, y: Array) -> dict[str, float]:
             "mae": float(metrics.mean_absolute_error(y, guessed)),
             "r2": float(metrics.r2_score(y, guessed)),
         }
-    macro = {"average": "macro", "zero_division": 0}
+    precision, recall, f1_score, _ = metrics.precision_recall_fscore_support(
+        y, guessed, average="macro", zero_division=0
+    )
     return {
         "accuracy": float(metrics.accuracy_score(y, guessed)),
-        "precision": float(metrics.precision_score(y, guessed, **macro)),
-        "recall": float(metrics.recall_score(y, guessed, **macro)),
-        "f1_score": float(metrics.f1_score(y, guessed, **macro)),
+        "precision": float(precision),
+        "recall": float(recall),
+        "f1_score": float(f1_score),
     }
 
 
