@@ -182,14 +182,14 @@ def tower_behind_proxy(tmp_path_factory: pytest.TempPathFactory, proxy_of_all: P
 
 @pytest.fixture
 def proxied(tower_behind_proxy: Tower) -> Tower:
-    """A tower of four workers behind the proxy that is through with its start, and asks nothing of its own accord."""
+    """A tower of two workers behind the proxy that is through with its start, and asks nothing of its own accord."""
     until(lambda: tower_behind_proxy.get("/dashboard/summary").json()["total_runs"] is not None)
     return tower_behind_proxy
 
 
 @pytest.fixture(scope="session")
 def written_tower(tmp_path_factory: pytest.TempPathFactory, mlflow_url: str) -> Iterator[Tower]:
-    """A tower of four workers over the MLflow that tests write to. It asks nothing of its own accord."""
+    """A tower of two workers over the MLflow that tests write to. It asks nothing of its own accord."""
     settings = {"MONITORING_EXPERIMENT": "written", "MLFLOW_REQUEST_TIMEOUT_SECONDS": "30"}
     with tower(tmp_path_factory.mktemp("written"), mlflow_url, forked=True, **QUIET, **settings) as running:
         yield running
@@ -197,7 +197,7 @@ def written_tower(tmp_path_factory: pytest.TempPathFactory, mlflow_url: str) -> 
 
 @pytest.fixture(scope="session")
 def shared_tower(tmp_path_factory: pytest.TempPathFactory, seeded_url: str) -> Iterator[Tower]:
-    """A tower of four workers over the seeded MLflow, for tests that only read.
+    """A tower of two workers over the seeded MLflow, for tests that only read.
 
     Coverage looks at this one only: at the other towers it would see the same, in twice their time.
     """

@@ -19,8 +19,8 @@ def main(path: Path) -> None:
     import uvicorn
     from gunicorn.app.base import BaseApplication
     from gunicorn.workers import gthread  # noqa: F401 - gunicorn loads it by name
-    from mlflow.server.fastapi_app import app
     from mlflow.server import app as flask_app
+    from mlflow.server.fastapi_app import app
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
     detach()

@@ -371,7 +371,7 @@ def _forked_gunicorn(log: Path, folder: Path, env: dict[str, str]) -> Iterator[F
 def tower(
     folder: Path,
     mlflow: str | None,
-    workers: int = 4,
+    workers: int = 2,
     ready: bool = True,
     port: int | None = None,
     covered: bool = False,

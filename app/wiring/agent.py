@@ -28,7 +28,7 @@ from app.services.agent import remove_abandoned_sockets
 from app.services.alerts import Announcer
 from app.services.host.holding_cache import HoldingCache
 from app.services.host.other_hosts import Alone, Leading
-from app.services.host.scheduler import TICK_SECONDS, Jobs, Scheduler
+from app.services.host.scheduler import TICK_SECONDS, Jobs, Scheduler, together
 from app.services.host.temporary_directory import remove_leftovers
 from app.services.mirror.change_detector import ChangeDetector
 from app.services.mirror.change_recorder import ChangeRecorder
@@ -172,8 +172,7 @@ class Agent:
             self.detector.poll_aliases: settings.alias_poll_seconds if cached else 0,
         }
         return {
-            self.stores.cache.look: 1,
-            self.world.instruments.look: 1,
+            together(self.stores.cache.look, self.world.instruments.look): 1,
             lambda: tidy(self.world): _TIDY_SECONDS,
             self.coordinator.count: TICK_SECONDS,
             **{_as_leader(self.hosts, job): seconds for job, seconds in only_leader.items()},

@@ -40,7 +40,7 @@ from app.services.answers.runs import Runs
 from app.services.host.holding_cache import ReadingCache
 from app.services.host.keys import KeyRing
 from app.services.host.other_hosts import Following, HostsRecord
-from app.services.host.scheduler import TICK_SECONDS, Jobs, Scheduler
+from app.services.host.scheduler import TICK_SECONDS, Jobs, Scheduler, together
 from app.services.host.temporary_directory import keep_directories
 from app.services.mirror.deliveries import DeliveryDesk
 from app.services.mirror.health import Health
@@ -199,18 +199,17 @@ def build_worker(settings: Settings, world: World, agent: AgentApi | None = None
         agent = remote_agent(link)
     copies = _copies(settings, world, agent)
     views = _tower(settings, world, agent, copies)
+    looks = [copies.cache.look, world.instruments.look, keep_directories]
+    if views.keys is not None:
+        looks.append(views.keys.look)
     jobs: dict[Any, float] = {
-        copies.cache.look: 1,
-        world.instruments.look: 1,
-        keep_directories: 1,
+        together(*looks): 1,
         copies.tracker.catch_up: TICK_SECONDS,
         views.history.catch_up: TICK_SECONDS,
         views.registry_history.catch_up: TICK_SECONDS,
     }
     if keeper is not None:
         jobs[keeper.tick] = 1
-    if views.keys is not None:
-        jobs[views.keys.look] = 1
     return Worker(settings, world, views, Scheduler(), jobs, link, keeper)
 
 

@@ -460,7 +460,7 @@ def test_with_mlflow_down_the_data_stays_with_a_banner_that_tells_its_age(
 
 
 def test_an_empty_registry_says_so(look: Look, tmp_path: Path) -> None:
-    with tower(tmp_path / "tower", f"sqlite:///{tmp_path}/mlflow.db", workers=1) as running:
+    with tower(tmp_path / "tower", f"sqlite:///{tmp_path}/mlflow.db", workers=1, forked=True) as running:
         watch = look(running.url)
         expect(watch.open("/ui/").locator("#models")).to_contain_text("There is no model version in MLflow yet.")
         expect(watch.page.locator("#attention")).to_contain_text("Nothing is monitored yet")
@@ -471,7 +471,7 @@ def test_an_empty_registry_says_so(look: Look, tmp_path: Path) -> None:
 
 def test_without_mlflow_from_the_start_sample_data_says_what_it_is(look: Look, tmp_path: Path) -> None:
     nowhere, sample = "http://127.0.0.1:9", {"ENABLE_MOCK_DATA": "true"}
-    with tower(tmp_path, nowhere, workers=1, ready=False, **sample) as running:
+    with tower(tmp_path, nowhere, workers=1, ready=False, forked=True, **sample) as running:
         until(lambda: running.get("/models").headers.get("X-Data-Source") == "mock")
         page = look(running.url).open("/ui/")
         expect(page.locator("#models")).to_contain_text("This is sample data")

@@ -171,10 +171,10 @@ def test_four_workers_start_on_a_store_that_does_not_exist_yet_and_its_health_is
     tmp_path: Path,
 ) -> None:
     where = f"sqlite:///{tmp_path}/new/mlflow.db"
-    with tower(tmp_path, where) as running:
+    with tower(tmp_path, where, workers=4, forked=True) as running:
         assert {running.get("/models/all").text for _ in range(12)} == {"[]"}
         assert running.get("/health").json()["status"] == "healthy"
-    with tower(tmp_path, where, workers=2, ready=False) as again:
+    with tower(tmp_path, where, workers=2, ready=False, forked=True) as again:
         assert {again.get("/health").json()["status"] for _ in range(40)} == {"healthy"}
 
 

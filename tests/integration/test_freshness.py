@@ -33,7 +33,7 @@ def seen_by_all(running: Tower, name: str, holds: Callable[[list[dict[str, Any]]
 def polling(tmp_path_factory: pytest.TempPathFactory, mlflow_url: str) -> Iterator[Tower]:
     """A tower of four workers that polls every two seconds, and sweeps never again."""
     settings = SETTINGS | {"MONITORING_EXPERIMENT": "polling"}
-    with tower(tmp_path_factory.mktemp("polling"), mlflow_url, forked=True, **settings) as running:
+    with tower(tmp_path_factory.mktemp("polling"), mlflow_url, 4, forked=True, **settings) as running:
         yield running
 
 

@@ -1,4 +1,4 @@
-"""Prometheus' own tools on what is shipped for it, and on a running tower of four workers."""
+"""Prometheus' own tools on what is shipped for it, and on a running tower of two workers."""
 
 import json
 import os

@@ -15,7 +15,7 @@ def monitored(running: Tower) -> set[tuple[str, str]]:
 def test_concurrent_registrations_are_neither_doubled_nor_lost(tmp_path: Path, seeded_url: str) -> None:
     # Exclusion is what is proved here, not speed: a starved MLflow may take its time.
     experiment = {"MONITORING_EXPERIMENT": "concurrent", "MLFLOW_REQUEST_TIMEOUT_SECONDS": "30"}
-    with tower(tmp_path, seeded_url, forked=True, **experiment) as running, ThreadPoolExecutor(60) as pool:
+    with tower(tmp_path, seeded_url, 4, forked=True, **experiment) as running, ThreadPoolExecutor(60) as pool:
         same = Counter(pool.map(lambda _: running.register("seed-00000", 3).status_code, range(60)))
         assert same == {201: 1, 400: 59}
         different = Counter(pool.map(lambda n: running.register(f"seed-{n:05d}", 1).status_code, range(1, 41)))

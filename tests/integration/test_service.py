@@ -115,7 +115,7 @@ def test_the_script_serves_the_same_application_and_shows_its_configuration(tmp_
 def test_no_answer_and_no_log_line_holds_a_credential(tmp_path: Path, seeded_url: str) -> None:
     for address in (seeded_url, f"http://127.0.0.1:{free_port()}"):
         uri = address.replace("http://", f"http://ada:{SECRET}@")
-        with tower(tmp_path, uri, workers=2, ready=False, MLFLOW_REQUEST_TIMEOUT_SECONDS="1") as running:
+        with tower(tmp_path, uri, ready=False, forked=True, MLFLOW_REQUEST_TIMEOUT_SECONDS="1") as running:
             spec = running.get("/openapi.json").json()
             for path, methods in spec["paths"].items():
                 concrete = path.replace("{model_name}", "seed-00001").replace("{model_version}", "1")

@@ -17,7 +17,7 @@ from app.domain.errors import MlflowRefused, MlflowUnavailable
 from app.domain.registry.models import Inventory
 from app.domain.times import DAY_MS
 from app.services.host.file_cache import FileCache
-from app.services.host.scheduler import Scheduler
+from app.services.host.scheduler import Scheduler, together
 from app.services.mirror.run_counter import RunCounter
 from app.wiring.agent import Agent, build_agent
 from tests.api.service import settings_of
@@ -195,6 +195,17 @@ def test_rounds_of_checks_of_hosts_that_start_together_are_spread_and_then_keep_
         assert later == [minute] * 2
         first_gaps.add(first)
     assert len(first_gaps) == 5
+
+
+def test_of_jobs_that_are_done_together_one_that_fails_keeps_no_other_from_its_turn() -> None:
+    done = list[str]()
+
+    def fails() -> None:
+        done.append("failed")
+        raise ValueError
+
+    together(fails, lambda: done.append("done"))()
+    assert done == ["failed", "done"]
 
 
 def test_the_scheduler_ticks_as_soon_as_it_is_started_and_ends_when_it_is_stopped() -> None:
