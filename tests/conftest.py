@@ -32,15 +32,18 @@ _TOGETHER = {
 }
 # Modules of tests/contract that ask an MLflow over HTTP in every test; others say so in the parameter.
 _OVER_HTTP = ("test_real_gateway", "test_webhooks")
+# Modules of tests/browser with a tower of their own. In one process, all of tests/browser would end last.
+_OTHER_PAGES = ("test_promotions",)
 # What takes longest begins first, so that no process has much left when all others are done.
 _LONGEST_FIRST = (
-    "test_hosts",
     "browser",
-    "test_pairs_of_hosts",
+    "other pages in the browser",
     "test_openapi_document",
-    "demo",
-    *_TOGETHER,
+    "test_hosts",
     "contract",
+    *_TOGETHER,
+    "test_pairs_of_hosts",
+    "demo",
 )
 
 
@@ -50,6 +53,8 @@ def _place_of(nodeid: str) -> str:
     folder, module = Path(path).parent.name, Path(path).stem
     if folder == "contract":
         return folder if module in _OVER_HTTP or "http" in test.partition("[")[2] else nodeid
+    if folder == "browser" and module in _OTHER_PAGES:
+        return "other pages in the browser"
     if folder == "integration":
         return next((place for place, modules in _TOGETHER.items() if module in modules), module)
     return folder if folder in ("browser", "demo") else nodeid

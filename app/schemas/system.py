@@ -95,7 +95,7 @@ class ConfigSchema(Schema):
 
     mlflow = fields.Nested(MlflowConfigSchema, required=True)
     api = fields.Nested(ApiConfigSchema, required=True)
-    release = text("Version of the service, raised with each release", "1.6.0", required=True)
+    release = text("Version of the service, raised with each release", "1.6.1", required=True)
     features = fields.Nested(FeaturesSchema, required=True)
     validation = fields.Nested(ValidationSchema, required=True)
 

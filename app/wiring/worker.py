@@ -199,11 +199,10 @@ def build_worker(settings: Settings, world: World, agent: AgentApi | None = None
         agent = remote_agent(link)
     copies = _copies(settings, world, agent)
     views = _tower(settings, world, agent, copies)
-    looks = [copies.cache.look, world.instruments.look, keep_directories]
-    if views.keys is not None:
-        looks.append(views.keys.look)
+    looks = [world.instruments.look, keep_directories, *([views.keys.look] if views.keys else [])]
     jobs: dict[Any, float] = {
-        together(*looks): 1,
+        # The last asks the agent, which may take a second.
+        together(*looks, copies.cache.look): 1,
         copies.tracker.catch_up: TICK_SECONDS,
         views.history.catch_up: TICK_SECONDS,
         views.registry_history.catch_up: TICK_SECONDS,
