@@ -29,7 +29,7 @@ def mlflow_with(models: int, **environment: str) -> Iterator[tuple[str, Path]]:
     """A real MLflow server that holds so many models of three versions each, and a folder for the measurement."""
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         folder = Path(name)
-        with mlflow_server(folder / "mlflow", **environment) as url:
+        with mlflow_server(folder / "mlflow", server="uvicorn", **environment) as url:
             seed(folder / "mlflow" / "mlflow.db", models=models)
             yield url, folder
 

@@ -35,7 +35,7 @@ def at_once(rounds: int) -> list[Line]:
     lines = []
     with tempfile.TemporaryDirectory(prefix="bench-") as place, postgres_server(Path(place) / "postgres") as store:
         folder = Path(place)
-        with mlflow_server(folder / "mlflow", store) as mlflow:
+        with mlflow_server(folder / "mlflow", store, "uvicorn") as mlflow:
             names = [f"rush-{number}" for number in range(30)]
             for name in names:
                 RealWorld(mlflow).add_version(name)

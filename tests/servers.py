@@ -127,7 +127,8 @@ def kill_group(started: subprocess.Popen[bytes] | Forked) -> None:
 def mlflow_server(folder: Path, store: str | None = None, server: str = "gunicorn", **more: str) -> Iterator[str]:
     """A real MLflow over a SQLite store or another one, with more in its environment; its address.
 
-    By gunicorn a request takes two thirds of the processor time that it takes by uvicorn, MLflow's default.
+    By gunicorn a request takes two thirds of the processor time that it takes by uvicorn, MLflow's default, which
+    measurements ask for.
     """
     folder.mkdir(parents=True, exist_ok=True)
     port = free_port()

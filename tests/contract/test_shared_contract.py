@@ -4,7 +4,7 @@ import pickle
 import re
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
@@ -15,6 +15,8 @@ from app.domain.errors import Busy, LockTimeout
 from app.domain.ports import Locks, StoredCache
 from app.services.host.file_cache import FileCache
 from app.services.host.file_locks import FileLocks
+from app.services.host.marks import shared_marks
+from app.services.hosts.hosts import Hosts
 from app.services.hosts.inbox import Inbox
 from app.services.hosts.leadership import Leadership
 from app.services.hosts.link import RedisLink
@@ -477,6 +479,42 @@ def test_a_task_that_cannot_be_done_is_dropped_and_ends_no_other(hosts: Callable
     a.inbox.take(do)
     a.inbox.take(do)
     assert sorted(done) == ["1", "2", "x" * 9]
+
+
+class SlowToBeat(Membership):
+    """Its beats wait before they reach Redis until the test lets them."""
+
+    def __init__(self, link: RedisLink, host: str) -> None:
+        super().__init__(link, host)
+        self.begun, self.may_go_on, self.done = threading.Event(), threading.Event(), threading.Event()
+
+    def beat(self, confirmed: int) -> tuple[int, str]:
+        self.begun.set()
+        assert self.may_go_on.wait(HANGS_AFTER_SECONDS)
+        try:
+            return super().beat(confirmed)
+        finally:
+            self.done.set()
+
+
+def test_a_host_that_stops_during_a_beat_is_not_alive_afterwards(hosts: Callable[[str], Host], redis: Redis) -> None:
+    made = hosts("a")
+    made.membership.leave()
+    membership, marks = SlowToBeat(made.link, "a"), shared_marks()
+    assert marks
+    stopping = Hosts(
+        made.link, RedisValues(made.link), membership, made.leadership, made.cache, made.inbox, made.locks, marks, print
+    )
+    stopping.start()
+    assert membership.begun.wait(HANGS_AFTER_SECONDS)
+    with ThreadPoolExecutor(1) as pool:
+        stopped = pool.submit(stopping.stop)
+        # Long enough for a stop that does not wait for the beat.
+        wait([stopped], 0.5)
+        membership.may_go_on.set()
+        stopped.result(HANGS_AFTER_SECONDS)
+    assert membership.done.wait(HANGS_AFTER_SECONDS)
+    assert redis.client().zrange(made.link.key("alive"), 0, -1) == []
 
 
 def test_the_rights_that_the_documentation_names_are_enough(redis: Redis, tmp_path: Path) -> None:

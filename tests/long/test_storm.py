@@ -107,7 +107,7 @@ class Storm:
     def start(self) -> Tower:
         settings = {"MONITORING_EXPERIMENT": EXPERIMENT, "MLFLOW_REQUEST_TIMEOUT_SECONDS": "30"}
         settings |= {"CHECK_INTERVAL_MINUTES": "0.1", "CACHE_REFRESH_INTERVAL_MINUTES": "0.2"}
-        return self.stack.enter_context(tower(self.folder, self.mlflow, ready=False, port=self.port, **settings))
+        return self.stack.enter_context(tower(self.folder, self.mlflow, 4, ready=False, port=self.port, **settings))
 
     def strike(self) -> None:
         """Kill a worker, the agent, or the master and all that is his."""

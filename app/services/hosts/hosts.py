@@ -85,13 +85,15 @@ class Hosts:
 
     def resign(self) -> None:
         """Let another host lead at once. This one stays in step until it stops."""
-        self._leadership.resign()
+        with self._between_beats():
+            self._leadership.resign()
 
     def stop(self) -> None:
         """Called before the process ends: another host may lead at once, and no host waits for this one."""
         self._stopping.set()
-        self.resign()
-        self._membership.leave()
+        with self._between_beats():
+            self._leadership.resign()
+            self._membership.leave()
 
     def await_others(self, seconds: float) -> None:
         """Wait until this host has what the others have, so long at most, and its workers could decode it."""
@@ -132,8 +134,20 @@ class Hosts:
             self._note_state()
             self._stopping.wait(BEAT_SECONDS)
 
+    @contextmanager
+    def _between_beats(self) -> Iterator[None]:
+        """Wait for a beat under way, which could take back what is given up; not for long, since Redis may hang."""
+        waited = self._beating.acquire(timeout=2 * CONFIRM_SECONDS)
+        try:
+            yield
+        finally:
+            if waited:
+                self._beating.release()
+
     def _beat_once(self) -> None:
         with self._beating:
+            if self._stopping.is_set():
+                return
             began = time.monotonic()
             changes, epoch = self._membership.beat(self._cache.changes())
             # Renewed first, since following may take long.
