@@ -12,7 +12,7 @@ from tests.servers import tower, without_coverage
 
 
 def test_the_running_service_does_what_its_openapi_document_says(tmp_path: Path) -> None:
-    compare(tmp_path, forked=True, phases="examples,coverage,fuzzing", examples=5, seed=1)
+    compare(tmp_path, forked=True, phases="examples,coverage,fuzzing", examples=15, seed=1)
 
 
 def compare(folder: Path, *, forked: bool, phases: str, examples: int, seed: int) -> None:
