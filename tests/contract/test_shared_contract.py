@@ -1,5 +1,6 @@
 """What every back end of the shared cache and of the locks does: files on one host, Redis between hosts."""
 
+import os
 import pickle
 import re
 import threading
@@ -15,7 +16,7 @@ from app.domain.errors import Busy, LockTimeout
 from app.domain.ports import Locks, StoredCache
 from app.services.host.file_cache import FileCache
 from app.services.host.file_locks import FileLocks
-from app.services.host.marks import shared_marks
+from app.services.host.marks import Marks
 from app.services.hosts.hosts import Hosts
 from app.services.hosts.inbox import Inbox
 from app.services.hosts.leadership import Leadership
@@ -500,10 +501,19 @@ class SlowToBeat(Membership):
 def test_a_host_that_stops_during_a_beat_is_not_alive_afterwards(hosts: Callable[[str], Host], redis: Redis) -> None:
     made = hosts("a")
     made.membership.leave()
-    membership, marks = SlowToBeat(made.link, "a"), shared_marks()
-    assert marks
+    membership = SlowToBeat(made.link, "a")
+    descriptor = os.memfd_create("marks")
+    os.ftruncate(descriptor, 8192)
     stopping = Hosts(
-        made.link, RedisValues(made.link), membership, made.leadership, made.cache, made.inbox, made.locks, marks, print
+        made.link,
+        RedisValues(made.link),
+        membership,
+        made.leadership,
+        made.cache,
+        made.inbox,
+        made.locks,
+        Marks(descriptor),
+        dict,
     )
     stopping.start()
     assert membership.begun.wait(HANGS_AFTER_SECONDS)
